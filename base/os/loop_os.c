@@ -1,0 +1,313 @@
+/* The real loop: a thread, a mailbox that any thread may post to, a heap of timers, and a futex to sleep on.
+ *
+ * The mailbox is one atomic pointer to the newest task, each task pointing at the one posted before it. Posting is one
+ * compare-and-swap; the loop takes the whole chain with one exchange and turns it round, so the order of the swaps is the
+ * order of the runs. Instead of a task the pointer may hold SLEEPING: only the post that replaces it makes a system call.
+ *
+ * A timer is in the heap (sorted) or among the fresh ones (set during this iteration; they join the heap when it is over, which
+ * is why they cannot fire in it).
+ */
+#include "base/os/world_os.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/list.h"
+#include "base/memory.h"
+#include "base/os/blocking.h"
+#include "base/os/clock_os.h"
+
+#define TURN_TASKS_MAX 1024u
+#define NAME_LENGTH_MAX 15u
+#define FRESH ((size_t)1 << (sizeof(size_t) * 8 - 1)) /* in a slot: among the fresh timers, not in the heap */
+
+struct timers {
+  struct timer **items;
+  size_t count;
+  size_t capacity;
+};
+
+struct loop_os {
+  struct loop loop;
+
+  /* Touched by every thread that posts. */
+  _Alignas(64) _Atomic(struct task *) newest;
+  atomic_uint wakes; /* what the loop sleeps on; one for every SLEEPING that was replaced */
+
+  /* The loop's own. */
+  _Alignas(64) struct task *first; /* taken from the mailbox, not run yet */
+  struct task *last;
+  struct timers heap;
+  struct timers fresh;
+  uint64_t timer_order;
+  unsigned wakes_owed;
+  bool stopping;
+  unsigned flags;
+  pthread_t thread;
+  char name[NAME_LENGTH_MAX + 1];
+  struct task stop_task;
+};
+
+static struct task sleeping_mark;
+#define SLEEPING (&sleeping_mark)
+
+static _Thread_local bool thread_must_not_block;
+
+void blocking_forbid(void) { thread_must_not_block = true; }
+void blocking_check(void) { PRE(!thread_must_not_block); }
+
+static struct loop_os *loop_os_of(struct loop *loop) { return container_of(loop, struct loop_os, loop); }
+
+/* ---- Posting and sleeping ---- */
+
+static void loop_os_post(struct loop *loop, struct task *task) {
+  struct loop_os *os = loop_os_of(loop);
+  struct task *newest = atomic_load_explicit(&os->newest, memory_order_relaxed);
+  do {
+    task->next = newest == SLEEPING ? NULL : newest;
+    /* Release: the loop sees what the poster wrote into the task. */
+  } while (!atomic_compare_exchange_weak_explicit(&os->newest, &newest, task, memory_order_release, memory_order_relaxed));
+  if (newest != SLEEPING) return;
+  /* From here the task may have run and its owner may wait for the loop to end; loop_os_stop() waits for this addition. A
+   * futex call on memory that was freed meanwhile does no harm. */
+  atomic_uint *wakes = &os->wakes;
+  atomic_fetch_add_explicit(wakes, 1, memory_order_release);
+  syscall(SYS_futex, wakes, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Moves what was posted behind what is still to run. */
+static void take_mail(struct loop_os *os) {
+  if (atomic_load_explicit(&os->newest, memory_order_relaxed) == NULL) return;
+  struct task *newest = atomic_exchange_explicit(&os->newest, NULL, memory_order_acquire);
+  CHECK(newest != SLEEPING);
+  struct task *last = newest;
+  struct task *oldest = NULL;
+  while (newest != NULL) {
+    struct task *before = newest->next;
+    newest->next = oldest;
+    oldest = newest;
+    newest = before;
+  }
+  if (os->first == NULL) os->first = oldest;
+  else os->last->next = oldest;
+  os->last = last;
+}
+
+/* Sleeps until there is mail or the deadline has come. */
+static void sleep_until(struct loop_os *os, uint64_t deadline_ns) {
+  struct task *expected = NULL;
+  if (!atomic_compare_exchange_strong_explicit(&os->newest, &expected, SLEEPING, memory_order_relaxed, memory_order_relaxed)) {
+    return;
+  }
+  for (;;) {
+    /* In this order: a post that replaces the mark after the second look adds its wake after the first. */
+    unsigned wakes = atomic_load_explicit(&os->wakes, memory_order_acquire);
+    if (atomic_load_explicit(&os->newest, memory_order_relaxed) != SLEEPING) break;
+    struct timespec left = {0};
+    if (deadline_ns != UINT64_MAX) {
+      uint64_t now_ns = clock_os_now_ns();
+      if (deadline_ns <= now_ns) break;
+      left.tv_sec = (time_t)((deadline_ns - now_ns) / 1000000000u);
+      left.tv_nsec = (long)((deadline_ns - now_ns) % 1000000000u);
+    }
+    long result = syscall(SYS_futex, &os->wakes, FUTEX_WAIT_PRIVATE, wakes, deadline_ns == UINT64_MAX ? NULL : &left, NULL, 0);
+    CHECK_MSG(result == 0 || errno == EAGAIN || errno == EINTR || errno == ETIMEDOUT, "futex: %s", strerror(errno));
+  }
+  /* Whoever replaced the mark adds, or has added, one wake. */
+  expected = SLEEPING;
+  if (!atomic_compare_exchange_strong_explicit(&os->newest, &expected, NULL, memory_order_relaxed, memory_order_relaxed)) {
+    os->wakes_owed++;
+  }
+}
+
+/* ---- Timers ---- */
+
+static bool timer_before(const struct timer *a, const struct timer *b) {
+  return a->deadline_ns != b->deadline_ns ? a->deadline_ns < b->deadline_ns : a->order < b->order;
+}
+
+static void timers_append(struct timers *timers, struct timer *timer) {
+  if (timers->count == timers->capacity) {
+    timers->capacity = timers->capacity == 0 ? 16 : timers->capacity * 2;
+    timers->items = memory_grow_array(timers->items, timers->capacity, sizeof *timers->items);
+  }
+  timers->items[timers->count++] = timer;
+}
+
+static void heap_place(struct timers *heap, size_t at, struct timer *timer) {
+  heap->items[at] = timer;
+  timer->slot = at + 1;
+}
+
+static void heap_up(struct timers *heap, size_t at, struct timer *timer) {
+  while (at > 0 && timer_before(timer, heap->items[(at - 1) / 2])) {
+    heap_place(heap, at, heap->items[(at - 1) / 2]);
+    at = (at - 1) / 2;
+  }
+  heap_place(heap, at, timer);
+}
+
+static void heap_down(struct timers *heap, size_t at, struct timer *timer) {
+  for (;;) {
+    size_t child = at * 2 + 1;
+    if (child >= heap->count) break;
+    if (child + 1 < heap->count && timer_before(heap->items[child + 1], heap->items[child])) child++;
+    if (timer_before(timer, heap->items[child])) break;
+    heap_place(heap, at, heap->items[child]);
+    at = child;
+  }
+  heap_place(heap, at, timer);
+}
+
+static void heap_remove(struct timers *heap, size_t at) {
+  struct timer *last = heap->items[--heap->count];
+  if (at == heap->count) return;
+  if (at > 0 && timer_before(last, heap->items[(at - 1) / 2])) heap_up(heap, at, last);
+  else heap_down(heap, at, last);
+}
+
+static void fresh_remove(struct timers *fresh, size_t at) {
+  struct timer *last = fresh->items[--fresh->count];
+  if (at == fresh->count) return;
+  fresh->items[at] = last;
+  last->slot = FRESH | at;
+}
+
+static void fresh_join_heap(struct loop_os *os) {
+  for (size_t i = 0; i < os->fresh.count; i++) {
+    struct timer *timer = os->fresh.items[i];
+    timers_append(&os->heap, timer);
+    heap_up(&os->heap, os->heap.count - 1, timer);
+  }
+  os->fresh.count = 0;
+}
+
+static void pre_on_loop(const struct loop_os *os) { PRE(pthread_equal(os->thread, pthread_self())); }
+
+static void loop_os_timer_cancel(struct loop *loop, struct timer *timer) {
+  struct loop_os *os = loop_os_of(loop);
+  pre_on_loop(os);
+  if (timer->slot == 0) return;
+  if (timer->slot & FRESH) fresh_remove(&os->fresh, timer->slot & ~FRESH);
+  else heap_remove(&os->heap, timer->slot - 1);
+  timer->slot = 0;
+}
+
+static void loop_os_timer_set(struct loop *loop, struct timer *timer, uint64_t deadline_ns) {
+  struct loop_os *os = loop_os_of(loop);
+  loop_os_timer_cancel(loop, timer);
+  timer->deadline_ns = deadline_ns;
+  timer->order = ++os->timer_order;
+  timer->slot = FRESH | os->fresh.count;
+  timers_append(&os->fresh, timer);
+}
+
+/* ---- Iterations ---- */
+
+static bool run_tasks(struct loop_os *os) {
+  take_mail(os);
+  unsigned count = 0;
+  for (; count < TURN_TASKS_MAX && os->first != NULL; count++) {
+    struct task *task = os->first;
+    os->first = task->next; /* before the run, which may post or free it */
+    task->run(task);
+  }
+  return count > 0;
+}
+
+static bool run_timers(struct loop_os *os) {
+  if (os->heap.count == 0) return false;
+  uint64_t now_ns = clock_os_now_ns();
+  bool any = false;
+  while (os->heap.count > 0 && os->heap.items[0]->deadline_ns <= now_ns) {
+    struct timer *timer = os->heap.items[0];
+    heap_remove(&os->heap, 0);
+    timer->slot = 0;
+    timer->fire(timer);
+    any = true;
+  }
+  return any;
+}
+
+static bool mail_waits(const struct loop_os *os) {
+  return os->first != NULL || atomic_load_explicit(&os->newest, memory_order_relaxed) != NULL;
+}
+
+static void *loop_os_thread(void *argument) {
+  struct loop_os *os = argument;
+  check_context(os->name);
+  if ((os->flags & LOOP_MAY_BLOCK) == 0) blocking_forbid();
+  while (!os->stopping || mail_waits(os)) {
+    bool any_task = run_tasks(os);
+    bool any_timer = !os->stopping && run_timers(os);
+    if ((any_task || any_timer) && os->loop.turn_hook != NULL) os->loop.turn_hook(os->loop.turn_hook_context);
+    fresh_join_heap(os);
+    if (os->stopping || mail_waits(os)) continue;
+    sleep_until(os, os->heap.count > 0 ? os->heap.items[0]->deadline_ns : UINT64_MAX);
+  }
+  return NULL;
+}
+
+static void run_stop(struct task *task) { container_of(task, struct loop_os, stop_task)->stopping = true; }
+
+static void loop_os_stop(struct loop *loop) {
+  struct loop_os *os = loop_os_of(loop);
+  PRE(!pthread_equal(os->thread, pthread_self()));
+  os->stop_task.run = run_stop;
+  loop_os_post(loop, &os->stop_task);
+  int error = pthread_join(os->thread, NULL);
+  CHECK_MSG(error == 0, "pthread_join: %s", strerror(error));
+  /* A poster may stand between its swap and its wake. */
+  while (atomic_load_explicit(&os->wakes, memory_order_acquire) != os->wakes_owed) sched_yield();
+  memory_free(os->heap.items);
+  memory_free(os->fresh.items);
+  memory_free(os);
+}
+
+static uint64_t loop_os_now_ns(struct loop *loop) {
+  (void)loop;
+  return clock_os_now_ns();
+}
+
+static int64_t loop_os_wall_ms(struct loop *loop) {
+  (void)loop;
+  return clock_os_wall_ms();
+}
+
+static const struct loop_ops loop_os_ops = {
+    .post = loop_os_post,
+    .now_ns = loop_os_now_ns,
+    .wall_ms = loop_os_wall_ms,
+    .timer_set = loop_os_timer_set,
+    .timer_cancel = loop_os_timer_cancel,
+    .stop = loop_os_stop,
+};
+
+struct loop *loop_os_new(const char *name, unsigned flags) {
+  PRE(strlen(name) <= NAME_LENGTH_MAX);
+  struct loop_os *os = memory_new_aligned(_Alignof(struct loop_os), sizeof *os);
+  memset(os, 0, sizeof *os);
+  os->loop.ops = &loop_os_ops;
+  os->flags = flags;
+  memcpy(os->name, name, strlen(name) + 1);
+
+  /* Signals are for the main thread. */
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create(&os->thread, NULL, loop_os_thread, os);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  CHECK_MSG(error == 0, "pthread_create: %s", strerror(error));
+  pthread_setname_np(os->thread, os->name);
+  return &os->loop;
+}

@@ -1,0 +1,47 @@
+/* The five doors in one struct: everything a broker cannot decide for itself. main() opens a real world, the simulator a
+ * pretended one, and node_start() cannot tell which. Passed to whoever builds something; kept by nobody who decides.
+ */
+#ifndef CAIRN_BASE_WORLD_H
+#define CAIRN_BASE_WORLD_H
+
+#include <stdatomic.h>
+
+#include "base/disk.h"
+#include "base/entropy.h"
+#include "base/loop.h"
+#include "base/rpc.h"
+#include "base/store.h"
+
+struct world;
+struct world_ops {
+  /* A new, running loop. `name` appears in traces; at most 15 characters. `flags`: LOOP_MAY_BLOCK. */
+  struct loop *(*loop_new)(struct world *world, const char *name, unsigned flags);
+  /* Opens the ordered tables kept in `path` of the data directory, with room for `size_max` bytes. STATUS_CORRUPT: it is there and cannot
+   * be what was written (empty, shorter than its own header says, not LMDB). `create` makes it when absent. */
+  enum status (*store_open)(struct world *world, const char *path, uint64_t size_max, bool create, struct store **out_store);
+  /* Waits until another loop has set the flag. */
+  void (*wait)(struct world *world, const atomic_bool *flag);
+  /* Wall clock and monotonic clock for code that runs before there is a loop. */
+  uint64_t (*now_ns)(struct world *world);
+  int64_t (*wall_ms)(struct world *world);
+};
+struct world {
+  const struct world_ops *ops;
+  struct disk *disk; /* the data directory */
+  struct rpc *rpc;
+  struct entropy *entropy;
+};
+
+static inline struct loop *world_loop_new(struct world *world, const char *name, unsigned flags) {
+  return world->ops->loop_new(world, name, flags);
+}
+static inline MUST_CHECK enum status world_store_open(struct world *world, const char *path, uint64_t size_max, bool create,
+                                                      struct store **out_store) {
+  return world->ops->store_open(world, path, size_max, create, out_store);
+}
+/* For code that opens and closes, outside every loop: waits until a loop has set the flag (release order). Never on a loop. */
+static inline void world_wait(struct world *world, const atomic_bool *flag) { world->ops->wait(world, flag); }
+static inline uint64_t world_now_ns(struct world *world) { return world->ops->now_ns(world); }
+static inline int64_t world_wall_ms(struct world *world) { return world->ops->wall_ms(world); }
+
+#endif
