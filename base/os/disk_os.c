@@ -24,10 +24,10 @@
 #include "base/list.h"
 #include "base/memory.h"
 #include "base/os/blocking.h"
+#include "base/os/descriptors.h"
 
 #define PARTS_PER_CALL_MAX 64u
 #define READ_PER_CALL_MAX ((size_t)1 << 30)
-#define FILE_MODE 0600
 #define DIRECTORY_MODE 0700
 
 struct disk_os {
@@ -53,7 +53,9 @@ static enum status status_of_errno(int error) {
   switch (error) {
     case ENOSPC:
     case EDQUOT:
-    case EFBIG: /* the limit on file sizes (ulimit -f): also a quota */ return STATUS_NO_SPACE;
+    case EFBIG:  /* the limit on file sizes (ulimit -f): also a quota */
+    case EMFILE: /* of descriptors, with the reserve used up: passes, like a full disk */
+    case ENFILE: return STATUS_NO_SPACE;
     case EACCES:
     case EPERM:
     case EROFS: return STATUS_DENIED;
@@ -77,14 +79,6 @@ static bool path_allowed(const char *path) {
   }
 }
 
-static int open_retrying(int directory, const char *path, int flags) {
-  int descriptor = -1;
-  do {
-    descriptor = openat(directory, path, flags | O_CLOEXEC, FILE_MODE);
-  } while (descriptor < 0 && errno == EINTR);
-  return descriptor;
-}
-
 /* ---- Files ---- */
 
 static enum status disk_os_open_file(struct disk *disk, const char *path, unsigned flags, struct disk_file **out_file) {
@@ -96,14 +90,14 @@ static enum status disk_os_open_file(struct disk *disk, const char *path, unsign
   if (flags & DISK_CREATE) how |= O_CREAT;
   if (flags & DISK_EXCLUSIVE) how |= O_EXCL;
   if (flags & DISK_WRITE_THROUGH) how |= O_DSYNC;
-  int descriptor = open_retrying(disk_os_of(disk)->directory, path, how);
+  int descriptor = descriptors_open(disk_os_of(disk)->directory, path, how);
   if (descriptor < 0) return status_of_errno(errno);
   if (flags & DISK_DIRECT) {
     /* Asked for afterwards: an open() with O_DIRECT that the file system refuses may have made the file all the same. */
     int now = fcntl(descriptor, F_GETFL);
     if (now < 0 || (fcntl(descriptor, F_SETFL, now | O_DIRECT) != 0 && errno != EINVAL)) {
       enum status status = status_of_errno(errno);
-      close(descriptor);
+      descriptors_close(descriptor);
       return status;
     }
   }
@@ -118,7 +112,7 @@ static enum status disk_os_open_file(struct disk *disk, const char *path, unsign
 static void disk_os_close_file(struct disk_file *file) {
   blocking_check();
   struct file_os *os = file_os_of(file);
-  close(os->descriptor); /* its error would speak of what nobody synced */
+  descriptors_close(os->descriptor); /* its error would speak of what nobody synced */
   memory_free(os);
 }
 
@@ -286,7 +280,7 @@ static enum status disk_os_make_dir(struct disk *disk, const char *path) {
 
 static enum status open_directory(struct disk *disk, const char *path, int *out_descriptor) {
   if (path[0] != '\0' && !path_allowed(path)) return STATUS_INVALID;
-  int descriptor = open_retrying(disk_os_of(disk)->directory, path[0] == '\0' ? "." : path, O_RDONLY | O_DIRECTORY);
+  int descriptor = descriptors_open(disk_os_of(disk)->directory, path[0] == '\0' ? "." : path, O_RDONLY | O_DIRECTORY);
   if (descriptor < 0) return status_of_errno(errno);
   *out_descriptor = descriptor;
   return STATUS_OK;
@@ -297,7 +291,7 @@ static enum status sync_and_close(int directory) {
   do {
     result = fsync(directory);
   } while (result != 0 && errno == EINTR);
-  close(directory);
+  descriptors_close(directory);
   return result == 0 ? STATUS_OK : STATUS_IO;
 }
 
@@ -340,7 +334,7 @@ static enum status disk_os_list(struct disk *disk, const char *path, void (*visi
   DIR *directory = fdopendir(descriptor);
   if (directory == NULL) {
     status = status_of_errno(errno);
-    close(descriptor);
+    descriptors_close(descriptor);
     return status;
   }
   struct names names = {0};
@@ -369,12 +363,12 @@ static enum status disk_os_space(struct disk *disk, struct disk_space *out_space
 static enum status disk_os_lock(struct disk *disk, const char *path, struct disk_lock **out_lock) {
   blocking_check();
   if (!path_allowed(path)) return STATUS_INVALID;
-  int descriptor = open_retrying(disk_os_of(disk)->directory, path, O_RDWR | O_CREAT);
+  int descriptor = descriptors_open(disk_os_of(disk)->directory, path, O_RDWR | O_CREAT);
   if (descriptor < 0) return status_of_errno(errno);
   /* Belongs to the open file, not to the process: a second opening in this very process is refused too. */
   if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
     enum status status = errno == EWOULDBLOCK ? STATUS_LOCKED : status_of_errno(errno);
-    close(descriptor);
+    descriptors_close(descriptor);
     return status;
   }
   /* For whoever wonders who holds it. A full disk does not matter here. */
@@ -422,7 +416,7 @@ static enum status make_data_directory(const char *directory) {
   if (mkdir(directory, DIRECTORY_MODE) != 0) return errno == EEXIST ? STATUS_OK : status_of_errno(errno);
   char *parent = memory_grow_array(NULL, strlen(directory) + 4, 1);
   snprintf(parent, strlen(directory) + 4, "%s/..", directory);
-  int descriptor = open_retrying(AT_FDCWD, parent, O_RDONLY | O_DIRECTORY);
+  int descriptor = descriptors_open(AT_FDCWD, parent, O_RDONLY | O_DIRECTORY);
   enum status status = descriptor < 0 ? status_of_errno(errno) : sync_and_close(descriptor);
   memory_free(parent);
   return status;
@@ -433,7 +427,7 @@ enum status disk_os_open(const char *directory, bool create, struct disk **out_d
     enum status status = make_data_directory(directory);
     if (status != STATUS_OK) return status;
   }
-  int descriptor = open_retrying(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY);
+  int descriptor = descriptors_open(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY);
   if (descriptor < 0) return status_of_errno(errno);
   /* Beyond the limit on file sizes a write fails with EFBIG; the signal that comes with it would end the process. */
   signal(SIGXFSZ, SIG_IGN);
