@@ -1,0 +1,32 @@
+/* Door 4 (base/rpc.h) spoken in gRPC C core. The only files that see grpc/ headers are proto/rpc_grpc*.c and their internal
+ * header.
+ *
+ * One instance has one completion queue and one thread that polls it, for the calls it answers and for those it makes: on two
+ * cores a second poller is slower than one. A second instance (for peers) has its own.
+ *
+ * Beside it runs a watchdog while the instance serves: C core 1.51 stops accepting for good after one EMFILE, so once a second
+ * it speaks to its own port, and after three silences in a row it makes a new listener on the same port. Calls on the old
+ * one go on to their own end.
+ *
+ * 1. Handlers and client callbacks run on the instance's thread, one at a time.
+ * 2. Whatever this transport itself refuses carries `cairn-executed: no` and `cairn-reason`. What C core refuses before we see
+ *    it (see proto/README.md) carries neither, and counts as `maybe`.
+ * 3. After rpc_serve_stop() has returned, no handler runs any more; after rpc_channel_close(), no callback of its requests.
+ */
+#ifndef CAIRN_PROTO_RPC_GRPC_H
+#define CAIRN_PROTO_RPC_GRPC_H
+
+#include <stdint.h>
+
+#include "base/rpc.h"
+
+/* STATUS_IO when the operating system gives no thread. */
+enum status rpc_grpc_open(struct rpc **out_rpc) MUST_CHECK;
+
+/* Stops serving if need be. PRE: all channels are closed, all calls and requests released. NULL is fine. */
+void rpc_grpc_close(struct rpc *rpc);
+
+/* How often the watchdog had to make a new listener. @any-thread */
+uint64_t rpc_grpc_listener_rebuilds(const struct rpc *rpc);
+
+#endif
