@@ -1,0 +1,377 @@
+#include "log/checkpoint.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/codec.h"
+#include "base/memory.h"
+#include "base/trace.h"
+#include "log/checkpoint_round.h"
+#include "log/log_internal.h"
+#include "log/reader.h"
+
+#define POLL_NS 1000000000u   /* disk space, retries, the interval */
+#define FRAME_POLL_NS 1000000u /* is the CHECKPOINT frame durable? */
+#define BACKOFF_NS 100000000u /* after a round that moved nothing */
+
+enum phase { PHASE_IDLE, PHASE_COLLECT, PHASE_FRAME, PHASE_APPLY };
+
+struct waiter {
+  struct list_node node;
+  struct task task;
+  struct checkpoint *checkpoint;
+  struct loop *loop;
+  struct task *done;
+};
+
+struct checkpoint {
+  struct log_set *set;
+  struct loop *loop;
+  enum phase phase;
+  struct checkpoint_round round;
+  struct timer poll;
+  struct timer frame_poll;
+  struct task kick;
+  atomic_bool kicked;
+  struct task start;
+  struct task stop;
+  bool last_round;
+  bool started;
+  bool stopping;
+  struct list waiters; /* of the next round */
+  struct list served;  /* of this one */
+  uint64_t last_round_ns;
+  uint64_t not_before_ns;
+  struct journal_write frames[2]; /* the second is the last round's */
+  struct journal_write *frame;
+  atomic_bool frame_durable;
+};
+
+static void look(struct checkpoint *checkpoint);
+
+/* ---- The frame ---- */
+
+void checkpoint_frame_body(uint8_t out[CHECKPOINT_FRAME_SIZE], const struct checkpoint_row *row) {
+  memset(out, 0, CHECKPOINT_FRAME_SIZE);
+  out[0] = 1;
+  put_u64(out + 8, row->sequence);
+  put_u64(out + 16, row->durable_group);
+}
+
+enum status checkpoint_frame_decode(struct bytes body, struct checkpoint_row *out_row) {
+  if (body.size != CHECKPOINT_FRAME_SIZE) return STATUS_CORRUPT;
+  if (body.data[0] != 1) return STATUS_FOREIGN;
+  *out_row = (struct checkpoint_row){.sequence = get_u64(body.data + 8), .durable_group = get_u64(body.data + 16)};
+  return STATUS_OK;
+}
+
+static struct checkpoint *of_frame(struct task *task, size_t which) {
+  struct journal_write *write = container_of(task, struct journal_write, done);
+  return (struct checkpoint *)(void *)((char *)(write - which) - offsetof(struct checkpoint, frames));
+}
+/* On a reader's loop, which outlives the journal and this loop. */
+static void frame_done(struct task *task) { atomic_store(&of_frame(task, 0)->frame_durable, true); }
+static void last_frame_done(struct task *task) { (void)of_frame(task, 1); }
+
+static void submit_frame(struct checkpoint *checkpoint) {
+  checkpoint->frame = &checkpoint->frames[checkpoint->stopping ? 1 : 0];
+  journal_write_reset(checkpoint->frame);
+  struct journal_frame *frame = journal_write_add(checkpoint->frame, 0, 0, FRAME_CHECKPOINT);
+  frame->head_size = CHECKPOINT_FRAME_SIZE;
+  checkpoint_frame_body(frame->head, &checkpoint->set->checkpointed);
+  checkpoint->frame->bytes += CHECKPOINT_FRAME_SIZE;
+  atomic_store(&checkpoint->frame_durable, false);
+  journal_submit(checkpoint->set->journal, checkpoint->frame);
+}
+
+/* ---- Lanes ---- */
+
+static void ask_lanes(struct checkpoint *checkpoint, enum lane_request request) {
+  struct log_set *set = checkpoint->set;
+  for (size_t i = 0; i < LOG_LANES_MAX; i++) {
+    struct log_lane *lane = atomic_load(&set->lanes[i]);
+    if (lane == NULL || (request == LANE_APPLY && list_empty(&lane->items))) continue;
+    lane->wanted = checkpoint->round.request;
+    atomic_store(&lane->request, (int)request);
+    if (checkpoint->stopping) {
+      log_lane_turn(lane);
+    } else if (!atomic_load(&lane->ticking)) { /* nothing to say */
+      int asked = (int)request;
+      atomic_compare_exchange_strong(&lane->request, &asked, LANE_NOTHING);
+    }
+  }
+}
+
+static bool lanes_answered(struct checkpoint *checkpoint) {
+  for (size_t i = 0; i < LOG_LANES_MAX; i++) {
+    struct log_lane *lane = atomic_load(&checkpoint->set->lanes[i]);
+    if (lane != NULL && atomic_load(&lane->request) != LANE_NOTHING) return false;
+  }
+  return true;
+}
+
+static void release_journal(struct checkpoint *checkpoint) {
+  struct log_set *set = checkpoint->set;
+  uint64_t floor = journal_usage(set->journal).current_file; /* before the floors: what comes later is in files not below it */
+  for (size_t i = 0; i < LOG_LANES_MAX; i++) {
+    struct log_lane *lane = atomic_load(&set->lanes[i]);
+    uint64_t wanted = lane == NULL ? UINT64_MAX : atomic_load(&lane->floor);
+    if (wanted < floor) floor = wanted;
+  }
+  journal_release(set->journal, floor);
+}
+
+/* ---- A round ---- */
+
+static bool is_due(struct checkpoint *checkpoint, uint64_t now_ns) {
+  struct log_set *set = checkpoint->set;
+  if (atomic_load(&set->fenced) || !checkpoint->started) return false;
+  if (!list_empty(&checkpoint->waiters)) return true;
+  if (now_ns < checkpoint->not_before_ns) return false;
+  uint64_t unflushed = atomic_load_explicit(&set->unflushed_bytes, memory_order_relaxed);
+  if (unflushed >= set->options.tail_bytes / 2) return true;
+  /* When space is short, what was trimmed or deleted goes at once. */
+  bool short_of_space = atomic_load(&set->free_bytes) < 2 * set->options.disk_reserve_bytes + unflushed;
+  if (short_of_space && now_ns - checkpoint->last_round_ns >= POLL_NS) return true;
+  struct journal_usage usage = journal_usage(set->journal);
+  if (usage.used_bytes >= usage.ring_bytes / 4) return true;
+  return now_ns - checkpoint->last_round_ns >= (uint64_t)set->options.checkpoint_interval_ms * 1000000u;
+}
+
+static void begin_round(struct checkpoint *checkpoint, bool last) {
+  struct log_set *set = checkpoint->set;
+  struct journal_usage usage = journal_usage(set->journal);
+  uint64_t files = set->options.journal.ring_bytes / set->options.journal.file_bytes;
+  uint64_t keep = usage.used_bytes > usage.ring_bytes / 2 ? files / 4 : files / 2;
+  if (keep == 0) keep = 1;
+  checkpoint_round_begin(&checkpoint->round, set, last);
+  checkpoint->round.request = (struct checkpoint_request){
+      .everything = !list_empty(&checkpoint->waiters),
+      .release_below = usage.current_file + 1 > keep ? usage.current_file + 1 - keep : 0,
+  };
+  for (struct list_node *node = NULL; (node = list_pop_front(&checkpoint->waiters)) != NULL;) {
+    list_push_back(&checkpoint->served, node);
+  }
+  checkpoint->last_round_ns = loop_now_ns(checkpoint->loop);
+  checkpoint->phase = PHASE_COLLECT;
+  ask_lanes(checkpoint, LANE_COLLECT);
+}
+
+static void write_round(struct checkpoint *checkpoint) {
+  struct log_set *set = checkpoint->set;
+  uint64_t unflushed = atomic_load(&set->unflushed_bytes);
+  atomic_store(&set->round_bytes, unflushed + set->options.tail_bytes / 2);
+  checkpoint_round_write(&checkpoint->round);
+  if (checkpoint->round.committed) {
+    submit_frame(checkpoint);
+    checkpoint->phase = PHASE_FRAME;
+    if (!checkpoint->stopping) {
+      loop_timer_set(checkpoint->loop, &checkpoint->frame_poll, loop_now_ns(checkpoint->loop) + FRAME_POLL_NS);
+    }
+    return;
+  }
+  checkpoint->phase = PHASE_APPLY;
+  ask_lanes(checkpoint, LANE_APPLY);
+}
+
+static void end_frame(struct checkpoint *checkpoint) {
+  struct log_set *set = checkpoint->set;
+  if (!checkpoint->stopping && checkpoint->frame->status != STATUS_OK) {
+    trace_error("checkpoint_frame_failed", "status=%s do=\"the journal failed: restart on a good disk\"",
+                status_name(checkpoint->frame->status));
+    atomic_store(&set->fenced, true);
+    checkpoint->round.may_release = false;
+  }
+  if (checkpoint->stopping) checkpoint->round.may_release = false; /* it may still be on its way */
+  checkpoint->phase = PHASE_APPLY;
+  ask_lanes(checkpoint, LANE_APPLY);
+}
+
+static void end_round(struct checkpoint *checkpoint) {
+  checkpoint->phase = PHASE_IDLE;
+  atomic_store(&checkpoint->set->round_bytes, UINT64_MAX);
+  if (checkpoint->round.may_release) {
+    release_journal(checkpoint);
+    checkpoint_round_remove_files(&checkpoint->round);
+  }
+  bool moved = checkpoint->round.committed || checkpoint->round.carried;
+  uint64_t now_ns = loop_now_ns(checkpoint->loop);
+  if (!moved) checkpoint->not_before_ns = now_ns + BACKOFF_NS;
+  if (checkpoint->round.failed) checkpoint->not_before_ns = now_ns + POLL_NS;
+  checkpoint_round_end(&checkpoint->round);
+  for (struct list_node *node = NULL; (node = list_pop_front(&checkpoint->served)) != NULL;) {
+    struct waiter *waiter = list_entry(node, struct waiter, node);
+    if (waiter->done != NULL) loop_post(waiter->loop, waiter->done);
+    memory_free(waiter);
+  }
+}
+
+/* Does whatever can be done next. */
+static void look(struct checkpoint *checkpoint) {
+  for (;;) {
+    switch (checkpoint->phase) {
+      case PHASE_IDLE:
+        if (checkpoint->stopping || !is_due(checkpoint, loop_now_ns(checkpoint->loop))) return;
+        begin_round(checkpoint, false);
+        break;
+      case PHASE_COLLECT:
+        if (!lanes_answered(checkpoint)) return;
+        write_round(checkpoint);
+        break;
+      case PHASE_FRAME:
+        if (!checkpoint->stopping && !atomic_load(&checkpoint->frame_durable)) return;
+        end_frame(checkpoint);
+        break;
+      case PHASE_APPLY:
+        if (!lanes_answered(checkpoint)) return;
+        end_round(checkpoint);
+        if (checkpoint->stopping) return;
+        break;
+    }
+  }
+}
+
+/* ---- Tasks and timers ---- */
+
+static void kick_run(struct task *task) {
+  struct checkpoint *checkpoint = container_of(task, struct checkpoint, kick);
+  atomic_store(&checkpoint->kicked, false);
+  if (!checkpoint->started) return;
+  if (checkpoint->phase == PHASE_IDLE && !checkpoint->stopping) release_journal(checkpoint);
+  look(checkpoint);
+}
+
+void checkpoint_kick(struct checkpoint *checkpoint) {
+  if (atomic_load_explicit(&checkpoint->kicked, memory_order_relaxed)) return;
+  if (!atomic_exchange(&checkpoint->kicked, true)) loop_post(checkpoint->loop, &checkpoint->kick);
+}
+
+void checkpoint_lane_answered(struct checkpoint *checkpoint) {
+  if (!atomic_exchange(&checkpoint->kicked, true)) loop_post(checkpoint->loop, &checkpoint->kick);
+}
+
+static void refuse_waiters(struct checkpoint *checkpoint) {
+  for (struct list_node *node = NULL; (node = list_pop_front(&checkpoint->waiters)) != NULL;) {
+    struct waiter *waiter = list_entry(node, struct waiter, node);
+    if (waiter->done != NULL) loop_post(waiter->loop, waiter->done);
+    memory_free(waiter);
+  }
+}
+
+static void waiter_run(struct task *task) {
+  struct waiter *waiter = container_of(task, struct waiter, task);
+  struct checkpoint *checkpoint = waiter->checkpoint;
+  list_push_back(&checkpoint->waiters, &waiter->node);
+  if (atomic_load(&checkpoint->set->fenced) || checkpoint->stopping) {
+    refuse_waiters(checkpoint);
+    return;
+  }
+  look(checkpoint);
+}
+
+void checkpoint_request_round(struct checkpoint *checkpoint, struct loop *loop, struct task *done) {
+  struct waiter *waiter = NEW(struct waiter);
+  *waiter = (struct waiter){.checkpoint = checkpoint, .loop = loop, .done = done, .task.run = waiter_run};
+  loop_post(checkpoint->loop, &waiter->task);
+}
+
+static void poll_space(struct checkpoint *checkpoint) {
+  struct disk_space space;
+  enum status status = disk_space(checkpoint->set->world->disk, &space);
+  if (status == STATUS_OK) atomic_store(&checkpoint->set->free_bytes, space.available);
+}
+
+static void poll_fire(struct timer *timer) {
+  struct checkpoint *checkpoint = container_of(timer, struct checkpoint, poll);
+  poll_space(checkpoint);
+  struct log_set *set = checkpoint->set;
+  if (journal_usage(set->journal).failed && !atomic_exchange(&set->fenced, true)) {
+    trace_error("journal_failed", "do=\"appends are refused, reads go on: restart on a good disk\"");
+  }
+  if (atomic_load(&set->fenced) && checkpoint->phase == PHASE_IDLE) refuse_waiters(checkpoint);
+  look(checkpoint);
+  loop_timer_set(checkpoint->loop, timer, loop_now_ns(checkpoint->loop) + POLL_NS);
+}
+
+static void frame_poll_fire(struct timer *timer) {
+  struct checkpoint *checkpoint = container_of(timer, struct checkpoint, frame_poll);
+  look(checkpoint);
+  if (checkpoint->phase == PHASE_FRAME) {
+    loop_timer_set(checkpoint->loop, timer, loop_now_ns(checkpoint->loop) + FRAME_POLL_NS);
+  }
+}
+
+static void start_run(struct task *task) {
+  struct checkpoint *checkpoint = container_of(task, struct checkpoint, start);
+  checkpoint->started = true;
+  checkpoint->last_round_ns = loop_now_ns(checkpoint->loop);
+  poll_space(checkpoint);
+  loop_timer_set(checkpoint->loop, &checkpoint->poll, loop_now_ns(checkpoint->loop) + POLL_NS);
+}
+
+static void stop_run(struct task *task) {
+  struct checkpoint *checkpoint = container_of(task, struct checkpoint, stop);
+  checkpoint->stopping = true;
+  loop_timer_cancel(checkpoint->loop, &checkpoint->poll);
+  loop_timer_cancel(checkpoint->loop, &checkpoint->frame_poll);
+  for (size_t i = 0; i < LOG_LANES_MAX; i++) {
+    struct log_lane *lane = atomic_load(&checkpoint->set->lanes[i]);
+    if (lane != NULL && atomic_load(&lane->request) != LANE_NOTHING) log_lane_turn(lane);
+  }
+  if (checkpoint->phase != PHASE_IDLE) look(checkpoint);
+  CHECK(checkpoint->phase == PHASE_IDLE);
+  refuse_waiters(checkpoint);
+  if (!checkpoint->last_round || !checkpoint->started || atomic_load(&checkpoint->set->fenced)) return;
+  begin_round(checkpoint, true);
+  look(checkpoint);
+  CHECK(checkpoint->phase == PHASE_IDLE);
+}
+
+struct checkpoint *checkpoint_new(struct log_set *set) {
+  struct checkpoint *checkpoint = NEW(struct checkpoint);
+  checkpoint->set = set;
+  checkpoint->loop = world_loop_new(set->world, "checkpoint", LOOP_MAY_BLOCK);
+  list_init(&checkpoint->waiters);
+  list_init(&checkpoint->served);
+  checkpoint->poll.fire = poll_fire;
+  checkpoint->frame_poll.fire = frame_poll_fire;
+  checkpoint->kick.run = kick_run;
+  checkpoint->start.run = start_run;
+  checkpoint->stop.run = stop_run;
+  journal_write_init(&checkpoint->frames[0], reader_loop(set->readers[0]), frame_done);
+  journal_write_init(&checkpoint->frames[1], reader_loop(set->readers[0]), last_frame_done);
+  return checkpoint;
+}
+
+void checkpoint_start(struct checkpoint *checkpoint) { loop_post(checkpoint->loop, &checkpoint->start); }
+
+void checkpoint_stop(struct checkpoint *checkpoint, bool last_round) {
+  checkpoint->last_round = last_round;
+  atomic_store(&checkpoint->set->lanes_stopped, true);
+  loop_post(checkpoint->loop, &checkpoint->stop);
+  loop_stop(checkpoint->loop);
+  checkpoint->loop = NULL;
+}
+
+void checkpoint_free(struct checkpoint *checkpoint) {
+  if (checkpoint == NULL) return;
+  journal_write_deinit(&checkpoint->frames[0]);
+  journal_write_deinit(&checkpoint->frames[1]);
+  checkpoint_round_deinit(&checkpoint->round);
+  memory_free(checkpoint);
+}
+
+struct loop *checkpoint_loop(struct checkpoint *checkpoint) { return checkpoint->loop; }
+
+/* ---- What a log should do ---- */
+
+enum checkpoint_plan checkpoint_plan(const struct checkpoint_facts *facts, const struct checkpoint_request *request) {
+  bool pins = facts->pinned_file < request->release_below;
+  bool room = facts->carried_bytes < CHECKPOINT_CARRY_MAX;
+  if (facts->flushable_bytes >= CHECKPOINT_SMALL_BYTES) return PLAN_FLUSH;
+  if (facts->flushable_bytes > 0 && request->everything) return PLAN_FLUSH;
+  if (facts->row_dirty) return PLAN_ROW;
+  if (pins && room) return PLAN_CARRY;
+  if (pins && facts->flushable_bytes > 0) return PLAN_FLUSH;
+  return PLAN_NOTHING;
+}

@@ -1,0 +1,94 @@
+/* The checkpoint: writes segments and tables behind the journal, then lets the journal recycle its files.
+ *
+ * Runs on a loop of its own. A round: every lane that has something gathers it (collect); then, in this order, segment writes and syncs,
+ * directory syncs, one store transaction, the dump if it is due, a CHECKPOINT frame; then lanes are told (apply) and answer which journal
+ * files they still need; then journal files are released and files that the transaction no longer names are removed.
+ *
+ * Lanes are asked, never posted to: they look at `log_lane.request` in their turns and on a timer of their own, so a lane may stop at any time.
+ *
+ * 1. Nothing is flushed beyond what is committed, durable here and covered by the owner's state of the same transaction.
+ * 2. A round that fails leaves the one before in force; the journal keeps everything.
+ * 3. After STATUS_IO from the store or the journal the set is fenced: no further round.
+ *
+ * The body of a CHECKPOINT frame, little endian: version u8 (1), 7 zeros, sequence u64, durable journal group u64.
+ */
+#ifndef CAIRN_LOG_CHECKPOINT_H
+#define CAIRN_LOG_CHECKPOINT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/loop.h"
+#include "log/image.h"
+#include "log/log_set.h"
+
+#define CHECKPOINT_SMALL_BYTES 65536u /* less than this is carried in the journal, not flushed */
+#define CHECKPOINT_CARRY_MAX (16u << 20) /* bytes that one lane appends again in one round */
+#define CHECKPOINT_DUMP_EVERY 16u /* rounds */
+#define CHECKPOINT_FRAME_SIZE 24u
+
+struct log_lane;
+
+/* What a round wants of the lanes. */
+struct checkpoint_request {
+  bool everything;        /* flush small tails too */
+  uint64_t release_below; /* journal files that should become free */
+};
+
+/* What one log gives to a round, and what comes back to it. */
+struct checkpoint_item {
+  struct list_node node;
+  group_id group;
+  instance_id instance;
+  struct group_row row; /* as it shall be stored, flushed_* as of the last entry given; owns terms */
+  struct flush_entry *entries;
+  size_t entry_count;
+  bool flush; /* entries go to segments and row.flushed_* holds */
+  bool carry; /* entries go to the head of the journal */
+  struct buffer state;
+  entry_index state_applied;
+  bool has_state;
+  /* The answer. */
+  bool stored; /* row, and entries if `flush`, are in the store's image */
+  enum status status;
+  entry_index lost_index; /* an entry that could not be read back; 0: none */
+  struct segment_info *segments; /* a copy for the log */
+  size_t segment_count;
+};
+void checkpoint_item_free(struct checkpoint_item *item); /* NULL is fine */
+
+/* What a log should do in a round. Pure. */
+enum checkpoint_plan { PLAN_NOTHING, PLAN_ROW, PLAN_FLUSH, PLAN_CARRY };
+struct checkpoint_facts {
+  uint64_t flushable_bytes;
+  uint64_t pinned_file; /* oldest journal file it needs; UINT64_MAX: none */
+  uint64_t carried_bytes; /* of this lane in this round already */
+  bool row_dirty;
+};
+enum checkpoint_plan checkpoint_plan(const struct checkpoint_facts *facts, const struct checkpoint_request *request);
+
+struct checkpoint;
+
+struct checkpoint *checkpoint_new(struct log_set *set);
+void checkpoint_free(struct checkpoint *checkpoint);
+
+/* Begins to work: timers, rounds. After recovery, the images being complete. */
+void checkpoint_start(struct checkpoint *checkpoint);
+/* From outside, after the lanes stopped: one last round if asked, on the checkpoint's loop; then stops the loop. The frame may still be on its way
+ * in the journal. */
+void checkpoint_stop(struct checkpoint *checkpoint, bool last_round);
+
+/* @any-thread. There may be a reason for a round: look. */
+void checkpoint_kick(struct checkpoint *checkpoint);
+/* @any-thread. A round soon; `done` is posted to `loop` after it. */
+void checkpoint_request_round(struct checkpoint *checkpoint, struct loop *loop, struct task *done);
+struct loop *checkpoint_loop(struct checkpoint *checkpoint);
+/* @any-thread: a lane has answered. */
+void checkpoint_lane_answered(struct checkpoint *checkpoint);
+
+void checkpoint_frame_body(uint8_t out[CHECKPOINT_FRAME_SIZE], const struct checkpoint_row *row);
+enum status checkpoint_frame_decode(struct bytes body, struct checkpoint_row *out_row) MUST_CHECK;
+
+#endif

@@ -1,0 +1,95 @@
+/* What struct journal is made of. For journal.c, which writes, journal_start.c, which begins, and journal_read.c. */
+#ifndef CAIRN_LOG_JOURNAL_PRIVATE_H
+#define CAIRN_LOG_JOURNAL_PRIVATE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/world.h"
+#include "log/journal.h"
+#include "log/journal_group.h"
+#include "log/journal_ring.h"
+#include "log/journal_states.h"
+
+/* The writes that wait, in the order of submission, and how far they are packed into groups. */
+struct journal_queue {
+  struct journal_write *first; /* not answered yet */
+  struct journal_write *last;
+  struct journal_write *packing; /* the first one that is not wholly in a group; NULL: none */
+  size_t frame;                  /* of `packing`: the next to be packed ... */
+  uint64_t start;                /* ... from this byte of its body on */
+};
+
+struct journal {
+  /* Set when it was made. */
+  struct world *world;
+  uint64_t idle_close_ns;
+  uint32_t files_ready;
+  struct loop *loop; /* NULL until started */
+
+  /* The loop's own. */
+  struct journal_ring ring;
+  struct journal_states *states;
+  struct journal_group group; /* being put together */
+  struct journal_queue queue;
+  struct buffer table;
+  uint64_t sequence;    /* of the newest group written */
+  uint64_t hash;        /* of that group */
+  uint64_t frames;      /* in all groups up to that one, tables not counted */
+  uint64_t file_first;  /* first group of the current file */
+  uint32_t carry_flags; /* of the groups that a start writes */
+  bool closed_group;    /* the newest group is a closing one, or there is none to close */
+  bool closing;
+  bool stalled;         /* no file to write into; waits for a job, for room on the disk or for a release */
+  bool again_posted;
+  bool broken;          /* a write or sync failed: nothing is written any more */
+  uint64_t last_write_ns;
+  struct timer idle_timer;
+  struct timer space_timer; /* while it is set no file is made */
+  struct task arrived;
+  struct task again;
+  struct task close_task;
+  struct task release_task;
+
+  /* The helper's while `job_running`. */
+  struct loop *helper; /* NULL before the start and when closing: jobs are run in place */
+  struct journal_job job;
+  bool job_running;
+  struct task job_task;  /* on the helper */
+  struct task job_done;  /* back on the loop */
+
+  /* Any thread's. */
+  _Atomic(struct task *) submitted; /* the newest; each points at the one before */
+  _Atomic(uint64_t) admitted; /* taken by appends that are not written yet */
+  _Atomic(int64_t) room;      /* what they may take */
+  _Atomic(uint64_t) lacking;  /* how much more there would be on a disk with space */
+  _Atomic(uint64_t) release_below;
+  atomic_bool release_posted;
+  atomic_bool failed;
+  _Atomic(uint64_t) used_bytes;
+  _Atomic(uint64_t) current_file;
+  _Atomic(uint64_t) oldest_file;
+  _Atomic(uint64_t) durable_group;
+};
+
+/* Appends to the queue; on the loop, or before there is one. */
+void journal_queue_put(struct journal *journal, struct journal_write *write);
+
+/* Writes the next group of what is queued, and answers what became durable. STATUS_END: nothing to write. STATUS_NO_SPACE: no file
+ * to write into, just now. Else the journal is broken. */
+enum status journal_write_next(struct journal *journal) MUST_CHECK;
+
+/* Makes the next ready file the current one and writes its table. STATUS_NO_SPACE: none is ready. */
+enum status journal_next_file(struct journal *journal) MUST_CHECK;
+
+/* Writes a group of nothing. */
+enum status journal_write_closing(struct journal *journal) MUST_CHECK;
+
+/* Tells other threads how full it is. */
+void journal_publish_usage(struct journal *journal);
+
+/* Loop side, once started. */
+void journal_loop_begin(struct journal *journal);
+
+#endif

@@ -1,0 +1,139 @@
+/* The beginning and the end of a journal: open, start, close. */
+#include "base/check.h"
+#include "base/memory.h"
+#include "log/journal_private.h"
+#include "log/journal_scan.h"
+
+#define GROUP_BYTES_MIN (2 * JOURNAL_BLOCK)
+#define GROUPS_PER_FILE_MIN 4u
+
+static uint32_t group_bytes(const struct journal_options *options, uint64_t file_bytes) {
+  uint64_t bytes = options->group_bytes_max & ~(JOURNAL_BLOCK - 1);
+  uint64_t most = (file_bytes / GROUPS_PER_FILE_MIN) & ~(uint64_t)(JOURNAL_BLOCK - 1);
+  if (most > JOURNAL_GROUP_BYTES_MAX) most = JOURNAL_GROUP_BYTES_MAX;
+  if (bytes > most) bytes = most;
+  return bytes < GROUP_BYTES_MIN ? GROUP_BYTES_MIN : (uint32_t)bytes;
+}
+
+static struct journal *journal_new(struct world *world, const struct journal_options *options) {
+  struct journal *journal = NEW(struct journal);
+  journal->world = world;
+  journal->idle_close_ns = (uint64_t)options->idle_close_ms * 1000000u;
+  journal->files_ready = options->files_ready > 0 ? options->files_ready : 1;
+  journal_ring_init(&journal->ring, world->disk, world->entropy, options);
+  journal_group_init(&journal->group, group_bytes(options, journal->ring.file_bytes));
+  journal->states = journal_states_new(entropy_next(world->entropy));
+  buffer_init(&journal->table, JOURNAL_BODY_MAX);
+  journal->closed_group = true;
+  return journal;
+}
+
+static void journal_free(struct journal *journal) {
+  journal_ring_deinit(&journal->ring);
+  journal_group_deinit(&journal->group);
+  journal_states_free(journal->states);
+  buffer_deinit(&journal->table);
+  memory_free(journal);
+}
+
+/* What the scan accepted may stand in a disk's cache only, if the last write was cut short by a kill. From now on the report, and every group
+ * to come, says it is durable, so it has to be: else a power cut after the kill would make rot of it. */
+static enum status sync_found_files(struct journal *journal) {
+  list_for_each(&journal->ring.used, node, following) {
+    const struct journal_file *file = list_entry(node, struct journal_file, node);
+    if (file->blank) continue;
+    char path[DISK_PATH_MAX];
+    struct disk_file *disk = NULL;
+    journal_file_path(path, file->name);
+    enum status status = disk_open(journal->world->disk, path, DISK_READ_ONLY | DISK_DIRECT, &disk);
+    if (status != STATUS_OK) return status;
+    status = disk_sync(disk);
+    disk_close(disk);
+    if (status != STATUS_OK) return status;
+  }
+  return STATUS_OK;
+}
+
+enum status journal_open(struct world *world, const struct journal_options *options, uint64_t durable_through,
+                         const struct journal_replay *replay, struct journal **out_journal, struct journal_report *out_report) {
+  struct journal *journal = journal_new(world, options);
+  struct journal_scan_result result;
+  enum status status = journal_scan(&journal->ring, journal->states, durable_through, replay, &result);
+  if (status == STATUS_OK) status = sync_found_files(journal);
+  if (status != STATUS_OK) {
+    journal_free(journal);
+    return status;
+  }
+  journal->sequence = result.next_sequence - 1;
+  journal->hash = result.last_hash;
+  journal->frames = result.frames;
+  journal_publish_usage(journal);
+  atomic_store(&journal->durable_group, journal->sequence);
+  *out_journal = journal;
+  *out_report = result.report;
+  return STATUS_OK;
+}
+
+/* ---- Start ---- */
+
+/* Enough ready files to begin. Those found are all kept until released, so the ring may grow beyond its nominal count. One file will do
+ * on a disk that has no room for more. */
+static enum status make_first_files(struct journal *journal) {
+  struct journal_ring *ring = &journal->ring;
+  while (ring->ready_count < journal->files_ready &&
+         journal_ring_plan(ring, ring->used_count + journal->files_ready, &journal->job)) {
+    journal_job_run(&journal->job);
+    enum status status = journal_ring_finish(ring, &journal->job);
+    if (status == STATUS_NO_SPACE && ring->ready_count > 0) break;
+    if (status != STATUS_OK) return status;
+  }
+  return STATUS_OK;
+}
+
+/* The table and what is carried, in groups that count only together; the last one, empty, says that this is all. One more says that even
+ * that one is durable: rot in it must not look like a start that did not come to its end. */
+static enum status write_start(struct journal *journal, struct journal_write *carried) {
+  journal->carry_flags = GROUP_CARRIED | GROUP_CARRY_BEGINS;
+  enum status status = journal_next_file(journal);
+  if (status != STATUS_OK) return status;
+  if (carried != NULL && carried->count > 0) {
+    struct loop *owner = carried->loop;
+    carried->loop = NULL; /* nobody waits for an answer */
+    journal_queue_put(journal, carried);
+    do {
+      status = journal_write_next(journal);
+    } while (status == STATUS_OK);
+    carried->loop = owner;
+    if (status != STATUS_END) return status;
+  }
+  journal->carry_flags |= GROUP_CARRY_ENDS;
+  status = journal_write_closing(journal);
+  journal->carry_flags = 0;
+  if (status == STATUS_OK) status = journal_write_closing(journal);
+  return status;
+}
+
+enum status journal_start(struct journal *journal, struct journal_write *carried) {
+  PRE(journal->loop == NULL && !journal->broken);
+  journal_ring_release(&journal->ring, atomic_load(&journal->release_below));
+  enum status status = journal_ring_prepare(&journal->ring);
+  if (status == STATUS_OK) status = make_first_files(journal);
+  if (status == STATUS_OK) status = write_start(journal, carried);
+  if (status != STATUS_OK) {
+    journal->broken = true;
+    atomic_store(&journal->failed, true);
+    return status;
+  }
+  journal_publish_usage(journal);
+  journal_loop_begin(journal);
+  return STATUS_OK;
+}
+
+void journal_close(struct journal *journal) {
+  if (journal == NULL) return;
+  if (journal->loop != NULL) {
+    loop_post(journal->loop, &journal->close_task);
+    loop_stop(journal->loop);
+  }
+  journal_free(journal);
+}

@@ -1,0 +1,171 @@
+/* The log of one replica: the only door to log/ for other folders, beside entry.h, batch.h and log_set.h.
+ *
+ * A log is a run of entries. The newest are in memory (the tail cache, within a budget); all that are not checkpointed are in the
+ * journal; the committed rest is in segments `p/<group>-<instance>/<first index, 20 digits>.segment`. Nobody above can tell where
+ * an entry came from.
+ *
+ *    start ........ flushed ........ commit ........ durable ........ last
+ *      segments        |    journal, tail cache    |  journal, tail   |  on its way
+ *
+ * 1. start <= flushed + 1; flushed <= commit <= last; commit <= durable as far as this replica's own vote counts.
+ * 2. Segments hold committed entries only, so a cut never reaches them. A sealed segment never changes.
+ * 3. Offsets below the start offset, and damaged ranges, answer their own status; they are never skipped in silence.
+ *
+ * Owned by a lane: every function runs there, unless it says otherwise. Blocking work is done by the checkpoint and the readers.
+ */
+#ifndef CAIRN_LOG_LOG_H
+#define CAIRN_LOG_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/list.h"
+#include "base/loop.h"
+#include "base/status.h"
+#include "log/entry.h"
+#include "log/journal.h"
+
+struct log;
+struct log_set;
+
+struct log_settings {
+  uint64_t segment_bytes;  /* a new segment begins beyond it */
+  int64_t retention_bytes; /* -1: no bound */
+  int64_t retention_ms;    /* -1: for ever */
+};
+
+/* What the log must know of whoever applies its entries. Called on the lane. */
+struct log_owner {
+  /* Appends the owner's whole state, as of the newest applied entry, to `out`. Entries may go only when the state that covers them is
+   * durable; the checkpoint stores both in one transaction. May append nothing. */
+  enum status (*snapshot)(void *context, struct buffer *out);
+  void *context;
+};
+
+struct log_range {
+  record_offset first;
+  record_offset end; /* behind the last */
+};
+
+/* A look at the log; free of cost. */
+struct log_view {
+  group_id group;
+  instance_id instance;
+  record_offset start_offset;
+  entry_index start_index; /* of the first entry kept (or to come) */
+  record_offset next_offset; /* behind the last entry's last record */
+  entry_index last_index;
+  entry_term last_term;
+  uint64_t last_chain;
+  int64_t last_leader_time_ms;
+  int64_t max_time_ms; /* of any record */
+  entry_index commit_index;
+  entry_index durable_index;
+  entry_index flushed_index;
+  uint64_t bytes; /* of the entries kept: segments and what is not flushed yet */
+  struct hard_state hard_state;
+  bool damaged;   /* the journal lost entries of it to rot: appends are refused, what can be read is served */
+};
+
+struct log_view log_view(const struct log *log);
+size_t log_damaged_ranges(const struct log *log, struct log_range *out_ranges, size_t max);
+void log_set_owner(struct log *log, const struct log_owner *owner);
+void log_set_settings(struct log *log, const struct log_settings *settings);
+
+/* ---- Writing: everything goes into the lane's journal write of this turn ---- */
+
+/* Adds an entry at the end: seals the head (chain link, payload CRC), remembers it, and adds its frame to `write`. Holds the payload.
+ * PRE: index is last + 1, term >= last term, base offset is next_offset; the journal admitted it. Returns the chain link. */
+uint64_t log_append(struct log *log, struct journal_write *write, const struct entry *entry);
+
+/* Voids the entries from `from` on. PRE: from > commit. */
+void log_cut(struct log *log, struct journal_write *write, entry_index from);
+
+void log_set_hard_state(struct log *log, struct journal_write *write, const struct hard_state *state);
+
+/* After `write` became durable: call for each of its frames that belongs to this log, in order. */
+void log_frame_durable(struct log *log, const struct journal_frame *frame);
+
+/* Raises the commit index: entries up to it may be checkpointed, never cut. */
+void log_set_commit(struct log *log, entry_index commit);
+/* The owner has applied entries up to here; its next snapshot covers them. */
+void log_set_applied(struct log *log, entry_index applied);
+
+/* Moves the start: entries wholly before `start` will go at a checkpoint. Not below today's start, not above commit. */
+void log_set_start(struct log *log, record_offset start);
+
+/* The greatest start offset that retention asks for, or today's start. `now_ms`: the time that counts. */
+record_offset log_retention_start(const struct log *log, int64_t now_ms);
+
+/* Adds the CLOSE frame. When it is durable and its frame was told by log_frame_durable(), files and table rows go, and the log is freed
+ * by its set; nobody may use it after that call. Reads in flight end with STATUS_NOT_FOUND. */
+void log_delete(struct log *log, struct journal_write *write);
+
+/* ---- Reading ---- */
+
+/* STATUS_END: not in this log (0, above the last, or below the start; the entry just before the start is known). */
+enum status log_term_at(const struct log *log, entry_index index, entry_term *out_term) MUST_CHECK;
+
+/* Where a reader stands in a segment, so that the next read needs no search. Zeroed: unknown. Only log/ looks inside. */
+struct log_cursor {
+  uint64_t segment;
+  uint64_t position;
+  record_offset offset;
+  entry_index index; /* of the entry that stands there */
+  uint64_t chain;    /* the link before it */
+};
+
+#define LOG_READ_ENTRIES_MAX 1024u
+
+/* One read of committed entries that carry records. The caller fills the upper half, keeps it alive until it is answered. */
+struct log_read {
+  record_offset offset;     /* the first entry returned contains it */
+  record_offset limit;      /* entries from this offset on are not returned */
+  size_t bytes_max;         /* the first entry always fits */
+  struct loop *loop;        /* the lane; where `done` is posted */
+  struct task done;
+  struct log_cursor cursor; /* kept from one read to the next of a stream */
+
+  enum status status; /* OK (count may be 0 only when offset == limit), BELOW_START, BEYOND_END, DAMAGED, IO, NO_MEMORY */
+  record_offset next_offset; /* OK: where to read on. DAMAGED: the first readable offset after the damage. BELOW_START: the start. */
+  struct entry *entries; /* released and freed by log_read_reset() */
+  size_t count;
+  bool cold; /* it came from a file */
+
+  struct task task; /* the reader's */
+  void *work;       /* the reader's */
+};
+
+/* True: answered at once, from memory, `done` is not posted. False: a reader loop fetches it, `done` follows. */
+bool log_read(struct log *log, struct log_read *read);
+void log_read_reset(struct log_read *read);
+
+/* The first record at or after a time, among committed ones below `limit`. Always answered through `done`. */
+struct log_find {
+  int64_t time_ms;
+  record_offset limit;
+  struct loop *loop;
+  struct task done;
+
+  enum status status; /* OK, END (none), DAMAGED, IO */
+  record_offset offset;
+  int64_t found_time_ms;
+
+  struct task task;
+  void *work;
+};
+void log_find_time(struct log *log, struct log_find *find);
+
+/* ---- Opening: before lanes run, blocking ---- */
+
+/* The owner's state of the last checkpoint, and the index that it covers. Empty and 0 when there is none. Borrowed until the log takes
+ * its first turn. */
+struct bytes log_recovered_state(const struct log *log, entry_index *out_applied);
+
+/* Visits the entries after `applied` up to `through`, in order. Payloads of RECORDS entries are not read (empty), all others are. */
+enum status log_replay(struct log *log, entry_index applied, entry_index through,
+                       enum status (*visit)(void *context, const struct entry *entry), void *context) MUST_CHECK;
+
+#endif

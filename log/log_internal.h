@@ -1,0 +1,138 @@
+/* What the files of log/ share about a log, its lane and its set. For log/ only. */
+#ifndef CAIRN_LOG_LOG_INTERNAL_H
+#define CAIRN_LOG_LOG_INTERNAL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "log/checkpoint.h"
+#include "log/image.h"
+#include "log/log.h"
+#include "log/log_set.h"
+#include "log/tail.h"
+
+#define LOG_DAMAGED_RANGES_MAX 64u
+#define LOG_WATERMARK_BYTES (1u << 20) /* committed bytes between two durable commit indexes */
+#define LOG_LANES_MAX 64u
+
+struct log {
+  struct list_node node;       /* of its lane, or of the set before adoption */
+  struct list_node dirty_node; /* of its lane, while a round may want something of it */
+  struct task join;            /* its lane's */
+  struct list_node mark_node;  /* of its lane, while its commit wants to be durable */
+  struct log_set *set;
+  struct log_lane *lane;
+  group_id group;
+  instance_id instance;
+  struct log_owner owner;
+  struct log_settings settings;
+  struct hard_state hard_state;
+  record_offset start_offset;
+  entry_index start_index;
+  uint64_t start_chain;
+  struct term_run *terms;
+  size_t term_count;
+  size_t term_capacity;
+  entry_index last_index;
+  entry_term last_term;
+  uint64_t last_chain;
+  record_offset next_offset;
+  int64_t last_leader_time_ms;
+  int64_t max_time_ms;
+  entry_index commit_index;
+  entry_index durable_index;
+  entry_index applied_index;
+  entry_index flushed_index;
+  record_offset flushed_offset;
+  entry_index carried_through; /* up to here frames may have been appended again, out of order */
+  struct tail tail;
+  uint64_t unflushed_bytes;
+  uint64_t unmarked_bytes; /* committed since the last durable commit index */
+  struct segment_info *segments;
+  size_t segment_count;
+  struct log_range *damage;
+  size_t damage_count;
+  uint64_t pinned_file; /* of its OPEN or CLOSE frame, until the store has it; 0: none */
+  unsigned reads;       /* in flight */
+  bool damaged;
+  bool deleting; /* CLOSE is on its way */
+  bool closed;   /* CLOSE is durable: only its lane knows it */
+  bool row_dirty;
+  bool in_round; /* a round has an item of it */
+  struct buffer recovered_state;
+  entry_index recovered_applied;
+};
+
+/* The part of a set that lives on one lane. */
+struct log_lane {
+  struct log_set *set;
+  struct loop *loop;
+  struct list logs;
+  struct list dirty;
+  struct list marks;
+  struct list closed; /* logs whose CLOSE is durable, by dirty_node */
+  struct tail_pool pool;
+  struct timer tick;
+  uint64_t tick_ns; /* today's period */
+  bool active;      /* something happened since the last tick */
+  atomic_uint joining; /* adopted logs that the lane has not met yet */
+  uint64_t durable_file; /* newest journal file that a frame of this lane is known to be in */
+  struct journal_write own; /* carried entries and commit marks */
+  bool own_busy;
+  atomic_bool own_done;
+  atomic_bool ticking;
+  atomic_int request; /* enum lane_request */
+  struct checkpoint_request wanted;
+  struct list items; /* handed over with the request and with the answer */
+  atomic_uint_fast64_t floor; /* no journal file below it is needed by this lane */
+};
+
+enum lane_request { LANE_NOTHING, LANE_COLLECT, LANE_APPLY };
+
+struct log_set {
+  struct world *world;
+  struct log_set_options options;
+  struct journal *journal;
+  struct store *store;
+  struct log_identity identity;
+  struct list logs; /* not adopted yet */
+  _Atomic(struct log_lane *) lanes[LOG_LANES_MAX];
+  struct tail_budget tail_budget;
+  struct images images; /* the checkpoint's, after recovery */
+  struct checkpoint_row checkpointed;
+  struct table_changes gone; /* rows of segments whose files were removed: the next transaction's */
+  struct checkpoint *checkpoint;
+  struct reader **readers;
+  size_t reader_count;
+  atomic_uint next_reader;
+  atomic_bool fenced;       /* a store or journal failed */
+  atomic_bool store_failed; /* its index must not be asked any more */
+  atomic_bool lanes_stopped;
+  atomic_uint_fast64_t unflushed_bytes;
+  atomic_uint_fast64_t round_bytes; /* unflushed_bytes above which appends wait for the round that runs; UINT64_MAX: none does */
+  atomic_uint_fast64_t free_bytes; /* of the disk, as last seen */
+};
+
+/* ---- log.c ---- */
+struct log *log_new(struct log_set *set, group_id group, instance_id instance);
+void log_free(struct log *log);
+void log_note_term(struct log *log, entry_index index, entry_term term);
+void log_forget_terms(struct log *log); /* of entries before the first kept */
+void log_note_damage(struct log *log, struct log_range range);
+void log_mark_dirty(struct log *log); /* a round may want something of it */
+/* The oldest journal file that it needs; UINT64_MAX: none. */
+uint64_t log_pinned_file(const struct log *log);
+
+/* ---- log_lane.c ---- */
+struct log_lane *log_lane_get(struct log_set *set, struct loop *loop); /* makes it on first use */
+void log_lane_free(struct log_lane *lane);
+void log_lane_adopt(struct log_lane *lane, struct log *log); /* from the opening thread */
+void log_lane_wake(struct log_lane *lane); /* something is dirty, or more than before */
+void log_lane_turn_soon(struct log_lane *lane); /* in this iteration or the next */
+void log_lane_turn(struct log_lane *lane); /* what the tick does; also called by the checkpoint once lanes have stopped */
+/* A read of a closed log ended. */
+void log_lane_read_ended(struct log *log);
+
+#endif

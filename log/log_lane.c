@@ -1,0 +1,457 @@
+/* A lane's side of the checkpoint: gathers what logs have to give, takes in what was stored, appends small old tails again.
+ *
+ * The checkpoint never posts to a lane. It sets `request`; the lane sees it when it appends or when its tick fires. The tick runs only while
+ * the lane has something dirty, and the slower the less happens.
+ */
+#include <string.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "log/log_internal.h"
+#include "log/reader.h"
+
+#define TICK_FAST_NS 20000000u
+#define TICK_SLOW_NS 320000000u
+
+/* ---- The tick ---- */
+
+static bool has_work(const struct log_lane *lane) {
+  return !list_empty(&lane->dirty) || !list_empty(&lane->closed) || !list_empty(&lane->marks) || lane->own_busy ||
+         tail_pool_over_share(&lane->pool);
+}
+
+void log_lane_turn_soon(struct log_lane *lane) {
+  atomic_store(&lane->ticking, true);
+  loop_timer_set(lane->loop, &lane->tick, 0);
+}
+
+void log_lane_wake(struct log_lane *lane) {
+  bool asked = atomic_load_explicit(&lane->request, memory_order_relaxed) != LANE_NOTHING;
+  if (asked) {
+    log_lane_turn_soon(lane);
+  } else if (!lane->active && (lane->tick.slot == 0 || lane->tick_ns > TICK_FAST_NS)) {
+    lane->tick_ns = TICK_FAST_NS;
+    atomic_store(&lane->ticking, true);
+    loop_timer_set(lane->loop, &lane->tick, loop_now_ns(lane->loop) + lane->tick_ns);
+  }
+  lane->active = true;
+}
+
+static void tick(struct timer *timer) {
+  struct log_lane *lane = container_of(timer, struct log_lane, tick);
+  log_lane_turn(lane);
+  if (lane->active) {
+    lane->tick_ns = TICK_FAST_NS;
+  } else if (lane->tick_ns < TICK_SLOW_NS) {
+    lane->tick_ns *= 2;
+  }
+  lane->active = false;
+  if (!has_work(lane)) {
+    atomic_store(&lane->ticking, false);
+    if (atomic_load(&lane->request) == LANE_NOTHING) return;
+    atomic_store(&lane->ticking, true);
+  }
+  loop_timer_set(lane->loop, timer, loop_now_ns(lane->loop) + lane->tick_ns);
+}
+
+static void own_done(struct task *task) {
+  /* On a reader's loop: the lane may be gone, its memory is not. */
+  struct journal_write *write = container_of(task, struct journal_write, done);
+  atomic_store(&container_of(write, struct log_lane, own)->own_done, true);
+}
+
+struct log_lane *log_lane_get(struct log_set *set, struct loop *loop) {
+  for (size_t i = 0; i < LOG_LANES_MAX; i++) {
+    struct log_lane *known = atomic_load(&set->lanes[i]);
+    if (known != NULL && known->loop == loop) return known;
+  }
+  struct log_lane *lane = NEW(struct log_lane);
+  lane->set = set;
+  lane->loop = loop;
+  list_init(&lane->logs);
+  list_init(&lane->dirty);
+  list_init(&lane->marks);
+  list_init(&lane->closed);
+  list_init(&lane->items);
+  tail_pool_init(&lane->pool, &set->tail_budget);
+  lane->tick.fire = tick;
+  lane->tick_ns = TICK_SLOW_NS;
+  lane->durable_file = journal_usage(set->journal).current_file;
+  journal_write_init(&lane->own, reader_loop(set->readers[0]), own_done);
+  atomic_init(&lane->floor, lane->durable_file);
+  for (size_t i = 0; i < LOG_LANES_MAX; i++) {
+    struct log_lane *empty = NULL;
+    if (atomic_compare_exchange_strong(&set->lanes[i], &empty, lane)) return lane;
+  }
+  CHECK_MSG(false, "more than %u lanes", LOG_LANES_MAX);
+  return NULL;
+}
+
+void log_lane_free(struct log_lane *lane) {
+  if (lane == NULL) return;
+  list_for_each(&lane->items, node, next) {
+    list_remove(node);
+    checkpoint_item_free(list_entry(node, struct checkpoint_item, node));
+  }
+  list_for_each(&lane->logs, node, next) log_free(list_entry(node, struct log, node));
+  tail_pool_deinit(&lane->pool);
+  journal_write_deinit(&lane->own);
+  memory_free(lane);
+}
+
+/* On the lane: an adopted log takes its place. */
+static void join(struct task *task) {
+  struct log *log = container_of(task, struct log, join);
+  struct log_lane *lane = log->lane;
+  list_push_back(&lane->logs, &log->node);
+  if (log->last_index > log->flushed_index || log->row_dirty) {
+    list_push_back(&lane->dirty, &log->dirty_node);
+    log_lane_wake(lane);
+  }
+  atomic_fetch_sub(&lane->joining, 1);
+}
+
+void log_lane_adopt(struct log_lane *lane, struct log *log) {
+  log->lane = lane;
+  tail_adopt(&log->tail, &lane->pool);
+  atomic_fetch_add(&lane->joining, 1);
+  uint64_t pinned = log_pinned_file(log);
+  if (pinned < atomic_load(&lane->floor)) atomic_store(&lane->floor, pinned);
+  log->join.run = join;
+  loop_post(lane->loop, &log->join);
+}
+
+/* ---- Collect ---- */
+
+static entry_index flush_target(const struct log *log) {
+  entry_index target = log->commit_index;
+  if (log->durable_index < target) target = log->durable_index;
+  if (log->applied_index < target) target = log->applied_index;
+  for (; target > log->flushed_index; target--) {
+    const struct tail_slot *slot = tail_at(&log->tail, target);
+    if (slot != NULL && !slot->lost) break;
+  }
+  return target > log->flushed_index ? target : log->flushed_index;
+}
+
+static uint64_t bytes_between(const struct log *log, entry_index first, entry_index last) {
+  uint64_t bytes = 0;
+  for (entry_index index = first; index <= last; index++) {
+    const struct tail_slot *slot = tail_at(&log->tail, index);
+    if (slot != NULL && !slot->lost) bytes += entry_size(&slot->entry.head);
+  }
+  return bytes;
+}
+
+static void take_entry(const struct log *log, struct checkpoint_item *item, const struct tail_slot *slot) {
+  struct flush_entry *entry = &item->entries[item->entry_count++];
+  *entry = (struct flush_entry){.entry.head = slot->entry.head, .place = slot->place, .lost = slot->lost};
+  if (slot->lost || !tail_cached(&log->tail, slot->entry.head.index)) return;
+  entry->cached = true;
+  entry->entry.payload = blob_part_hold(slot->entry.payload);
+}
+
+static void take_entries(const struct log *log, struct checkpoint_item *item, entry_index first, entry_index last) {
+  if (last < first) return;
+  item->entries = memory_new_array((size_t)(last - first + 1), sizeof *item->entries);
+  for (entry_index index = first; index <= last; index++) take_entry(log, item, tail_at(&log->tail, index));
+}
+
+static struct checkpoint_item *item_new(const struct log *log) {
+  struct checkpoint_item *item = NEW(struct checkpoint_item);
+  item->group = log->group;
+  item->instance = log->instance;
+  item->row = (struct group_row){
+      .group = log->group,
+      .instance = log->instance,
+      .closed = log->closed,
+      .damaged = log->damaged,
+      .settings = log->settings,
+      .hard_state = log->hard_state,
+      .start_offset = log->start_offset,
+      .start_index = log->start_index,
+      .start_chain = log->start_chain,
+      .terms = memory_new_array(log->term_count + 1, sizeof *log->terms),
+      .term_count = log->term_count,
+  };
+  if (log->term_count > 0) memcpy(item->row.terms, log->terms, log->term_count * sizeof *log->terms);
+  if (item->row.hard_state.commit < log->commit_index && log->commit_index <= log->durable_index) {
+    item->row.hard_state.commit = log->commit_index;
+  }
+  buffer_init(&item->state, TABLE_STATE_MAX);
+  return item;
+}
+
+/* Only what of the terms is flushed is stored with the row; the journal tells the rest. */
+static void end_row_at(const struct log *log, struct group_row *row, entry_index target) {
+  while (row->term_count > 0 && row->terms[row->term_count - 1].first > target) row->term_count--;
+  const struct tail_slot *slot = tail_at(&log->tail, target);
+  if (slot == NULL) return;
+  row->flushed_index = target;
+  row->flushed_offset = entry_end_offset(&slot->entry.head);
+  row->flushed_chain = slot->entry.head.chain;
+  row->leader_time_ms = slot->entry.head.leader_time_ms;
+}
+
+/* Entries in old journal files. */
+static void collect_carry(struct log *log, struct checkpoint_item *item, const struct checkpoint_request *request,
+                          uint64_t *carried) {
+  item->carry = true;
+  size_t capacity = 0;
+  for (entry_index index = log->flushed_index + 1; index <= log->last_index && *carried < CHECKPOINT_CARRY_MAX; index++) {
+    const struct tail_slot *slot = tail_at(&log->tail, index);
+    if (slot == NULL || slot->lost) continue;
+    bool old = slot->durable && slot->place.file < request->release_below;
+    if (!old && index > log->carried_through) break; /* all behind it are newer still */
+    if (!old) continue;
+    if (item->entry_count == capacity) {
+      capacity = capacity == 0 ? 16 : capacity * 2;
+      item->entries = memory_grow_array(item->entries, capacity, sizeof *item->entries);
+    }
+    take_entry(log, item, slot);
+    *carried += entry_size(&slot->entry.head);
+  }
+}
+
+static void collect_state(const struct log *log, struct checkpoint_item *item) {
+  if (log->owner.snapshot == NULL) return;
+  item->status = log->owner.snapshot(log->owner.context, &item->state);
+  item->has_state = item->status == STATUS_OK;
+  item->state_applied = log->applied_index;
+}
+
+static struct checkpoint_item *collect_log(struct log *log, const struct checkpoint_request *request, uint64_t *carried) {
+  entry_index target = flush_target(log);
+  entry_index first = log->flushed_index + 1;
+  if (log->start_index > first) first = log->start_index;
+  struct checkpoint_facts facts = {
+      .flushable_bytes = bytes_between(log, first, target),
+      .pinned_file = log_pinned_file(log),
+      .carried_bytes = *carried,
+      .row_dirty = log->row_dirty || log->start_index > log->flushed_index + 1 || log->pinned_file != 0,
+  };
+  enum checkpoint_plan plan = checkpoint_plan(&facts, request);
+  if (plan == PLAN_NOTHING) return NULL;
+  struct checkpoint_item *item = item_new(log);
+  if (plan == PLAN_CARRY) {
+    collect_carry(log, item, request, carried);
+    return item;
+  }
+  entry_index trimmed = log->start_index - 1;
+  if (plan == PLAN_ROW) target = trimmed > log->flushed_index ? trimmed : log->flushed_index;
+  if (plan == PLAN_FLUSH) take_entries(log, item, first, target);
+  item->flush = plan == PLAN_FLUSH || target > log->flushed_index;
+  end_row_at(log, &item->row, target);
+  if (item->flush || log->start_offset > 0) collect_state(log, item);
+  return item;
+}
+
+static struct checkpoint_item *collect_closed(const struct log *log) {
+  struct checkpoint_item *item = item_new(log);
+  item->row.term_count = 0;
+  return item;
+}
+
+static void collect(struct log_lane *lane) {
+  uint64_t carried = 0;
+  list_for_each(&lane->dirty, node, next) {
+    struct log *log = list_entry(node, struct log, dirty_node);
+    if (log->deleting || log->in_round) continue;
+    struct checkpoint_item *item = collect_log(log, &lane->wanted, &carried);
+    if (item == NULL) continue;
+    if (item->status != STATUS_OK) { /* the owner has no state to give: nothing of it may go */
+      checkpoint_item_free(item);
+      continue;
+    }
+    log->in_round = true;
+    if (!item->carry) log->row_dirty = false;
+    list_push_back(&lane->items, &item->node);
+  }
+  list_for_each(&lane->closed, node, next) {
+    struct log *log = list_entry(node, struct log, dirty_node);
+    if (log->in_round) continue;
+    log->in_round = true;
+    list_push_back(&lane->items, &collect_closed(log)->node);
+  }
+}
+
+/* ---- Apply ---- */
+
+static struct log *find_log(struct list *logs, const struct checkpoint_item *item) {
+  /* Logs of one round come back in the order in which they were collected: the first look nearly always hits. */
+  list_for_each(logs, node, next) {
+    struct log *log = list_entry(node, struct log, dirty_node);
+    if (log->group == item->group && log->instance == item->instance) return log;
+  }
+  return NULL;
+}
+
+/* Keeps the list's order that of the items to come. */
+static struct log *take_log(struct log_lane *lane, const struct checkpoint_item *item) {
+  struct list *logs = item->row.closed ? &lane->closed : &lane->dirty;
+  struct log *log = find_log(logs, item);
+  if (log == NULL && !item->row.closed) {
+    logs = &lane->closed; /* closed while the round ran */
+    log = find_log(logs, item);
+  }
+  if (log == NULL) return NULL;
+  list_remove(&log->dirty_node);
+  list_push_back(logs, &log->dirty_node);
+  log->in_round = false;
+  return log;
+}
+
+static void apply_flushed(struct log *log, struct checkpoint_item *item) {
+  memory_free(log->segments);
+  log->segments = item->segments;
+  log->segment_count = item->segment_count;
+  item->segments = NULL;
+  if (!item->flush || log->closed || item->row.flushed_index <= log->flushed_index) return;
+  uint64_t bytes = bytes_between(log, log->flushed_index + 1, item->row.flushed_index);
+  log->unflushed_bytes -= bytes;
+  atomic_fetch_sub_explicit(&log->set->unflushed_bytes, bytes, memory_order_relaxed);
+  for (entry_index index = log->flushed_index + 1; index <= item->row.flushed_index; index++) {
+    const struct tail_slot *slot = tail_at(&log->tail, index);
+    if (slot != NULL && slot->lost && slot->entry.head.record_count > 0) {
+      log_note_damage(log, (struct log_range){slot->entry.head.base_offset, entry_end_offset(&slot->entry.head)});
+    }
+  }
+  log->flushed_index = item->row.flushed_index;
+  log->flushed_offset = item->row.flushed_offset;
+  tail_set_flushed(&log->tail, log->flushed_index);
+}
+
+static void carry(struct log_lane *lane, struct log *log, struct checkpoint_item *item) {
+  if (lane->own_busy || log->deleting || log->closed) return;
+  for (size_t i = 0; i < item->entry_count; i++) {
+    struct flush_entry *entry = &item->entries[i];
+    const struct tail_slot *slot = tail_at(&log->tail, entry->entry.head.index);
+    if (!entry->cached || slot == NULL || slot->entry.head.chain != entry->entry.head.chain) continue;
+    if (slot->place.file >= lane->wanted.release_below || lane->own.bytes >= CHECKPOINT_CARRY_MAX) continue;
+    struct journal_frame *frame = journal_write_add(&lane->own, log->group, log->instance, FRAME_ENTRY);
+    frame->first_index = entry->entry.head.index;
+    frame->head_size = ENTRY_HEAD_SIZE;
+    frame->owner = log;
+    log->reads++; /* stays until the frame is answered */
+    if (frame->first_index > log->carried_through) log->carried_through = frame->first_index;
+    entry_encode_head(&entry->entry.head, frame->head);
+    frame->payload = blob_part_hold(entry->entry.payload);
+    lane->own.bytes += entry_size(&entry->entry.head);
+  }
+}
+
+static void note_lost(struct log *log, entry_index index) {
+  struct tail_slot *slot = tail_at(&log->tail, index);
+  if (slot == NULL || tail_cached(&log->tail, index)) return;
+  slot->lost = true;
+  log->damaged = true;
+  log->row_dirty = true;
+  log_note_damage(log, (struct log_range){slot->entry.head.base_offset, entry_end_offset(&slot->entry.head)});
+}
+
+static void clean_up(struct log *log) {
+  bool clean = log->flushed_index == log->last_index && !log->row_dirty && log->pinned_file == 0;
+  if (clean && !log->deleting && list_node_linked(&log->dirty_node)) list_remove(&log->dirty_node);
+}
+
+static void apply_one(struct log_lane *lane, struct checkpoint_item *item) {
+  struct log *log = take_log(lane, item);
+  if (log == NULL) return;
+  if (item->row.closed && item->stored) {
+    list_remove(&log->dirty_node);
+    log_lane_read_ended(log);
+    return;
+  }
+  if (item->lost_index != 0 && !log->closed) note_lost(log, item->lost_index);
+  if (item->stored && !log->closed) {
+    log->pinned_file = 0;
+    apply_flushed(log, item);
+    log_forget_terms(log);
+  }
+  if (!item->stored && (item->flush || !item->carry)) log->row_dirty = true;
+  if (item->carry) carry(lane, log, item);
+  if (!log->closed) clean_up(log);
+}
+
+static void apply(struct log_lane *lane) {
+  for (struct list_node *node = NULL; (node = list_pop_front(&lane->items)) != NULL;) {
+    struct checkpoint_item *item = list_entry(node, struct checkpoint_item, node);
+    apply_one(lane, item);
+    checkpoint_item_free(item);
+  }
+}
+
+void log_lane_read_ended(struct log *log) {
+  if (!log->closed || log->reads > 0 || list_node_linked(&log->dirty_node)) return;
+  list_remove(&log->node);
+  log_free(log);
+}
+
+/* ---- The lane's own frames ---- */
+
+static void take_own_places(struct log_lane *lane) {
+  for (size_t i = 0; i < lane->own.count; i++) {
+    const struct journal_frame *frame = &lane->own.frames[i];
+    struct log *log = frame->owner;
+    if (frame->place.file > lane->durable_file && lane->own.status == STATUS_OK) lane->durable_file = frame->place.file;
+    if (log == NULL) continue;
+    if (lane->own.status == STATUS_OK && !log->closed) log_frame_durable(log, frame);
+    log->reads--;
+    log_lane_read_ended(log);
+  }
+  journal_write_reset(&lane->own);
+  lane->own_busy = false;
+}
+
+static void mark_commits(struct log_lane *lane) {
+  for (struct list_node *node = NULL; (node = list_pop_front(&lane->marks)) != NULL;) {
+    struct log *log = list_entry(node, struct log, mark_node);
+    if (log->deleting) continue;
+    entry_index commit = log->commit_index < log->durable_index ? log->commit_index : log->durable_index;
+    if (commit > log->hard_state.commit) log->hard_state.commit = commit;
+    log->unmarked_bytes = 0;
+    journal_write_add_hard_state(&lane->own, log->group, log->instance, &log->hard_state);
+  }
+}
+
+static void publish_floor(struct log_lane *lane) {
+  if (atomic_load(&lane->joining) > 0) return;
+  uint64_t floor = UINT64_MAX;
+  list_for_each(&lane->dirty, node, next) {
+    uint64_t pinned = log_pinned_file(list_entry(node, struct log, dirty_node));
+    if (pinned < floor) floor = pinned;
+  }
+  list_for_each(&lane->closed, closed_node, next_closed) {
+    uint64_t pinned = log_pinned_file(list_entry(closed_node, struct log, dirty_node));
+    if (pinned < floor) floor = pinned;
+  }
+  atomic_store(&lane->floor, floor);
+}
+
+void log_lane_turn(struct log_lane *lane) {
+  bool stopped = atomic_load_explicit(&lane->set->lanes_stopped, memory_order_relaxed);
+  bool changed = false;
+  if (lane->own_busy && atomic_exchange(&lane->own_done, false)) {
+    take_own_places(lane);
+    changed = true;
+  }
+  int request = atomic_load(&lane->request);
+  if (request == LANE_COLLECT) collect(lane);
+  if (request == LANE_APPLY) {
+    apply(lane);
+    changed = true;
+  }
+  if (!lane->own_busy && !stopped) mark_commits(lane);
+  if (!lane->own_busy && lane->own.count > 0 && !stopped) {
+    lane->own_busy = true;
+    journal_submit(lane->set->journal, &lane->own);
+  }
+  tail_pool_evict(&lane->pool);
+  if (changed) {
+    publish_floor(lane);
+    checkpoint_kick(lane->set->checkpoint);
+  }
+  if (request == LANE_NOTHING) return;
+  atomic_store(&lane->request, LANE_NOTHING);
+  checkpoint_lane_answered(lane->set->checkpoint);
+}

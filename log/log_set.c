@@ -1,0 +1,368 @@
+#include "log/log_set.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "base/trace.h"
+#include "log/checkpoint.h"
+#include "log/dump.h"
+#include "log/identity.h"
+#include "log/log_internal.h"
+#include "log/reader.h"
+#include "log/recovery.h"
+
+#define STORE_PATH "store.mdb"
+
+/* ---- The directory ---- */
+
+struct survey {
+  bool ours;    /* something that only a broker makes */
+  bool foreign; /* something else */
+};
+
+static void survey_name(void *context, const char *name) {
+  static const char *const own[] = {"identity", "identity.copy", "journal", STORE_PATH, "dump", "p"};
+  struct survey *survey = context;
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+    if (strcmp(name, own[i]) == 0) survey->ours = true;
+    if (strcmp(name, own[i]) == 0) return;
+  }
+  /* Locks, a mount's own directory, what an interrupted formatting left. */
+  bool neutral = strncmp(name, "lock", 4) == 0 || strncmp(name, STORE_PATH "-", sizeof STORE_PATH) == 0 || name[0] == '.' ||
+                 strcmp(name, "lost+found") == 0 || strncmp(name, STORE_PATH ".damaged", sizeof STORE_PATH + 7) == 0 ||
+                 strcmp(name, "identity.tmp") == 0 || strcmp(name, "identity.copy.tmp") == 0;
+  if (!neutral) survey->foreign = true;
+}
+
+static enum status make_dirs(struct disk *disk) {
+  static const char *const dirs[] = {"journal", "dump", "p"};
+  for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
+    enum status status = disk_make_dir(disk, dirs[i]);
+    if (status != STATUS_OK && status != STATUS_EXISTS) return status;
+  }
+  return disk_sync_dir(disk, "");
+}
+
+static void explain(struct buffer *out_reason, const char *text) {
+  trace_error("directory_refused", "reason=\"%s\"", text);
+  if (out_reason == NULL) return;
+  enum status status = buffer_append_string(out_reason, text);
+  (void)status; /* it is traced as well */
+}
+
+/* ---- Identity ---- */
+
+static enum status identity_of_store(struct store *store, struct log_identity *out_identity) {
+  struct buffer value;
+  buffer_init(&value, 1024);
+  enum status status = store_get(store, TABLE_IDENTITY, bytes_of_string("identity"), &value);
+  if (status == STATUS_OK) status = identity_decode(buffer_bytes(&value), out_identity);
+  buffer_deinit(&value);
+  return status;
+}
+
+static enum status set_aside(struct disk *disk) {
+  for (unsigned i = 0; i < 1000; i++) {
+    char path[DISK_PATH_MAX];
+    snprintf(path, sizeof path, STORE_PATH ".damaged-%u", i);
+    struct disk_stat stat;
+    if (disk_stat_path(disk, path, &stat) == STATUS_OK) continue;
+    enum status status = disk_rename(disk, STORE_PATH, path);
+    enum status unlocked = disk_remove(disk, STORE_PATH "-lock");
+    (void)unlocked; /* LMDB makes its own anew */
+    trace_error("store_set_aside", "file=\"%s\" do=\"it is rebuilt from a dump, the segments and the journal\"", path);
+    return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+  }
+  return STATUS_EXISTS;
+}
+
+/* STATUS_CORRUPT: to be rebuilt. */
+static enum status open_store(struct log_set *set, bool fresh, const struct log_identity *identity) {
+  enum status status = world_store_open(set->world, STORE_PATH, set->options.store_bytes_max, fresh, &set->store);
+  if (status == STATUS_NOT_FOUND) return STATUS_CORRUPT;
+  if (status != STATUS_OK || fresh) return status;
+  struct log_identity found;
+  status = identity_of_store(set->store, &found);
+  if (status == STATUS_FOREIGN) return status;
+  bool same = status == STATUS_OK && (identity == NULL || memcmp(&found, identity, sizeof found) == 0);
+  if (same) {
+    set->identity = found;
+    return STATUS_OK;
+  }
+  store_close(set->store);
+  set->store = NULL;
+  return STATUS_CORRUPT;
+}
+
+static enum status find_identity(struct log_set *set, const struct log_identity *format, bool fresh, struct buffer *out_reason) {
+  struct disk *disk = set->world->disk;
+  if (fresh) {
+    set->identity = *format;
+    return identity_write(disk, format);
+  }
+  enum status status = identity_read(disk, &set->identity);
+  if (status != STATUS_NOT_FOUND && status != STATUS_CORRUPT) {
+    if (status == STATUS_FOREIGN) explain(out_reason, "the data directory was written by a newer Cairn: start that version");
+    return status;
+  }
+  status = open_store(set, false, NULL); /* the third copy */
+  if (status == STATUS_OK) {
+    store_close(set->store);
+    set->store = NULL;
+    return identity_write(disk, &set->identity);
+  }
+  explain(out_reason,
+          "the data directory is not empty, but its identity is gone: neither the files identity and identity.copy nor the "
+          "store tell whose it is. Restore one of the two files from a backup, or start with an empty directory and let the "
+          "other brokers repair this one");
+  return STATUS_FOREIGN;
+}
+
+/* ---- Opening ---- */
+
+static enum status recover(struct log_set *set, struct recovery *recovery, bool fresh, bool rebuild) {
+  enum status status = rebuild ? STATUS_CORRUPT : open_store(set, fresh, &set->identity);
+  if (status == STATUS_OK && !fresh) {
+    status = recovery_load_store(recovery);
+    if (status != STATUS_OK) {
+      store_close(set->store);
+      set->store = NULL;
+    }
+  }
+  if (status == STATUS_CORRUPT) {
+    recovery->report->store_rebuilt = true;
+    recovery_deinit(recovery);
+    images_deinit(&set->images);
+    images_init(&set->images);
+    table_changes_deinit(&set->gone);
+    recovery_init(recovery, set, recovery->report);
+    status = set_aside(set->world->disk);
+    if (status == STATUS_OK) {
+      status = world_store_open(set->world, STORE_PATH, set->options.store_bytes_max, true, &set->store);
+    }
+    if (status == STATUS_OK) status = recovery_rebuild(recovery);
+  }
+  return status == STATUS_OK ? recovery_scan_journal(recovery) : status;
+}
+
+static void forget_journal(struct log_set *set) {
+  journal_close(set->journal);
+  set->journal = NULL;
+  store_close(set->store);
+  set->store = NULL;
+}
+
+static enum status open_all(struct log_set *set, bool fresh, struct log_set_report *report) {
+  struct recovery recovery;
+  recovery_init(&recovery, set, report);
+  enum status status = recover(set, &recovery, fresh, false);
+  bool stale = status == STATUS_OK && !report->store_rebuilt && recovery.newest_frame.sequence > set->checkpointed.sequence;
+  if (stale) { /* the journal was recycled for a transaction that this store does not have */
+    trace_error("store_stale", "sequence=%" PRIu64 " journal=%" PRIu64, set->checkpointed.sequence,
+                recovery.newest_frame.sequence);
+    forget_journal(set);
+    status = recover(set, &recovery, fresh, true);
+  }
+  if (status == STATUS_OK && report->journal.empty && set->checkpointed.sequence > 0) {
+    trace_error("journal_missing", "do=\"what was not in segments is lost: every log is damaged until it is repaired\"");
+    struct map_cursor cursor = {0};
+    for (struct recovered *log = NULL; (log = map_next(recovery.logs, &cursor)) != NULL;) log->damaged = !log->closed;
+  }
+  if (status == STATUS_OK) status = recovery_finish(&recovery);
+  if (status == STATUS_OK) recovery_make_logs(&recovery);
+  recovery_deinit(&recovery);
+  uint64_t newest = 0;
+  if (status == STATUS_OK && dump_list(set->world->disk, &newest, 1) == 1 && newest > set->checkpointed.dump) {
+    set->checkpointed.dump = newest;
+  }
+  return status;
+}
+
+struct visit_dir {
+  struct log_set *set;
+};
+
+static void report_stray(void *context, const char *name) {
+  struct visit_dir *visit = context;
+  group_id group = 0;
+  instance_id instance = 0;
+  if (segment_dir_parse(name, &group, &instance) && images_get(&visit->set->images, group, instance) != NULL) return;
+  trace_warn("stray_directory", "path=\"p/%s\" do=\"nothing names it: look at it, and remove it by hand\"", name);
+}
+
+static void start_loops(struct log_set *set) {
+  set->reader_count = set->options.readers > 0 ? set->options.readers : 1;
+  set->readers = memory_new_array(set->reader_count, sizeof(struct reader *));
+  for (size_t i = 0; i < set->reader_count; i++) {
+    set->readers[i] = reader_new(set, world_loop_new(set->world, "reader", LOOP_MAY_BLOCK));
+  }
+  set->checkpoint = checkpoint_new(set);
+  checkpoint_start(set->checkpoint);
+}
+
+static struct log_set *set_new(struct world *world, const struct log_set_options *options) {
+  struct log_set *set = NEW(struct log_set);
+  set->world = world;
+  set->options = *options;
+  list_init(&set->logs);
+  tail_budget_init(&set->tail_budget, (size_t)options->tail_bytes);
+  images_init(&set->images);
+  table_changes_init(&set->gone);
+  atomic_init(&set->free_bytes, UINT64_MAX);
+  atomic_init(&set->round_bytes, UINT64_MAX);
+  return set;
+}
+
+static void set_free(struct log_set *set) {
+  for (size_t i = 0; i < LOG_LANES_MAX; i++) log_lane_free(atomic_load(&set->lanes[i]));
+  list_for_each(&set->logs, node, next) log_free(list_entry(node, struct log, node));
+  store_close(set->store);
+  images_deinit(&set->images);
+  table_changes_deinit(&set->gone);
+  memory_free(set->readers);
+  memory_free(set);
+}
+
+static enum status open_directory(struct log_set *set, const struct log_identity *format, struct log_set_report *report,
+                                  struct buffer *out_reason) {
+  struct disk *disk = set->world->disk;
+  struct survey survey = {0};
+  enum status status = disk_list(disk, "", survey_name, &survey);
+  if (status != STATUS_OK) return status;
+  if (!survey.ours && survey.foreign) {
+    explain(out_reason, "the data directory is not empty and holds nothing of Cairn: name an empty or a new directory");
+    return STATUS_FOREIGN;
+  }
+  report->fresh = !survey.ours;
+  status = find_identity(set, format, report->fresh, out_reason);
+  if (status == STATUS_OK) status = make_dirs(disk);
+  if (status != STATUS_OK) return status;
+  status = open_all(set, report->fresh, report);
+  if (status == STATUS_FOREIGN) explain(out_reason, "a file of the data directory was written by a newer Cairn: start that version");
+  if (status != STATUS_OK) return status;
+  struct visit_dir visit = {.set = set};
+  return disk_list(disk, "p", report_stray, &visit);
+}
+
+enum status log_set_open(struct world *world, const struct log_set_options *options, const struct log_identity *format,
+                         struct log_set **out_set, struct log_identity *out_identity, struct log_set_report *out_report,
+                         struct buffer *out_reason) {
+  uint64_t begin_ns = world_now_ns(world);
+  struct log_set *set = set_new(world, options);
+  struct log_set_report report = {0};
+  enum status status = open_directory(set, format, &report, out_reason);
+  if (status != STATUS_OK) {
+    journal_close(set->journal);
+    set_free(set);
+    return status;
+  }
+  start_loops(set);
+  report.recovery_ms = (world_now_ns(world) - begin_ns) / 1000000u;
+  *out_set = set;
+  *out_identity = set->identity;
+  *out_report = report;
+  return STATUS_OK;
+}
+
+void log_set_close(struct log_set *set, bool checkpoint) {
+  if (set == NULL) return;
+  /* Each posts only to those that end after it. */
+  checkpoint_stop(set->checkpoint, checkpoint);
+  journal_close(set->journal);
+  for (size_t i = 0; i < set->reader_count; i++) {
+    loop_stop(reader_loop(set->readers[i]));
+    reader_free(set->readers[i]);
+  }
+  checkpoint_free(set->checkpoint);
+  set_free(set);
+}
+
+/* ---- Logs ---- */
+
+static int by_group(const void *a, const void *b) {
+  const struct log *const *x = a;
+  const struct log *const *y = b;
+  if ((*x)->group != (*y)->group) return (*x)->group < (*y)->group ? -1 : 1;
+  return (*x)->instance < (*y)->instance ? -1 : (*x)->instance > (*y)->instance;
+}
+
+static size_t gather(struct list *logs, struct log **out, size_t count) {
+  list_for_each(logs, node, next) {
+    struct log *log = list_entry(node, struct log, node);
+    if (log->closed) continue;
+    if (out != NULL) out[count] = log;
+    count++;
+  }
+  return count;
+}
+
+static size_t gather_all(struct log_set *set, struct log **out) {
+  size_t count = gather(&set->logs, out, 0);
+  for (size_t i = 0; i < LOG_LANES_MAX; i++) {
+    struct log_lane *lane = atomic_load(&set->lanes[i]);
+    if (lane != NULL) count = gather(&lane->logs, out, count);
+  }
+  return count;
+}
+
+void log_set_each(struct log_set *set, void (*visit)(void *context, struct log *log), void *context) {
+  struct log **logs = memory_new_array(gather_all(set, NULL) + 1, sizeof(struct log *));
+  size_t count = gather_all(set, logs);
+  qsort(logs, count, sizeof *logs, by_group);
+  for (size_t i = 0; i < count; i++) visit(context, logs[i]);
+  memory_free(logs);
+}
+
+struct journal *log_set_journal(struct log_set *set) { return set->journal; }
+
+struct log *log_create(struct log_set *set, struct loop *lane, struct journal_write *write, group_id group, instance_id instance,
+                       const struct log_settings *settings) {
+  struct log *log = log_new(set, group, instance);
+  log->settings = *settings;
+  log->lane = log_lane_get(set, lane);
+  tail_adopt(&log->tail, &log->lane->pool);
+  list_push_back(&log->lane->logs, &log->node);
+  log->pinned_file = journal_usage(set->journal).current_file;
+  log->row_dirty = true;
+  struct journal_frame *frame = journal_write_add(write, group, instance, FRAME_OPEN);
+  frame->head_size = OPEN_FRAME_SIZE;
+  open_frame_encode(settings, frame->head);
+  write->bytes += OPEN_FRAME_SIZE;
+  log_mark_dirty(log);
+  return log;
+}
+
+void log_adopt(struct log *log, struct loop *lane) {
+  list_remove(&log->node);
+  log_lane_adopt(log_lane_get(log->set, lane), log);
+}
+
+/* ---- Admission ---- */
+
+enum status log_set_admit(struct log_set *set, uint64_t payload_bytes) {
+  if (atomic_load_explicit(&set->fenced, memory_order_relaxed)) return STATUS_FENCED;
+  uint64_t waiting = atomic_load_explicit(&set->unflushed_bytes, memory_order_relaxed);
+  uint64_t available = atomic_load_explicit(&set->free_bytes, memory_order_relaxed);
+  if (available < set->options.disk_reserve_bytes + waiting + payload_bytes) return STATUS_DISK_FULL;
+  /* What is appended faster than it can be flushed would leave memory and be read back: slower still. */
+  if (waiting >= atomic_load_explicit(&set->round_bytes, memory_order_relaxed)) return STATUS_JOURNAL_FULL;
+  enum status status = journal_admit(set->journal, journal_cost(payload_bytes));
+  if (status == STATUS_JOURNAL_FULL) checkpoint_kick(set->checkpoint);
+  if (status == STATUS_IO) {
+    atomic_store(&set->fenced, true);
+    return STATUS_FENCED;
+  }
+  return status;
+}
+
+void log_set_admit_undo(struct log_set *set, uint64_t payload_bytes) {
+  journal_admit_undo(set->journal, journal_cost(payload_bytes));
+}
+
+void log_set_checkpoint(struct log_set *set, struct loop *loop, struct task *done) {
+  checkpoint_request_round(set->checkpoint, loop, done);
+}

@@ -1,0 +1,229 @@
+#include "log/recovery.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/codec.h"
+#include "base/memory.h"
+#include "base/trace.h"
+
+#define RECOVERY_GAP_MAX (1u << 24) /* indexes: a frame further ahead is not believed */
+
+void open_frame_encode(const struct log_settings *settings, uint8_t out[OPEN_FRAME_SIZE]) {
+  memset(out, 0, OPEN_FRAME_SIZE);
+  out[0] = 1;
+  put_u64(out + 8, settings->segment_bytes);
+  put_u64(out + 16, (uint64_t)settings->retention_bytes);
+  put_u64(out + 24, (uint64_t)settings->retention_ms);
+}
+
+enum status open_frame_decode(struct bytes body, struct log_settings *out_settings) {
+  if (body.size != OPEN_FRAME_SIZE) return STATUS_CORRUPT;
+  if (body.data[0] != 1) return STATUS_FOREIGN;
+  *out_settings = (struct log_settings){.segment_bytes = get_u64(body.data + 8),
+                                        .retention_bytes = (int64_t)get_u64(body.data + 16),
+                                        .retention_ms = (int64_t)get_u64(body.data + 24)};
+  return STATUS_OK;
+}
+
+void recovery_init(struct recovery *recovery, struct log_set *set, struct log_set_report *report) {
+  *recovery = (struct recovery){.set = set, .report = report, .logs = map_new(entropy_next(set->world->entropy))};
+  table_changes_init(&recovery->changes);
+  journal_write_init(&recovery->carried, NULL, NULL);
+}
+
+static void drop_entries(struct recovered *log, size_t from) {
+  for (size_t i = from; i < log->count; i++) {
+    if (log->entries[i].cached) entry_release(&log->entries[i].entry);
+  }
+  if (from < log->count) log->count = from;
+}
+
+void recovery_deinit(struct recovery *recovery) {
+  struct map_cursor cursor = {0};
+  for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) {
+    drop_entries(log, 0);
+    buffer_deinit(&log->state);
+    memory_free(log->entries);
+    memory_free(log);
+  }
+  map_free(recovery->logs);
+  memory_free(recovery->damage);
+  table_changes_deinit(&recovery->changes);
+  journal_write_deinit(&recovery->carried);
+}
+
+struct recovered *recovery_get(struct recovery *recovery, group_id group, instance_id instance, bool add) {
+  struct table_key key = table_key_group(group, instance);
+  struct recovered *log = map_get(recovery->logs, table_key_bytes(&key));
+  if (log != NULL || !add) return log;
+  log = NEW(struct recovered);
+  buffer_init(&log->state, TABLE_STATE_MAX + 8);
+  log->image = images_add(&recovery->set->images, group, instance);
+  log->image->row.settings = (struct log_settings){.segment_bytes = 256u << 20, .retention_bytes = -1, .retention_ms = -1};
+  CHECK(map_put(recovery->logs, table_key_bytes(&key), log) == NULL);
+  return log;
+}
+
+/* ---- The store ---- */
+
+static enum status take_group(struct recovery *recovery, struct bytes key, struct bytes value) {
+  struct group_row row;
+  enum status status = group_row_decode(key, value, &row);
+  if (status != STATUS_OK) return status;
+  struct recovered *log = recovery_get(recovery, row.group, row.instance, true);
+  group_row_deinit(&log->image->row);
+  log->image->row = row;
+  log->closed = row.closed;
+  return STATUS_OK;
+}
+
+static enum status take_segment(struct recovery *recovery, struct bytes key, struct bytes value) {
+  uint64_t numbers[3];
+  struct segment_info info;
+  enum status status = table_key_parse(key, 3, numbers);
+  if (status == STATUS_OK) status = segment_row_decode(value, &info);
+  if (status != STATUS_OK) return status;
+  struct recovered *log = recovery_get(recovery, numbers[0], numbers[1], true);
+  if (info.dropped) { /* its file may still be there */
+    char path[DISK_PATH_MAX];
+    segment_path(path, numbers[0], numbers[1], info.first_index);
+    status = disk_remove(recovery->set->world->disk, path);
+    if (status == STATUS_OK || status == STATUS_NOT_FOUND) table_changes_remove(&recovery->set->gone, TABLE_SEGMENT, key);
+    return STATUS_OK;
+  }
+  struct image *image = log->image;
+  image->segments = memory_grow_array(image->segments, image->segment_count + 1, sizeof *image->segments);
+  image->segments[image->segment_count++] = info;
+  return STATUS_OK;
+}
+
+static enum status take_state(struct recovery *recovery, struct bytes key, struct bytes value) {
+  uint64_t numbers[3];
+  enum status status = table_key_parse(key, 2, numbers);
+  if (status != STATUS_OK || value.size < 8) return STATUS_CORRUPT;
+  struct recovered *log = recovery_get(recovery, numbers[0], numbers[1], true);
+  log->image->state_applied = get_u64(value.data);
+  log->state_read = true;
+  buffer_reset(&log->state);
+  return buffer_append(&log->state, value.data + 8, value.size - 8);
+}
+
+void recovery_take_row(struct recovery *recovery, unsigned table, struct bytes key, struct bytes value,
+                       enum status *out_status) {
+  if (table == TABLE_GROUP) *out_status = take_group(recovery, key, value);
+  if (table == TABLE_SEGMENT) *out_status = take_segment(recovery, key, value);
+  if (table == TABLE_STATE) *out_status = take_state(recovery, key, value);
+  if (table == TABLE_META) *out_status = checkpoint_row_decode(value, &recovery->set->checkpointed);
+}
+
+struct load {
+  struct recovery *recovery;
+  unsigned table;
+  enum status status;
+};
+
+static bool load_row(void *context, struct bytes key, struct bytes value) {
+  struct load *load = context;
+  recovery_take_row(load->recovery, load->table, key, value, &load->status);
+  return load->status == STATUS_OK;
+}
+
+enum status recovery_load_store(struct recovery *recovery) {
+  static const unsigned tables[] = {TABLE_GROUP, TABLE_SEGMENT, TABLE_STATE, TABLE_META};
+  for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+    struct load load = {.recovery = recovery, .table = tables[i], .status = STATUS_OK};
+    enum status status = store_walk(recovery->set->store, tables[i], bytes_of(NULL, 0), load_row, &load);
+    if (status != STATUS_OK) return status;
+    if (load.status != STATUS_OK) return load.status;
+  }
+  struct map_cursor cursor = {0};
+  for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) log->image->stored = true;
+  return STATUS_OK;
+}
+
+/* ---- The journal ---- */
+
+static void found_entry(struct recovered *log, const struct journal_found *frame) {
+  struct entry_head head;
+  if (frame->body.size < ENTRY_HEAD_SIZE || entry_decode_head(frame->body.data, &head) != STATUS_OK) return;
+  if (entry_size(&head) != frame->body.size || head.index <= log->image->row.flushed_index) return;
+  size_t at = (size_t)(head.index - log->image->row.flushed_index - 1);
+  if (at > log->count + RECOVERY_GAP_MAX) return;
+  if (at < log->count && !log->entries[at].lost) {
+    if (log->entries[at].entry.head.chain == head.chain) { /* appended again */
+      log->entries[at].place = frame->place;
+      return;
+    }
+    drop_entries(log, at); /* replaced: a cut of which the frame was lost, or which stands before it */
+  }
+  if (at >= log->capacity) {
+    size_t capacity = log->capacity == 0 ? 4 : log->capacity;
+    while (capacity <= at) capacity *= 2;
+    log->entries = memory_grow_array(log->entries, capacity, sizeof *log->entries);
+    log->capacity = capacity;
+  }
+  for (; log->count <= at; log->count++) log->entries[log->count] = (struct flush_entry){.lost = true};
+  struct flush_entry *entry = &log->entries[at];
+  *entry = (struct flush_entry){.entry.head = head, .place = frame->place, .cached = true};
+  if (head.payload_size == 0) return;
+  struct blob *blob = NULL;
+  CHECK(blob_new(NULL, head.payload_size, &blob) == STATUS_OK);
+  memcpy(blob->data, frame->body.data + ENTRY_HEAD_SIZE, head.payload_size);
+  entry->entry.payload = (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, head.payload_size)};
+}
+
+static void found_cut(struct recovered *log, entry_index from) {
+  entry_index first = log->image->row.flushed_index + 1;
+  drop_entries(log, from > first ? (size_t)(from - first) : 0);
+  while (log->count > 0 && log->entries[log->count - 1].lost) log->count--;
+}
+
+static void found_hard_state(struct recovered *log, struct bytes body) {
+  struct hard_state state;
+  if (journal_hard_state_decode(body, &state) != STATUS_OK) return;
+  struct hard_state *known = &log->image->row.hard_state;
+  if (state.term < known->term) return;
+  if (state.commit < known->commit) state.commit = known->commit;
+  if (state.term == known->term && state.vote == 0) state.vote = known->vote;
+  *known = state;
+}
+
+static void found(void *context, const struct journal_found *frame) {
+  struct recovery *recovery = context;
+  if (frame->kind == FRAME_CHECKPOINT) {
+    struct checkpoint_row row;
+    if (checkpoint_frame_decode(frame->body, &row) == STATUS_OK && row.sequence > recovery->newest_frame.sequence) {
+      recovery->newest_frame = row;
+    }
+    return;
+  }
+  struct recovered *log = recovery_get(recovery, frame->group, frame->instance, true);
+  if (log->closed) return;
+  log->told = true;
+  if (frame->kind == FRAME_ENTRY) found_entry(log, frame);
+  if (frame->kind == FRAME_CUT) found_cut(log, frame->first_index);
+  if (frame->kind == FRAME_HARD_STATE) found_hard_state(log, frame->body);
+  if (frame->kind == FRAME_OPEN && !log->image->stored) {
+    enum status status = open_frame_decode(frame->body, &log->image->row.settings);
+    if (status != STATUS_OK) trace_warn("open_frame_unknown", "group=%" PRIu64, frame->group);
+  }
+  if (frame->kind != FRAME_CLOSE) return;
+  drop_entries(log, 0);
+  log->closed = true;
+}
+
+static void damaged(void *context, bool known, group_id group, instance_id instance, entry_index first_index) {
+  struct recovery *recovery = context;
+  recovery->damage = memory_grow_array(recovery->damage, recovery->damage_count + 1, sizeof *recovery->damage);
+  recovery->damage[recovery->damage_count++] =
+      (struct recovery_damage){.known = known, .group = group, .instance = instance, .first_index = first_index};
+}
+
+enum status recovery_scan_journal(struct recovery *recovery) {
+  struct log_set *set = recovery->set;
+  struct journal_replay replay = {.found = found, .damaged = damaged, .context = recovery};
+  return journal_open(set->world, &set->options.journal, set->checkpointed.durable_group, &replay, &set->journal,
+                      &recovery->report->journal);
+}

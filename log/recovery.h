@@ -1,0 +1,70 @@
+/* Recovery: the last checkpoint and the journal after it become images and unflushed entries; what may be flushed is flushed, the rest
+ * goes to the head of the journal. Runs once, on the opening thread, before any loop of the set works.
+ *
+ * 1. Frames at or below what the store has are skipped; entries must follow each other by index, offset, term and chain link.
+ * 2. A hole, which only rot can make, is kept as one: what is behind it is served, and the log is damaged.
+ * 3. Nothing is removed because something fails to mention it: only a CLOSE frame or a tombstone removes files.
+ */
+#ifndef CAIRN_LOG_RECOVERY_H
+#define CAIRN_LOG_RECOVERY_H
+
+#include <stdbool.h>
+
+#include "log/image.h"
+#include "log/log_internal.h"
+
+#define OPEN_FRAME_SIZE 32u
+
+/* The body of an OPEN frame: version u8 (1), 7 zeros, segment bytes u64, retention bytes i64, retention ms i64. */
+void open_frame_encode(const struct log_settings *settings, uint8_t out[OPEN_FRAME_SIZE]);
+enum status open_frame_decode(struct bytes body, struct log_settings *out_settings) MUST_CHECK;
+
+/* An unflushed stretch of one log, as the journal tells it. */
+struct recovered {
+  struct image *image;
+  struct flush_entry *entries; /* from image->row.flushed_index + 1 on; lost: a hole */
+  size_t count;
+  size_t capacity;
+  bool closed;
+  bool told;    /* by a frame */
+  bool damaged;
+  bool state_read;
+  struct buffer state;
+};
+
+struct recovery_damage {
+  bool known;
+  group_id group;
+  instance_id instance;
+  entry_index first_index;
+};
+
+struct recovery {
+  struct log_set *set;
+  struct log_set_report *report;
+  struct map *logs; /* of struct recovered, by group and instance */
+  struct recovery_damage *damage;
+  size_t damage_count;
+  struct table_changes changes;
+  struct checkpoint_row newest_frame; /* CHECKPOINT */
+  struct journal_write carried;
+};
+
+void recovery_init(struct recovery *recovery, struct log_set *set, struct log_set_report *report);
+void recovery_deinit(struct recovery *recovery);
+struct recovered *recovery_get(struct recovery *recovery, group_id group, instance_id instance, bool add);
+
+/* Reads the store's tables. STATUS_CORRUPT: it cannot be believed. */
+enum status recovery_load_store(struct recovery *recovery) MUST_CHECK;
+/* rebuild.c: makes the tables anew, from the newest good dump and by scanning segments, into `changes`. */
+enum status recovery_rebuild(struct recovery *recovery) MUST_CHECK;
+void recovery_take_row(struct recovery *recovery, unsigned table, struct bytes key, struct bytes value, enum status *out_status);
+
+/* Opens the journal and takes in what it tells. */
+enum status recovery_scan_journal(struct recovery *recovery) MUST_CHECK;
+/* Links entries up, judges damage, flushes, commits, and starts the journal. */
+enum status recovery_finish(struct recovery *recovery) MUST_CHECK;
+/* Makes the logs. */
+void recovery_make_logs(struct recovery *recovery);
+
+#endif

@@ -1,0 +1,376 @@
+/* From what was found to a set that can work: link up, judge, flush, record, carry, and make the logs. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "base/trace.h"
+#include "log/identity.h"
+#include "log/recovery.h"
+
+/* ---- Linking up ---- */
+
+/* Gives a hole the offsets that its neighbours leave. */
+static void fill_hole(struct recovered *log, size_t first, size_t behind, record_offset begin) {
+  record_offset end = log->entries[behind].entry.head.base_offset;
+  for (size_t i = first; i < behind; i++) {
+    struct entry_head *head = &log->entries[i].entry.head;
+    *head = (struct entry_head){.kind = ENTRY_RECORDS, .index = log->image->row.flushed_index + 1 + i, .base_offset = end};
+    head->term = log->entries[behind].entry.head.term;
+  }
+  if (end < begin) return;
+  log->entries[first].entry.head.base_offset = begin;
+  log->entries[first].entry.head.record_count = (uint32_t)(end - begin);
+}
+
+static bool follows(const struct flush_entry *entry, record_offset offset, entry_term term, uint64_t chain, bool chained) {
+  const struct entry_head *head = &entry->entry.head;
+  if (head->term < term) return false;
+  if (!chained) return head->base_offset >= offset;
+  return head->base_offset == offset && entry_chain(head, entry->entry.payload.bytes, chain) == head->chain;
+}
+
+static void link_up(struct recovered *log) {
+  const struct group_row *row = &log->image->row;
+  record_offset offset = row->flushed_offset;
+  entry_term term = row->term_count > 0 ? row->terms[row->term_count - 1].term : 0;
+  uint64_t chain = row->flushed_chain;
+  bool chained = true;
+  size_t hole = SIZE_MAX;
+  for (size_t i = 0; i < log->count; i++) {
+    if (log->entries[i].lost) {
+      if (hole == SIZE_MAX) hole = i;
+      chained = false;
+      continue;
+    }
+    if (!follows(&log->entries[i], offset, term, chain, chained)) {
+      trace_error("log_broken", "group=%" PRIu64 " instance=%" PRIu64 " index=%" PRIu64
+                  " do=\"the entries from there on do not follow: repair this replica from another one\"",
+                  row->group, row->instance, row->flushed_index + 1 + i);
+      log->damaged = true;
+      for (size_t k = i; k < log->count; k++) {
+        if (log->entries[k].cached) entry_release(&log->entries[k].entry);
+      }
+      log->count = hole != SIZE_MAX ? hole : i;
+      return;
+    }
+    if (hole != SIZE_MAX) fill_hole(log, hole, i, offset);
+    if (hole != SIZE_MAX) log->damaged = true;
+    hole = SIZE_MAX;
+    const struct entry_head *head = &log->entries[i].entry.head;
+    offset = entry_end_offset(head);
+    term = head->term;
+    chain = head->chain;
+    chained = true;
+  }
+}
+
+/* Is what was lost there all the same? */
+static bool harmless(const struct recovered *log, entry_index index) {
+  if (index == 0) return false;
+  if (index <= log->image->row.flushed_index) return true;
+  size_t at = (size_t)(index - log->image->row.flushed_index - 1);
+  return at < log->count && !log->entries[at].lost;
+}
+
+static void judge(struct recovery *recovery) {
+  for (size_t i = 0; i < recovery->damage_count; i++) {
+    const struct recovery_damage *damage = &recovery->damage[i];
+    struct map_cursor cursor = {0};
+    for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) {
+      const struct group_row *row = &log->image->row;
+      if (damage->known && (row->group != damage->group || row->instance != damage->instance)) continue;
+      if (damage->known && harmless(log, damage->first_index)) continue;
+      log->damaged = true;
+    }
+  }
+}
+
+/* ---- Flushing and recording ---- */
+
+static void release_entries(struct recovered *log, size_t count) {
+  if (count == 0) return;
+  for (size_t i = 0; i < count; i++) {
+    if (log->entries[i].cached) entry_release(&log->entries[i].entry);
+  }
+  memmove(log->entries, log->entries + count, (log->count - count) * sizeof *log->entries);
+  log->count -= count;
+}
+
+static size_t committed_count(const struct recovered *log, uint64_t *out_bytes) {
+  const struct group_row *row = &log->image->row;
+  size_t count = 0;
+  *out_bytes = 0;
+  while (count < log->count && row->flushed_index + 1 + count <= row->hard_state.commit) {
+    if (!log->entries[count].lost) *out_bytes += entry_size(&log->entries[count].entry.head);
+    count++;
+  }
+  while (count > 0 && log->entries[count - 1].lost) count--;
+  return count;
+}
+
+static void add_terms(struct group_row *row, const struct recovered *log, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    const struct entry_head *head = &log->entries[i].entry.head;
+    if (row->term_count > 0 && row->terms[row->term_count - 1].term == head->term) continue;
+    row->terms = memory_grow_array(row->terms, row->term_count + 1, sizeof *row->terms);
+    row->terms[row->term_count++] = (struct term_run){.first = head->index, .term = head->term};
+  }
+}
+
+struct record {
+  struct image_update update;
+  struct recovered *log;
+  size_t flushed;
+};
+
+static enum status record_one(struct recovery *recovery, struct recovered *log, struct record *record) {
+  struct log_set *set = recovery->set;
+  uint64_t bytes = 0;
+  size_t count = committed_count(log, &bytes);
+  if (bytes < CHECKPOINT_SMALL_BYTES) count = 0;
+  record->log = log;
+  record->flushed = count;
+  image_update_begin(&record->update, log->image, &recovery->changes);
+  struct group_row *row = &record->update.row;
+  row->damaged = row->damaged || log->damaged;
+  row->closed = log->closed;
+  enum status status = STATUS_OK;
+  if (count > 0 && !log->closed) {
+    add_terms(row, log, count);
+    status = image_update_flush(&record->update, set->world->disk, NULL, log->entries, count, &recovery->changes);
+  }
+  if (status != STATUS_OK) return status;
+  image_update_drop(&record->update, NULL, &recovery->changes);
+  image_update_row(&record->update, &recovery->changes);
+  return STATUS_OK;
+}
+
+static enum status sync_dirs(struct disk *disk, const struct record *records, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (!records[i].update.made_file) continue;
+    char path[DISK_PATH_MAX];
+    segment_dir_path(path, records[i].update.row.group, records[i].update.row.instance);
+    enum status status = disk_sync_dir(disk, path);
+    if (status != STATUS_OK) return status;
+  }
+  return disk_sync_dir(disk, "p");
+}
+
+static enum status commit(struct recovery *recovery) {
+  struct log_set *set = recovery->set;
+  struct checkpoint_row row = set->checkpointed;
+  if (recovery->newest_frame.sequence > row.sequence) row.sequence = recovery->newest_frame.sequence;
+  row.sequence++;
+  row.durable_group = recovery->report->journal.last_group;
+  struct buffer value;
+  buffer_init(&value, 256);
+  CHECK(checkpoint_row_encode(&row, &value) == STATUS_OK);
+  table_changes_put(&recovery->changes, TABLE_META, bytes_of_string("checkpoint"), buffer_bytes(&value));
+  buffer_deinit(&value);
+  uint8_t identity[IDENTITY_SIZE];
+  identity_encode(&set->identity, identity);
+  table_changes_put(&recovery->changes, TABLE_IDENTITY, bytes_of_string("identity"), bytes_of(identity, sizeof identity));
+  for (size_t i = 0; i < set->gone.count; i++) table_changes_remove(&recovery->changes, TABLE_SEGMENT, set->gone.changes[i].key);
+  enum status status = store_commit(set->store, recovery->changes.changes, recovery->changes.count);
+  if (status != STATUS_OK) return status;
+  set->checkpointed = row;
+  table_changes_deinit(&set->gone);
+  return STATUS_OK;
+}
+
+static void remove_closed(struct recovery *recovery, struct record *record) {
+  struct disk *disk = recovery->set->world->disk;
+  struct image_update *update = &record->update;
+  char path[DISK_PATH_MAX];
+  for (size_t i = 0; i < update->dropped_count; i++) {
+    segment_path(path, update->row.group, update->row.instance, update->dropped[i].first_index);
+    enum status status = disk_remove(disk, path);
+    (void)status; /* its row says dropped: the next opening tries again */
+  }
+  if (!update->row.closed) return;
+  segment_dir_path(path, update->row.group, update->row.instance);
+  enum status status = disk_remove(disk, path);
+  (void)status;
+}
+
+static enum status record_all(struct recovery *recovery) {
+  struct log_set *set = recovery->set;
+  struct record *records = memory_new_array(map_count(recovery->logs) + 1, sizeof *records);
+  size_t count = 0;
+  enum status status = STATUS_OK;
+  struct map_cursor cursor = {0};
+  for (struct recovered *log = NULL; status == STATUS_OK && (log = map_next(recovery->logs, &cursor)) != NULL;) {
+    if (!log->told && !log->damaged && log->image->stored && !(log->closed && log->image->segment_count > 0)) continue;
+    status = record_one(recovery, log, &records[count++]);
+  }
+  if (status == STATUS_OK) status = sync_dirs(set->world->disk, records, count);
+  if (status == STATUS_OK) status = commit(recovery);
+  for (size_t i = count; i > 0; i--) {
+    struct record *record = &records[i - 1];
+    if (status != STATUS_OK) {
+      image_update_discard(&record->update, set->world->disk, &recovery->changes);
+      continue;
+    }
+    remove_closed(recovery, record);
+    image_update_apply(&record->update);
+    release_entries(record->log, record->flushed);
+  }
+  memory_free(records);
+  return status;
+}
+
+/* ---- Carrying ---- */
+
+static void carry_all(struct recovery *recovery) {
+  struct map_cursor cursor = {0};
+  for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) {
+    const struct group_row *row = &log->image->row;
+    if (log->closed) continue;
+    journal_write_add_hard_state(&recovery->carried, row->group, row->instance, &row->hard_state);
+    for (size_t i = 0; i < log->count; i++) {
+      struct flush_entry *entry = &log->entries[i];
+      if (entry->lost) continue;
+      struct journal_frame *frame = journal_write_add(&recovery->carried, row->group, row->instance, FRAME_ENTRY);
+      frame->first_index = entry->entry.head.index;
+      frame->head_size = ENTRY_HEAD_SIZE;
+      entry_encode_head(&entry->entry.head, frame->head);
+      frame->payload = blob_part_hold(entry->entry.payload);
+      recovery->carried.bytes += entry_size(&entry->entry.head);
+    }
+  }
+  struct journal_frame *frame = journal_write_add(&recovery->carried, 0, 0, FRAME_CHECKPOINT);
+  frame->head_size = CHECKPOINT_FRAME_SIZE;
+  checkpoint_frame_body(frame->head, &recovery->set->checkpointed);
+  recovery->carried.bytes += CHECKPOINT_FRAME_SIZE;
+}
+
+static void take_places(struct recovery *recovery) {
+  size_t at = 0;
+  uint64_t oldest = UINT64_MAX;
+  struct map_cursor cursor = {0};
+  for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) {
+    if (log->closed) continue;
+    at++;
+    for (size_t i = 0; i < log->count; i++) {
+      if (!log->entries[i].lost) log->entries[i].place = recovery->carried.frames[at++].place;
+      if (!log->entries[i].lost && log->entries[i].place.file < oldest) oldest = log->entries[i].place.file;
+    }
+  }
+  uint64_t current = journal_usage(recovery->set->journal).current_file;
+  journal_release(recovery->set->journal, oldest < current ? oldest : current);
+}
+
+enum status recovery_finish(struct recovery *recovery) {
+  struct map_cursor cursor = {0};
+  for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) link_up(log);
+  judge(recovery);
+  cursor = (struct map_cursor){0};
+  for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) {
+    if (log->closed) continue;
+    recovery->report->recovered_logs++;
+    for (size_t i = 0; i < log->count; i++) {
+      if (!log->entries[i].lost) recovery->report->recovered_bytes += entry_size(&log->entries[i].entry.head);
+    }
+    if (!log->damaged && !log->image->row.damaged) continue;
+    recovery->report->damaged_logs++;
+    trace_error("log_damaged", "group=%" PRIu64 " instance=%" PRIu64
+                " do=\"entries of it were lost to rot: it takes no appends until it is repaired\"",
+                log->image->row.group, log->image->row.instance);
+  }
+  enum status status = record_all(recovery);
+  if (status != STATUS_OK) return status;
+  carry_all(recovery);
+  status = journal_start(recovery->set->journal, &recovery->carried);
+  if (status != STATUS_OK) return status;
+  take_places(recovery);
+  return STATUS_OK;
+}
+
+/* ---- Logs ---- */
+
+static void fill_log(struct log *log, struct recovered *from) {
+  struct image *image = from->image;
+  struct group_row *row = &image->row;
+  log->settings = row->settings;
+  log->hard_state = row->hard_state;
+  log->start_offset = row->start_offset;
+  log->start_index = row->start_index;
+  log->start_chain = row->start_chain;
+  log->damaged = row->damaged || from->damaged;
+  log->flushed_index = row->flushed_index;
+  log->flushed_offset = row->flushed_offset;
+  log->last_index = row->flushed_index;
+  log->last_chain = row->flushed_chain;
+  log->next_offset = row->flushed_offset;
+  log->last_leader_time_ms = row->leader_time_ms;
+  log->max_time_ms = row->max_time_ms;
+  for (size_t i = 0; i < row->term_count; i++) log_note_term(log, row->terms[i].first, row->terms[i].term);
+  if (log->term_count > 0) log->last_term = log->terms[log->term_count - 1].term;
+  log->segments = memory_new_array(image->segment_count + 1, sizeof *log->segments);
+  log->segment_count = image->segment_count;
+  if (image->segment_count > 0) memcpy(log->segments, image->segments, image->segment_count * sizeof *log->segments);
+  log->recovered_applied = image->state_applied;
+  struct buffer state = log->recovered_state;
+  log->recovered_state = from->state;
+  from->state = state;
+  image->dumped_applied = 0;
+}
+
+static void fill_tail(struct log *log, const struct recovered *from) {
+  tail_deinit(&log->tail);
+  tail_init(&log->tail, log->flushed_index);
+  for (size_t i = 0; i < from->count; i++) {
+    const struct entry_head *head = &from->entries[i].entry.head;
+    struct tail_slot *slot = tail_push(&log->tail, &(struct entry){.head = *head}, false);
+    slot->place = from->entries[i].place;
+    slot->durable = !from->entries[i].lost;
+    slot->lost = from->entries[i].lost;
+    log_note_term(log, head->index, head->term);
+    log->last_index = head->index;
+    log->last_term = head->term;
+    log->last_chain = head->chain;
+    log->next_offset = entry_end_offset(head);
+    log->last_leader_time_ms = head->leader_time_ms;
+    if (head->record_count > 0 && head->max_time_ms > log->max_time_ms) log->max_time_ms = head->max_time_ms;
+    if (slot->lost && head->record_count > 0) {
+      log_note_damage(log, (struct log_range){head->base_offset, entry_end_offset(head)});
+    }
+    if (!slot->lost) log->unflushed_bytes += entry_size(head);
+  }
+  log->durable_index = log->last_index;
+  log->commit_index = log->hard_state.commit;
+  if (log->commit_index < log->flushed_index) log->commit_index = log->flushed_index;
+  if (log->commit_index > log->last_index) log->commit_index = log->last_index;
+  atomic_fetch_add(&log->set->unflushed_bytes, log->unflushed_bytes);
+}
+
+static int by_group(const void *a, const void *b) {
+  const struct recovered *const *left = a;
+  const struct recovered *const *right = b;
+  const struct group_row *x = &(*left)->image->row;
+  const struct group_row *y = &(*right)->image->row;
+  if (x->group != y->group) return x->group < y->group ? -1 : 1;
+  return x->instance < y->instance ? -1 : x->instance > y->instance;
+}
+
+void recovery_make_logs(struct recovery *recovery) {
+  struct recovered **sorted = memory_new_array(map_count(recovery->logs) + 1, sizeof(struct recovered *));
+  size_t count = 0;
+  struct map_cursor cursor = {0};
+  for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) sorted[count++] = log;
+  qsort(sorted, count, sizeof *sorted, by_group);
+  for (size_t i = 0; i < count; i++) {
+    struct recovered *from = sorted[i];
+    if (from->closed) {
+      images_remove(&recovery->set->images, from->image->row.group, from->image->row.instance);
+      continue;
+    }
+    struct log *log = log_new(recovery->set, from->image->row.group, from->image->row.instance);
+    fill_log(log, from);
+    fill_tail(log, from);
+    list_push_back(&recovery->set->logs, &log->node);
+  }
+  memory_free(sorted);
+}

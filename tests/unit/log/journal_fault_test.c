@@ -1,0 +1,343 @@
+/* A journal on a disk that fails or fills up, in simulated time. */
+#include "tests/unit/log/cmocka_log.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "log/journal.h"
+#include "log/journal_format.h"
+#include "tests/sim/sim_world.h"
+
+#define FILE_BYTES (64u << 10)
+#define SECOND_NS 1000000000u
+
+static const struct journal_options options = {.ring_bytes = 8 * FILE_BYTES,
+                                               .file_bytes = FILE_BYTES,
+                                               .group_bytes_max = 16 << 10,
+                                               .files_ready = 2,
+                                               .idle_close_ms = 20};
+
+struct stage {
+  struct sim *sim;
+  struct sim_disk *device;
+  struct sim_world *node;
+  struct loop *lane;
+  struct journal *journal;
+  enum status start_status;
+  entry_index found_last; /* the newest entry told by the last opening */
+  size_t found;
+};
+
+/* ---- The stage ---- */
+
+static void told(void *context, const struct journal_found *frame) {
+  struct stage *stage = context;
+  if (frame->kind != FRAME_ENTRY) return;
+  assert_int_equal(frame->first_index, stage->found == 0 ? frame->first_index : stage->found_last + 1);
+  stage->found_last = frame->first_index;
+  stage->found++;
+}
+
+static void damaged(void *context, bool known, group_id group, instance_id instance, entry_index first_index) {
+  (void)context;
+  fail_msg("damaged: known %d group %llu instance %llu index %llu", known, (unsigned long long)group,
+           (unsigned long long)instance, (unsigned long long)first_index);
+}
+
+static void run_start(void *context) {
+  struct stage *stage = context;
+  struct journal_replay replay = {.found = told, .damaged = damaged, .context = stage};
+  struct journal_report report;
+  stage->found = 0;
+  stage->found_last = 0;
+  enum status status = journal_open(sim_world_doors(stage->node), &options, 0, &replay, &stage->journal, &report);
+  stage->start_status = status == STATUS_OK ? journal_start(stage->journal, NULL) : status;
+}
+
+static void run_close(void *context) {
+  struct stage *stage = context;
+  journal_close(stage->journal);
+  stage->journal = NULL;
+}
+
+static void run_to_its_end(struct stage *stage, void (*run)(void *context)) {
+  sim_world_boot(stage->node, run, stage);
+  assert_true(sim_run_until(stage->sim, sim_world_booted, stage->node, sim_now_ns(stage->sim) + 600 * (uint64_t)SECOND_NS));
+}
+
+static void process_begin(struct stage *stage) {
+  stage->node = sim_world_new(stage->sim, stage->device, "node");
+  stage->lane = world_loop_new(sim_world_doors(stage->node), "lane", 0);
+  run_to_its_end(stage, run_start);
+}
+
+static void process_end(struct stage *stage) {
+  run_to_its_end(stage, run_close);
+  loop_stop(stage->lane);
+  sim_world_free(stage->node);
+  stage->node = NULL;
+}
+
+static int set_up(void **state) {
+  static struct stage stage;
+  stage = (struct stage){.sim = sim_new(7)};
+  stage.device = sim_disk_new(stage.sim, "disk", (uint64_t)64 << 20);
+  *state = &stage;
+  return 0;
+}
+
+static int tear_down(void **state) {
+  struct stage *stage = *state;
+  if (stage->node != NULL) process_end(stage);
+  sim_disk_free(stage->device);
+  sim_free(stage->sim);
+  return 0;
+}
+
+/* ---- Writing ---- */
+
+struct turn {
+  struct journal_write write;
+  bool done;
+};
+
+static void turn_done(struct task *task) {
+  container_of(container_of(task, struct journal_write, done), struct turn, write)->done = true;
+}
+
+static bool is_done(void *context) { return ((struct turn *)context)->done; }
+
+static struct turn *turn_new(struct stage *stage, entry_index index, size_t size) {
+  struct turn *turn = NEW(struct turn);
+  journal_write_init(&turn->write, stage->lane, turn_done);
+  if (index == 0) {
+    journal_write_add_hard_state(&turn->write, 1, 1, &(struct hard_state){.term = 1});
+  } else {
+    struct journal_frame *frame = journal_write_add(&turn->write, 1, 1, FRAME_ENTRY);
+    struct blob *blob = NULL;
+    assert_ok(blob_new(NULL, size, &blob));
+    memset(blob->data, (int)index, size);
+    frame->first_index = index;
+    frame->payload = (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, size)};
+  }
+  return turn;
+}
+
+static void turn_free(struct turn *turn) {
+  journal_write_deinit(&turn->write);
+  memory_free(turn);
+}
+
+static bool answered(struct stage *stage, struct turn *turn, uint64_t within_ns) {
+  return sim_run_until(stage->sim, is_done, turn, sim_now_ns(stage->sim) + within_ns);
+}
+
+/* Index 0: a hard state. */
+static enum status write_one(struct stage *stage, entry_index index, size_t size) {
+  struct turn *turn = turn_new(stage, index, size);
+  journal_submit(stage->journal, &turn->write);
+  assert_true(answered(stage, turn, SECOND_NS));
+  enum status status = turn->write.status;
+  turn_free(turn);
+  return status;
+}
+
+static enum status append(struct stage *stage, entry_index index, size_t size) {
+  enum status status = journal_admit(stage->journal, journal_cost(size));
+  return status == STATUS_OK ? write_one(stage, index, size) : status;
+}
+
+/* ---- Failures ---- */
+
+static void expect_broken_for_good(struct stage *stage, entry_index next) {
+  uint64_t writes = sim_disk_stats(stage->device).writes;
+  for (int i = 0; i < 20; i++) assert_status(write_one(stage, next, 100), STATUS_IO);
+  assert_status(write_one(stage, 0, 0), STATUS_IO);
+  assert_status(journal_admit(stage->journal, 1), STATUS_IO);
+  assert_true(journal_usage(stage->journal).failed);
+  journal_release(stage->journal, journal_usage(stage->journal).current_file);
+  sim_run_for(stage->sim, 5 * (uint64_t)SECOND_NS);
+  process_end(stage);
+  struct sim_disk_stats stats = sim_disk_stats(stage->device);
+  assert_int_equal(stats.writes, writes);
+  assert_int_equal(stats.written_after_failure, 0);
+  assert_int_equal(stats.cached_after_failure, 0);
+}
+
+static void journal_writes_nothing_after_a_failed_write(void **state) {
+  struct stage *stage = *state;
+  process_begin(stage);
+  for (entry_index i = 1; i <= 10; i++) assert_ok(append(stage, i, 2000));
+  sim_disk_fault(stage->device, "fail 1st write on journal/0*");
+  assert_status(write_one(stage, 11, 2000), STATUS_IO);
+  sim_disk_heal(stage->device); /* the disk would do again; nobody asks it */
+  expect_broken_for_good(stage, 12);
+
+  sim_disk_power_cut(stage->device, SIM_POWER_DROP, 1);
+  process_begin(stage);
+  assert_ok(stage->start_status);
+  assert_int_equal(stage->found_last, 10);
+  assert_ok(append(stage, 11, 2000));
+}
+
+static void journal_fails_with_all_that_waits(void **state) {
+  struct stage *stage = *state;
+  process_begin(stage);
+  sim_run_for(stage->sim, SECOND_NS); /* all files are made */
+  sim_disk_fault(stage->device, "fail 2nd write on journal/0*");
+  struct turn *turns[20];
+  for (entry_index i = 0; i < 20; i++) {
+    turns[i] = turn_new(stage, i + 1, 5000); /* three to a group */
+    journal_submit(stage->journal, &turns[i]->write);
+  }
+  entry_index acknowledged = 0;
+  for (entry_index i = 0; i < 20; i++) {
+    assert_true(answered(stage, turns[i], SECOND_NS));
+    if (turns[i]->write.status == STATUS_OK) {
+      assert_int_equal(acknowledged, i);
+      acknowledged++;
+    }
+    turn_free(turns[i]);
+  }
+  assert_true(acknowledged > 0 && acknowledged < 20);
+  expect_broken_for_good(stage, 30);
+  sim_disk_heal(stage->device);
+  sim_disk_power_cut(stage->device, SIM_POWER_DROP, 1);
+  process_begin(stage);
+  assert_true(stage->found_last >= acknowledged);
+}
+
+static void journal_fails_when_a_directory_cannot_be_synced(void **state) {
+  struct stage *stage = *state;
+  process_begin(stage);
+  sim_run_for(stage->sim, SECOND_NS);
+  sim_disk_fault(stage->device, "fail every sync_dir on journal");
+  enum status status = STATUS_OK;
+  entry_index next = 1;
+  while (status == STATUS_OK && next < 1000) {
+    status = write_one(stage, next++, 10000);
+    journal_release(stage->journal, journal_usage(stage->journal).current_file);
+  }
+  assert_status(status, STATUS_IO);
+  expect_broken_for_good(stage, next);
+}
+
+static void journal_does_not_start_on_a_disk_that_fails(void **state) {
+  struct stage *stage = *state;
+  sim_disk_fault(stage->device, "fail 5th write on journal/*");
+  process_begin(stage);
+  assert_status(stage->start_status, STATUS_IO);
+  process_end(stage);
+  sim_disk_heal(stage->device);
+  process_begin(stage);
+  assert_ok(stage->start_status);
+  assert_int_equal(stage->found, 0);
+}
+
+static void journal_open_reports_an_unreadable_disk(void **state) {
+  struct stage *stage = *state;
+  process_begin(stage);
+  assert_ok(append(stage, 1, 100));
+  process_end(stage);
+  sim_disk_fault(stage->device, "fail 3rd read on journal/*");
+  stage->journal = NULL;
+  process_begin(stage);
+  assert_status(stage->start_status, STATUS_IO);
+  process_end(stage);
+  sim_disk_heal(stage->device);
+  process_begin(stage);
+  assert_int_equal(stage->found_last, 1);
+}
+
+/* ---- Full disks ---- */
+
+static void journal_does_not_start_without_any_room(void **state) {
+  struct stage *stage = *state;
+  sim_disk_set_capacity(stage->device, FILE_BYTES / 2);
+  process_begin(stage);
+  assert_status(stage->start_status, STATUS_NO_SPACE);
+}
+
+static void journal_refuses_appends_on_a_full_disk_and_resumes(void **state) {
+  struct stage *stage = *state;
+  sim_disk_set_capacity(stage->device, 5 * FILE_BYTES);
+  process_begin(stage);
+  assert_ok(stage->start_status);
+  sim_run_for(stage->sim, SECOND_NS);
+  entry_index next = 1;
+  enum status status = STATUS_OK;
+  while ((status = append(stage, next, 8000)) == STATUS_OK) next++;
+  assert_status(status, STATUS_DISK_FULL);
+  assert_true(next > 6);
+  for (int i = 0; i < 5; i++) assert_ok(write_one(stage, 0, 0)); /* what must always be possible */
+  assert_false(journal_usage(stage->journal).failed);
+
+  sim_disk_set_capacity(stage->device, (uint64_t)64 << 20);
+  sim_run_for(stage->sim, SECOND_NS);
+  entry_index before = next;
+  while ((status = append(stage, next, 8000)) == STATUS_OK) next++;
+  assert_status(status, STATUS_JOURNAL_FULL);
+  assert_true(next > before + 10);
+  journal_release(stage->journal, journal_usage(stage->journal).current_file);
+  sim_run_for(stage->sim, SECOND_NS);
+  assert_ok(append(stage, next, 8000));
+}
+
+/* More than was admitted, on a disk without room for another file: it waits, and goes on when something is released. */
+static void journal_waits_for_a_file_when_there_is_none(void **state) {
+  struct stage *stage = *state;
+  sim_disk_set_capacity(stage->device, 3 * FILE_BYTES);
+  process_begin(stage);
+  sim_run_for(stage->sim, SECOND_NS);
+  entry_index next = 1;
+  struct turn *turn = NULL;
+  for (;;) {
+    turn = turn_new(stage, next++, 10000);
+    journal_submit(stage->journal, &turn->write);
+    if (!answered(stage, turn, 5 * (uint64_t)SECOND_NS)) break;
+    assert_ok(turn->write.status);
+    turn_free(turn);
+    assert_true(next < 100);
+  }
+  journal_release(stage->journal, journal_usage(stage->journal).current_file);
+  assert_true(answered(stage, turn, SECOND_NS));
+  assert_ok(turn->write.status);
+  turn_free(turn);
+}
+
+static void journal_closes_while_it_waits_for_a_file(void **state) {
+  struct stage *stage = *state;
+  sim_disk_set_capacity(stage->device, 3 * FILE_BYTES);
+  process_begin(stage);
+  struct turn *turns[30];
+  for (entry_index i = 0; i < 30; i++) {
+    turns[i] = turn_new(stage, i + 1, 10000);
+    journal_submit(stage->journal, &turns[i]->write);
+  }
+  sim_run_for(stage->sim, SECOND_NS);
+  run_to_its_end(stage, run_close);
+  sim_run_for(stage->sim, SECOND_NS);
+  for (entry_index i = 0; i < 30; i++) {
+    assert_true(turns[i]->done);
+    if (i == 29) assert_status(turns[i]->write.status, STATUS_DISK_FULL);
+    turn_free(turns[i]);
+  }
+}
+
+#define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      test(journal_writes_nothing_after_a_failed_write),
+      test(journal_fails_with_all_that_waits),
+      test(journal_fails_when_a_directory_cannot_be_synced),
+      test(journal_does_not_start_on_a_disk_that_fails),
+      test(journal_open_reports_an_unreadable_disk),
+      test(journal_does_not_start_without_any_room),
+      test(journal_refuses_appends_on_a_full_disk_and_resumes),
+      test(journal_waits_for_a_file_when_there_is_none),
+      test(journal_closes_while_it_waits_for_a_file),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

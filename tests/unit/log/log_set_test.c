@@ -1,0 +1,273 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/trace.h"
+#include "tests/unit/log/log_fixture.h"
+
+static int set_up(void **state) {
+  trace_set_level(TRACE_ERROR);
+  *state = fixture_new();
+  return 0;
+}
+static int tear_down(void **state) {
+  fixture_free(*state);
+  return 0;
+}
+
+static void a_fresh_directory_is_formatted_once(void **state) {
+  struct fixture *fixture = *state;
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  assert_true(fixture->report.fresh);
+  assert_int_equal(fixture->identity.broker_id, 3);
+  fixture_reopen(fixture, true);
+
+  assert_false(fixture->report.fresh);
+  assert_false(fixture->report.store_rebuilt);
+  assert_int_equal(fixture->identity.broker_id, 3);
+}
+
+static void entries_are_read_hot_and_cold(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_append(fixture, 1, 3000, 1000, true);
+
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 65536, 1000), 3000);
+  fixture_checkpoint(fixture);
+  assert_int_equal(fixture_view(fixture, 1).flushed_index, 3000);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 65536, 1000), 3000);
+  fixture_reopen(fixture, true);
+  assert_int_equal(fixture_view(fixture, 1).flushed_index, 3000);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 65536, 1000), 3000);
+  assert_int_equal(fixture_read_all(fixture, 1, 1234, 1, 1000), 3000 - 1234);
+  char names[64][64];
+  assert_true(fixture_list(fixture, "p/1-1", names, 64) >= 3);
+}
+
+static void what_is_durable_survives_without_a_checkpoint(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_create(fixture, 2, 1u << 20);
+  fixture_append(fixture, 1, 100, 300, true);
+  fixture_append(fixture, 2, 50, 300, false);
+  fixture_cut(fixture, 2, 31);
+  fixture_append(fixture, 2, 5, 300, false);
+
+  fixture_reopen(fixture, false);
+
+  assert_int_equal(fixture_view(fixture, 1).last_index, 100);
+  assert_int_equal(fixture_view(fixture, 2).last_index, 35);
+  assert_false(fixture_view(fixture, 2).damaged);
+  fixture_commit_all(fixture, 1);
+  fixture_commit_all(fixture, 2);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 4096, 300), 100);
+  assert_int_equal(fixture_read_all(fixture, 2, 0, 4096, 300), 35);
+}
+
+static void streaming_flushes_by_itself_and_recycles(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 16u << 20);
+  fixture_create(fixture, 2, 16u << 20);
+  fixture_append(fixture, 2, 10, 100, true);
+
+  for (int i = 0; i < 40; i++) fixture_append(fixture, 1, 64, 60000, true);
+
+  assert_true(fixture_view(fixture, 1).flushed_index > 1000);
+  assert_true(journal_usage(log_set_journal(fixture->set)).oldest_file > 1);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 1u << 20, 60000), 2560);
+  assert_int_equal(fixture_read_all(fixture, 2, 0, 1u << 20, 100), 10);
+  fixture_reopen(fixture, false);
+  fixture_commit_all(fixture, 1);
+  fixture_commit_all(fixture, 2);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 1u << 20, 60000), 2560);
+  assert_int_equal(fixture_read_all(fixture, 2, 0, 1u << 20, 100), 10);
+}
+
+static void a_trim_drops_whole_segments(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 256u << 10);
+  fixture_append(fixture, 1, 2000, 1000, true);
+  fixture_checkpoint(fixture);
+  char names[64][64];
+  size_t before = fixture_list(fixture, "p/1-1", names, 64);
+
+  fixture_set_start(fixture, 1, 1000);
+  fixture_checkpoint(fixture);
+
+  assert_true(fixture_list(fixture, "p/1-1", names, 64) < before);
+  struct log_read read = {0};
+  fixture_read(fixture, 1, 999, 1000, &read);
+  assert_int_equal(read.status, STATUS_BELOW_START);
+  assert_int_equal(read.next_offset, 1000);
+  assert_int_equal(fixture_read_all(fixture, 1, 1000, 65536, 1000), 1000);
+  fixture_reopen(fixture, true);
+  assert_int_equal(fixture_view(fixture, 1).start_offset, 1000);
+  assert_int_equal(fixture_read_all(fixture, 1, 1000, 65536, 1000), 1000);
+}
+
+static void what_is_trimmed_in_memory_never_reaches_a_segment(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_append(fixture, 1, 500, 1000, true);
+
+  fixture_set_start(fixture, 1, 500);
+  fixture_checkpoint(fixture);
+
+  char names[64][64];
+  assert_int_equal(fixture_list(fixture, "p/1-1", names, 64), 0);
+  fixture_append(fixture, 1, 100, 1000, true);
+  fixture_checkpoint(fixture);
+  fixture_reopen(fixture, true);
+  assert_int_equal(fixture_read_all(fixture, 1, 500, 65536, 1000), 100);
+}
+
+static void a_deleted_log_takes_its_files_along(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_create(fixture, 3, 1u << 20);
+  fixture_append(fixture, 1, 500, 1000, true);
+  fixture_append(fixture, 3, 500, 1000, true);
+  fixture_checkpoint(fixture);
+  assert_true(fixture_has(fixture, "p/1-1"));
+
+  fixture_delete(fixture, 1);
+  fixture_checkpoint(fixture);
+
+  assert_false(fixture_has(fixture, "p/1-1"));
+  fixture_delete(fixture, 3);
+  fixture_reopen(fixture, false);
+  assert_false(fixture_has(fixture, "p/3-1"));
+  assert_int_equal(fixture->log_count, 0);
+}
+
+static void a_flipped_byte_in_a_segment_costs_only_its_entry(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 256u << 10);
+  fixture_append(fixture, 1, 2000, 1000, true);
+  fixture_checkpoint(fixture);
+  fixture_close(fixture, true);
+  fixture_flip(fixture, "p/1-1/00000000000000000001.segment", 100000); /* a payload, or ... */
+  size_t size = 104 + 1000 + 6;
+  long head = 4096 + (long)(150 * size) + 20; /* ... a head */
+  fixture_flip(fixture, "p/1-1/00000000000000000001.segment", head);
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  struct log_read read = {0};
+  record_offset at = 0;
+  size_t good = 0;
+  size_t damaged = 0;
+  while (at < 2000) {
+    read.limit = 0;
+    fixture_read(fixture, 1, at, 65536, &read);
+    if (read.status == STATUS_DAMAGED) {
+      damaged += (size_t)(read.next_offset - at);
+    } else {
+      assert_int_equal(read.status, STATUS_OK);
+      good += read.count;
+    }
+    assert_true(read.next_offset > at);
+    at = read.next_offset;
+    log_read_reset(&read);
+  }
+
+  assert_int_equal(damaged, 2);
+  assert_int_equal(good, 1998);
+  assert_int_equal(fixture_view(fixture, 1).next_offset, 2000);
+}
+
+static void a_damaged_store_is_rebuilt(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 256u << 10);
+  fixture_append(fixture, 1, 2000, 1000, true);
+  fixture_checkpoint(fixture);
+  fixture_append(fixture, 1, 10, 1000, true);
+  fixture_close(fixture, true);
+  char path[256];
+  fixture_path(fixture, "store.mdb", path, sizeof path);
+  assert_int_equal(truncate(path, 0), 0);
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  assert_true(fixture->report.store_rebuilt);
+  assert_int_equal(fixture_view(fixture, 1).last_index, 2010);
+  assert_false(fixture_view(fixture, 1).damaged);
+  fixture_commit_all(fixture, 1);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 65536, 1000), 2010);
+  fixture_append(fixture, 1, 100, 1000, true);
+  fixture_checkpoint(fixture);
+  fixture_reopen(fixture, true);
+  assert_false(fixture->report.store_rebuilt);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 65536, 1000), 2110);
+}
+
+static void without_any_identity_it_refuses(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 256u << 10);
+  fixture_close(fixture, true);
+  char path[256];
+  fixture_path(fixture, "identity", path, sizeof path);
+  assert_int_equal(unlink(path), 0);
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_close(fixture, true);
+  assert_true(fixture_has(fixture, "identity"));
+  assert_int_equal(unlink(path), 0);
+  fixture_path(fixture, "identity.copy", path, sizeof path);
+  assert_int_equal(unlink(path), 0);
+  fixture_path(fixture, "store.mdb", path, sizeof path);
+  assert_int_equal(truncate(path, 0), 0);
+
+  assert_int_equal(fixture_open(fixture), STATUS_FOREIGN);
+  assert_true(fixture->reason.size > 20);
+}
+
+static void records_are_found_by_time(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 256u << 10);
+  fixture_append(fixture, 1, 1500, 1000, true); /* times 1000 + offset */
+  fixture_checkpoint(fixture);
+  fixture_append(fixture, 1, 500, 1000, true);
+
+  struct log_find find;
+  for (int64_t offset = 0; offset < 2000; offset += 123) {
+    fixture_find(fixture, 1, 1000 + offset, &find);
+    assert_int_equal(find.status, STATUS_OK);
+    assert_int_equal(find.offset, offset);
+  }
+  fixture_find(fixture, 1, 1000 + 2000, &find);
+  assert_int_equal(find.status, STATUS_END);
+  fixture_find(fixture, 1, 1, &find);
+  assert_int_equal(find.offset, 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(a_fresh_directory_is_formatted_once, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(entries_are_read_hot_and_cold, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_is_durable_survives_without_a_checkpoint, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(streaming_flushes_by_itself_and_recycles, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_trim_drops_whole_segments, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_is_trimmed_in_memory_never_reaches_a_segment, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_deleted_log_takes_its_files_along, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_flipped_byte_in_a_segment_costs_only_its_entry, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_damaged_store_is_rebuilt, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(without_any_identity_it_refuses, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(records_are_found_by_time, set_up, tear_down),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,296 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/trace.h"
+#include "log/inspect.h"
+#include "tests/unit/log/log_fixture.h"
+
+static void drop_line(void *context, const char *line) { (void)context, (void)line; }
+
+static int set_up(void **state) {
+  trace_set_sink(drop_line, NULL);
+  struct fixture *fixture = fixture_new();
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  *state = fixture;
+  return 0;
+}
+static int tear_down(void **state) {
+  fixture_free(*state);
+  trace_set_sink(NULL, NULL);
+  return 0;
+}
+
+static double seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static void a_full_disk_refuses_and_resumes_by_itself(void **state) {
+  struct fixture *fixture = *state;
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_append(fixture, 1, 1000, 1000, true);
+  atomic_store(&fixture->fault.full, true);
+  fixture_checkpoint(fixture);
+  assert_int_equal(fixture_view(fixture, 1).flushed_index, 0);
+  double begin = seconds();
+  while (log_set_admit(fixture->set, 1000) == STATUS_OK) {
+    log_set_admit_undo(fixture->set, 1000);
+    assert_true(seconds() - begin < 5);
+    usleep(10000);
+  }
+  assert_int_equal(log_set_admit(fixture->set, 1000), STATUS_DISK_FULL);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 65536, 1000), 1000);
+
+  atomic_store(&fixture->fault.full, false);
+
+  begin = seconds();
+  while (log_set_admit(fixture->set, 1000) != STATUS_OK) {
+    assert_true(seconds() - begin < 5);
+    usleep(10000);
+  }
+  log_set_admit_undo(fixture->set, 1000);
+  fixture_append(fixture, 1, 100, 1000, true);
+  fixture_checkpoint(fixture);
+  assert_int_equal(fixture_view(fixture, 1).flushed_index, 1100);
+  fixture_reopen(fixture, true);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 65536, 1000), 1100);
+}
+
+static void after_a_failed_sync_a_new_file_is_begun(void **state) {
+  struct fixture *fixture = *state;
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_append(fixture, 1, 200, 1000, true);
+  fixture_checkpoint(fixture);
+  fixture_append(fixture, 1, 200, 1000, true);
+  atomic_store(&fixture->fault.failing_syncs, 1);
+  fixture_checkpoint(fixture);
+  assert_int_equal(fixture_view(fixture, 1).flushed_index, 200);
+
+  fixture_checkpoint(fixture);
+
+  assert_int_equal(fixture_view(fixture, 1).flushed_index, 400);
+  assert_true(fixture_has(fixture, "p/1-1/00000000000000000201.segment"));
+  fixture_reopen(fixture, true);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 65536, 1000), 400);
+}
+
+static void one_failing_group_does_not_stop_the_others(void **state) {
+  struct fixture *fixture = *state;
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_create(fixture, 3, 1u << 20);
+  fixture_append(fixture, 1, 200, 1000, true);
+  fixture_append(fixture, 3, 200, 1000, true);
+  atomic_store(&fixture->fault.failing_syncs, 1);
+
+  fixture_checkpoint(fixture);
+
+  entry_index flushed = fixture_view(fixture, 1).flushed_index + fixture_view(fixture, 3).flushed_index;
+  assert_int_equal(flushed, 200);
+  fixture_checkpoint(fixture);
+  assert_int_equal(fixture_view(fixture, 1).flushed_index, 200);
+  assert_int_equal(fixture_view(fixture, 3).flushed_index, 200);
+}
+
+static void small_old_tails_move_to_the_head_of_the_journal(void **state) {
+  struct fixture *fixture = *state;
+  for (group_id group = 3; group < 40; group += 2) fixture_create(fixture, group, 1u << 20);
+  fixture_create(fixture, 2, 16u << 20);
+  for (int round = 0; round < 60; round++) {
+    for (group_id group = 3; group < 40; group += 8) fixture_append(fixture, group, 2, 200, round % 2 == 0);
+    fixture_append(fixture, 2, 64, 30000, true);
+  }
+
+  assert_true(journal_usage(log_set_journal(fixture->set)).oldest_file > 8);
+  char names[8][64];
+  assert_int_equal(fixture_list(fixture, "p/3-1", names, 8), 0); /* never flushed */
+  fixture_reopen(fixture, false);
+  for (group_id group = 3; group < 40; group += 8) {
+    assert_false(fixture_view(fixture, group).damaged);
+    assert_int_equal(fixture_view(fixture, group).last_index, 120);
+    fixture_commit_all(fixture, group);
+    assert_int_equal(fixture_read_all(fixture, group, 0, 65536, 200), 120);
+  }
+}
+
+static void a_big_uncommitted_tail_does_not_stop_the_others(void **state) {
+  struct fixture *fixture = *state;
+  fixture_create(fixture, 1, 16u << 20);
+  fixture_create(fixture, 3, 16u << 20);
+  fixture_append(fixture, 3, 100, 30000, false);
+
+  for (int round = 0; round < 60; round++) fixture_append(fixture, 1, 64, 30000, true);
+
+  assert_true(journal_usage(log_set_journal(fixture->set)).oldest_file > 8);
+  fixture_reopen(fixture, false);
+  assert_false(fixture_view(fixture, 3).damaged);
+  assert_int_equal(fixture_view(fixture, 3).last_index, 100);
+  fixture_commit_all(fixture, 3);
+  assert_int_equal(fixture_read_all(fixture, 3, 0, 65536, 30000), 100);
+}
+
+static void a_flipped_byte_in_the_journal_fences_whom_it_hit(void **state) {
+  struct fixture *fixture = *state;
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_create(fixture, 3, 1u << 20);
+  fixture_append(fixture, 1, 10, 9000, true);
+  fixture_append(fixture, 3, 10, 9000, true);
+  fixture_append(fixture, 1, 10, 9000, true);
+  usleep(100000);
+  char files[16][64];
+  assert_true(fixture_list(fixture, "journal", files, 16) > 0);
+  fixture_close(fixture, false);
+  char path[128];
+  snprintf(path, sizeof path, "journal/%s", files[0]);
+  char real[256];
+  fixture_path(fixture, path, real, sizeof real);
+  FILE *file = fopen(real, "rb"); /* the payload of group 3's entry 5: a run of one byte */
+  assert_non_null(file);
+  static uint8_t bytes[1u << 20];
+  size_t got = fread(bytes, 1, sizeof bytes, file);
+  fclose(file);
+  uint8_t wanted[64];
+  memset(wanted, (uint8_t)(4 * 31 + 3), sizeof wanted);
+  uint8_t *at = memmem(bytes, got, wanted, sizeof wanted);
+  assert_non_null(at);
+  fixture_flip(fixture, path, at - bytes + 100);
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  assert_int_equal(fixture->report.damaged_logs, 1);
+  assert_false(fixture_view(fixture, 1).damaged);
+  assert_true(fixture_view(fixture, 3).damaged);
+  assert_int_equal(fixture_view(fixture, 1).last_index, 20);
+  assert_int_equal(fixture_view(fixture, 3).last_index, 10);
+  fixture_commit_all(fixture, 1);
+  fixture_commit_all(fixture, 3);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 65536, 9000), 20);
+  struct log_read read = {0};
+  fixture_read(fixture, 3, 4, 100, &read);
+  assert_int_equal(read.status, STATUS_DAMAGED);
+  assert_int_equal(read.next_offset, 5);
+  read.limit = 0;
+  fixture_read(fixture, 3, 5, 1u << 20, &read);
+  assert_int_equal(read.status, STATUS_OK);
+  assert_int_equal(read.count, 5);
+  log_read_reset(&read);
+
+  fixture_checkpoint(fixture); /* flushed around the hole */
+  fixture_reopen(fixture, true);
+  assert_true(fixture_view(fixture, 3).damaged);
+  read.limit = 0;
+  fixture_read(fixture, 3, 4, 100, &read);
+  assert_int_equal(read.status, STATUS_DAMAGED);
+  assert_int_equal(read.next_offset, 5);
+  read.limit = 0;
+  fixture_read(fixture, 3, 5, 1u << 20, &read);
+  assert_int_equal(read.status, STATUS_OK);
+  assert_int_equal(read.count, 5);
+  log_read_reset(&read);
+}
+
+static void ten_thousand_logs_open_at_once(void **state) {
+  struct fixture *fixture = *state;
+  fixture_create_many(fixture, 2, 10000);
+  fixture_append(fixture, 77, 3, 100, true);
+
+  fixture_close(fixture, true);
+  double begin = seconds();
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  double took = seconds() - begin;
+
+  assert_int_equal(fixture->log_count, 10000);
+  assert_true(took < 15); /* sanitizers; 0.4 s without */
+  char names[4][64];
+  assert_int_equal(fixture_list(fixture, "p", names, 4), 0);
+  fixture_commit_all(fixture, 77);
+  assert_int_equal(fixture_read_all(fixture, 77, 0, 65536, 100), 3);
+}
+
+struct findings {
+  size_t count;
+  record_offset first, end;
+  char file[128];
+};
+static void note(void *context, const struct inspect_finding *finding) {
+  struct findings *findings = context;
+  findings->count++;
+  findings->first = finding->first;
+  findings->end = finding->end;
+  snprintf(findings->file, sizeof findings->file, "%s", finding->file);
+}
+
+static void verify_names_the_damage_and_changes_nothing(void **state) {
+  struct fixture *fixture = *state;
+  fixture_create(fixture, 1, 256u << 10);
+  fixture_append(fixture, 1, 2000, 1000, true);
+  fixture_checkpoint(fixture);
+  fixture_close(fixture, true);
+  struct findings findings = {0};
+  struct inspect_report report;
+  assert_int_equal(inspect_directory(fixture->world, note, &findings, &report), STATUS_OK);
+  assert_int_equal(findings.count, 0);
+  assert_int_equal(report.records, 2000);
+  assert_int_equal(report.logs, 1);
+
+  size_t size = 104 + 1000 + 6;
+  fixture_flip(fixture, "p/1-1/00000000000000000001.segment", (long)(4096 + 30 * size + 500));
+  assert_int_equal(inspect_directory(fixture->world, note, &findings, &report), STATUS_OK);
+
+  assert_int_equal(findings.count, 1);
+  assert_int_equal(findings.first, 30);
+  assert_int_equal(findings.end, 31);
+  assert_string_equal(findings.file, "p/1-1/00000000000000000001.segment");
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+}
+
+static void a_store_with_a_flipped_bit_is_rebuilt_and_loses_nothing(void **state) {
+  struct fixture *fixture = *state;
+  fixture_create(fixture, 1, 256u << 10);
+  fixture_append(fixture, 1, 1000, 1000, true);
+  fixture_checkpoint(fixture);
+  fixture_set_start(fixture, 1, 500);
+  fixture_checkpoint(fixture);
+  fixture_close(fixture, true);
+  char path[256];
+  fixture_path(fixture, "store.mdb", path, sizeof path);
+  FILE *file = fopen(path, "r+b");
+  assert_non_null(file);
+  uint8_t page[4096];
+  for (long at = 8192; fseek(file, at, SEEK_SET) == 0 && fread(page, 1, sizeof page, file) == sizeof page; at += 4096) {
+    for (size_t i = 16; i < sizeof page; i += 97) page[i] ^= 1;
+    fseek(file, at, SEEK_SET);
+    fwrite(page, 1, sizeof page, file);
+    fseek(file, at + 4096, SEEK_SET);
+  }
+  fclose(file);
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  assert_true(fixture->report.store_rebuilt);
+  assert_int_equal(fixture_view(fixture, 1).start_offset, 500);
+  assert_int_equal(fixture_view(fixture, 1).last_index, 1000);
+  assert_int_equal(fixture_read_all(fixture, 1, 500, 65536, 1000), 500);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(a_full_disk_refuses_and_resumes_by_itself, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(after_a_failed_sync_a_new_file_is_begun, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(one_failing_group_does_not_stop_the_others, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(small_old_tails_move_to_the_head_of_the_journal, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_big_uncommitted_tail_does_not_stop_the_others, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_flipped_byte_in_the_journal_fences_whom_it_hit, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(ten_thousand_logs_open_at_once, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(verify_names_the_damage_and_changes_nothing, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_store_with_a_flipped_bit_is_rebuilt_and_loses_nothing, set_up, tear_down),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

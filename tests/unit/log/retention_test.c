@@ -1,0 +1,80 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "log/checkpoint.h"
+#include "log/retention.h"
+
+static const struct segment_info segments[] = {
+    {.first_offset = 0, .end_offset = 100, .length = 1000, .max_time_ms = 10, .sealed = true},
+    {.first_offset = 100, .end_offset = 200, .length = 1000, .max_time_ms = 20, .sealed = true},
+    {.first_offset = 200, .end_offset = 300, .length = 1000, .leader_time_ms = 30, .sealed = true},
+    {.first_offset = 300, .end_offset = 400, .length = 1000, .max_time_ms = 40},
+};
+
+static record_offset start(int64_t bytes, int64_t ms, uint64_t unflushed, record_offset today, int64_t now_ms) {
+  struct log_settings settings = {.retention_bytes = bytes, .retention_ms = ms};
+  return retention_start(&settings, segments, 4, unflushed, today, now_ms);
+}
+
+static void without_bounds_nothing_goes(void **state) {
+  (void)state;
+  assert_int_equal(start(-1, -1, 0, 0, 1000000), 0);
+}
+
+static void bytes_keep_at_least_what_was_asked(void **state) {
+  (void)state;
+  assert_int_equal(start(2500, -1, 0, 0, 0), 100);
+  assert_int_equal(start(2000, -1, 0, 0, 0), 200);
+  assert_int_equal(start(1, -1, 0, 0, 0), 300);
+  assert_int_equal(start(2000, -1, 1000, 0, 0), 300);
+}
+
+static void age_goes_by_the_newest_record_of_a_segment(void **state) {
+  (void)state;
+  assert_int_equal(start(-1, 10, 0, 0, 20), 0);
+  assert_int_equal(start(-1, 10, 0, 0, 21), 100);
+  assert_int_equal(start(-1, 10, 0, 0, 41), 300);
+  assert_int_equal(start(-1, 10, 0, 0, 1000), 300); /* never the newest */
+}
+
+static void the_start_never_goes_back(void **state) {
+  (void)state;
+  assert_int_equal(start(2500, -1, 0, 250, 0), 250);
+}
+
+static void small_tails_are_carried_and_big_ones_flushed(void **state) {
+  (void)state;
+  struct checkpoint_request request = {.release_below = 5};
+  struct checkpoint_facts facts = {.pinned_file = 7};
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_NOTHING);
+  facts.flushable_bytes = 100;
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_NOTHING);
+  facts.pinned_file = 3;
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_CARRY);
+  facts.carried_bytes = CHECKPOINT_CARRY_MAX;
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_FLUSH);
+  facts.flushable_bytes = 0;
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_NOTHING);
+  facts.row_dirty = true;
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_ROW);
+  facts.flushable_bytes = CHECKPOINT_SMALL_BYTES;
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_FLUSH);
+  request.everything = true;
+  facts.flushable_bytes = 1;
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_FLUSH);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(without_bounds_nothing_goes),
+      cmocka_unit_test(bytes_keep_at_least_what_was_asked),
+      cmocka_unit_test(age_goes_by_the_newest_record_of_a_segment),
+      cmocka_unit_test(the_start_never_goes_back),
+      cmocka_unit_test(small_tails_are_carried_and_big_ones_flushed),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
