@@ -1,0 +1,155 @@
+#include "replication/lane.h"
+
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/map.h"
+#include "base/memory.h"
+#include "base/trace.h"
+#include "replication/replica_internal.h"
+
+struct lane_slot {
+  struct journal_write write;
+  struct list fences;
+  struct lane *lane;
+  struct list_node node;
+};
+
+struct lane {
+  struct world *world;
+  struct loop *loop;
+  struct log_set *logs;
+  unsigned number;
+  struct map *replicas; /* by group */
+  struct lane_slot slots[LANE_WRITES_MAX];
+  struct list free_slots;
+  struct lane_slot *filling;
+  unsigned in_flight;
+  bool failed;
+  bool stopping;
+  struct task stop_task;
+  atomic_bool drained;
+};
+
+static void take_slot(struct lane *lane) {
+  struct list_node *node = list_pop_front(&lane->free_slots);
+  lane->filling = node == NULL ? NULL : list_entry(node, struct lane_slot, node);
+}
+
+/* Persist: hands over what this turn gathered. With every slot in flight the turns to come go on filling the last one. */
+static void turn_ended(void *context) {
+  struct lane *lane = context;
+  if (lane->filling->write.count > 0 && !list_empty(&lane->free_slots)) {
+    struct lane_slot *slot = lane->filling;
+    take_slot(lane);
+    lane->in_flight++;
+    journal_submit(log_set_journal(lane->logs), &slot->write);
+  }
+  bool idle = lane->in_flight == 0 && lane->filling->write.count == 0;
+  if (lane->stopping && idle) atomic_store_explicit(&lane->drained, true, memory_order_release);
+}
+
+static void fail(struct lane *lane, enum status status) {
+  if (lane->failed) return;
+  lane->failed = true;
+  trace_error("lane_fenced", "lane=%u reason=%s", lane->number, status_name(status));
+  struct map_cursor cursor = {0};
+  for (struct replica *replica; (replica = map_next(lane->replicas, &cursor)) != NULL;) replica_disk_failed(replica);
+}
+
+/* Publish: each replica learns which of its frames are durable, then decides once what that commits. */
+static void publish(struct lane *lane, const struct journal_write *write) {
+  struct list touched;
+  list_init(&touched);
+  for (size_t i = 0; i < write->count; i++) {
+    const struct journal_frame *frame = &write->frames[i];
+    struct replica *replica = map_get_number(lane->replicas, frame->group);
+    if (replica == NULL) continue;
+    if (!list_node_linked(&replica->touched)) list_push_back(&touched, &replica->touched);
+    replica_frame_durable(replica, frame);
+  }
+  for (struct list_node *node; (node = list_pop_front(&touched)) != NULL;)
+    replica_publish(list_entry(node, struct replica, touched));
+}
+
+static void write_done(struct task *task) {
+  struct lane_slot *slot = container_of(task, struct lane_slot, write.done);
+  struct lane *lane = slot->lane;
+  lane->in_flight--;
+  if (slot->write.status == STATUS_OK)
+    publish(lane, &slot->write);
+  else
+    fail(lane, slot->write.status);
+  enum status status = slot->write.status;
+  journal_write_reset(&slot->write);
+  for (struct list_node *node; (node = list_pop_front(&slot->fences)) != NULL;) {
+    struct lane_fence *fence = list_entry(node, struct lane_fence, node);
+    fence->done(fence, status);
+  }
+  list_push_back(&lane->free_slots, &slot->node);
+}
+
+struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number) {
+  struct lane *lane = NEW(struct lane);
+  char name[16];
+  snprintf(name, sizeof name, "lane-%u", number);
+  lane->world = world;
+  lane->logs = logs;
+  lane->number = number;
+  lane->replicas = map_new(entropy_next(world->entropy));
+  lane->loop = world_loop_new(world, name, 0);
+  list_init(&lane->free_slots);
+  for (size_t i = 0; i < LANE_WRITES_MAX; i++) {
+    struct lane_slot *slot = &lane->slots[i];
+    slot->lane = lane;
+    list_init(&slot->fences);
+    journal_write_init(&slot->write, lane->loop, write_done);
+    list_push_back(&lane->free_slots, &slot->node);
+  }
+  take_slot(lane);
+  atomic_init(&lane->drained, false);
+  loop_set_turn_hook(lane->loop, turn_ended, lane);
+  return lane;
+}
+
+static void begin_stop(struct task *task) {
+  struct lane *lane = container_of(task, struct lane, stop_task);
+  lane->stopping = true;
+}
+
+void lane_stop(struct lane *lane) {
+  lane->stop_task.run = begin_stop;
+  loop_post(lane->loop, &lane->stop_task);
+  world_wait(lane->world, &lane->drained);
+  loop_stop(lane->loop);
+  lane->loop = NULL;
+}
+
+void lane_free(struct lane *lane) {
+  if (lane == NULL) return;
+  CHECK(lane->loop == NULL);
+  CHECK(map_count(lane->replicas) == 0);
+  for (size_t i = 0; i < LANE_WRITES_MAX; i++) journal_write_deinit(&lane->slots[i].write);
+  map_free(lane->replicas);
+  memory_free(lane);
+}
+
+struct loop *lane_loop(struct lane *lane) { return lane->loop; }
+struct log_set *lane_logs(struct lane *lane) { return lane->logs; }
+unsigned lane_number(const struct lane *lane) { return lane->number; }
+struct journal_write *lane_write(struct lane *lane) { return &lane->filling->write; }
+void lane_when_durable(struct lane *lane, struct lane_fence *fence) {
+  PRE(lane->filling->write.count > 0);
+  list_push_back(&lane->filling->fences, &fence->node);
+}
+bool lane_failed(const struct lane *lane) { return lane->failed; }
+
+void lane_add(struct lane *lane, struct replica *replica) {
+  void *earlier = map_put_number(lane->replicas, replica->group, replica);
+  CHECK(earlier == NULL);
+}
+
+void lane_remove(struct lane *lane, struct replica *replica) {
+  void *removed = map_remove_number(lane->replicas, replica->group);
+  CHECK(removed == replica);
+}

@@ -1,0 +1,48 @@
+/* A lane: many replicas, one thread, no locks. A replica belongs to one lane for life.
+ *
+ *   drain     the loop runs what has arrived: requests, completions, due timers (bounded by the loop)
+ *   step      each touched replica decides; its frames gather in the lane's journal write
+ *   persist   at the end of the turn the write goes to the journal: started, not waited for
+ *   publish   when the journal says durable, each touched replica commits, applies and answers
+ *
+ * While one write is in flight the next turns gather others (at most LANE_WRITES_MAX); the journal makes one group of all that wait.
+ * Load makes groups bigger; latency stays about one sync, however many partitions there are.
+ */
+#ifndef CAIRN_REPLICATION_LANE_H
+#define CAIRN_REPLICATION_LANE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/world.h"
+#include "log/log_set.h"
+
+#define LANE_WRITES_MAX 16u
+
+struct lane;
+
+struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number);
+/* From outside, when no more work is posted: finishes what was submitted, stops the loop. The lane stays until lane_free(). */
+void lane_stop(struct lane *lane);
+void lane_free(struct lane *lane); /* after lane_stop() and after its replicas were freed; NULL is fine */
+
+struct loop *lane_loop(struct lane *lane);
+struct log_set *lane_logs(struct lane *lane);
+unsigned lane_number(const struct lane *lane);
+
+/* The write that this turn fills. On the lane. */
+struct journal_write *lane_write(struct lane *lane);
+
+/* Told when the write that this turn fills is durable, with STATUS_OK, or when the journal has failed. Kept by the caller until then.
+ * On the lane. PRE: this turn added a frame. */
+struct lane_fence {
+  struct list_node node;
+  void (*done)(struct lane_fence *fence, enum status status);
+};
+void lane_when_durable(struct lane *lane, struct lane_fence *fence);
+
+/* True after the journal has failed: nothing more becomes durable here. */
+bool lane_failed(const struct lane *lane);
+
+#endif
