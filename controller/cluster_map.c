@@ -1,0 +1,275 @@
+#include "controller/cluster_map.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/memory.h"
+#include "controller/command.h"
+#include "controller/map_message.h"
+#include "proto/pack.h"
+
+#define MIB (INT64_C(1) << 20)
+
+const struct topic_settings topic_settings_default = {
+    .retention_bytes = -1,
+    .retention_ms = -1,
+    .segment_bytes = 256 * MIB,
+    .record_bytes_max = 1 * MIB,
+};
+
+struct cluster_map {
+  uint8_t cluster_id[CLUSTER_ID_SIZE];
+  uint64_t version;
+  uint64_t next_topic_id;
+  uint64_t next_group_id; /* 0 is the controller's own */
+  struct map *brokers;    /* by id */
+  struct map *by_name;
+  struct map *by_id;
+  struct map_topic **sorted; /* by name */
+  size_t topic_count;
+  size_t partition_count;
+};
+
+/* ---- Names and settings ---- */
+
+bool topic_name_valid(struct bytes name) {
+  if (name.size == 0 || name.size > TOPIC_NAME_MAX) return false;
+  if (bytes_equal(name, bytes_of_string(".")) || bytes_equal(name, bytes_of_string(".."))) return false;
+  for (size_t i = 0; i < name.size; i++) {
+    uint8_t c = name.data[i];
+    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    bool digit = c >= '0' && c <= '9';
+    if (!letter && !digit && c != '.' && c != '_' && c != '-') return false;
+  }
+  return true;
+}
+
+const char *topic_settings_problem(const struct topic_settings *settings) {
+  if (settings->retention_bytes < -1) return "retention_bytes must be -1 (no bound) or a number of bytes from 0 on";
+  if (settings->retention_ms < -1) return "retention_ms must be -1 (for ever) or a number of milliseconds from 0 on";
+  if (settings->segment_bytes < 1 * MIB || settings->segment_bytes > 1024 * MIB)
+    return "segment_bytes must be between 1 MiB (1048576) and 1 GiB (1073741824)";
+  if (settings->record_bytes_max < 1 || settings->record_bytes_max > 3 * MIB)
+    return "record_bytes_max must be between 1 byte and 3 MiB (3145728)";
+  return NULL;
+}
+
+/* ---- Life ---- */
+
+struct cluster_map *cluster_map_new(uint64_t seed) {
+  struct cluster_map *map = NEW(struct cluster_map);
+  map->next_topic_id = 1;
+  map->next_group_id = 1;
+  map->brokers = map_new(seed);
+  map->by_name = map_new(seed);
+  map->by_id = map_new(seed);
+  return map;
+}
+
+static void topic_free(struct map_topic *topic) {
+  map_topic_deinit(topic);
+  memory_free(topic);
+}
+
+void cluster_map_free(struct cluster_map *map) {
+  if (map == NULL) return;
+  for (size_t i = 0; i < map->topic_count; i++) topic_free(map->sorted[i]);
+  struct map_cursor cursor = {0};
+  for (void *broker; (broker = map_next(map->brokers, &cursor)) != NULL;) memory_free(broker);
+  map_free(map->brokers);
+  map_free(map->by_name);
+  map_free(map->by_id);
+  memory_free(map->sorted);
+  memory_free(map);
+}
+
+/* ---- Looking ---- */
+
+uint64_t cluster_map_version(const struct cluster_map *map) { return map->version; }
+const uint8_t *cluster_map_cluster_id(const struct cluster_map *map) { return map->cluster_id; }
+size_t cluster_map_topic_count(const struct cluster_map *map) { return map->topic_count; }
+size_t cluster_map_partition_count(const struct cluster_map *map) { return map->partition_count; }
+uint64_t cluster_map_next_topic_id(const struct cluster_map *map) { return map->next_topic_id; }
+uint64_t cluster_map_next_group_id(const struct cluster_map *map) { return map->next_group_id; }
+
+const struct map_topic *cluster_map_topic(const struct cluster_map *map, struct bytes name) {
+  return map_get(map->by_name, name);
+}
+const struct map_topic *cluster_map_topic_by_id(const struct cluster_map *map, uint64_t id) {
+  return map_get_number(map->by_id, id);
+}
+const struct map_broker *cluster_map_broker(const struct cluster_map *map, uint32_t id) {
+  return map_get_number(map->brokers, id);
+}
+
+/* How many topics have names that are not above `name`. */
+static size_t rank(const struct cluster_map *map, struct bytes name) {
+  size_t low = 0, high = map->topic_count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (bytes_compare(bytes_of_string(map->sorted[middle]->name), name) <= 0)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+const struct map_topic *cluster_map_topic_after(const struct cluster_map *map, struct bytes after) {
+  size_t place = rank(map, after);
+  return place < map->topic_count ? map->sorted[place] : NULL;
+}
+
+/* ---- Changing ---- */
+
+static void add_topic(struct cluster_map *map, struct map_topic *topic) {
+  struct bytes name = bytes_of_string(topic->name);
+  size_t place = rank(map, name);
+  map->sorted = memory_grow_array(map->sorted, map->topic_count + 1, sizeof *map->sorted);
+  memmove(&map->sorted[place + 1], &map->sorted[place], (map->topic_count - place) * sizeof *map->sorted);
+  map->sorted[place] = topic;
+  map->topic_count++;
+  map->partition_count += topic->partition_count;
+  map_put(map->by_name, name, topic);
+  map_put_number(map->by_id, topic->id, topic);
+}
+
+static struct map_topic *copy_topic(const struct map_topic *topic) {
+  struct map_topic *copy = NEW(struct map_topic);
+  *copy = *topic;
+  copy->name = memory_copy_string(topic->name);
+  copy->partitions = memory_new_array(topic->partition_count, sizeof *topic->partitions);
+  memcpy(copy->partitions, topic->partitions, topic->partition_count * sizeof *topic->partitions);
+  return copy;
+}
+
+static enum status create_topic(struct cluster_map *map, const struct map_topic *topic) {
+  if (map_get(map->by_name, bytes_of_string(topic->name)) != NULL) return STATUS_TOPIC_EXISTS;
+  if (topic->id < map->next_topic_id) return STATUS_INVALID;
+  for (uint32_t i = 0; i < topic->partition_count; i++)
+    if (topic->partitions[i].group < map->next_group_id) return STATUS_INVALID;
+
+  for (uint32_t i = 0; i < topic->partition_count; i++)
+    if (topic->partitions[i].group >= map->next_group_id) map->next_group_id = topic->partitions[i].group + 1;
+  map->next_topic_id = topic->id + 1;
+  add_topic(map, copy_topic(topic));
+  return STATUS_OK;
+}
+
+static enum status alter_topic(struct cluster_map *map, uint64_t id, const struct topic_settings *settings) {
+  struct map_topic *topic = map_get_number(map->by_id, id);
+  if (topic == NULL) return STATUS_UNKNOWN_TOPIC;
+  topic->settings = *settings;
+  return STATUS_OK;
+}
+
+static enum status delete_topic(struct cluster_map *map, uint64_t id) {
+  struct map_topic *topic = map_remove_number(map->by_id, id);
+  if (topic == NULL) return STATUS_UNKNOWN_TOPIC;
+  struct bytes name = bytes_of_string(topic->name);
+  size_t place = rank(map, name) - 1;
+  CHECK(map->sorted[place] == topic);
+  memmove(&map->sorted[place], &map->sorted[place + 1], (map->topic_count - place - 1) * sizeof *map->sorted);
+  map->topic_count--;
+  map->partition_count -= topic->partition_count;
+  map_remove(map->by_name, name);
+  topic_free(topic);
+  return STATUS_OK;
+}
+
+static enum status register_broker(struct cluster_map *map, const struct command *command) {
+  static const uint8_t none[CLUSTER_ID_SIZE];
+  if (memcmp(map->cluster_id, none, CLUSTER_ID_SIZE) == 0)
+    memcpy(map->cluster_id, command->cluster_id, CLUSTER_ID_SIZE);
+  else if (memcmp(map->cluster_id, command->cluster_id, CLUSTER_ID_SIZE) != 0)
+    return STATUS_FOREIGN;
+  struct map_broker *broker = NEW(struct map_broker);
+  *broker = command->broker;
+  memory_free(map_put_number(map->brokers, broker->id, broker));
+  return STATUS_OK;
+}
+
+enum status cluster_map_apply(struct cluster_map *map, const struct command *command) {
+  map->version++;
+  switch (command->kind) {
+    case COMMAND_REGISTER_BROKER:
+      return register_broker(map, command);
+    case COMMAND_CREATE_TOPIC:
+      return create_topic(map, &command->topic);
+    case COMMAND_ALTER_TOPIC:
+      return alter_topic(map, command->topic_id, &command->settings);
+    case COMMAND_DELETE_TOPIC:
+      return delete_topic(map, command->topic_id);
+  }
+  return STATUS_FOREIGN;
+}
+
+/* ---- As bytes ---- */
+
+/* A generous bound for the objects that stand for the map while it is packed or unpacked. */
+static size_t arena_bytes(size_t topics, size_t partitions) {
+  return (size_t)MIB + topics * 2048 + partitions * 512;
+}
+
+enum status cluster_map_encode(const struct cluster_map *map, struct buffer *out) {
+  struct arena *arena = arena_new(arena_bytes(map->topic_count, map->partition_count));
+  Cairn__Internal__V1__ClusterMap message = CAIRN__INTERNAL__V1__CLUSTER_MAP__INIT;
+  size_t broker_count = map_count(map->brokers);
+  enum status status = STATUS_TOO_LARGE;
+
+  message.cluster_id = id_to_message(map->cluster_id);
+  message.version = map->version;
+  message.next_topic_id = map->next_topic_id;
+  message.next_group_id = map->next_group_id;
+  message.brokers = arena_take(arena, (broker_count + 1) * sizeof *message.brokers);
+  message.topics = arena_take(arena, (map->topic_count + 1) * sizeof *message.topics);
+  if (message.brokers == NULL || message.topics == NULL) goto done;
+  struct map_cursor cursor = {0};
+  for (struct map_broker *broker; (broker = map_next(map->brokers, &cursor)) != NULL;)
+    message.brokers[message.n_brokers++] = broker_to_message(arena, broker);
+  for (size_t i = 0; i < map->topic_count; i++)
+    message.topics[message.n_topics++] = topic_to_message(arena, map->sorted[i]);
+
+  uint8_t *into = buffer_extend(out, protobuf_c_message_get_packed_size(&message.base));
+  if (into == NULL) goto done;
+  protobuf_c_message_pack(&message.base, into);
+  status = STATUS_OK;
+done:
+  arena_free(arena);
+  return status;
+}
+
+static enum status from_message(struct cluster_map *map, const Cairn__Internal__V1__ClusterMap *message) {
+  if (!id_from_message(&message->cluster_id, map->cluster_id)) return STATUS_CORRUPT;
+  map->version = message->version;
+  map->next_topic_id = message->next_topic_id;
+  map->next_group_id = message->next_group_id;
+  for (size_t i = 0; i < message->n_brokers; i++) {
+    struct map_broker broker;
+    enum status status = broker_from_message(message->brokers[i], &broker);
+    if (status != STATUS_OK) return status;
+    struct map_broker *kept = NEW(struct map_broker);
+    *kept = broker;
+    memory_free(map_put_number(map->brokers, kept->id, kept));
+  }
+  for (size_t i = 0; i < message->n_topics; i++) {
+    struct map_topic topic;
+    enum status status = topic_from_message(message->topics[i], &topic);
+    if (status != STATUS_OK) return status;
+    struct map_topic *kept = NEW(struct map_topic);
+    *kept = topic;
+    add_topic(map, kept);
+  }
+  return STATUS_OK;
+}
+
+enum status cluster_map_decode(struct cluster_map *map, struct bytes bytes) {
+  PRE(map->version == 0 && map->topic_count == 0);
+  struct arena *arena = arena_new(arena_bytes(MAP_TOPICS_MAX, MAP_PARTITIONS_MAX));
+  Cairn__Internal__V1__ClusterMap *message = NULL;
+  enum status status = pack_unpack(arena, &cairn__internal__v1__cluster_map__descriptor, bytes, &message);
+  status = status == STATUS_OK ? from_message(map, message) : STATUS_CORRUPT;
+  arena_free(arena);
+  return status;
+}

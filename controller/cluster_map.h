@@ -1,0 +1,87 @@
+/* The map of the cluster: brokers, topics, partitions, where they are. Pure: apply(command) and nothing else changes it; two maps that
+ * applied the same commands are equal. Every fact about the cluster is here first; a broker acts only on the map.
+ *
+ * 1. Topic ids and group ids are never reused, whatever is deleted.
+ * 2. A topic's name is unique among the living.
+ * 3. `version` rises by one with every command.
+ */
+#ifndef CAIRN_CONTROLLER_CLUSTER_MAP_H
+#define CAIRN_CONTROLLER_CLUSTER_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/map.h"
+#include "base/status.h"
+
+#define TOPIC_NAME_MAX 249u
+#define TOPIC_PARTITIONS_MAX 10000u
+#define MAP_TOPICS_MAX 100000u
+#define MAP_PARTITIONS_MAX 200000u
+#define CLUSTER_ID_SIZE 16u
+
+struct topic_settings {
+  int64_t retention_bytes;
+  int64_t retention_ms;
+  int64_t segment_bytes;
+  int64_t record_bytes_max;
+};
+extern const struct topic_settings topic_settings_default;
+
+/* One partition of a topic. */
+struct map_partition {
+  uint32_t number;
+  uint64_t group;
+  uint64_t instance;
+};
+
+struct map_topic {
+  char *name;
+  uint64_t id;
+  uint32_t replicas;
+  struct topic_settings settings;
+  int64_t created_ms;
+  struct map_partition *partitions;
+  uint32_t partition_count;
+};
+
+struct map_broker {
+  uint32_t id;
+  uint8_t incarnation[CLUSTER_ID_SIZE];
+  char advertised[64];
+};
+
+struct cluster_map;
+struct command;
+
+struct cluster_map *cluster_map_new(uint64_t seed);
+void cluster_map_free(struct cluster_map *map); /* NULL is fine */
+
+uint64_t cluster_map_version(const struct cluster_map *map);
+const uint8_t *cluster_map_cluster_id(const struct cluster_map *map);
+size_t cluster_map_topic_count(const struct cluster_map *map);
+size_t cluster_map_partition_count(const struct cluster_map *map);
+uint64_t cluster_map_next_topic_id(const struct cluster_map *map);
+uint64_t cluster_map_next_group_id(const struct cluster_map *map);
+const struct map_topic *cluster_map_topic(const struct cluster_map *map, struct bytes name); /* NULL: none */
+const struct map_topic *cluster_map_topic_by_id(const struct cluster_map *map, uint64_t id);
+const struct map_broker *cluster_map_broker(const struct cluster_map *map, uint32_t id);
+
+/* Topics in order of name, the first whose name is above `after` (empty: the first); NULL at the end. */
+const struct map_topic *cluster_map_topic_after(const struct cluster_map *map, struct bytes after);
+
+/* Applies a command. STATUS_OK, or why it changed nothing but the version (STATUS_TOPIC_EXISTS, STATUS_UNKNOWN_TOPIC, ...). */
+enum status cluster_map_apply(struct cluster_map *map, const struct command *command) MUST_CHECK;
+
+/* The whole map as bytes (cairn.internal.v1.ClusterMap), and back. */
+enum status cluster_map_encode(const struct cluster_map *map, struct buffer *out) MUST_CHECK;
+enum status cluster_map_decode(struct cluster_map *map, struct bytes bytes) MUST_CHECK; /* PRE: new. STATUS_CORRUPT, STATUS_FOREIGN */
+
+/* 1 to 249 of [a-zA-Z0-9._-], neither "." nor "..". */
+bool topic_name_valid(struct bytes name);
+/* NULL: fine. Else which setting, its bounds, in words. */
+const char *topic_settings_problem(const struct topic_settings *settings);
+
+#endif

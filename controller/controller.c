@@ -1,0 +1,274 @@
+#include "controller/controller.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "base/trace.h"
+
+struct controller {
+  struct world *world;
+  struct lane *lane;
+  struct replica *replica;
+  struct cluster_map *map;
+  struct controller_watch watch;
+  struct list waiting; /* changes, in the order they came */
+  size_t waiting_count;
+  struct change *current;
+  struct proposal proposal;       /* of the current change */
+  enum status applied_status;     /* of the command applied last */
+  const struct map_topic *topic;  /* that it made or altered */
+  uint64_t topic_id;              /* that it deleted */
+  bool open;                      /* entries applied before this are history: nobody is told */
+};
+
+/* ---- Applying: the same on every broker ---- */
+
+static void tell(struct controller *controller, const struct command *command) {
+  if (!controller->open || controller->applied_status != STATUS_OK) return;
+  if (command->kind == COMMAND_CREATE_TOPIC)
+    controller->watch.topic_created(controller->watch.context, controller->topic);
+  else if (command->kind == COMMAND_ALTER_TOPIC)
+    controller->watch.topic_altered(controller->watch.context, controller->topic);
+}
+
+/* A deletion is told before the map forgets the topic, as the watch wants to see it. */
+static void tell_deleted(struct controller *controller, uint64_t topic_id) {
+  const struct map_topic *topic = cluster_map_topic_by_id(controller->map, topic_id);
+  if (topic != NULL && controller->open) controller->watch.topic_deleted(controller->watch.context, topic);
+}
+
+static void apply_command(struct controller *controller, const struct command *command) {
+  if (command->kind == COMMAND_DELETE_TOPIC) tell_deleted(controller, command->topic_id);
+  controller->applied_status = cluster_map_apply(controller->map, command);
+  controller->topic_id = command->topic_id;
+  controller->topic = NULL;
+  if (command->kind == COMMAND_CREATE_TOPIC)
+    controller->topic = cluster_map_topic(controller->map, bytes_of_string(command->topic.name));
+  else if (command->kind == COMMAND_ALTER_TOPIC)
+    controller->topic = cluster_map_topic_by_id(controller->map, command->topic_id);
+  tell(controller, command);
+}
+
+static void apply(void *owner, const struct entry *entry) {
+  struct controller *controller = owner;
+  if (entry->head.kind != ENTRY_COMMAND) return;
+  struct command command = {0};
+  enum status status = command_decode(entry->payload.bytes, &command);
+  /* The entry's checksum held, so a newer Cairn wrote this. To skip it would be to disagree with the cluster. */
+  CHECK_MSG(status == STATUS_OK, "group 0 holds a command at index %" PRIu64 " that this version cannot read (%s): run the newer version",
+            entry->head.index, status_name(status));
+  apply_command(controller, &command);
+  command_deinit(&command);
+}
+
+static enum status snapshot(void *owner, struct buffer *out) {
+  struct controller *controller = owner;
+  return cluster_map_encode(controller->map, out);
+}
+
+static enum status restore(void *owner, struct bytes state) {
+  struct controller *controller = owner;
+  return state.size == 0 ? STATUS_OK : cluster_map_decode(controller->map, state);
+}
+
+static const struct state_machine_ops controller_machine = {.apply = apply, .snapshot = snapshot, .restore = restore};
+
+/* ---- Deciding: against the map as it is ---- */
+
+static enum status refuse(struct change *change, enum status status, const char *problem) {
+  snprintf(change->problem, sizeof change->problem, "%s", problem);
+  return status;
+}
+
+static enum status decide_create(struct controller *controller, struct change *change, struct command *command) {
+  const struct cluster_map *map = controller->map;
+  struct map_topic *topic = &command->topic;
+  struct bytes name = bytes_of_string(change->name);
+  if (!topic_name_valid(name))
+    return refuse(change, STATUS_BAD_NAME, "a topic name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is not \".\" or \"..\"");
+  if (cluster_map_topic(map, name) != NULL) return refuse(change, STATUS_TOPIC_EXISTS, "choose another name, or delete it first");
+  uint32_t partitions = change->partition_count == 0 ? 1 : change->partition_count;
+  uint32_t replicas = change->replicas == 0 ? 1 : change->replicas;
+  if (partitions > TOPIC_PARTITIONS_MAX) return refuse(change, STATUS_INVALID, "a topic has at most 10000 partitions");
+  if (replicas > 1) return refuse(change, STATUS_INVALID, "there is one broker: a topic can have 1 replica");
+  if (cluster_map_partition_count(map) + partitions > MAP_PARTITIONS_MAX || cluster_map_topic_count(map) >= MAP_TOPICS_MAX)
+    return refuse(change, STATUS_TOO_LARGE, "a cluster has at most 100000 topics and 200000 partitions: delete some first");
+  const char *problem = topic_settings_problem(&change->settings);
+  if (problem != NULL) return refuse(change, STATUS_INVALID, problem);
+
+  topic->name = memory_copy_string(change->name);
+  topic->id = cluster_map_next_topic_id(map);
+  topic->replicas = replicas;
+  topic->settings = change->settings;
+  topic->created_ms = command->time_ms;
+  topic->partition_count = partitions;
+  topic->partitions = memory_new_array(partitions, sizeof *topic->partitions);
+  for (uint32_t i = 0; i < partitions; i++)
+    topic->partitions[i] =
+        (struct map_partition){.number = i, .group = cluster_map_next_group_id(map) + i, .instance = 1};
+  return STATUS_OK;
+}
+
+static enum status decide_alter(struct controller *controller, struct change *change, struct command *command) {
+  const struct map_topic *topic = cluster_map_topic(controller->map, bytes_of_string(change->name));
+  if (topic == NULL) return refuse(change, STATUS_UNKNOWN_TOPIC, "");
+  command->topic_id = topic->id;
+  command->settings = topic->settings;
+  if (change->set_retention_bytes) command->settings.retention_bytes = change->settings.retention_bytes;
+  if (change->set_retention_ms) command->settings.retention_ms = change->settings.retention_ms;
+  if (change->set_segment_bytes) command->settings.segment_bytes = change->settings.segment_bytes;
+  if (change->set_record_bytes_max) command->settings.record_bytes_max = change->settings.record_bytes_max;
+  const char *problem = topic_settings_problem(&command->settings);
+  if (problem != NULL) return refuse(change, STATUS_INVALID, problem);
+  return STATUS_OK;
+}
+
+static enum status decide_delete(struct controller *controller, struct change *change, struct command *command) {
+  const struct map_topic *topic = cluster_map_topic(controller->map, bytes_of_string(change->name));
+  if (topic == NULL) return refuse(change, STATUS_UNKNOWN_TOPIC, "");
+  command->topic_id = topic->id;
+  return STATUS_OK;
+}
+
+static enum status decide(struct controller *controller, struct change *change, struct command *command) {
+  command->kind = change->kind;
+  command->time_ms = replica_leader_time_ms(controller->replica, loop_wall_ms(lane_loop(controller->lane)));
+  switch (change->kind) {
+    case COMMAND_CREATE_TOPIC:
+      return decide_create(controller, change, command);
+    case COMMAND_ALTER_TOPIC:
+      return decide_alter(controller, change, command);
+    case COMMAND_DELETE_TOPIC:
+      return decide_delete(controller, change, command);
+    case COMMAND_REGISTER_BROKER:
+      command->broker = change->broker;
+      memcpy(command->cluster_id, change->cluster_id, CLUSTER_ID_SIZE);
+      return STATUS_OK;
+  }
+  return STATUS_BUG;
+}
+
+/* ---- One change at a time ---- */
+
+static void pump(struct controller *controller);
+
+static void answer(struct change *change, enum status status) {
+  change->status = status;
+  change->done(change);
+}
+
+static void proposal_done(struct proposal *proposal, enum status status) {
+  struct controller *controller = container_of(proposal, struct controller, proposal);
+  struct change *change = controller->current;
+  controller->current = NULL;
+  if (status == STATUS_OK) {
+    status = controller->applied_status;
+    change->topic = controller->topic;
+    change->topic_id = controller->topic_id;
+  } else {
+    (void)refuse(change, status, "the disk of the controller's broker failed: see its log, restart it on a good disk");
+  }
+  answer(change, status);
+  pump(controller);
+}
+
+static enum status propose(struct controller *controller, const struct command *command) {
+  struct blob *blob = NULL;
+  enum status status = command_encode(command, &blob);
+  if (status != STATUS_OK) return status;
+  size_t size = blob->size;
+  status = log_set_admit(lane_logs(controller->lane), size);
+  if (status != STATUS_OK) {
+    blob_release(blob);
+    return status;
+  }
+  controller->proposal = (struct proposal){.done = proposal_done};
+  controller->proposal.entry.head.kind = ENTRY_COMMAND;
+  controller->proposal.entry.payload = (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, size)};
+  status = replica_propose(controller->replica, &controller->proposal);
+  if (status != STATUS_OK) {
+    log_set_admit_undo(lane_logs(controller->lane), size);
+    blob_release(blob);
+  }
+  return status;
+}
+
+/* Validates and proposes; true when the change is on its way, else it has been answered. */
+static bool start(struct controller *controller, struct change *change) {
+  struct command command = {0};
+  enum status status = decide(controller, change, &command);
+  struct map_topic altered;
+  if (status == STATUS_OK && change->validate_only) {
+    if (change->kind == COMMAND_CREATE_TOPIC) change->topic = &command.topic;
+    if (change->kind == COMMAND_ALTER_TOPIC) {
+      altered = *cluster_map_topic_by_id(controller->map, command.topic_id);
+      altered.settings = command.settings;
+      change->topic = &altered;
+    }
+    answer(change, STATUS_OK);
+    command_deinit(&command);
+    return false;
+  }
+  controller->current = change;
+  if (status == STATUS_OK) {
+    status = propose(controller, &command);
+    if (status != STATUS_OK) (void)refuse(change, status, "nothing was changed: try again");
+  }
+  command_deinit(&command);
+  if (status == STATUS_OK) return true;
+  controller->current = NULL;
+  answer(change, status);
+  return false;
+}
+
+static void pump(struct controller *controller) {
+  while (controller->current == NULL && !list_empty(&controller->waiting)) {
+    struct change *change = list_entry(list_pop_front(&controller->waiting), struct change, node);
+    controller->waiting_count--;
+    if (start(controller, change)) return;
+  }
+}
+
+void controller_change(struct controller *controller, struct change *change) {
+  if (controller->waiting_count >= CONTROLLER_QUEUE_MAX) {
+    (void)refuse(change, STATUS_BUSY, "1000 changes are waiting already: try again");
+    answer(change, STATUS_BUSY);
+    return;
+  }
+  list_push_back(&controller->waiting, &change->node);
+  controller->waiting_count++;
+  pump(controller);
+}
+
+/* ---- Life ---- */
+
+enum status controller_open(struct world *world, struct lane *lane, struct log *log, broker_id self,
+                            const struct controller_watch *watch, struct controller **out_controller) {
+  struct controller *controller = NEW(struct controller);
+  controller->world = world;
+  controller->lane = lane;
+  controller->watch = *watch;
+  controller->map = cluster_map_new(entropy_next(world->entropy));
+  list_init(&controller->waiting);
+  struct state_machine machine = {.ops = &controller_machine, .owner = controller};
+  enum status status = replica_open(lane, log, self, &machine, &controller->replica);
+  if (status != STATUS_OK) {
+    controller_free(controller);
+    return status;
+  }
+  controller->open = true;
+  *out_controller = controller;
+  return STATUS_OK;
+}
+
+void controller_free(struct controller *controller) {
+  if (controller == NULL) return;
+  replica_free(controller->replica);
+  cluster_map_free(controller->map);
+  memory_free(controller);
+}
+
+const struct cluster_map *controller_map(const struct controller *controller) { return controller->map; }

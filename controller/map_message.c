@@ -1,0 +1,122 @@
+#include "controller/map_message.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+
+/* Arenas here are sized for the largest message their callers can make: running out is a bug. */
+static void *take(struct arena *arena, size_t size) {
+  void *memory = arena_take(arena, size);
+  CHECK_MSG(memory != NULL, "a message of the cluster map outgrew its arena");
+  return memory;
+}
+
+void map_topic_deinit(struct map_topic *topic) {
+  memory_free(topic->name);
+  memory_free(topic->partitions);
+  memset(topic, 0, sizeof *topic);
+}
+
+ProtobufCBinaryData id_to_message(const uint8_t id[CLUSTER_ID_SIZE]) {
+  union {
+    const uint8_t *in;
+    uint8_t *out;
+  } data = {.in = id}; /* protobuf-c only reads it */
+  return (ProtobufCBinaryData){.data = data.out, .len = CLUSTER_ID_SIZE};
+}
+
+bool id_from_message(const ProtobufCBinaryData *data, uint8_t out_id[CLUSTER_ID_SIZE]) {
+  if (data->len != CLUSTER_ID_SIZE) return false;
+  memcpy(out_id, data->data, CLUSTER_ID_SIZE);
+  return true;
+}
+
+Cairn__Internal__V1__TopicSettings settings_to_message(const struct topic_settings *settings) {
+  Cairn__Internal__V1__TopicSettings message = CAIRN__INTERNAL__V1__TOPIC_SETTINGS__INIT;
+  message.retention_bytes = settings->retention_bytes;
+  message.retention_ms = settings->retention_ms;
+  message.segment_bytes = settings->segment_bytes;
+  message.record_bytes_max = settings->record_bytes_max;
+  return message;
+}
+
+enum status settings_from_message(const Cairn__Internal__V1__TopicSettings *message, struct topic_settings *out) {
+  if (message == NULL) return STATUS_CORRUPT;
+  *out = (struct topic_settings){.retention_bytes = message->retention_bytes,
+                                 .retention_ms = message->retention_ms,
+                                 .segment_bytes = message->segment_bytes,
+                                 .record_bytes_max = message->record_bytes_max};
+  return STATUS_OK;
+}
+
+Cairn__Internal__V1__Broker *broker_to_message(struct arena *arena, const struct map_broker *broker) {
+  Cairn__Internal__V1__Broker *message = take(arena, sizeof *message);
+  cairn__internal__v1__broker__init(message);
+  message->id = broker->id;
+  message->incarnation = id_to_message(broker->incarnation);
+  message->advertised = arena_copy_string(arena, broker->advertised, strlen(broker->advertised));
+  return message;
+}
+
+enum status broker_from_message(const Cairn__Internal__V1__Broker *message, struct map_broker *out) {
+  struct map_broker broker = {0};
+  if (message == NULL || message->id == 0) return STATUS_CORRUPT;
+  if (!id_from_message(&message->incarnation, broker.incarnation)) return STATUS_CORRUPT;
+  if (strlen(message->advertised) >= sizeof broker.advertised) return STATUS_CORRUPT;
+  broker.id = message->id;
+  snprintf(broker.advertised, sizeof broker.advertised, "%s", message->advertised);
+  *out = broker;
+  return STATUS_OK;
+}
+
+Cairn__Internal__V1__TopicPlace *topic_to_message(struct arena *arena, const struct map_topic *topic) {
+  Cairn__Internal__V1__TopicPlace *message = take(arena, sizeof *message);
+  Cairn__Internal__V1__TopicSettings *settings = take(arena, sizeof *settings);
+  Cairn__Internal__V1__PartitionPlace *places = take(arena, topic->partition_count * sizeof *places);
+  cairn__internal__v1__topic_place__init(message);
+  *settings = settings_to_message(&topic->settings);
+  message->name = topic->name;
+  message->id = topic->id;
+  message->replicas = topic->replicas;
+  message->settings = settings;
+  message->created_ms = topic->created_ms;
+  message->n_partitions = topic->partition_count;
+  message->partitions = take(arena, topic->partition_count * sizeof *message->partitions);
+  for (uint32_t i = 0; i < topic->partition_count; i++) {
+    cairn__internal__v1__partition_place__init(&places[i]);
+    places[i].partition = topic->partitions[i].number;
+    places[i].group_id = topic->partitions[i].group;
+    places[i].instance = topic->partitions[i].instance;
+    message->partitions[i] = &places[i];
+  }
+  return message;
+}
+
+enum status topic_from_message(const Cairn__Internal__V1__TopicPlace *message, struct map_topic *out) {
+  struct map_topic topic = {0};
+  if (message == NULL || message->id == 0) return STATUS_CORRUPT;
+  if (message->n_partitions == 0 || message->n_partitions > TOPIC_PARTITIONS_MAX) return STATUS_CORRUPT;
+  if (!topic_name_valid(bytes_of_string(message->name))) return STATUS_CORRUPT;
+  enum status status = settings_from_message(message->settings, &topic.settings);
+  if (status != STATUS_OK) return status;
+
+  topic.name = memory_copy_string(message->name);
+  topic.id = message->id;
+  topic.replicas = message->replicas;
+  topic.created_ms = message->created_ms;
+  topic.partition_count = (uint32_t)message->n_partitions;
+  topic.partitions = memory_new_array(topic.partition_count, sizeof *topic.partitions);
+  for (uint32_t i = 0; i < topic.partition_count; i++) {
+    const Cairn__Internal__V1__PartitionPlace *place = message->partitions[i];
+    topic.partitions[i] =
+        (struct map_partition){.number = place->partition, .group = place->group_id, .instance = place->instance};
+    if (place->partition != i || place->group_id == 0 || place->instance == 0) {
+      map_topic_deinit(&topic);
+      return STATUS_CORRUPT;
+    }
+  }
+  *out = topic;
+  return STATUS_OK;
+}
