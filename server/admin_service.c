@@ -1,0 +1,352 @@
+#include "server/admin_service.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/memory.h"
+#include "cairn/v1/admin.pb-c.h"
+#include "proto/pack.h"
+#include "security/random.h"
+#include "server/services.h"
+
+#define PAGE_TOPICS_DEFAULT 100u
+#define PAGE_TOPICS_MAX 1000u
+
+/* A request and, as it goes on, its change and its answer. */
+struct admin_call {
+  struct task task;
+  struct rpc_call *call;
+  struct services *services;
+  struct arena *arena; /* of the unpacked request and the answer's parts */
+  const ProtobufCMessage *request;
+  struct change change;
+  struct map_follower_wait wait;
+  struct blob_part answer; /* of CreateTopic, until the partitions are open */
+};
+
+static void finish(struct admin_call *this) {
+  rpc_call_release(this->call);
+  services_end(this->services);
+  arena_free(this->arena);
+  memory_free(this);
+}
+
+static void finish_with(struct admin_call *this, struct failure *failure) {
+  services_fail(this->call, failure);
+  finish(this);
+}
+
+/* Unpacks, then goes on with `run` on lane 0. Takes over the hold on `message`. */
+static void start(struct services *services, struct rpc_call *call, struct blob *message,
+                  const ProtobufCMessageDescriptor *descriptor, void (*run)(struct task *task)) {
+  if (services_refuse(services, call)) {
+    blob_release(message);
+    return;
+  }
+  struct arena *arena = arena_new(PACK_ARENA_BYTES_MAX);
+  const ProtobufCMessage *request = NULL;
+  enum status status = pack_unpack(arena, descriptor, bytes_of(message->data, message->size), &request);
+  blob_release(message);
+  if (status != STATUS_OK) {
+    arena_free(arena);
+    failure_refuse_call(call, status, status == STATUS_BAD_NAME ? "a text in the request has NUL or is not UTF-8"
+                                                                : "the message is not a %s; compare the client's .proto files",
+                        descriptor->name);
+    return;
+  }
+  struct admin_call *this = NEW(struct admin_call);
+  this->task.run = run;
+  this->call = rpc_call_hold(call);
+  this->services = services;
+  this->arena = arena;
+  this->request = request;
+  services_begin(services);
+  loop_post(services->hosts[0].loop, &this->task);
+}
+
+/* ---- Topics as messages ---- */
+
+static void fill_config(Cairn__V1__TopicConfig *config, const struct topic_settings *settings) {
+  cairn__v1__topic_config__init(config);
+  config->retention_bytes_presence_case = CAIRN__V1__TOPIC_CONFIG__RETENTION_BYTES_PRESENCE_RETENTION_BYTES;
+  config->retention_bytes = settings->retention_bytes;
+  config->retention_ms_presence_case = CAIRN__V1__TOPIC_CONFIG__RETENTION_MS_PRESENCE_RETENTION_MS;
+  config->retention_ms = settings->retention_ms;
+  config->segment_bytes_presence_case = CAIRN__V1__TOPIC_CONFIG__SEGMENT_BYTES_PRESENCE_SEGMENT_BYTES;
+  config->segment_bytes = settings->segment_bytes;
+  config->record_bytes_max_presence_case = CAIRN__V1__TOPIC_CONFIG__RECORD_BYTES_MAX_PRESENCE_RECORD_BYTES_MAX;
+  config->record_bytes_max = settings->record_bytes_max;
+}
+
+/* A topic with its config; the name is borrowed. */
+struct topic_message {
+  Cairn__V1__Topic topic;
+  Cairn__V1__TopicConfig config;
+};
+
+static void fill_topic(struct topic_message *message, const struct map_topic *topic) {
+  cairn__v1__topic__init(&message->topic);
+  fill_config(&message->config, &topic->settings);
+  message->topic.name = topic->name;
+  message->topic.id = topic->id;
+  message->topic.partitions = topic->partition_count;
+  message->topic.replicas = topic->replicas;
+  message->topic.config = &message->config;
+  message->topic.created_ms = topic->created_ms;
+}
+
+static void read_config(struct change *change, const Cairn__V1__TopicConfig *config) {
+  if (config == NULL) return;
+  change->set_retention_bytes =
+      config->retention_bytes_presence_case == CAIRN__V1__TOPIC_CONFIG__RETENTION_BYTES_PRESENCE_RETENTION_BYTES;
+  change->set_retention_ms = config->retention_ms_presence_case == CAIRN__V1__TOPIC_CONFIG__RETENTION_MS_PRESENCE_RETENTION_MS;
+  change->set_segment_bytes =
+      config->segment_bytes_presence_case == CAIRN__V1__TOPIC_CONFIG__SEGMENT_BYTES_PRESENCE_SEGMENT_BYTES;
+  change->set_record_bytes_max =
+      config->record_bytes_max_presence_case == CAIRN__V1__TOPIC_CONFIG__RECORD_BYTES_MAX_PRESENCE_RECORD_BYTES_MAX;
+  if (change->set_retention_bytes) change->settings.retention_bytes = config->retention_bytes;
+  if (change->set_retention_ms) change->settings.retention_ms = config->retention_ms;
+  if (change->set_segment_bytes) change->settings.segment_bytes = config->segment_bytes;
+  if (change->set_record_bytes_max) change->settings.record_bytes_max = config->record_bytes_max;
+}
+
+/* ---- Changes ---- */
+
+/* False when the name cannot be anybody's: a longer one would be cut. */
+static bool take_name(struct admin_call *this, const char *name) {
+  size_t size = strlen(name);
+  if (size > TOPIC_NAME_MAX) {
+    finish_with(this, refusal_new(STATUS_BAD_NAME, "the topic's name has %zu characters and may have %u", size, TOPIC_NAME_MAX));
+    return false;
+  }
+  memcpy(this->change.name, name, size + 1);
+  return true;
+}
+
+static struct failure *change_failure(const struct change *change) {
+  if (change->status == STATUS_UNKNOWN_TOPIC)
+    return refusal_new(change->status, "there is no topic \"%s\"; cairn topic list shows those there are", change->name);
+  if (change->problem[0] == '\0') return refusal_of_status(change->status);
+  return refusal_new(change->status, "topic \"%s\": %s: %s", change->name, status_text(change->status), change->problem);
+}
+
+static struct admin_call *of_change(struct change *change) { return container_of(change, struct admin_call, change); }
+
+static void topic_is_open(struct map_follower_wait *wait) {
+  struct admin_call *this = container_of(wait, struct admin_call, wait);
+  if (wait->status == STATUS_OK) {
+    services_answer(this->call, this->answer);
+  } else {
+    blob_part_release(this->answer);
+    struct failure *failure = wait->status == STATUS_UNKNOWN_TOPIC
+                                  ? refusal_new(STATUS_UNKNOWN_TOPIC, "topic \"%s\" was created and deleted again", this->change.name)
+                                  : refusal_of_status(wait->status);
+    failure->executed = EXECUTED_YES;
+    services_fail(this->call, failure);
+  }
+  finish(this);
+}
+
+static void created(struct change *change) {
+  struct admin_call *this = of_change(change);
+  if (change->status != STATUS_OK) {
+    finish_with(this, change_failure(change));
+    return;
+  }
+  struct topic_message message;
+  fill_topic(&message, change->topic);
+  Cairn__V1__CreateTopicResponse response;
+  cairn__v1__create_topic_response__init(&response);
+  response.topic = &message.topic;
+  this->answer = pack_part(&response.base);
+  this->wait.done = topic_is_open;
+  if (!change->validate_only) {
+    map_follower_when_open(this->services->follower, change->topic->id, &this->wait);
+    return;
+  }
+  services_answer(this->call, this->answer);
+  finish(this);
+}
+
+static void create_run(struct task *task) {
+  struct admin_call *this = container_of(task, struct admin_call, task);
+  const Cairn__V1__CreateTopicRequest *request = (const void *)this->request;
+  struct change *change = &this->change;
+  if (!take_name(this, request->name)) return;
+  change->kind = COMMAND_CREATE_TOPIC;
+  change->validate_only = request->validate_only != 0;
+  change->partition_count = request->partitions;
+  change->replicas = request->replicas;
+  change->settings = topic_settings_default;
+  change->settings.segment_bytes = (int64_t)this->services->options->segment_bytes;
+  change->settings.record_bytes_max = (int64_t)this->services->options->record_bytes_max;
+  read_config(change, request->config);
+  change->done = created;
+  controller_change(this->services->controller, change);
+}
+
+static void altered(struct change *change) {
+  struct admin_call *this = of_change(change);
+  if (change->status != STATUS_OK) {
+    finish_with(this, change_failure(change));
+    return;
+  }
+  struct topic_message message;
+  fill_topic(&message, change->topic);
+  Cairn__V1__AlterTopicResponse response;
+  cairn__v1__alter_topic_response__init(&response);
+  response.topic = &message.topic;
+  services_answer(this->call, pack_part(&response.base));
+  finish(this);
+}
+
+static void alter_run(struct task *task) {
+  struct admin_call *this = container_of(task, struct admin_call, task);
+  const Cairn__V1__AlterTopicRequest *request = (const void *)this->request;
+  if (!take_name(this, request->name)) return;
+  this->change.kind = COMMAND_ALTER_TOPIC;
+  this->change.validate_only = request->validate_only != 0;
+  read_config(&this->change, request->config);
+  this->change.done = altered;
+  controller_change(this->services->controller, &this->change);
+}
+
+static void deleted(struct change *change) {
+  struct admin_call *this = of_change(change);
+  if (change->status != STATUS_OK) {
+    finish_with(this, change_failure(change));
+    return;
+  }
+  Cairn__V1__DeleteTopicResponse response;
+  cairn__v1__delete_topic_response__init(&response);
+  response.id = change->topic_id;
+  services_answer(this->call, pack_part(&response.base));
+  finish(this);
+}
+
+static void delete_run(struct task *task) {
+  struct admin_call *this = container_of(task, struct admin_call, task);
+  const Cairn__V1__DeleteTopicRequest *request = (const void *)this->request;
+  if (!take_name(this, request->name)) return;
+  this->change.kind = COMMAND_DELETE_TOPIC;
+  this->change.done = deleted;
+  controller_change(this->services->controller, &this->change);
+}
+
+/* ---- Looking ---- */
+
+static void list_run(struct task *task) {
+  struct admin_call *this = container_of(task, struct admin_call, task);
+  const Cairn__V1__ListTopicsRequest *request = (const void *)this->request;
+  const struct cluster_map *map = controller_map(this->services->controller);
+  uint32_t page = request->page_size == 0 ? PAGE_TOPICS_DEFAULT : request->page_size;
+  if (page > PAGE_TOPICS_MAX) page = PAGE_TOPICS_MAX;
+
+  Cairn__V1__ListTopicsResponse response;
+  cairn__v1__list_topics_response__init(&response);
+  struct topic_message *messages = memory_new_array(page, sizeof *messages);
+  response.topics = memory_new_array(page, sizeof *response.topics);
+  const struct map_topic *last = NULL;
+  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(request->page_token));
+  for (; topic != NULL && response.n_topics < page; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
+    struct topic_message *message = &messages[response.n_topics];
+    fill_topic(message, topic);
+    response.topics[response.n_topics++] = &message->topic;
+    last = topic;
+  }
+  if (topic != NULL && last != NULL) response.next_page_token = last->name;
+  services_answer(this->call, pack_part(&response.base));
+  memory_free(response.topics);
+  memory_free(messages);
+  finish(this);
+}
+
+static void fill_partition(struct services *services, const struct map_topic *topic, uint32_t i, Cairn__V1__Partition *message) {
+  cairn__v1__partition__init(message);
+  message->partition = topic->partitions[i].number;
+  message->group_id = topic->partitions[i].group;
+  message->n_replicas = 1;
+  message->replicas = &services->identity.broker_id;
+  struct partition *partition = NULL;
+  uint32_t count = 0;
+  enum status status = routing_find(services->routing, bytes_of_string(topic->name), i, &partition, &count);
+  if (status != STATUS_OK) return; /* nobody leads it */
+  struct log_range range = partition_published_range(partition);
+  partition_release(partition);
+  message->leader_id = services->identity.broker_id;
+  message->leader = services->advertised;
+  message->log_start_offset = range.first;
+  message->high_watermark = range.end;
+}
+
+static void describe_run(struct task *task) {
+  struct admin_call *this = container_of(task, struct admin_call, task);
+  const Cairn__V1__DescribeTopicRequest *request = (const void *)this->request;
+  struct services *services = this->services;
+  const struct map_topic *topic = cluster_map_topic(controller_map(services->controller), bytes_of_string(request->name));
+  if (topic == NULL) {
+    finish_with(this, refusal_new(STATUS_UNKNOWN_TOPIC, "there is no topic \"%.*s\"; cairn topic list shows those there are",
+                                  (int)TOPIC_NAME_MAX, request->name));
+    return;
+  }
+  struct topic_message message;
+  fill_topic(&message, topic);
+  Cairn__V1__DescribeTopicResponse response;
+  cairn__v1__describe_topic_response__init(&response);
+  response.topic = &message.topic;
+  response.n_partitions = topic->partition_count;
+  Cairn__V1__Partition *partitions = memory_new_array(topic->partition_count, sizeof *partitions);
+  response.partitions = memory_new_array(topic->partition_count, sizeof *response.partitions);
+  for (uint32_t i = 0; i < topic->partition_count; i++) {
+    fill_partition(services, topic, i, &partitions[i]);
+    response.partitions[i] = &partitions[i];
+  }
+  services_answer(this->call, pack_part(&response.base));
+  memory_free(response.partitions);
+  memory_free(partitions);
+  finish(this);
+}
+
+static void broker_run(struct task *task) {
+  struct admin_call *this = container_of(task, struct admin_call, task);
+  struct services *services = this->services;
+  const struct cluster_map *map = controller_map(services->controller);
+  char cluster[RANDOM_ID_HEX_SIZE];
+  char incarnation[RANDOM_ID_HEX_SIZE];
+  char version[] = CAIRND_VERSION;
+  random_id_hex(cluster_map_cluster_id(map), cluster);
+  random_id_hex(services->identity.incarnation, incarnation);
+  Cairn__V1__DescribeBrokerResponse response;
+  cairn__v1__describe_broker_response__init(&response);
+  response.broker_id = services->identity.broker_id;
+  response.cluster_id = cluster;
+  response.incarnation = incarnation;
+  response.version = version;
+  response.advertised = services->advertised;
+  response.topics = (uint32_t)cluster_map_topic_count(map);
+  response.partitions = (uint32_t)cluster_map_partition_count(map);
+  services_answer(this->call, pack_part(&response.base));
+  finish(this);
+}
+
+/* ---- The handlers ---- */
+
+void admin_service_create_topic(void *services, struct rpc_call *call, struct blob *message) {
+  start(services, call, message, &cairn__v1__create_topic_request__descriptor, create_run);
+}
+void admin_service_list_topics(void *services, struct rpc_call *call, struct blob *message) {
+  start(services, call, message, &cairn__v1__list_topics_request__descriptor, list_run);
+}
+void admin_service_describe_topic(void *services, struct rpc_call *call, struct blob *message) {
+  start(services, call, message, &cairn__v1__describe_topic_request__descriptor, describe_run);
+}
+void admin_service_alter_topic(void *services, struct rpc_call *call, struct blob *message) {
+  start(services, call, message, &cairn__v1__alter_topic_request__descriptor, alter_run);
+}
+void admin_service_delete_topic(void *services, struct rpc_call *call, struct blob *message) {
+  start(services, call, message, &cairn__v1__delete_topic_request__descriptor, delete_run);
+}
+void admin_service_describe_broker(void *services, struct rpc_call *call, struct blob *message) {
+  start(services, call, message, &cairn__v1__describe_broker_request__descriptor, broker_run);
+}

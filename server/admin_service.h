@@ -1,0 +1,17 @@
+/* cairn.v1.Admin: topics and their settings, and who this broker is. Handlers run on the transport's thread and only unpack;
+ * everything else happens on lane 0, where the cluster map is. A change is answered when group 0 has committed it, and a new topic when its
+ * partitions are open here, so that an append right behind the answer succeeds.
+ */
+#ifndef CAIRN_SERVER_ADMIN_SERVICE_H
+#define CAIRN_SERVER_ADMIN_SERVICE_H
+
+#include "base/rpc.h"
+
+void admin_service_create_topic(void *services, struct rpc_call *call, struct blob *message);
+void admin_service_list_topics(void *services, struct rpc_call *call, struct blob *message);
+void admin_service_describe_topic(void *services, struct rpc_call *call, struct blob *message);
+void admin_service_alter_topic(void *services, struct rpc_call *call, struct blob *message);
+void admin_service_delete_topic(void *services, struct rpc_call *call, struct blob *message);
+void admin_service_describe_broker(void *services, struct rpc_call *call, struct blob *message);
+
+#endif

@@ -1,0 +1,211 @@
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/os/world_os.h"
+#include "base/trace.h"
+#include "proto/rpc_grpc.h"
+#include "server/node.h"
+#include "server/options.h"
+
+/* cairnd: reads its settings, opens the real world, starts a node, waits for a signal, stops it. */
+
+#define FILE_LIMIT_MIN 1024u
+#define PROBLEM_BYTES_MAX 4096u
+#define PRINT_BYTES_MAX 65536u
+
+extern char **environ;
+
+static void print(FILE *to, const struct buffer *text) { fwrite(text->data, 1, text->size, to); }
+
+static int fail(const struct buffer *problem) {
+  fputs("cairnd: ", stderr);
+  print(stderr, problem);
+  fputc('\n', stderr);
+  return EXIT_FAILURE;
+}
+
+#define SAY(problem, ...)                                          \
+  do {                                                             \
+    if (buffer_printf((problem), __VA_ARGS__) != STATUS_OK) break; \
+  } while (0)
+
+/* ---- Settings ---- */
+
+/* Reads a small file through the disk door: its directory, then its name. */
+static enum status read_small_file(const char *path, struct buffer *out) {
+  char directory[OPTION_TEXT_SIZE] = ".";
+  const char *slash = strrchr(path, '/');
+  if (slash != NULL) snprintf(directory, sizeof directory, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+  struct disk *disk = NULL;
+  enum status status = disk_os_open(directory, false, &disk);
+  if (status != STATUS_OK) return status;
+  struct disk_file *file = NULL;
+  status = disk_open(disk, slash == NULL ? path : slash + 1, DISK_READ_ONLY, &file);
+  struct disk_stat stat = {0};
+  if (status == STATUS_OK) status = disk_stat_file(file, &stat);
+  uint8_t *into = status == STATUS_OK ? buffer_extend(out, stat.size) : NULL;
+  size_t size = 0;
+  if (status == STATUS_OK) status = into == NULL ? STATUS_TOO_LARGE : disk_read(file, 0, into, stat.size, &size);
+  disk_close(file);
+  disk_os_close(disk);
+  return status;
+}
+
+static enum status read_config_file(struct options *options, struct buffer *out_problem) {
+  if (options->config[0] == '\0') return STATUS_OK;
+  struct buffer contents;
+  buffer_init(&contents, OPTIONS_FILE_BYTES_MAX);
+  enum status status = read_small_file(options->config, &contents);
+  if (status != STATUS_OK)
+    SAY(out_problem, "cannot read the configuration file %s: %s; does it exist, and may you read it?", options->config,
+        status_text(status));
+  else
+    status = options_read_file(options, options->config, buffer_bytes(&contents), out_problem);
+  buffer_deinit(&contents);
+  return status;
+}
+
+static enum status read_options(struct options *options, int argc, char **argv, enum options_action *out_action,
+                                struct buffer *out_problem) {
+  options_init(options);
+  enum status status = options_read_flags(options, argc, argv, out_action, out_problem);
+  if (status != STATUS_OK || *out_action == OPTIONS_HELP || *out_action == OPTIONS_VERSION) return status;
+  status = options_read_environment(options, environ, out_problem);
+  if (status == STATUS_OK) status = read_config_file(options, out_problem);
+  if (status == STATUS_OK) status = options_check(options, out_problem);
+  return status;
+}
+
+static int print_and_exit(enum options_action action, const struct options *options) {
+  struct buffer out;
+  buffer_init(&out, PRINT_BYTES_MAX);
+  if (action == OPTIONS_HELP) options_print_help(&out);
+  else if (action == OPTIONS_PRINT) options_print_config(options, &out);
+  else SAY(&out, "cairnd %s\n", CAIRND_VERSION);
+  print(stdout, &out);
+  buffer_deinit(&out);
+  return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* ---- Signals ---- */
+
+static void stop_at_once(int signal) {
+  (void)signal;
+  static const char words[] = "cairnd: stopped at once by a second signal\n";
+  ssize_t written = write(STDERR_FILENO, words, sizeof words - 1);
+  (void)written;
+  _exit(EXIT_FAILURE);
+}
+
+static sigset_t stop_signals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+/* Before any thread: all of them inherit the mask, and only main() takes these. */
+static void take_signals(void) {
+  signal(SIGPIPE, SIG_IGN);
+  sigset_t set = stop_signals();
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static void wait_for_signal(void) {
+  sigset_t set = stop_signals();
+  int signal_number = 0;
+  while (sigwait(&set, &signal_number) != 0) continue;
+  trace_info("stopping", "signal=%s", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
+  struct sigaction action = {.sa_handler = stop_at_once};
+  sigaction(SIGTERM, &action, NULL);
+  sigaction(SIGINT, &action, NULL);
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* ---- The broker ---- */
+
+static enum status open_directory(const struct options *options, struct world **out_world, struct disk_lock **out_lock,
+                                  struct buffer *out_problem) {
+  const char *directory = options->data_dir;
+  enum status status = world_os_open(directory, true, out_world);
+  if (status == STATUS_NOT_FOUND)
+    SAY(out_problem, "cannot make data directory %s: the directory above it does not exist; make that first", directory);
+  else if (status == STATUS_DENIED)
+    SAY(out_problem, "may not use data directory %s; give this user the right to write there, or name another --data-dir", directory);
+  else if (status != STATUS_OK)
+    SAY(out_problem, "cannot open data directory %s: %s; is it a directory?", directory, status_text(status));
+  if (status != STATUS_OK) return status;
+  status = disk_lock((*out_world)->disk, "lock", out_lock);
+  if (status == STATUS_LOCKED)
+    SAY(out_problem, "another broker runs on data directory %s; stop it, or name another --data-dir", directory);
+  else if (status == STATUS_DENIED)
+    SAY(out_problem, "may not write in data directory %s; give this user the right to, or name another --data-dir", directory);
+  else if (status != STATUS_OK)
+    SAY(out_problem, "cannot lock data directory %s: %s", directory, status_text(status));
+  return status;
+}
+
+static void say_ready(const struct node *node, const struct options *options) {
+  struct node_info info = node_info(node);
+  fprintf(stderr, "cairnd: ready on %s broker=%" PRIu32 " data=%s recovered_ms=%" PRIu64 " partitions=%zu\n", info.address,
+          info.broker_id, options->data_dir, info.recovered_ms, info.partitions);
+}
+
+static enum status run(const struct options *options, struct buffer *out_problem) {
+  struct world *world = NULL;
+  struct disk_lock *lock = NULL;
+  struct node *node = NULL;
+  enum status status = open_directory(options, &world, &lock, out_problem);
+  if (status != STATUS_OK) goto out;
+  status = rpc_grpc_open(&world->rpc);
+  if (status != STATUS_OK) {
+    SAY(out_problem, "the operating system gives no more threads; raise the limit of processes");
+    goto out;
+  }
+  status = node_start(world, options, &node, out_problem);
+  if (status == STATUS_OK) {
+    say_ready(node, options);
+    wait_for_signal();
+    node_stop(node, true);
+    trace_info("stopped", "data=%s", options->data_dir);
+  }
+out:
+  if (world != NULL) rpc_grpc_close(world->rpc);
+  if (lock != NULL) disk_unlock(world->disk, lock);
+  world_os_close(world);
+  return status;
+}
+
+static void settle_lanes(struct options *options) {
+  if (options->lanes > 0) return;
+  long processors = sysconf(_SC_NPROCESSORS_ONLN);
+  options->lanes = processors > 3 ? (uint64_t)processors / 2 : 1;
+  if (options->lanes > 64) options->lanes = 64;
+}
+
+int main(int argc, char **argv) {
+  struct options options;
+  struct buffer problem;
+  buffer_init(&problem, PROBLEM_BYTES_MAX);
+  enum options_action action = OPTIONS_RUN;
+  enum status status = read_options(&options, argc, argv, &action, &problem);
+  if (status == STATUS_OK && action != OPTIONS_RUN) return print_and_exit(action, &options);
+  int code = EXIT_SUCCESS;
+  if (status == STATUS_OK) {
+    take_signals();
+    trace_set_level((enum trace_level)options.log_level);
+    unsigned long files = world_os_raise_file_limit();
+    if (files < FILE_LIMIT_MIN) trace_warn("few_files", "limit=%lu wanted=%u", files, FILE_LIMIT_MIN);
+    settle_lanes(&options);
+    status = run(&options, &problem);
+  }
+  if (status != STATUS_OK) code = fail(&problem);
+  buffer_deinit(&problem);
+  return code;
+}

@@ -1,0 +1,258 @@
+#include "server/map_follower.h"
+
+#include <inttypes.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "base/trace.h"
+#include "server/map_follower_internal.h"
+
+#define OPEN_PER_TURN_MAX 256u
+
+struct map_follower *map_follower_new(const struct map_follower_options *options) {
+  struct map_follower *follower = NEW(struct map_follower);
+  follower->options = *options;
+  list_init(&follower->openings);
+  list_init(&follower->settling);
+  follower->leftovers = map_new(0);
+  return follower;
+}
+
+void map_follower_free(struct map_follower *follower) {
+  if (follower == NULL) return;
+  CHECK(list_empty(&follower->openings));
+  struct map_cursor cursor = {0};
+  for (struct partition *partition; (partition = map_next(follower->leftovers, &cursor)) != NULL;) partition_release(partition);
+  map_free(follower->leftovers);
+  memory_free(follower);
+}
+
+struct partition_host *map_follower_host(const struct map_follower *follower, group_id group) {
+  return &follower->options.hosts[group % follower->options.lane_count];
+}
+
+/* ---- Telling those who wait ---- */
+
+static void tell(struct list *waits, enum status status) {
+  for (struct list_node *node; (node = list_pop_front(waits)) != NULL;) {
+    struct map_follower_wait *wait = list_entry(node, struct map_follower_wait, node);
+    wait->status = status;
+    wait->done(wait);
+  }
+}
+
+static struct opening *find_opening(struct map_follower *follower, uint64_t topic_id) {
+  list_for_each(&follower->openings, node, following) {
+    struct opening *opening = list_entry(node, struct opening, node);
+    if (opening->topic_id == topic_id) return opening;
+  }
+  return NULL;
+}
+
+static void wait_or_tell(struct list *waits, struct map_follower_wait *wait, bool ready) {
+  list_push_back(waits, &wait->node);
+  if (ready) tell(waits, STATUS_OK);
+}
+
+void map_follower_when_open(struct map_follower *follower, uint64_t topic_id, struct map_follower_wait *wait) {
+  struct opening *opening = find_opening(follower, topic_id);
+  struct list nobody;
+  list_init(&nobody);
+  wait_or_tell(opening == NULL ? &nobody : &opening->waits, wait, opening == NULL);
+}
+
+void map_follower_when_settled(struct map_follower *follower, struct map_follower_wait *wait) {
+  wait_or_tell(&follower->settling, wait, list_empty(&follower->openings));
+}
+
+/* ---- Errands to a partition's lane ---- */
+
+struct errand {
+  struct task task;
+  struct partition *partition;
+  struct topic_settings settings;
+};
+
+static void end_errand(struct errand *errand) {
+  partition_release(errand->partition);
+  memory_free(errand);
+}
+
+static void run_close(struct task *task) {
+  struct errand *errand = container_of(task, struct errand, task);
+  partition_close(errand->partition);
+  end_errand(errand);
+}
+
+static void run_settings(struct task *task) {
+  struct errand *errand = container_of(task, struct errand, task);
+  partition_set_settings(errand->partition, &errand->settings);
+  end_errand(errand);
+}
+
+static void send_errand(struct partition *partition, void (*run)(struct task *task), const struct topic_settings *settings) {
+  struct errand *errand = NEW(struct errand);
+  errand->task.run = run;
+  errand->partition = partition_hold(partition);
+  if (settings != NULL) errand->settings = *settings;
+  loop_post(partition_host_of(partition)->loop, &errand->task);
+}
+
+void map_follower_send_close(struct partition *partition) { send_errand(partition, run_close, NULL); }
+
+/* ---- Opening: a topic's new logs, on the lanes that will own them ---- */
+
+static void free_opening(struct opening *opening) {
+  memory_free(opening->name);
+  memory_free(opening->wanted);
+  memory_free(opening->opened);
+  memory_free(opening->lanes);
+  memory_free(opening);
+}
+
+/* On lane 0, when every lane has done its part. */
+static void finish_opening(struct opening *opening) {
+  struct map_follower *follower = opening->follower;
+  struct bytes name = bytes_of_string(opening->name);
+  for (uint32_t i = 0; i < opening->count; i++) {
+    struct partition *partition = opening->opened[i];
+    if (partition == NULL) continue;
+    if (opening->deleted) {
+      map_follower_send_close(partition);
+      partition_release(partition);
+    } else if (opening->status != STATUS_OK) {
+      partition_release(partition);
+    } else {
+      if (opening->altered) send_errand(partition, run_settings, &opening->next_settings);
+      routing_set_partition(follower->options.routing, name, opening->wanted[i].number, partition);
+    }
+  }
+  list_remove(&opening->node);
+  tell(&opening->waits, opening->deleted ? STATUS_UNKNOWN_TOPIC : opening->status);
+  free_opening(opening);
+  if (list_empty(&follower->openings)) tell(&follower->settling, STATUS_OK);
+}
+
+static void lane_reported(struct task *task) {
+  struct opening_lane *part = container_of(task, struct opening_lane, task);
+  struct opening *opening = part->opening;
+  if (part->status != STATUS_OK) {
+    opening->status = part->status;
+    trace_error("topic_not_opened", "topic=%s lane=%u reason=%s", opening->name, part->lane, status_name(part->status));
+  }
+  CHECK(opening->lanes_left > 0);
+  if (--opening->lanes_left == 0) finish_opening(opening);
+}
+
+static void report(struct opening_lane *part, enum status status) {
+  part->status = status;
+  part->task.run = lane_reported;
+  loop_post(part->opening->follower->options.hosts[0].loop, &part->task);
+}
+
+static void lane_is_durable(struct lane_fence *fence, enum status status) {
+  report(container_of(fence, struct opening_lane, fence), status);
+}
+
+static enum status open_one(struct opening *opening, struct partition_host *host, uint32_t i) {
+  const struct map_partition *wanted = &opening->wanted[i];
+  struct log_settings log_settings = partition_log_settings(&opening->settings);
+  struct log *log = log_create(lane_logs(host->lane), host->loop, lane_write(host->lane), wanted->group, wanted->instance,
+                               &log_settings);
+  struct partition_place place = {
+      .topic_id = opening->topic_id, .number = wanted->number, .group = wanted->group, .instance = wanted->instance};
+  return partition_open(host, log, &place, &opening->settings, &opening->opened[i]);
+}
+
+/* On a partition's lane: some, then after others had a turn some more. */
+static void open_on_lane(struct task *task) {
+  struct opening_lane *part = container_of(task, struct opening_lane, task);
+  struct opening *opening = part->opening;
+  struct partition_host *host = &opening->follower->options.hosts[part->lane];
+  bool any = false; /* in this turn; what earlier turns made is durable before that */
+  unsigned budget = OPEN_PER_TURN_MAX;
+  for (; part->next < opening->count; part->next++) {
+    if (map_follower_host(opening->follower, opening->wanted[part->next].group) != host) continue;
+    if (budget-- == 0) break;
+    enum status status = open_one(opening, host, part->next);
+    if (status != STATUS_OK) {
+      report(part, status);
+      return;
+    }
+    any = true;
+  }
+  if (part->next < opening->count) {
+    loop_post(host->loop, &part->task);
+  } else if (any) {
+    part->fence.done = lane_is_durable;
+    lane_when_durable(host->lane, &part->fence);
+  } else {
+    report(part, STATUS_OK); /* nothing of it lives here */
+  }
+}
+
+/* `wanted`: those without a log; taken over. The settings of an opening are those at its start; see `altered`. */
+void map_follower_open(struct map_follower *follower, const struct map_topic *topic, struct map_partition *wanted, uint32_t count) {
+  unsigned lane_count = follower->options.lane_count;
+  struct opening *opening = NEW(struct opening);
+  opening->follower = follower;
+  opening->topic_id = topic->id;
+  opening->name = memory_copy_string(topic->name);
+  opening->settings = topic->settings;
+  opening->wanted = wanted;
+  opening->count = count;
+  opening->opened = memory_new_array(count, sizeof *opening->opened);
+  opening->lanes = memory_new_array(lane_count, sizeof *opening->lanes);
+  opening->lanes_left = lane_count;
+  list_init(&opening->waits);
+  list_push_back(&follower->openings, &opening->node);
+  for (unsigned i = 0; i < lane_count; i++) {
+    opening->lanes[i] = (struct opening_lane){.opening = opening, .lane = i, .task = {.run = open_on_lane}};
+    loop_post(follower->options.hosts[i].loop, &opening->lanes[i].task);
+  }
+}
+
+/* ---- What the map says ---- */
+
+static void topic_created(void *context, const struct map_topic *topic) {
+  struct map_follower *follower = context;
+  routing_add_topic(follower->options.routing, bytes_of_string(topic->name), topic->partition_count);
+  struct map_partition *wanted = memory_new_array(topic->partition_count, sizeof *wanted);
+  for (uint32_t i = 0; i < topic->partition_count; i++) wanted[i] = topic->partitions[i];
+  map_follower_open(follower, topic, wanted, topic->partition_count);
+}
+
+static void topic_altered(void *context, const struct map_topic *topic) {
+  struct map_follower *follower = context;
+  struct opening *opening = find_opening(follower, topic->id);
+  if (opening != NULL) {
+    opening->next_settings = topic->settings;
+    opening->altered = true;
+  }
+  for (uint32_t i = 0; i < topic->partition_count; i++) {
+    struct partition *partition = NULL;
+    uint32_t count = 0;
+    if (routing_find(follower->options.routing, bytes_of_string(topic->name), i, &partition, &count) != STATUS_OK) continue;
+    send_errand(partition, run_settings, &topic->settings);
+    partition_release(partition);
+  }
+}
+
+static void close_routed(void *context, struct partition *partition) {
+  (void)context;
+  map_follower_send_close(partition);
+}
+
+static void topic_deleted(void *context, const struct map_topic *topic) {
+  struct map_follower *follower = context;
+  struct opening *opening = find_opening(follower, topic->id);
+  if (opening != NULL) opening->deleted = true;
+  routing_remove_topic(follower->options.routing, bytes_of_string(topic->name), close_routed, NULL);
+}
+
+struct controller_watch map_follower_watch(struct map_follower *follower) {
+  return (struct controller_watch){.topic_created = topic_created,
+                                   .topic_altered = topic_altered,
+                                   .topic_deleted = topic_deleted,
+                                   .context = follower};
+}

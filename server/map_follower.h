@@ -1,0 +1,60 @@
+/* Makes this broker what group 0's map says: opens a log for every partition that is placed here, closes those whose topic was
+ * deleted, and keeps routing in step. It acts on the map and on nothing else.
+ *
+ *   created    routing knows the topic; its logs are made on their lanes; a partition is routed once its OPEN frame is durable
+ *   altered    settings go to the partitions
+ *   deleted    routing forgets the topic; its partitions answer whoever waits and delete their logs
+ *
+ * At start it gives each recovered log to its lane. A partition in the map without a log is made, as it would have been had the broker not
+ * stopped, unless the journal lost something to rot: then it may have been there, and stays absent as damaged. A log without a
+ * partition in the map is deleted only if the map knows its group and has deleted it; in any doubt it is left alone.
+ *
+ * A group lives on lane (group id modulo lanes). Everything runs on lane 0 unless it says otherwise.
+ */
+#ifndef CAIRN_SERVER_MAP_FOLLOWER_H
+#define CAIRN_SERVER_MAP_FOLLOWER_H
+
+#include "base/world.h"
+#include "controller/controller.h"
+#include "log/log_set.h"
+#include "server/partition.h"
+#include "server/routing.h"
+
+struct map_follower;
+
+struct map_follower_options {
+  struct log_set *logs;
+  struct routing *routing;
+  struct partition_host *hosts; /* by lane */
+  unsigned lane_count;
+};
+
+struct map_follower *map_follower_new(const struct map_follower_options *options);
+void map_follower_free(struct map_follower *follower); /* NULL is fine */
+
+/* What the controller tells. */
+struct controller_watch map_follower_watch(struct map_follower *follower);
+
+/* At start, on the opening thread: opens what was recovered, and blocks. `doubt`: the map, or the journal, lost something to damage. */
+struct map_follower_report {
+  size_t opened;
+  size_t missing; /* map_follower_make() makes them */
+  size_t damaged; /* kept closed */
+  size_t deleted; /* left over of deleted topics: map_follower_make() deletes them */
+  size_t orphans; /* left alone */
+};
+struct map_follower_report map_follower_adopt(struct map_follower *follower, const struct cluster_map *map, bool doubt);
+/* Then, once the lanes have taken what was opened: begins to make what is missing and to delete what is left over. */
+void map_follower_make(struct map_follower *follower, const struct cluster_map *map);
+
+/* Tells once every partition of the topic that can be opened is open (or the topic is gone). `done` may run at once. */
+struct map_follower_wait {
+  struct list_node node;
+  void (*done)(struct map_follower_wait *wait);
+  enum status status; /* OK, UNKNOWN_TOPIC (deleted meanwhile), IO (the journal failed) */
+};
+void map_follower_when_open(struct map_follower *follower, uint64_t topic_id, struct map_follower_wait *wait);
+/* The same for everything that is being opened now. */
+void map_follower_when_settled(struct map_follower *follower, struct map_follower_wait *wait);
+
+#endif

@@ -1,0 +1,47 @@
+/* Between map_follower.c (what happens while the broker runs) and map_follower_start.c (what it finds at start). */
+#ifndef CAIRN_SERVER_MAP_FOLLOWER_INTERNAL_H
+#define CAIRN_SERVER_MAP_FOLLOWER_INTERNAL_H
+
+#include "base/map.h"
+#include "server/map_follower.h"
+
+struct map_follower {
+  struct map_follower_options options;
+  struct list openings;
+  struct list settling;  /* waits for all openings */
+  struct map *leftovers; /* at start: partitions of deleted topics, by group */
+};
+
+/* One lane's part of an opening: first a task there, then a report on lane 0. */
+struct opening_lane {
+  struct task task;
+  struct lane_fence fence;
+  struct opening *opening;
+  unsigned lane;
+  uint32_t next;
+  enum status status;
+};
+
+struct opening {
+  struct map_follower *follower;
+  struct list_node node;
+  uint64_t topic_id;
+  char *name;
+  struct topic_settings settings;      /* fixed: lanes read it */
+  struct topic_settings next_settings; /* if altered meanwhile */
+  bool altered;
+  bool deleted; /* meanwhile */
+  struct map_partition *wanted;
+  struct partition **opened; /* beside `wanted`; each written by its lane */
+  uint32_t count;
+  struct opening_lane *lanes;
+  unsigned lanes_left;
+  enum status status;
+  struct list waits;
+};
+
+struct partition_host *map_follower_host(const struct map_follower *follower, group_id group);
+void map_follower_open(struct map_follower *follower, const struct map_topic *topic, struct map_partition *wanted, uint32_t count);
+void map_follower_send_close(struct partition *partition);
+
+#endif

@@ -1,0 +1,122 @@
+#include <inttypes.h>
+
+#include "base/check.h"
+#include "base/map.h"
+#include "base/memory.h"
+#include "base/trace.h"
+#include "server/map_follower_internal.h"
+
+/* What a broker finds when it starts: logs on one side, the map on the other. */
+
+struct adoption {
+  struct map_follower *follower;
+  const struct cluster_map *map;
+  bool doubt;
+  struct map *logs; /* recovered and not yet matched, by group */
+  struct map_follower_report report;
+};
+
+static void remember_log(void *context, struct log *log) {
+  struct adoption *adoption = context;
+  group_id group = log_view(log).group;
+  if (group == 0) return; /* the controller's */
+  void *earlier = map_put_number(adoption->logs, group, log);
+  CHECK(earlier == NULL);
+}
+
+static enum status adopt(struct adoption *adoption, struct log *log, const struct map_topic *topic, uint32_t i,
+                         struct partition **out_partition) {
+  const struct map_partition *place = &topic->partitions[i];
+  struct partition_host *host = map_follower_host(adoption->follower, place->group);
+  return partition_open(host, log,
+                        &(struct partition_place){.topic_id = topic->id,
+                                                  .number = place->number,
+                                                  .group = place->group,
+                                                  .instance = place->instance},
+                        &topic->settings, out_partition);
+}
+
+/* Routes the partition if its log is there and good. One that still has to be made stays absent as LOADING. */
+static void adopt_partition(struct adoption *adoption, const struct map_topic *topic, uint32_t i) {
+  const struct map_partition *place = &topic->partitions[i];
+  struct routing *routing = adoption->follower->options.routing;
+  struct bytes name = bytes_of_string(topic->name);
+  struct log *log = map_remove_number(adoption->logs, place->group);
+  if (log == NULL && !adoption->doubt) {
+    adoption->report.missing++;
+    return;
+  }
+
+  struct partition *partition = NULL;
+  enum status status = STATUS_NOT_FOUND;
+  if (log != NULL && log_view(log).instance == place->instance) status = adopt(adoption, log, topic, i, &partition);
+  if (status == STATUS_OK) {
+    routing_set_partition(routing, name, place->number, partition);
+    adoption->report.opened++;
+    return;
+  }
+  trace_error("partition_damaged", "topic=%s partition=%u group=%" PRIu64 " reason=%s", topic->name, place->number, place->group,
+              status_name(status));
+  routing_set_absent(routing, name, place->number, STATUS_DAMAGED);
+  adoption->report.damaged++;
+}
+
+static void adopt_topic(struct adoption *adoption, const struct map_topic *topic) {
+  routing_add_topic(adoption->follower->options.routing, bytes_of_string(topic->name), topic->partition_count);
+  for (uint32_t i = 0; i < topic->partition_count; i++) adopt_partition(adoption, topic, i);
+}
+
+/* A log that no topic claims. The broker stopped between the deletion's commit and the log's CLOSE frame: then the map knows the group
+ * and has given it up. Anything else is for people to look at. */
+static void settle_unclaimed(struct adoption *adoption, struct log *log) {
+  struct log_view view = log_view(log);
+  struct partition *partition = NULL;
+  struct partition_host *host = map_follower_host(adoption->follower, view.group);
+  struct partition_place place = {.group = view.group, .instance = view.instance};
+  bool known_deleted = !adoption->doubt && view.group < cluster_map_next_group_id(adoption->map);
+  if (known_deleted) known_deleted = partition_open(host, log, &place, &topic_settings_default, &partition) == STATUS_OK;
+  if (!known_deleted) {
+    trace_warn("log_unclaimed", "group=%" PRIu64 " instance=%" PRIu64 " records=%" PRId64, view.group, view.instance,
+               view.next_offset - view.start_offset);
+    adoption->report.orphans++;
+    return;
+  }
+  map_put_number(adoption->follower->leftovers, view.group, partition);
+  adoption->report.deleted++;
+}
+
+struct map_follower_report map_follower_adopt(struct map_follower *follower, const struct cluster_map *map, bool doubt) {
+  struct adoption adoption = {.follower = follower, .map = map, .doubt = doubt, .logs = map_new(0)};
+  log_set_each(follower->options.logs, remember_log, &adoption);
+  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
+  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) adopt_topic(&adoption, topic);
+  struct map_cursor cursor = {0};
+  for (struct log *log; (log = map_next(adoption.logs, &cursor)) != NULL;) settle_unclaimed(&adoption, log);
+  map_free(adoption.logs);
+  return adoption.report;
+}
+
+static void make_missing(struct map_follower *follower, const struct map_topic *topic) {
+  struct map_partition *wanted = memory_new_array(topic->partition_count, sizeof *wanted);
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < topic->partition_count; i++) {
+    struct partition *partition = NULL;
+    uint32_t partition_count = 0;
+    enum status status = routing_find(follower->options.routing, bytes_of_string(topic->name), i, &partition, &partition_count);
+    if (status == STATUS_OK) partition_release(partition);
+    else if (status == STATUS_LOADING) wanted[count++] = topic->partitions[i];
+  }
+  if (count > 0) map_follower_open(follower, topic, wanted, count);
+  else memory_free(wanted);
+}
+
+void map_follower_make(struct map_follower *follower, const struct cluster_map *map) {
+  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
+  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) make_missing(follower, topic);
+  struct map_cursor cursor = {0};
+  for (struct partition *partition; (partition = map_next(follower->leftovers, &cursor)) != NULL;) {
+    map_remove_number(follower->leftovers, partition_place_of(partition).group);
+    map_follower_send_close(partition);
+    partition_release(partition);
+  }
+}

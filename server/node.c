@@ -1,0 +1,399 @@
+#include "server/node.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "base/trace.h"
+#include "security/random.h"
+#include "server/handlers.h"
+#include "server/log_service.h"
+#include "server/node_internal.h"
+
+#define NS_PER_MS 1000000u
+/* At the end of a drain: what finished just now may still be on its way to the wire. */
+#define LAST_WORDS_NS (200u * NS_PER_MS)
+
+#define SAY(problem, ...)                                          \
+  do {                                                             \
+    if (buffer_printf((problem), __VA_ARGS__) != STATUS_OK) break; \
+  } while (0)
+
+/* ---- Lanes ---- */
+
+static void start_lanes(struct node *node) {
+  const struct options *options = node->options;
+  unsigned count = options->lanes == 0 ? 1 : (unsigned)options->lanes;
+  node->lanes = memory_new_array(count, sizeof(struct lane *));
+  node->hosts = memory_new_array(count, sizeof *node->hosts);
+  node->streams = memory_new_array(count, sizeof *node->streams);
+  node->lane_count = count;
+  node->inflater = inflater_new(node->world);
+  for (unsigned i = 0; i < count; i++) {
+    node->lanes[i] = lane_new(node->world, node->logs, i);
+    node->hosts[i] = (struct partition_host){
+        .lane = node->lanes[i],
+        .loop = lane_loop(node->lanes[i]),
+        .inflater = node->inflater,
+        .self = node->identity.broker_id,
+        .uncompressed_bytes_max = (uint32_t)options->uncompressed_bytes_max,
+        .waiters_max = (uint32_t)options->waiters_max,
+        .append_stall_ns = options->append_stall_ms * NS_PER_MS,
+        .retention_interval_ns = options->retention_check_interval_ms * NS_PER_MS,
+    };
+    partition_host_init(&node->hosts[i]);
+    list_init(&node->streams[i]);
+  }
+}
+
+/* Something to be done on a lane while the opening or closing thread waits. */
+struct lane_errand {
+  struct task task;
+  struct node *node;
+  unsigned lane;
+  void (*run)(struct lane_errand *errand);
+  enum status status;
+  atomic_bool done;
+};
+
+static void errand_run(struct task *task) {
+  struct lane_errand *errand = container_of(task, struct lane_errand, task);
+  errand->run(errand);
+}
+
+static void errand_done(struct lane_errand *errand) { atomic_store_explicit(&errand->done, true, memory_order_release); }
+
+static enum status on_lane(struct node *node, unsigned lane, void (*run)(struct lane_errand *errand)) {
+  struct lane_errand errand = {.node = node, .lane = lane, .run = run, .task = {.run = errand_run}};
+  atomic_init(&errand.done, false);
+  loop_post(node->hosts[lane].loop, &errand.task);
+  world_wait(node->world, &errand.done);
+  return errand.status;
+}
+
+/* ---- Group 0 and the map ---- */
+
+struct search {
+  struct log *controller_log;
+  size_t count;
+};
+
+static void find_controller_log(void *context, struct log *log) {
+  struct search *search = context;
+  search->count++;
+  if (log_view(log).group == 0) search->controller_log = log;
+}
+
+static enum status open_controller(struct node *node, struct log *log) {
+  struct controller_watch watch = map_follower_watch(node->follower);
+  return controller_open(node->world, node->lanes[0], log, node->identity.broker_id, &watch, &node->controller);
+}
+
+static void found_group_0(struct lane_errand *errand) {
+  struct node *node = errand->node;
+  struct log_settings settings = {.segment_bytes = 64u << 20, .retention_bytes = -1, .retention_ms = -1};
+  struct log *log = log_create(node->logs, node->hosts[0].loop, lane_write(node->lanes[0]), 0, 1, &settings);
+  errand->status = open_controller(node, log);
+  errand_done(errand);
+}
+
+static enum status start_controller(struct node *node, struct buffer *out_problem) {
+  struct search search = {0};
+  log_set_each(node->logs, find_controller_log, &search);
+  enum status status = STATUS_OK;
+  if (search.controller_log != NULL) {
+    node->controller_log = search.controller_log;
+    node->doubt = log_view(search.controller_log).damaged;
+    status = open_controller(node, search.controller_log);
+  } else if (search.count == 0 && node->report.journal.rotten_groups == 0) {
+    status = on_lane(node, 0, found_group_0);
+  } else {
+    SAY(out_problem, "the data directory has %zu logs, but that of group 0, which says what they are, is lost to damage; nothing was "
+        "changed: run cairn verify on it, and restore it from a copy", search.count);
+    return STATUS_DAMAGED;
+  }
+  if (status != STATUS_OK)
+    SAY(out_problem, "group 0, the map of topics, cannot be read (%s): run cairn verify on the data directory; if a newer Cairn wrote it, "
+        "run that", status_name(status));
+  return status;
+}
+
+/* What was recovered is opened on this thread, because that reads files; then each lane takes what is its own, one lane after the other. */
+static void adopt_on_lane(struct lane_errand *errand) {
+  struct node *node = errand->node;
+  if (errand->lane == 0 && node->controller_log != NULL) log_adopt(node->controller_log, node->hosts[0].loop);
+  partition_host_adopt(&node->hosts[errand->lane]);
+  errand_done(errand);
+}
+
+static void make_missing(struct lane_errand *errand) {
+  map_follower_make(errand->node->follower, controller_map(errand->node->controller));
+  errand_done(errand);
+}
+
+static void start_partitions(struct node *node) {
+  if (node->report.journal.rotten_groups > 0) node->doubt = true;
+  struct map_follower_report report = map_follower_adopt(node->follower, controller_map(node->controller), node->doubt);
+  if (report.damaged + report.orphans + report.missing + report.deleted > 0)
+    trace_warn("partitions_settled", "opened=%zu made=%zu damaged=%zu deleted=%zu unclaimed=%zu", report.opened, report.missing,
+               report.damaged, report.deleted, report.orphans);
+  for (unsigned i = 0; i < node->lane_count; i++) (void)on_lane(node, i, adopt_on_lane);
+  (void)on_lane(node, 0, make_missing);
+  node->partition_count = report.opened + report.missing;
+}
+
+/* ---- Being known ---- */
+
+struct registration {
+  struct lane_errand *errand;
+  struct change change;
+};
+
+static void registered(struct change *change) {
+  struct registration *registration = container_of(change, struct registration, change);
+  registration->errand->status = change->status;
+  errand_done(registration->errand);
+  memory_free(registration);
+}
+
+/* Only when the map says otherwise: a restart of a broker that it knows writes nothing. */
+static void register_broker(struct lane_errand *errand) {
+  struct node *node = errand->node;
+  const struct map_broker *known = cluster_map_broker(controller_map(node->controller), node->identity.broker_id);
+  if (known != NULL && strcmp(known->advertised, node->services.advertised) == 0 &&
+      memcmp(known->incarnation, node->identity.incarnation, CLUSTER_ID_SIZE) == 0) {
+    errand_done(errand);
+    return;
+  }
+  struct registration *registration = NEW(struct registration);
+  registration->errand = errand;
+  registration->change.kind = COMMAND_REGISTER_BROKER;
+  registration->change.broker.id = node->identity.broker_id;
+  memcpy(registration->change.broker.incarnation, node->identity.incarnation, CLUSTER_ID_SIZE);
+  memcpy(registration->change.cluster_id, node->identity.cluster, CLUSTER_ID_SIZE);
+  snprintf(registration->change.broker.advertised, sizeof registration->change.broker.advertised, "%s", node->services.advertised);
+  registration->change.done = registered;
+  controller_change(node->controller, &registration->change);
+}
+
+struct settling {
+  struct lane_errand *errand;
+  struct map_follower_wait wait;
+};
+
+static void settled(struct map_follower_wait *wait) {
+  struct settling *settling = container_of(wait, struct settling, wait);
+  settling->errand->status = wait->status;
+  errand_done(settling->errand);
+  memory_free(settling);
+}
+
+static void settle_partitions(struct lane_errand *errand) {
+  struct settling *settling = NEW(struct settling);
+  settling->errand = errand;
+  settling->wait.done = settled;
+  map_follower_when_settled(errand->node->follower, &settling->wait);
+}
+
+/* ---- Serving ---- */
+
+static enum status start_services(struct node *node) {
+  struct services *services = &node->services;
+  *services = (struct services){
+      .options = node->options,
+      .world = node->world,
+      .routing = node->routing,
+      .hosts = node->hosts,
+      .streams = node->streams,
+      .lane_count = node->lane_count,
+      .controller = node->controller,
+      .follower = node->follower,
+      .identity = node->identity,
+  };
+  atomic_init(&services->stage, SERVICES_LOADING);
+  atomic_init(&services->in_work, 1);
+  atomic_init(&services->idle, false);
+  services->health = health_new();
+  health_set(services->health, "", false);
+  health_set(services->health, "cairn.v1.Log", false);
+  health_set(services->health, "cairn.v1.Admin", false);
+  return reflection_new_embedded(&services->reflection);
+}
+
+static void name_address(struct node *node, uint16_t port) {
+  struct address address;
+  bool parsed = address_parse(node->options->listen, &address);
+  CHECK(parsed);
+  address.port = port;
+  bool fits = address_print(&address, node->address, sizeof node->address);
+  CHECK(fits);
+  const char *advertised = node->options->advertise[0] != '\0' ? node->options->advertise : node->address;
+  size_t size = strlen(advertised);
+  CHECK(size < sizeof node->services.advertised); /* as options_check() saw to */
+  memcpy(node->services.advertised, advertised, size + 1);
+}
+
+static enum status serve(struct node *node, struct buffer *out_problem) {
+  const struct options *options = node->options;
+  struct rpc_serve_options serve_options = {
+      .listen = options->listen,
+      .handlers = service_handlers,
+      .handler_count = service_handler_count,
+      .service = &node->services,
+      .message_bytes_max = options->request_bytes_max,
+      .memory_bytes_max = options->transport_memory_bytes,
+      .streams_max = (unsigned)options->streams_max,
+      .calls_max = (unsigned)options->calls_max,
+      .account = &node->account,
+  };
+  uint16_t port = 0;
+  enum status status = rpc_serve(node->world->rpc, &serve_options, &port);
+  if (status == STATUS_EXISTS)
+    SAY(out_problem, "another process listens on %s; stop it, or choose another --listen (port 0 picks a free one)", options->listen);
+  else if (status != STATUS_OK)
+    SAY(out_problem, "cannot listen on %s (%s): is it an address of this machine, and may you use the port?", options->listen,
+        status_name(status));
+  if (status != STATUS_OK) return status;
+  node->serving = true;
+  name_address(node, port);
+  return STATUS_OK;
+}
+
+static void start_host(struct lane_errand *errand) {
+  partition_host_start(&errand->node->hosts[errand->lane]);
+  errand_done(errand);
+}
+
+static enum status become_ready(struct node *node, struct buffer *out_problem) {
+  enum status status = on_lane(node, 0, register_broker);
+  if (status != STATUS_OK) {
+    /* A disk that is full or fenced must not take the reads away. */
+    trace_error("broker_not_registered", "reason=%s", status_name(status));
+    bool first_time = cluster_map_version(controller_map(node->controller)) == 0;
+    if (first_time) SAY(out_problem, "cannot write the first entry of group 0 (%s): is the disk full?", status_name(status));
+    if (first_time) return status;
+  }
+  status = on_lane(node, 0, settle_partitions);
+  if (status != STATUS_OK) trace_error("partitions_not_made", "reason=%s", status_name(status));
+  for (unsigned i = 0; i < node->lane_count; i++) (void)on_lane(node, i, start_host);
+  atomic_store_explicit(&node->services.stage, SERVICES_SERVING, memory_order_release);
+  health_set_all(node->services.health, true);
+  return STATUS_OK;
+}
+
+/* ---- Start ---- */
+
+enum status node_start(struct world *world, const struct options *options, struct node **out_node, struct buffer *out_problem) {
+  struct node *node = NEW(struct node);
+  node->world = world;
+  node->options = options;
+  node->started_ns = world_now_ns(world);
+  account_init(&node->account, options->memory_bytes);
+
+  enum status status = node_recover(node, out_problem);
+  if (status != STATUS_OK) goto failed;
+  start_lanes(node);
+  node->routing = routing_new(random_seed());
+  node->follower = map_follower_new(&(struct map_follower_options){
+      .logs = node->logs, .routing = node->routing, .hosts = node->hosts, .lane_count = node->lane_count});
+  status = start_controller(node, out_problem);
+  if (status != STATUS_OK) goto failed;
+  start_partitions(node);
+  status = start_services(node);
+  if (status != STATUS_OK) goto failed;
+  status = serve(node, out_problem);
+  if (status != STATUS_OK) goto failed;
+  status = become_ready(node, out_problem);
+  if (status != STATUS_OK) goto failed;
+  node->recovered_ms = (world_now_ns(world) - node->started_ns) / NS_PER_MS;
+  *out_node = node;
+  return STATUS_OK;
+
+failed:
+  node_stop(node, false);
+  return status;
+}
+
+struct node_info node_info(const struct node *node) {
+  return (struct node_info){.address = node->address,
+                            .advertised = node->services.advertised,
+                            .broker_id = node->identity.broker_id,
+                            .recovered_ms = node->recovered_ms,
+                            .partitions = node->partition_count};
+}
+
+/* ---- Stop ---- */
+
+static void drain_lane(struct lane_errand *errand) {
+  partition_host_drain(&errand->node->hosts[errand->lane]);
+  log_service_drain_streams(&errand->node->services, errand->lane);
+  errand_done(errand);
+}
+
+static void drain_is_over(struct timer *timer) {
+  struct node *node = container_of(timer, struct node, drain_timer);
+  atomic_store_explicit(&node->services.idle, true, memory_order_release);
+}
+
+static void set_drain_timer(struct lane_errand *errand) {
+  struct node *node = errand->node;
+  struct loop *loop = node->hosts[0].loop;
+  node->drain_timer.fire = drain_is_over;
+  loop_timer_set(loop, &node->drain_timer, loop_now_ns(loop) + node->options->drain_ms * NS_PER_MS);
+  errand_done(errand);
+}
+
+static void cancel_drain_timer(struct lane_errand *errand) {
+  loop_timer_cancel(errand->node->hosts[0].loop, &errand->node->drain_timer);
+  errand_done(errand);
+}
+
+/* New requests are refused from here on; what is in work may finish, but not for ever. */
+static void drain(struct node *node) {
+  struct services *services = &node->services;
+  health_set_all(services->health, false);
+  atomic_store_explicit(&services->stage, SERVICES_DRAINING, memory_order_release);
+  for (unsigned i = 0; i < node->lane_count; i++) (void)on_lane(node, i, drain_lane);
+  (void)on_lane(node, 0, set_drain_timer);
+  services_end(services); /* the node's own */
+  world_wait(node->world, &services->idle);
+  (void)on_lane(node, 0, cancel_drain_timer);
+  rpc_serve_stop(node->world->rpc, LAST_WORDS_NS);
+  /* Every call is over now; what some of them left on the lanes ends by itself. */
+  if (atomic_load_explicit(&services->in_work, memory_order_acquire) == 0) return;
+  atomic_store_explicit(&services->idle, false, memory_order_release);
+  services_begin(services);
+  services_end(services);
+  world_wait(node->world, &services->idle);
+}
+
+static void stop_lanes(struct node *node) {
+  if (node->controller != NULL) (void)on_lane(node, 0, settle_partitions); /* nothing travels between lanes after this */
+  inflater_free(node->inflater);
+  for (unsigned i = 0; i < node->lane_count; i++) lane_stop(node->lanes[i]);
+}
+
+/* After the last checkpoint, which asks each owner for its state. */
+static void free_partitions(struct node *node) {
+  for (unsigned i = 0; i < node->lane_count; i++) partition_host_close(&node->hosts[i]);
+  controller_free(node->controller);
+  routing_free(node->routing);
+  map_follower_free(node->follower);
+  for (unsigned i = 0; i < node->lane_count; i++) lane_free(node->lanes[i]);
+}
+
+void node_stop(struct node *node, bool checkpoint) {
+  if (node == NULL) return;
+  if (node->serving) drain(node);
+  if (node->lane_count > 0) stop_lanes(node);
+  log_set_close(node->logs, checkpoint);
+  free_partitions(node);
+  health_free(node->services.health);
+  reflection_free(node->services.reflection);
+  memory_free(node->lanes);
+  memory_free(node->hosts);
+  memory_free(node->streams);
+  memory_free(node);
+}

@@ -1,0 +1,39 @@
+/* One broker, put together from a world: recovery, lanes, group 0, the partitions of the map, the services. main() and the simulator
+ * start it the same way and it cannot tell them apart: time, disk, tables, network and chance come through the world's doors.
+ *
+ *   node_start: recover ─> lanes ─> group 0 ─> partitions ─> serve (LOADING) ─> register in the map ─> serve
+ *   node_stop:  refuse ─> end what waits ─> finish what is in work ─> stop lanes ─> checkpoint ─> free
+ *
+ * Both run outside every loop, and block.
+ */
+#ifndef CAIRN_SERVER_NODE_H
+#define CAIRN_SERVER_NODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/world.h"
+#include "server/options.h"
+
+struct node;
+
+/* Borrows world and options until node_stop(). The caller has locked the data directory and has an rpc door in the world. On failure
+ * nothing is left behind, and `out_problem` says what happened, why, and what to do. */
+enum status node_start(struct world *world, const struct options *options, struct node **out_node, struct buffer *out_problem)
+    MUST_CHECK;
+
+/* Gives open calls at most `drain_ms` of the options. `checkpoint`: take one at the end, so that the next start has nothing to replay.
+ * NULL is fine. */
+void node_stop(struct node *node, bool checkpoint);
+
+struct node_info {
+  const char *address; /* HOST:PORT it listens on */
+  const char *advertised;
+  uint32_t broker_id;
+  uint64_t recovered_ms;
+  size_t partitions;
+};
+/* Borrowed from the node. */
+struct node_info node_info(const struct node *node);
+
+#endif

@@ -1,0 +1,81 @@
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/trace.h"
+#include "security/random.h"
+#include "server/node_internal.h"
+
+#define SAY(problem, ...)                                          \
+  do {                                                             \
+    if (buffer_printf((problem), __VA_ARGS__) != STATUS_OK) break; \
+  } while (0)
+
+#define FILES_READY 2u /* of the journal, zero-filled before the broker is ready; the rest behind */
+
+static struct log_set_options log_options(struct node *node) {
+  const struct options *options = node->options;
+  return (struct log_set_options){
+      .journal = {.ring_bytes = options->journal_bytes,
+                  .file_bytes = options->journal_file_bytes,
+                  .group_bytes_max = (uint32_t)options->journal_group_bytes,
+                  .files_ready = FILES_READY,
+                  .idle_close_ms = (uint32_t)options->journal_idle_close_ms},
+      .tail_bytes = options->tail_cache_bytes,
+      .store_bytes_max = options->store_bytes_max,
+      .disk_reserve_bytes = options->disk_reserve_bytes,
+      .readers = (uint32_t)options->readers,
+      .checkpoint_interval_ms = (uint32_t)options->checkpoint_interval_ms,
+      .account = &node->account,
+  };
+}
+
+static void trace_recovery(const struct node *node) {
+  const struct log_set_report *report = &node->report;
+  enum trace_level level = report->journal.rotten_groups > 0 || report->damaged_logs > 0 || report->store_rebuilt ? TRACE_WARN : TRACE_INFO;
+  trace_line(level, "recovered",
+             "fresh=%d logs=%" PRIu64 " bytes=%" PRIu64 " ms=%" PRIu64 " journal_files=%" PRIu64 " groups=%" PRIu64 " torn=%" PRIu64
+             " rotten=%" PRIu64 " damaged_logs=%u tables_rebuilt=%d",
+             report->fresh, report->recovered_logs, report->recovered_bytes, report->recovery_ms, report->journal.files,
+             report->journal.groups, report->journal.torn_groups, report->journal.rotten_groups, report->damaged_logs,
+             report->store_rebuilt);
+}
+
+static void explain(const struct node *node, enum status status, const struct buffer *reason, struct buffer *out_problem) {
+  const char *directory = node->options->data_dir;
+  if (reason->size > 0)
+    SAY(out_problem, "data directory %s: %.*s", directory, (int)reason->size, (const char *)reason->data);
+  else if (status == STATUS_FOREIGN)
+    SAY(out_problem, "data directory %s has files that this Cairn did not write, or its identity is gone; nothing was changed: name an "
+        "empty directory, or restore its identity file", directory);
+  else if (status == STATUS_NO_SPACE)
+    SAY(out_problem, "no space left for the journal (%" PRIu64 " bytes in %s): free some, or lower journal-bytes",
+        node->options->journal_bytes, directory);
+  else
+    SAY(out_problem, "cannot open data directory %s: %s (%s)", directory, status_text(status), status_name(status));
+}
+
+enum status node_recover(struct node *node, struct buffer *out_problem) {
+  enum status status = random_start();
+  if (status != STATUS_OK) {
+    SAY(out_problem, "the operating system gives no randomness: is /dev/urandom there?");
+    return status;
+  }
+  struct log_identity format = {.broker_id = (uint32_t)node->options->broker_id};
+  random_id(format.cluster);
+  random_id(format.incarnation);
+  struct log_set_options options = log_options(node);
+  struct buffer reason;
+  buffer_init(&reason, 1024);
+  status = log_set_open(node->world, &options, &format, &node->logs, &node->identity, &node->report, &reason);
+  if (status != STATUS_OK) explain(node, status, &reason, out_problem);
+  buffer_deinit(&reason);
+  if (status != STATUS_OK) return status;
+
+  trace_recovery(node);
+  if (node->identity.broker_id != node->options->broker_id) {
+    SAY(out_problem, "data directory %s belongs to broker %u, and broker-id says %" PRIu64 "; correct the one or the other",
+        node->options->data_dir, node->identity.broker_id, node->options->broker_id);
+    return STATUS_FOREIGN;
+  }
+  return STATUS_OK;
+}

@@ -1,0 +1,254 @@
+#include "server/partition.h"
+
+#include <inttypes.h>
+
+#include "base/check.h"
+#include "base/codec.h"
+#include "base/memory.h"
+#include "base/trace.h"
+#include "server/partition_internal.h"
+
+/* ---- Counted ---- */
+
+struct partition *partition_hold(struct partition *partition) {
+  unsigned before = atomic_fetch_add_explicit(&partition->holders, 1, memory_order_relaxed);
+  CHECK(before > 0);
+  return partition;
+}
+
+void partition_release(struct partition *partition) {
+  unsigned before = atomic_fetch_sub_explicit(&partition->holders, 1, memory_order_acq_rel);
+  CHECK(before > 0);
+  if (before > 1) return;
+  CHECK(partition->replica == NULL && partition->waiting == 0);
+  memory_free(partition);
+}
+
+struct partition_host *partition_host_of(const struct partition *partition) { return partition->host; }
+struct partition_place partition_place_of(const struct partition *partition) { return partition->place; }
+
+struct log_range partition_published_range(const struct partition *partition) {
+  return (struct log_range){
+      .first = atomic_load_explicit(&partition->published_start, memory_order_relaxed),
+      .end = atomic_load_explicit(&partition->published_high_watermark, memory_order_relaxed),
+  };
+}
+
+void partition_publish_range(struct partition *partition) {
+  atomic_store_explicit(&partition->published_start, log_view(partition->log).start_offset, memory_order_relaxed);
+  atomic_store_explicit(&partition->published_high_watermark, replica_high_watermark(partition->replica), memory_order_relaxed);
+}
+
+/* ---- Waking ---- */
+
+static void wake(struct task *task) {
+  struct partition *partition = container_of(task, struct partition, wake);
+  partition->wake_posted = false;
+  if (!partition->closed) {
+    partition_publish_range(partition);
+    partition_append_wake(partition);
+    partition_read_wake(partition);
+    partition_tail_wake(partition);
+  }
+  partition_release(partition);
+}
+
+/* A task of its own rather than a call: what one journal write committed is told in one go. */
+void partition_wake_soon(struct partition *partition) {
+  if (partition->wake_posted) return;
+  partition->wake_posted = true;
+  partition->wake.run = wake;
+  partition_hold(partition);
+  loop_post(partition->host->loop, &partition->wake);
+}
+
+/* ---- The state machine ---- */
+
+static void apply_trim(struct partition *partition, const struct entry *entry) {
+  if (entry->payload.bytes.size != sizeof(uint64_t)) {
+    trace_error("trim_ignored", "group=%" PRIu64 " index=%" PRIu64 " size=%zu", partition->place.group, entry->head.index,
+                entry->payload.bytes.size);
+    return;
+  }
+  record_offset start = (record_offset)get_u64(entry->payload.bytes.data);
+  /* Whoever proposed it looked at a high watermark that can only have risen. */
+  if (start > entry->head.base_offset) start = entry->head.base_offset;
+  if (start > log_view(partition->log).start_offset) log_set_start(partition->log, start);
+}
+
+static void apply(void *owner, const struct entry *entry) {
+  struct partition *partition = owner;
+  if (entry->head.kind == ENTRY_TRIM) apply_trim(partition, entry);
+  if (!partition->history_over) return;
+  if (entry->head.kind == ENTRY_RECORDS) partition->committed_bytes += entry->head.payload_size;
+  partition_wake_soon(partition);
+}
+
+/* The state of a partition, little endian:
+ *   0  1  version, 1
+ *   1  8  log start offset
+ */
+#define STATE_VERSION 1u
+#define STATE_SIZE 9u
+
+static enum status snapshot(void *owner, struct buffer *out) {
+  struct partition *partition = owner;
+  uint8_t state[STATE_SIZE] = {STATE_VERSION};
+  put_u64(state + 1, (uint64_t)log_view(partition->log).start_offset);
+  return buffer_append(out, state, sizeof state);
+}
+
+static enum status restore(void *owner, struct bytes state) {
+  struct partition *partition = owner;
+  if (state.size == 0) return STATUS_OK;
+  if (state.data[0] != STATE_VERSION) return STATUS_FOREIGN;
+  if (state.size != STATE_SIZE) return STATUS_CORRUPT;
+  record_offset start = (record_offset)get_u64(state.data + 1);
+  if (start < 0) return STATUS_CORRUPT;
+  if (start > log_view(partition->log).start_offset) log_set_start(partition->log, start);
+  return STATUS_OK;
+}
+
+static void role_changed(void *owner, bool leader, entry_term term) {
+  struct partition *partition = owner;
+  if (leader) return;
+  trace_warn("partition_lost_leadership", "group=%" PRIu64 " term=%" PRIu64, partition->place.group, term);
+  partition_append_fail_all(partition, STATUS_FENCED);
+}
+
+static const struct state_machine_ops partition_machine = {
+    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed};
+
+/* ---- Life ---- */
+
+struct log_settings partition_log_settings(const struct topic_settings *settings) {
+  return (struct log_settings){.segment_bytes = (uint64_t)settings->segment_bytes,
+                               .retention_bytes = settings->retention_bytes,
+                               .retention_ms = settings->retention_ms};
+}
+
+enum status partition_open(struct partition_host *host, struct log *log, const struct partition_place *place,
+                           const struct topic_settings *settings, struct partition **out_partition) {
+  struct partition *partition = NEW(struct partition);
+  atomic_init(&partition->holders, 2);
+  partition->host = host;
+  partition->place = *place;
+  partition->log = log;
+  list_init(&partition->stalled);
+  list_init(&partition->depending);
+  list_init(&partition->readers);
+  list_init(&partition->tails);
+  partition_set_settings(partition, settings);
+
+  struct state_machine machine = {.ops = &partition_machine, .owner = partition};
+  enum status status = replica_open(host->lane, log, host->self, &machine, &partition->replica);
+  if (status != STATUS_OK) {
+    memory_free(partition);
+    return status;
+  }
+  partition->history_over = true;
+  partition_publish_range(partition);
+  list_push_back(&host->partitions, &partition->node);
+  *out_partition = partition;
+  return STATUS_OK;
+}
+
+void partition_set_settings(struct partition *partition, const struct topic_settings *settings) {
+  if (partition->closed) return;
+  partition->settings = *settings;
+  struct log_settings log_settings = partition_log_settings(settings);
+  log_set_settings(partition->log, &log_settings);
+}
+
+static void deleted(void *context) {
+  struct partition *partition = context;
+  partition->log = NULL;
+  partition->replica = NULL;
+  list_remove(&partition->node);
+  partition_release(partition);
+}
+
+void partition_close(struct partition *partition) {
+  PRE(!partition->closed);
+  partition->closed = true;
+  partition_append_fail_all(partition, STATUS_UNKNOWN_PARTITION);
+  partition_read_hurry_all(partition);
+  partition_tail_end_all(partition, STATUS_UNKNOWN_PARTITION);
+  replica_delete(partition->replica, deleted, partition);
+}
+
+/* ---- What is common to those who ask ---- */
+
+struct failure *partition_closed_failure(void) {
+  return refusal_new(STATUS_UNKNOWN_PARTITION, "the partition is gone: its topic was deleted; create it again if you need it");
+}
+
+enum status partition_describe(struct partition *partition, struct partition_description *out_description) {
+  if (partition->closed) return STATUS_UNKNOWN_PARTITION;
+  struct log_view view = log_view(partition->log);
+  *out_description = (struct partition_description){
+      .start_offset = view.start_offset,
+      .next_offset = view.next_offset,
+      .high_watermark = replica_high_watermark(partition->replica),
+      .term = replica_term(partition->replica),
+      .group = partition->place.group,
+      .bytes = view.bytes,
+      .max_time_ms = view.max_time_ms,
+      .leader = replica_is_leader(partition->replica),
+      .fenced = replica_fenced(partition->replica),
+  };
+  out_description->damaged_count = log_damaged_ranges(partition->log, out_description->damaged, PARTITION_DAMAGED_RANGES_MAX);
+  return STATUS_OK;
+}
+
+/* ---- All partitions of a lane ---- */
+
+static void stall_timer_fired(struct timer *timer) {
+  struct partition_host *host = container_of(timer, struct partition_host, stall_timer);
+  uint64_t now_ns = loop_now_ns(host->loop);
+  list_for_each(&host->stalled, node, following)
+    partition_append_retry(list_entry(node, struct partition, stalled_node), now_ns);
+  if (!list_empty(&host->stalled)) loop_timer_set(host->loop, &host->stall_timer, now_ns + STALL_RETRY_NS);
+}
+
+static void retention_timer_fired(struct timer *timer) {
+  struct partition_host *host = container_of(timer, struct partition_host, retention_timer);
+  int64_t now_ms = loop_wall_ms(host->loop);
+  list_for_each(&host->partitions, node, following) partition_keep_retention(list_entry(node, struct partition, node), now_ms);
+  loop_timer_set(host->loop, &host->retention_timer, loop_now_ns(host->loop) + host->retention_interval_ns);
+}
+
+void partition_host_init(struct partition_host *host) {
+  list_init(&host->partitions);
+  list_init(&host->stalled);
+  host->stall_timer.fire = stall_timer_fired;
+  host->retention_timer.fire = retention_timer_fired;
+}
+
+void partition_host_adopt(struct partition_host *host) {
+  list_for_each(&host->partitions, node, following) log_adopt(list_entry(node, struct partition, node)->log, host->loop);
+}
+
+void partition_host_start(struct partition_host *host) {
+  loop_timer_set(host->loop, &host->retention_timer, loop_now_ns(host->loop) + host->retention_interval_ns);
+}
+
+void partition_host_drain(struct partition_host *host) {
+  loop_timer_cancel(host->loop, &host->retention_timer);
+  list_for_each(&host->partitions, node, following) {
+    struct partition *partition = list_entry(node, struct partition, node);
+    partition_read_hurry_all(partition);
+    partition_tail_end_all(partition, STATUS_DRAINING);
+  }
+}
+
+void partition_host_close(struct partition_host *host) {
+  for (struct list_node *node; (node = list_pop_front(&host->partitions)) != NULL;) {
+    struct partition *partition = list_entry(node, struct partition, node);
+    replica_free(partition->replica);
+    partition->replica = NULL;
+    partition->log = NULL;
+    partition->closed = true;
+    partition_release(partition);
+  }
+}

@@ -1,0 +1,225 @@
+/* A partition: what append, read, follow and trim mean on this broker's copy of one log. It owns a data group: replication decides
+ * and keeps, the partition checks what comes in, waits for what is committed, and answers.
+ *
+ * It lives on the lane of its group; every function runs there unless it says otherwise. Requests are structs of the caller's that the
+ * partition keeps until it calls their `done`, once, on the lane. A request that fails brings a `failure` that the caller frees;
+ * every failure says whether anything was appended.
+ *
+ * 1. An append is answered OK only after its entry was applied: it is durable on a quorum, and its offsets are final.
+ * 2. A refusal that rests on other appends (OFFSET_MISMATCH) is answered only after those are committed.
+ * 3. Appends are proposed in the order in which they were handed in, if plain; a compressed one when it has been checked.
+ * 4. Nothing that waits holds payloads: it holds an offset.
+ * 5. What waits is bounded by `waiters_max`.
+ *
+ * partition.c         life, apply, snapshot, waking
+ * partition_append.c  check, admit, propose, stall, answer
+ * partition_read.c    read with or without waiting
+ * partition_tail.c    followers of the end
+ * partition_trim.c    trim, retention, find by time
+ */
+#ifndef CAIRN_SERVER_PARTITION_H
+#define CAIRN_SERVER_PARTITION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/loop.h"
+#include "controller/cluster_map.h"
+#include "log/batch.h"
+#include "log/log.h"
+#include "proto/log_wire.h"
+#include "replication/lane.h"
+#include "replication/replica.h"
+#include "server/inflater.h"
+#include "server/refusal.h"
+
+struct partition;
+
+/* What all partitions of a lane share. Filled by the node; `loop` is also for other threads. */
+struct partition_host {
+  struct lane *lane;
+  struct loop *loop;
+  struct inflater *inflater;
+  broker_id self;
+  uint32_t uncompressed_bytes_max;
+  uint32_t waiters_max; /* of one partition */
+  uint64_t append_stall_ns;
+  uint64_t retention_interval_ns;
+
+  struct list partitions;
+  struct list stalled; /* those with appends that wait for room */
+  struct timer stall_timer;
+  struct timer retention_timer;
+};
+
+void partition_host_init(struct partition_host *host);
+/* On the lane: takes the recovered logs of its partitions, which were opened before. */
+void partition_host_adopt(struct partition_host *host);
+/* On the lane: from now on retention is looked after. */
+void partition_host_start(struct partition_host *host);
+/* On the lane: the broker is shutting down. Waiting reads are answered with what is there, followers end. */
+void partition_host_drain(struct partition_host *host);
+/* After the lane stopped: frees what is left. */
+void partition_host_close(struct partition_host *host);
+
+/* ---- Life ---- */
+
+struct partition_place {
+  uint64_t topic_id;
+  uint32_t number;
+  group_id group;
+  instance_id instance;
+};
+
+struct log_settings partition_log_settings(const struct topic_settings *settings);
+
+/* A recovered log: on the opening thread, which may block, before partition_host_adopt(). A new one: on the lane. The caller gets a hold, the host has its own. */
+enum status partition_open(struct partition_host *host, struct log *log, const struct partition_place *place,
+                           const struct topic_settings *settings, struct partition **out_partition) MUST_CHECK;
+/* Its topic is deleted: answers all who wait, then deletes the log. The host's hold goes when that is durable. */
+void partition_close(struct partition *partition);
+void partition_set_settings(struct partition *partition, const struct topic_settings *settings);
+
+struct partition *partition_hold(struct partition *partition); /* @any-thread */
+void partition_release(struct partition *partition);           /* @any-thread */
+
+struct partition_host *partition_host_of(const struct partition *partition); /* @any-thread */
+struct partition_place partition_place_of(const struct partition *partition); /* @any-thread */
+/* As of a moment ago. @any-thread */
+struct log_range partition_published_range(const struct partition *partition);
+
+/* ---- Append ---- */
+
+struct partition_append {
+  struct partition *partition;
+  struct wire_append_request request; /* borrows from `message` */
+  struct blob *message;               /* the partition takes over this hold */
+  const atomic_bool *abandoned;       /* may be NULL; true: nobody waits any more, so do not begin */
+  uint64_t patience_ns;               /* how long the caller still waits; UINT64_MAX: as long as it takes */
+  void (*accepted)(struct partition_append *append); /* proposed: `done` will tell the outcome. May be NULL */
+  void (*done)(struct partition_append *append);
+
+  struct failure *failure;  /* NULL: appended */
+  struct proposal proposal; /* its entry's head is the answer */
+
+  /* The partition's. */
+  struct list_node node;
+  struct inflater_job job;
+  struct batch_summary summary;
+  struct batch_limits limits;
+  record_offset depends_on;
+  uint64_t stalled_until_ns;
+  enum status stalled_for;
+};
+void partition_append(struct partition_append *append);
+
+/* ---- Read ---- */
+
+struct partition_read {
+  struct partition *partition;
+  record_offset offset;
+  uint32_t bytes_max;
+  uint32_t bytes_min;
+  uint64_t wait_until_ns; /* loop_now_ns(); 0: no waiting */
+  void (*done)(struct partition_read *read);
+
+  struct failure *failure;
+  struct log_read log; /* OK: its entries; the caller resets it */
+  record_offset high_watermark;
+  record_offset start_offset;
+  record_offset next_offset;
+
+  /* The partition's. */
+  struct list_node node;
+  struct timer timer;
+  uint64_t wake_at_bytes;
+  bool last_look; /* answer with whatever is there */
+};
+void partition_read(struct partition_read *read);
+/* Nobody waits any more: answers now, if it is still waiting. */
+void partition_read_hurry(struct partition_read *read);
+
+/* ---- Tail ---- */
+
+#define TAIL_CHUNKS_MAX 8u            /* in flight per stream, unless ... */
+#define TAIL_BYTES_MAX (512u * 1024u) /* ... they are this large already; one is always allowed */
+
+struct partition_tail {
+  struct partition *partition;
+  record_offset offset;
+  uint32_t bytes_max;
+  /* One chunk: `log` has its entries, perhaps none. Takes what it needs before it returns. */
+  void (*chunk)(struct partition_tail *tail);
+  /* The last call; `failure` is NULL when it was asked for. */
+  void (*ended)(struct partition_tail *tail);
+
+  struct failure *failure;
+  struct log_read log;
+  record_offset high_watermark;
+  record_offset start_offset;
+  bool caught_up; /* this chunk says so */
+
+  /* The partition's. */
+  struct list_node node;
+  record_offset opened_at;
+  bool told_caught_up;
+  bool reading;
+  bool ending;
+  uint32_t chunks;
+  uint32_t first_chunk;
+  uint32_t chunk_bytes[TAIL_CHUNKS_MAX];
+  uint32_t bytes;
+};
+void partition_tail_start(struct partition_tail *tail);
+/* The transport took that many more chunks. */
+void partition_tail_taken(struct partition_tail *tail, uint32_t chunks);
+/* Ends it; `ended` follows, perhaps at once. */
+void partition_tail_stop(struct partition_tail *tail);
+
+/* ---- The rest ---- */
+
+struct partition_trim {
+  struct partition *partition;
+  record_offset before;
+  void (*done)(struct partition_trim *trim);
+
+  struct failure *failure;
+  record_offset start_offset;
+
+  struct proposal proposal; /* the partition's */
+};
+void partition_trim(struct partition_trim *trim);
+
+struct partition_find {
+  struct partition *partition;
+  int64_t time_ms;
+  void (*done)(struct partition_find *find);
+
+  struct failure *failure;
+  bool found;
+  record_offset offset;
+  int64_t found_time_ms;
+
+  struct log_find log; /* the partition's */
+};
+void partition_find(struct partition_find *find);
+
+#define PARTITION_DAMAGED_RANGES_MAX 64u
+struct partition_description {
+  record_offset start_offset;
+  record_offset next_offset;
+  record_offset high_watermark;
+  entry_term term;
+  group_id group;
+  uint64_t bytes;
+  int64_t max_time_ms;
+  bool leader;
+  bool fenced;
+  size_t damaged_count;
+  struct log_range damaged[PARTITION_DAMAGED_RANGES_MAX];
+};
+/* STATUS_UNKNOWN_PARTITION when it was deleted. */
+enum status partition_describe(struct partition *partition, struct partition_description *out_description) MUST_CHECK;
+
+#endif

@@ -1,0 +1,64 @@
+/* What the files of the partition share. See partition.h for who does what. */
+#ifndef CAIRN_SERVER_PARTITION_INTERNAL_H
+#define CAIRN_SERVER_PARTITION_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "server/partition.h"
+
+#define STALL_RETRY_NS 2000000u /* how often room in the journal is asked for again */
+
+struct partition {
+  atomic_uint holders;
+  struct partition_host *host;
+  struct partition_place place;
+  struct topic_settings settings;
+  struct log *log;         /* NULL once deleted */
+  struct replica *replica; /* the same */
+  bool history_over;       /* entries applied before this are replayed: nobody waits for them */
+  bool closed;             /* its topic is deleted */
+  bool trimming;           /* retention's own proposal is on its way */
+  atomic_int_fast64_t published_start;
+  atomic_int_fast64_t published_high_watermark;
+  uint64_t committed_bytes; /* of payloads, since the partition was opened here */
+
+  uint32_t waiting;       /* on the three lists that follow */
+  struct list stalled;    /* appends without room, in order */
+  struct list depending;  /* mismatches whose reason is not committed yet, by what they depend on */
+  struct list readers;    /* reads that wait for more */
+  struct list tails;      /* all followers */
+
+  struct list_node node;         /* of host->partitions */
+  struct list_node stalled_node; /* of host->stalled */
+  struct task wake;
+  bool wake_posted;
+};
+
+/* Counts one more that waits; false when there are too many. */
+static inline bool partition_may_wait(struct partition *partition) {
+  if (partition->waiting >= partition->host->waiters_max) return false;
+  partition->waiting++;
+  return true;
+}
+
+/* Soon, on the lane: everyone who waits for something committed looks again. */
+void partition_wake_soon(struct partition *partition);
+void partition_publish_range(struct partition *partition);
+
+/* The failure of whoever asks a partition that is closed. */
+struct failure *partition_closed_failure(void);
+/* NULL when `offset` may be read or waited for. */
+struct failure *partition_check_offset(const struct partition *partition, record_offset offset);
+/* What a read of the log that failed means to a client. */
+struct failure *partition_read_failure(const struct log_read *read);
+
+void partition_append_wake(struct partition *partition);
+void partition_append_fail_all(struct partition *partition, enum status reason);
+void partition_append_retry(struct partition *partition, uint64_t now_ns); /* of one on host->stalled */
+void partition_read_wake(struct partition *partition);
+void partition_read_hurry_all(struct partition *partition);
+void partition_tail_wake(struct partition *partition);
+void partition_tail_end_all(struct partition *partition, enum status reason);
+void partition_keep_retention(struct partition *partition, int64_t now_ms);
+
+#endif

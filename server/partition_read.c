@@ -1,0 +1,153 @@
+#include <inttypes.h>
+
+#include "base/check.h"
+#include "server/partition_internal.h"
+
+/* A read looks at most twice: once when it comes, and, if that was too little and it may wait, once more when enough was committed or
+ * its time is up. Between the two it holds nothing. */
+
+struct failure *partition_check_offset(const struct partition *partition, record_offset offset) {
+  if (partition->closed) return partition_closed_failure();
+  struct log_view view = log_view(partition->log);
+  record_offset high_watermark = replica_high_watermark(partition->replica);
+  struct failure *failure = NULL;
+  if (offset < view.start_offset) {
+    failure = refusal_new(STATUS_BELOW_START, "offset %" PRId64 " is gone: the log begins at %" PRId64
+                          " since older records were trimmed; read from there", offset, view.start_offset);
+    failure->next_offset = view.start_offset;
+  } else if (offset > view.next_offset) {
+    failure = refusal_new(STATUS_BEYOND_END, "offset %" PRId64 " does not exist yet: the next record gets %" PRId64
+                          "; read or wait from there", offset, high_watermark);
+    failure->next_offset = high_watermark;
+  }
+  if (failure != NULL) failure->has_next_offset = true;
+  return failure;
+}
+
+struct failure *partition_read_failure(const struct log_read *read) {
+  struct failure *failure = NULL;
+  switch (read->status) {
+    case STATUS_BELOW_START:
+      failure = refusal_new(STATUS_BELOW_START, "offset %" PRId64 " was trimmed; the log begins at %" PRId64, read->offset,
+                            read->next_offset);
+      break;
+    case STATUS_DAMAGED:
+      failure = refusal_new(STATUS_DAMAGED, "the records from offset %" PRId64 " to %" PRId64
+                            " cannot be read: their bytes on disk are damaged; restore them from elsewhere, or read on from %" PRId64,
+                            read->offset, read->next_offset, read->next_offset);
+      break;
+    case STATUS_NOT_FOUND: return partition_closed_failure();
+    default: return refusal_of_status(read->status);
+  }
+  failure->has_next_offset = true;
+  failure->next_offset = read->next_offset;
+  return failure;
+}
+
+static void finish(struct partition_read *read) {
+  struct partition *partition = read->partition;
+  if (read->failure == NULL && partition->closed) read->failure = partition_closed_failure();
+  if (read->failure == NULL) {
+    read->high_watermark = replica_high_watermark(partition->replica);
+    read->start_offset = log_view(partition->log).start_offset;
+  }
+  read->done(read);
+}
+
+static size_t entry_bytes(const struct log_read *log) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < log->count; i++) bytes += log->entries[i].payload.bytes.size;
+  return bytes;
+}
+
+static void look(struct partition_read *read);
+
+static void timed_out(struct timer *timer) { partition_read_hurry(container_of(timer, struct partition_read, timer)); }
+
+/* False: it may not wait, or there are too many who do. */
+static bool wait_for_more(struct partition_read *read, size_t missing) {
+  struct partition *partition = read->partition;
+  struct loop *loop = partition->host->loop;
+  if (read->last_look || read->wait_until_ns <= loop_now_ns(loop)) return false;
+  if (!partition_may_wait(partition)) {
+    read->failure = refusal_new(STATUS_BUSY, "%u requests wait on this partition already; try again in a moment, or do not wait",
+                                partition->host->waiters_max);
+    return false;
+  }
+  read->wake_at_bytes = partition->committed_bytes + missing;
+  list_push_back(&partition->readers, &read->node);
+  read->timer.fire = timed_out;
+  loop_timer_set(loop, &read->timer, read->wait_until_ns);
+  return true;
+}
+
+static void looked(struct partition_read *read) {
+  if (read->log.status != STATUS_OK) {
+    read->failure = partition_read_failure(&read->log);
+    finish(read);
+    return;
+  }
+  size_t bytes = entry_bytes(&read->log);
+  bool at_end = read->log.next_offset >= read->log.limit;
+  read->next_offset = read->log.next_offset;
+  if (at_end && bytes < read->bytes_min && !read->last_look && !read->partition->closed) {
+    struct log_cursor cursor = read->log.cursor;
+    if (wait_for_more(read, read->bytes_min - bytes)) {
+      log_read_reset(&read->log);
+      read->log.cursor = cursor;
+      return;
+    }
+  }
+  finish(read);
+}
+
+static void look_done(struct task *task) {
+  looked(container_of(container_of(task, struct log_read, done), struct partition_read, log));
+}
+
+static void look(struct partition_read *read) {
+  struct partition *partition = read->partition;
+  record_offset high_watermark = partition->closed ? 0 : replica_high_watermark(partition->replica);
+  read->next_offset = read->offset;
+  if (partition->closed || read->offset >= high_watermark) {
+    if (partition->closed || read->bytes_min == 0 || !wait_for_more(read, read->bytes_min)) finish(read);
+    return;
+  }
+  read->log.offset = read->offset;
+  read->log.limit = high_watermark;
+  read->log.bytes_max = read->bytes_max;
+  read->log.loop = partition->host->loop;
+  read->log.done.run = look_done;
+  if (log_read(partition->log, &read->log)) looked(read);
+}
+
+void partition_read(struct partition_read *read) {
+  read->failure = partition_check_offset(read->partition, read->offset);
+  if (read->failure != NULL) finish(read);
+  else look(read);
+}
+
+static void look_again(struct partition_read *read) {
+  struct partition *partition = read->partition;
+  list_remove(&read->node);
+  partition->waiting--;
+  loop_timer_cancel(partition->host->loop, &read->timer);
+  read->last_look = true;
+  look(read);
+}
+
+void partition_read_hurry(struct partition_read *read) {
+  if (list_node_linked(&read->node)) look_again(read);
+  else read->last_look = true;
+}
+
+void partition_read_wake(struct partition *partition) {
+  list_for_each(&partition->readers, node, following) {
+    struct partition_read *read = list_entry(node, struct partition_read, node);
+    if (partition->committed_bytes >= read->wake_at_bytes) look_again(read);
+  }
+}
+
+void partition_read_hurry_all(struct partition *partition) {
+  list_for_each(&partition->readers, node, following) look_again(list_entry(node, struct partition_read, node));
+}

@@ -1,0 +1,40 @@
+#include "server/refusal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/memory.h"
+
+struct failure *refusal_new(enum status reason, const char *format, ...) {
+  char text[FAILURE_TEXT_SIZE];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  struct failure *failure = NEW(struct failure);
+  failure_set(failure, reason, "%s", text);
+  return failure;
+}
+
+static const char *advice(enum status status) {
+  switch (status) {
+    case STATUS_FENCED: return "look at the broker's log, give it a good disk and restart it; reads go on meanwhile";
+    case STATUS_BUSY: return "try again in a moment, or send less at once";
+    case STATUS_NO_MEMORY: return "try again in a moment; memory-bytes sets the budget";
+    case STATUS_JOURNAL_FULL: return "try again in a moment; journal-bytes sets its size";
+    case STATUS_DISK_FULL: return "free some space: appends go on by themselves then";
+    case STATUS_UNKNOWN_PARTITION: return "its topic was deleted meanwhile";
+    case STATUS_UNKNOWN_OUTCOME: return "the disk failed before it was known to be kept; look into the partition before you send it again";
+    case STATUS_DRAINING: return "try again when it is back, or ask another broker";
+    case STATUS_LOADING: return "try again in a moment";
+    case STATUS_IO: return "look at the broker's log; the disk may need to be replaced";
+    case STATUS_NOT_LEADER: return "ask the leader";
+    default: return NULL;
+  }
+}
+
+struct failure *refusal_of_status(enum status status) {
+  const char *what_to_do = advice(status);
+  if (what_to_do == NULL) return refusal_new(status, "%s", status_text(status));
+  return refusal_new(status, "%s: %s", status_text(status), what_to_do);
+}

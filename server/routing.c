@@ -1,0 +1,108 @@
+#include "server/routing.h"
+
+#include <pthread.h>
+
+#include "base/check.h"
+#include "base/map.h"
+#include "base/memory.h"
+#include "server/partition.h"
+
+struct slot {
+  struct partition *partition; /* NULL: absent, for the reason beside it */
+  enum status absent;
+};
+
+struct route {
+  uint32_t count;
+  struct slot slots[];
+};
+
+struct routing {
+  pthread_rwlock_t lock;
+  struct map *topics; /* routes by name */
+};
+
+struct routing *routing_new(uint64_t seed) {
+  struct routing *routing = NEW(struct routing);
+  int error = pthread_rwlock_init(&routing->lock, NULL);
+  CHECK(error == 0);
+  routing->topics = map_new(seed);
+  return routing;
+}
+
+static void free_route(struct route *route) {
+  for (uint32_t i = 0; i < route->count; i++)
+    if (route->slots[i].partition != NULL) partition_release(route->slots[i].partition);
+  memory_free(route);
+}
+
+void routing_free(struct routing *routing) {
+  if (routing == NULL) return;
+  struct map_cursor cursor = {0};
+  for (struct route *route; (route = map_next(routing->topics, &cursor)) != NULL;) free_route(route);
+  map_free(routing->topics);
+  pthread_rwlock_destroy(&routing->lock);
+  memory_free(routing);
+}
+
+static enum status find(const struct routing *routing, struct bytes topic, uint32_t number, struct partition **out_partition,
+                        uint32_t *out_partition_count) {
+  const struct route *route = map_get(routing->topics, topic);
+  if (route == NULL) return STATUS_UNKNOWN_TOPIC;
+  *out_partition_count = route->count;
+  if (number >= route->count) return STATUS_UNKNOWN_PARTITION;
+  const struct slot *slot = &route->slots[number];
+  if (slot->partition == NULL) return slot->absent;
+  *out_partition = partition_hold(slot->partition);
+  return STATUS_OK;
+}
+
+enum status routing_find(struct routing *routing, struct bytes topic, uint32_t number, struct partition **out_partition,
+                         uint32_t *out_partition_count) {
+  pthread_rwlock_rdlock(&routing->lock);
+  enum status status = find(routing, topic, number, out_partition, out_partition_count);
+  pthread_rwlock_unlock(&routing->lock);
+  return status;
+}
+
+void routing_add_topic(struct routing *routing, struct bytes topic, uint32_t partition_count) {
+  struct route *route = memory_new(sizeof *route + partition_count * sizeof route->slots[0]);
+  route->count = partition_count;
+  for (uint32_t i = 0; i < partition_count; i++) route->slots[i].absent = STATUS_LOADING;
+  pthread_rwlock_wrlock(&routing->lock);
+  void *earlier = map_put(routing->topics, topic, route);
+  pthread_rwlock_unlock(&routing->lock);
+  CHECK(earlier == NULL);
+}
+
+void routing_set_partition(struct routing *routing, struct bytes topic, uint32_t number, struct partition *partition) {
+  pthread_rwlock_wrlock(&routing->lock);
+  struct route *route = map_get(routing->topics, topic);
+  if (route != NULL) {
+    CHECK(number < route->count && route->slots[number].partition == NULL);
+    route->slots[number].partition = partition;
+  }
+  pthread_rwlock_unlock(&routing->lock);
+  if (route == NULL) partition_release(partition);
+}
+
+void routing_set_absent(struct routing *routing, struct bytes topic, uint32_t number, enum status reason) {
+  pthread_rwlock_wrlock(&routing->lock);
+  struct route *route = map_get(routing->topics, topic);
+  if (route != NULL) {
+    CHECK(number < route->count);
+    route->slots[number].absent = reason;
+  }
+  pthread_rwlock_unlock(&routing->lock);
+}
+
+void routing_remove_topic(struct routing *routing, struct bytes topic, void (*visit)(void *context, struct partition *partition),
+                          void *context) {
+  pthread_rwlock_wrlock(&routing->lock);
+  struct route *route = map_remove(routing->topics, topic);
+  pthread_rwlock_unlock(&routing->lock);
+  if (route == NULL) return;
+  for (uint32_t i = 0; i < route->count; i++)
+    if (route->slots[i].partition != NULL) visit(context, route->slots[i].partition);
+  free_route(route);
+}

@@ -1,0 +1,61 @@
+#include "server/services.h"
+
+#include "base/check.h"
+#include "base/memory.h"
+
+void services_begin(struct services *services) { atomic_fetch_add_explicit(&services->in_work, 1, memory_order_relaxed); }
+
+void services_end(struct services *services) {
+  unsigned before = atomic_fetch_sub_explicit(&services->in_work, 1, memory_order_acq_rel);
+  CHECK(before > 0);
+  if (before == 1) atomic_store_explicit(&services->idle, true, memory_order_release);
+}
+
+struct failure *services_not_serving(struct services *services) {
+  switch ((enum services_stage)atomic_load_explicit(&services->stage, memory_order_acquire)) {
+    case SERVICES_SERVING: return NULL;
+    case SERVICES_LOADING: return refusal_new(STATUS_LOADING, "the broker is starting; try again in a moment");
+    case SERVICES_DRAINING: break;
+  }
+  return refusal_of_status(STATUS_DRAINING);
+}
+
+bool services_refuse(struct services *services, struct rpc_call *call) {
+  if (atomic_load_explicit(&services->stage, memory_order_acquire) == SERVICES_SERVING) return false;
+  services_fail(call, services_not_serving(services));
+  return true;
+}
+
+static struct failure *route_failure(enum status status, struct bytes topic, uint32_t number, uint32_t partition_count) {
+  int size = topic.size <= TOPIC_NAME_MAX ? (int)topic.size : (int)TOPIC_NAME_MAX;
+  const char *name = (const char *)topic.data;
+  if (status == STATUS_UNKNOWN_TOPIC && !topic_name_valid(topic))
+    return refusal_new(status, "there is no topic of that name, and there cannot be: a name has 1 to %u characters of a-z A-Z 0-9 . _ -",
+                       TOPIC_NAME_MAX);
+  if (status == STATUS_UNKNOWN_TOPIC)
+    return refusal_new(status, "there is no topic \"%.*s\"; create it: cairn topic create %.*s", size, name, size, name);
+  if (status == STATUS_UNKNOWN_PARTITION)
+    return refusal_new(status, "topic \"%.*s\" has partitions 0 to %u, not %u", size, name, partition_count - 1, number);
+  if (status == STATUS_DAMAGED)
+    return refusal_new(status, "partition %u of topic \"%.*s\" cannot be opened: its bytes on disk are damaged; see the broker's log, and "
+                       "run cairn verify on its data directory", number, size, name);
+  return refusal_new(status, "partition %u of topic \"%.*s\" is still being opened; try again in a moment", number, size, name);
+}
+
+struct partition *services_find(struct services *services, struct bytes topic, uint32_t number, struct failure **out_failure) {
+  struct partition *partition = NULL;
+  uint32_t partition_count = 0;
+  enum status status = routing_find(services->routing, topic, number, &partition, &partition_count);
+  if (status != STATUS_OK) *out_failure = route_failure(status, topic, number, partition_count);
+  return partition;
+}
+
+void services_fail(struct rpc_call *call, struct failure *failure) {
+  failure_finish_call(call, failure);
+  memory_free(failure);
+}
+
+void services_answer(struct rpc_call *call, struct blob_part part) {
+  rpc_call_send(call, &part, 1);
+  rpc_call_finish(call, GRPC_CODE_OK, NULL, NULL, 0);
+}

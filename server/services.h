@@ -1,0 +1,60 @@
+/* What every service of a broker knows: where the partitions are, whether requests are taken, and how many are in work. The `service`
+ * of all handlers. Owned by the node; the fields without a comment never change while it serves.
+ */
+#ifndef CAIRN_SERVER_SERVICES_H
+#define CAIRN_SERVER_SERVICES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/rpc.h"
+#include "base/world.h"
+#include "controller/controller.h"
+#include "log/log_set.h"
+#include "proto/health.h"
+#include "proto/reflection.h"
+#include "server/address.h"
+#include "server/map_follower.h"
+#include "server/options.h"
+#include "server/partition.h"
+#include "server/routing.h"
+
+enum services_stage { SERVICES_LOADING, SERVICES_SERVING, SERVICES_DRAINING };
+
+struct services {
+  const struct options *options;
+  struct world *world;
+  struct routing *routing;
+  struct partition_host *hosts; /* by lane */
+  struct list *streams;         /* append streams, by the lane that is their home; each on that lane */
+  unsigned lane_count;
+  struct controller *controller; /* lane 0 */
+  struct map_follower *follower; /* lane 0 */
+  struct health *health;
+  struct reflection *reflection;
+  struct log_identity identity;
+  char advertised[ADDRESS_TEXT_SIZE];
+
+  atomic_int stage;        /* enum services_stage */
+  atomic_uint in_work;     /* requests and streams, plus one for the node until it stops */
+  atomic_bool idle;        /* set when in_work has come to 0 */
+};
+
+/* @any-thread. Counts a request that will outlive its handler. */
+void services_begin(struct services *services);
+void services_end(struct services *services);
+
+/* True: the broker does not serve (yet, or any more), and the call was told so. */
+bool services_refuse(struct services *services, struct rpc_call *call);
+/* NULL while it serves. */
+struct failure *services_not_serving(struct services *services);
+
+/* The partition, held, or NULL and why. @any-thread */
+struct partition *services_find(struct services *services, struct bytes topic, uint32_t number, struct failure **out_failure);
+
+/* Ends the call with it and frees it. @any-thread */
+void services_fail(struct rpc_call *call, struct failure *failure);
+/* Sends a unary answer. @any-thread */
+void services_answer(struct rpc_call *call, struct blob_part part);
+
+#endif

@@ -1,0 +1,180 @@
+#include "tests/unit/server/lab.h"
+
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "base/os/world_os.h"
+#include "base/wire.h"
+
+#define MIB (1u << 20)
+
+static const struct log_set_options log_options = {
+    .journal = {.ring_bytes = 16 * MIB, .file_bytes = 4 * MIB, .group_bytes_max = 256u << 10, .files_ready = 2, .idle_close_ms = 20},
+    .tail_bytes = MIB,
+    .store_bytes_max = 64 * MIB,
+    .readers = 1,
+    .checkpoint_interval_ms = 60000,
+};
+
+static unsigned done_count;
+
+static void find_log(void *context, struct log *log) {
+  struct log **found = context;
+  if (log_view(log).group == 1) *found = log;
+}
+
+static const struct partition_place place = {.topic_id = 1, .number = 0, .group = 1, .instance = 1};
+
+static void make_partition(struct lab *lab) {
+  struct log_settings settings = partition_log_settings(&topic_settings_default);
+  struct log *log = log_create(lab->logs, lab->host.loop, lane_write(lab->lane), 1, 1, &settings);
+  assert_int_equal(partition_open(&lab->host, log, &place, &topic_settings_default, &lab->partition), STATUS_OK);
+}
+
+static void adopt(struct lab *lab) { partition_host_adopt(&lab->host); }
+
+void lab_open(struct lab *lab) {
+  if (lab->directory[0] == '\0') {
+    const char *parent = getenv("TEST_TMPDIR");
+    snprintf(lab->directory, sizeof lab->directory, "%s/cairn_lab_XXXXXX", parent == NULL ? "/tmp" : parent);
+    assert_non_null(mkdtemp(lab->directory));
+  }
+  done_count = 0;
+  assert_int_equal(world_os_open(lab->directory, true, &lab->world), STATUS_OK);
+  account_init(&lab->account, 64 * MIB);
+  struct log_set_options options = log_options;
+  options.account = &lab->account;
+  struct log_identity identity = {.broker_id = 1};
+  struct log_set_report report;
+  assert_int_equal(log_set_open(lab->world, &options, &identity, &lab->logs, &identity, &report, NULL), STATUS_OK);
+  lab->lane = lane_new(lab->world, lab->logs, 0);
+  lab->inflater = inflater_new(lab->world);
+  lab->host = (struct partition_host){.lane = lab->lane,
+                                      .loop = lane_loop(lab->lane),
+                                      .inflater = lab->inflater,
+                                      .self = 1,
+                                      .uncompressed_bytes_max = MIB,
+                                      .waiters_max = 3,
+                                      .append_stall_ns = 1000000000u,
+                                      .retention_interval_ns = 3600000000000u};
+  partition_host_init(&lab->host);
+  struct log *log = NULL;
+  log_set_each(lab->logs, find_log, &log);
+  if (log == NULL) {
+    lab_on_lane(lab, make_partition);
+  } else {
+    assert_int_equal(partition_open(&lab->host, log, &place, &topic_settings_default, &lab->partition), STATUS_OK);
+    lab_on_lane(lab, adopt);
+  }
+}
+
+void lab_close(struct lab *lab, bool checkpoint) {
+  inflater_free(lab->inflater);
+  lane_stop(lab->lane);
+  log_set_close(lab->logs, checkpoint);
+  partition_host_close(&lab->host);
+  partition_release(lab->partition);
+  lane_free(lab->lane);
+  assert_int_equal(account_used(&lab->account), 0);
+  world_os_close(lab->world);
+}
+
+static int remove_one(const char *path, const struct stat *stat, int kind, struct FTW *walk) {
+  (void)stat;
+  (void)kind;
+  (void)walk;
+  return remove(path);
+}
+
+void lab_remove(struct lab *lab) {
+  nftw(lab->directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+  memset(lab, 0, sizeof *lab);
+}
+
+/* ---- On the lane ---- */
+
+struct errand {
+  struct task task;
+  struct lab *lab;
+  void (*run)(struct lab *lab);
+  atomic_bool done;
+};
+
+static void run_errand(struct task *task) {
+  struct errand *errand = container_of(task, struct errand, task);
+  errand->run(errand->lab);
+  atomic_store(&errand->done, true);
+}
+
+void lab_wait(struct lab *lab, atomic_bool *flag) { world_wait(lab->world, flag); }
+
+void lab_on_lane(struct lab *lab, void (*run)(struct lab *lab)) {
+  struct errand errand = {.lab = lab, .run = run, .task = {.run = run_errand}};
+  loop_post(lab->host.loop, &errand.task);
+  lab_wait(lab, &errand.done);
+}
+
+/* ---- Appends ---- */
+
+struct blob *lab_records(const char *prefix, unsigned count) {
+  struct buffer buffer;
+  buffer_init(&buffer, MIB);
+  for (unsigned i = 0; i < count; i++) {
+    char value[64];
+    snprintf(value, sizeof value, "%s%u", prefix, i);
+    uint8_t record[80];
+    size_t size = (size_t)(wire_put_bytes(record, 2, bytes_of_string(value)) - record);
+    uint8_t head[16];
+    size_t head_size = (size_t)(wire_put_bytes_head(head, 1, size) - head);
+    assert_int_equal(buffer_append(&buffer, head, head_size), STATUS_OK);
+    assert_int_equal(buffer_append(&buffer, record, size), STATUS_OK);
+  }
+  struct blob *blob = NULL;
+  assert_int_equal(blob_new(NULL, buffer.size, &blob), STATUS_OK);
+  if (buffer.size > 0) memcpy(blob->data, buffer.data, buffer.size);
+  buffer_deinit(&buffer);
+  return blob;
+}
+
+static void append_done(struct partition_append *append) {
+  struct lab_append *this = container_of(append, struct lab_append, append);
+  this->order = ++done_count;
+  atomic_store(&this->finished, true);
+}
+
+void lab_append_init_payload(struct lab *lab, struct lab_append *append, struct blob *payload) {
+  *append = (struct lab_append){0};
+  append->append.partition = lab->partition;
+  append->append.message = payload;
+  append->append.request.payload = bytes_of(payload->data, payload->size);
+  append->append.patience_ns = UINT64_MAX;
+  append->append.done = append_done;
+}
+
+void lab_append_init(struct lab *lab, struct lab_append *append, const char *prefix, unsigned count) {
+  lab_append_init_payload(lab, append, lab_records(prefix, count));
+}
+
+void lab_append_deinit(struct lab_append *append) { memory_free(append->append.failure); }
+
+static struct lab_append *handing_in;
+static void hand_in(struct lab *lab) {
+  (void)lab;
+  partition_append(&handing_in->append);
+}
+
+void lab_append_now(struct lab *lab, struct lab_append *append, const char *prefix, unsigned count) {
+  lab_append_init(lab, append, prefix, count);
+  handing_in = append;
+  lab_on_lane(lab, hand_in);
+  lab_wait(lab, &append->finished);
+}

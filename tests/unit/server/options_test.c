@@ -1,0 +1,199 @@
+/* Settings: where a value comes from, what is refused and with which words, and that what is printed can be read again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/status.h"
+#include "server/options.h"
+
+static struct options options;
+static struct buffer problem;
+
+static int setup(void **state) {
+  (void)state;
+  options_init(&options);
+  buffer_init(&problem, 4096);
+  return 0;
+}
+static int teardown(void **state) {
+  (void)state;
+  buffer_deinit(&problem);
+  return 0;
+}
+
+static bool problem_has(const char *words) { return memmem(problem.data, problem.size, words, strlen(words)) != NULL; }
+
+static enum status flags(const char *one, const char *two) {
+  char *argv[] = {(char *)(uintptr_t) "cairnd", (char *)(uintptr_t)one, (char *)(uintptr_t)two, NULL};
+  enum options_action action = OPTIONS_RUN;
+  return options_read_flags(&options, two == NULL ? 2 : 3, argv, &action, &problem);
+}
+static enum status environment(const char *entry) {
+  char *entries[] = {(char *)(uintptr_t) "PATH=/bin", (char *)(uintptr_t)entry, NULL};
+  return options_read_environment(&options, entries, &problem);
+}
+static enum status file(const char *text) { return options_read_file(&options, "cairn.conf", bytes_of_string(text), &problem); }
+
+static void defaults_go_together(void **state) {
+  (void)state;
+  assert_int_equal(options_check(&options, &problem), STATUS_OK);
+  assert_string_equal(options.data_dir, "./cairn-data");
+  assert_int_equal(options.journal_bytes, 512u << 20);
+}
+
+static void a_flag_is_read_in_both_forms(void **state) {
+  (void)state;
+  assert_int_equal(flags("--data-dir", "/a"), STATUS_OK);
+  assert_string_equal(options.data_dir, "/a");
+  assert_int_equal(flags("--data-dir=/b", NULL), STATUS_OK);
+  assert_string_equal(options.data_dir, "/b");
+  assert_int_equal(flags("--insecure", NULL), STATUS_OK);
+  assert_true(options.insecure);
+}
+
+static void sizes_and_times_take_units(void **state) {
+  (void)state;
+  assert_int_equal(flags("--memory-bytes", "2GiB"), STATUS_OK);
+  assert_int_equal(options.memory_bytes, 2ull << 30);
+  assert_int_equal(flags("--drain-ms", "3m"), STATUS_OK);
+  assert_int_equal(options.drain_ms, 180000);
+  assert_int_equal(flags("--drain-ms", "250"), STATUS_OK);
+  assert_int_equal(options.drain_ms, 250);
+}
+
+static void a_flag_beats_the_environment_beats_the_file(void **state) {
+  (void)state;
+  assert_int_equal(flags("--lanes", "3"), STATUS_OK);
+  assert_int_equal(environment("CAIRN_LANES=2"), STATUS_OK);
+  assert_int_equal(environment("CAIRN_READERS=5"), STATUS_OK);
+  assert_int_equal(file("lanes = 1\nreaders = 6\nbroker-id = 9 # ours\n"), STATUS_OK);
+
+  assert_int_equal(options.lanes, 3);
+  assert_int_equal(options.readers, 5);
+  assert_int_equal(options.broker_id, 9);
+}
+
+static void an_unknown_name_is_an_error_that_names_the_nearest(void **state) {
+  (void)state;
+  assert_int_equal(flags("--data-dri", "x"), STATUS_INVALID);
+  assert_true(problem_has("\"data-dri\"") && problem_has("\"data-dir\""));
+  buffer_reset(&problem);
+  assert_int_equal(environment("CAIRN_DATADIR=x"), STATUS_INVALID);
+  assert_true(problem_has("data-dir"));
+  buffer_reset(&problem);
+  assert_int_equal(file("\n\nlanez = 3\n"), STATUS_INVALID);
+  assert_true(problem_has("cairn.conf:3") && problem_has("\"lanes\""));
+}
+
+static void what_others_put_into_the_environment_is_not_ours(void **state) {
+  (void)state;
+  assert_int_equal(environment("CAIRN_SERVER=127.0.0.1:7411"), STATUS_OK);
+  assert_int_equal(environment("CAIRN_SERVICE_HOST=10.0.0.1"), STATUS_OK);
+  assert_int_equal(environment("CAIRN_PORT_7411_TCP_ADDR=10.0.0.1"), STATUS_OK);
+}
+
+static void a_bad_value_is_an_error_that_names_the_bounds(void **state) {
+  (void)state;
+  static const char *const bad[] = {"0", "12x", "", "-1", "99999999999999999999", "1TiB", "2000GiB", "1.5GiB"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    buffer_reset(&problem);
+    assert_int_equal(flags("--memory-bytes", bad[i]), STATUS_INVALID);
+    assert_true(problem_has("memory-bytes") && problem_has("16MiB to 1024GiB"));
+  }
+  assert_int_equal(options.memory_bytes, 512u << 20);
+}
+
+static void a_bad_value_is_an_error_even_where_it_would_be_overridden(void **state) {
+  (void)state;
+  assert_int_equal(flags("--lanes", "3"), STATUS_OK);
+  assert_int_equal(file("lanes = many"), STATUS_INVALID);
+}
+
+static void a_line_without_a_value_is_an_error(void **state) {
+  (void)state;
+  assert_int_equal(file("lanes\n"), STATUS_INVALID);
+  assert_int_equal(flags("--lanes", NULL), STATUS_INVALID);
+  assert_int_equal(flags("lanes", NULL), STATUS_INVALID);
+}
+
+static void a_listener_beyond_loopback_wants_insecure_and_an_address(void **state) {
+  (void)state;
+  assert_int_equal(flags("--listen", "10.0.0.1:7411"), STATUS_OK);
+  assert_int_equal(options_check(&options, &problem), STATUS_INVALID);
+  assert_true(problem_has("--insecure"));
+  assert_int_equal(flags("--insecure", NULL), STATUS_OK);
+  assert_int_equal(options_check(&options, &problem), STATUS_OK);
+
+  assert_int_equal(flags("--listen", "[::]:7411"), STATUS_OK);
+  buffer_reset(&problem);
+  assert_int_equal(options_check(&options, &problem), STATUS_INVALID);
+  assert_true(problem_has("--advertise"));
+  assert_int_equal(flags("--advertise", "db1.example:7411"), STATUS_OK);
+  assert_int_equal(options_check(&options, &problem), STATUS_OK);
+}
+
+static void values_that_do_not_go_together_are_refused(void **state) {
+  (void)state;
+  assert_int_equal(flags("--journal-file-bytes", "256MiB"), STATUS_OK);
+  assert_int_equal(options_check(&options, &problem), STATUS_INVALID);
+  assert_true(problem_has("journal-bytes"));
+}
+
+static void what_is_printed_can_be_read_again(void **state) {
+  (void)state;
+  assert_int_equal(flags("--memory-bytes", "123456789"), STATUS_OK);
+  assert_int_equal(flags("--checkpoint-interval-ms", "90s"), STATUS_OK);
+  struct buffer printed;
+  buffer_init(&printed, 65536);
+
+  options_print_config(&options, &printed);
+  assert_non_null(memmem(printed.data, printed.size, "# flag", 6));
+  struct options again;
+  options_init(&again);
+  /* The first line is `config`, which a file cannot name. */
+  const uint8_t *line = memchr(printed.data, '\n', printed.size);
+  struct bytes rest = bytes_after(buffer_bytes(&printed), (size_t)(line - printed.data));
+  assert_int_equal(options_read_file(&again, "printed", rest, &problem), STATUS_OK);
+
+  memcpy(again.origins, options.origins, sizeof again.origins);
+  assert_memory_equal(&again, &options, sizeof again);
+  buffer_deinit(&printed);
+}
+
+static void every_setting_is_in_the_help(void **state) {
+  (void)state;
+  struct buffer printed;
+  buffer_init(&printed, 65536);
+
+  options_print_help(&printed);
+
+  assert_non_null(memmem(printed.data, printed.size, "--journal-bytes", 15));
+  assert_non_null(memmem(printed.data, printed.size, "--print-config", 14));
+  assert_non_null(memmem(printed.data, printed.size, "--retention-check-interval-ms", 29));
+  buffer_deinit(&printed);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(defaults_go_together),
+      TEST(a_flag_is_read_in_both_forms),
+      TEST(sizes_and_times_take_units),
+      TEST(a_flag_beats_the_environment_beats_the_file),
+      TEST(an_unknown_name_is_an_error_that_names_the_nearest),
+      TEST(what_others_put_into_the_environment_is_not_ours),
+      TEST(a_bad_value_is_an_error_that_names_the_bounds),
+      TEST(a_bad_value_is_an_error_even_where_it_would_be_overridden),
+      TEST(a_line_without_a_value_is_an_error),
+      TEST(a_listener_beyond_loopback_wants_insecure_and_an_address),
+      TEST(values_that_do_not_go_together_are_refused),
+      TEST(what_is_printed_can_be_read_again),
+      TEST(every_setting_is_in_the_help),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

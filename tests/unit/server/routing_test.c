@@ -1,0 +1,94 @@
+/* Names and numbers to partitions, and that what was found stays. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "server/routing.h"
+#include "tests/unit/server/lab.h"
+
+static struct lab lab;
+static struct routing *routing;
+static struct partition *found;
+static uint32_t count;
+static unsigned told;
+
+static int setup(void **state) {
+  (void)state;
+  lab_open(&lab);
+  routing = routing_new(1);
+  found = NULL;
+  count = told = 0;
+  return 0;
+}
+static int teardown(void **state) {
+  (void)state;
+  lab_close(&lab, false);
+  routing_free(routing);
+  lab_remove(&lab);
+  return 0;
+}
+
+static struct bytes name(void) { return bytes_of_string("orders"); }
+static enum status find(uint32_t number) { return routing_find(routing, name(), number, &found, &count); }
+static void tell(void *context, struct partition *partition) {
+  (void)context;
+  (void)partition;
+  told++;
+}
+
+static void an_unknown_topic_is_told_from_an_unknown_partition(void **state) {
+  (void)state;
+  assert_int_equal(find(0), STATUS_UNKNOWN_TOPIC);
+  routing_add_topic(routing, name(), 2);
+  assert_int_equal(find(2), STATUS_UNKNOWN_PARTITION);
+  assert_int_equal(count, 2);
+}
+
+static void a_partition_is_loading_until_it_is_there(void **state) {
+  (void)state;
+  routing_add_topic(routing, name(), 2);
+  assert_int_equal(find(1), STATUS_LOADING);
+  routing_set_absent(routing, name(), 1, STATUS_DAMAGED);
+  assert_int_equal(find(1), STATUS_DAMAGED);
+
+  routing_set_partition(routing, name(), 0, partition_hold(lab.partition));
+
+  assert_int_equal(find(0), STATUS_OK);
+  assert_ptr_equal(found, lab.partition);
+  partition_release(found);
+}
+
+static void what_was_found_outlives_its_topic(void **state) {
+  (void)state;
+  routing_add_topic(routing, name(), 1);
+  routing_set_partition(routing, name(), 0, partition_hold(lab.partition));
+  assert_int_equal(find(0), STATUS_OK);
+
+  routing_remove_topic(routing, name(), tell, NULL);
+
+  assert_int_equal(told, 1);
+  assert_int_equal(partition_place_of(found).group, 1);
+  assert_int_equal(find(0), STATUS_UNKNOWN_TOPIC);
+  partition_release(found);
+}
+
+static void a_partition_that_comes_too_late_is_let_go(void **state) {
+  (void)state;
+  routing_set_partition(routing, name(), 0, partition_hold(lab.partition));
+  assert_int_equal(find(0), STATUS_UNKNOWN_TOPIC);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(an_unknown_topic_is_told_from_an_unknown_partition),
+      TEST(a_partition_is_loading_until_it_is_there),
+      TEST(what_was_found_outlives_its_topic),
+      TEST(a_partition_that_comes_too_late_is_let_go),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
