@@ -1,0 +1,207 @@
+#include <stdio.h>
+
+#include "cairn/v1/admin.pb-c.h"
+#include "clients/c/client_internal.h"
+
+#define LIST_PAGE_SIZE 1000u
+
+/* ---- Configuration and topics, both ways ---- */
+
+static void config_pack(const struct cairn_topic_config *config, Cairn__V1__TopicConfig *out) {
+  cairn__v1__topic_config__init(out);
+  if (config->retention_bytes != 0) {
+    out->retention_bytes_presence_case = CAIRN__V1__TOPIC_CONFIG__RETENTION_BYTES_PRESENCE_RETENTION_BYTES;
+    out->retention_bytes = config->retention_bytes;
+  }
+  if (config->retention_ms != 0) {
+    out->retention_ms_presence_case = CAIRN__V1__TOPIC_CONFIG__RETENTION_MS_PRESENCE_RETENTION_MS;
+    out->retention_ms = config->retention_ms;
+  }
+  if (config->segment_bytes != 0) {
+    out->segment_bytes_presence_case = CAIRN__V1__TOPIC_CONFIG__SEGMENT_BYTES_PRESENCE_SEGMENT_BYTES;
+    out->segment_bytes = config->segment_bytes;
+  }
+  if (config->record_bytes_max != 0) {
+    out->record_bytes_max_presence_case = CAIRN__V1__TOPIC_CONFIG__RECORD_BYTES_MAX_PRESENCE_RECORD_BYTES_MAX;
+    out->record_bytes_max = config->record_bytes_max;
+  }
+}
+
+/* A setting that is not there reads as 0. */
+static void topic_unpack(const Cairn__V1__Topic *in, struct cairn_topic *out) {
+  *out = (struct cairn_topic){0};
+  if (in == NULL) return;
+  snprintf(out->name, sizeof out->name, "%s", in->name);
+  out->id = in->id;
+  out->partitions = in->partitions;
+  out->replicas = in->replicas;
+  out->created_ms = in->created_ms;
+  if (in->config == NULL) return;
+  out->config.retention_bytes = in->config->retention_bytes;
+  out->config.retention_ms = in->config->retention_ms;
+  out->config.segment_bytes = in->config->segment_bytes;
+  out->config.record_bytes_max = in->config->record_bytes_max;
+}
+
+static void topic_unpack_to(const Cairn__V1__Topic *in, struct cairn_topic *out_topic) {
+  if (out_topic != NULL) topic_unpack(in, out_topic);
+}
+
+/* ---- Topics ---- */
+
+int cairn_topic_create(struct cairn_client *client, const char *name, const struct cairn_topic_options *options,
+                       struct cairn_topic *out_topic, struct cairn_error *error) {
+  static const struct cairn_topic_options defaults;
+  if (options == NULL) options = &defaults;
+  Cairn__V1__TopicConfig config;
+  config_pack(&options->config, &config);
+  Cairn__V1__CreateTopicRequest request;
+  cairn__v1__create_topic_request__init(&request);
+  request.name = pack_text(name);
+  request.partitions = options->partitions;
+  request.replicas = options->replicas;
+  request.config = &config;
+  request.validate_only = options->validate_only;
+  const struct exchange exchange = {.method = "/cairn.v1.Admin/CreateTopic",
+                                    .request = &request.base,
+                                    .idempotent = options->validate_only,
+                                    .answer = &cairn__v1__create_topic_response__descriptor};
+  Cairn__V1__CreateTopicResponse *answer = NULL;
+  struct arena *arena = NULL;
+  int code = call_for(client, &exchange, &answer, &arena, error);
+  if (code != CAIRN_OK) return code;
+  topic_unpack_to(answer->topic, out_topic);
+  arena_free(arena);
+  return CAIRN_OK;
+}
+
+/* One page; `token` is replaced by the next page's, which is "" behind the last. */
+static int list_page(struct cairn_client *client, char token[CAIRN_MESSAGE_SIZE],
+                     void (*visit)(void *context, const struct cairn_topic *topic), void *context, struct cairn_error *error) {
+  Cairn__V1__ListTopicsRequest request;
+  cairn__v1__list_topics_request__init(&request);
+  request.page_size = LIST_PAGE_SIZE;
+  request.page_token = token;
+  const struct exchange exchange = {.method = "/cairn.v1.Admin/ListTopics",
+                                    .request = &request.base,
+                                    .idempotent = true,
+                                    .answer = &cairn__v1__list_topics_response__descriptor};
+  Cairn__V1__ListTopicsResponse *answer = NULL;
+  struct arena *arena = NULL;
+  int code = call_for(client, &exchange, &answer, &arena, error);
+  if (code != CAIRN_OK) return code;
+  for (size_t i = 0; i < answer->n_topics; i++) {
+    struct cairn_topic topic;
+    topic_unpack(answer->topics[i], &topic);
+    visit(context, &topic);
+  }
+  snprintf(token, CAIRN_MESSAGE_SIZE, "%s", answer->next_page_token);
+  arena_free(arena);
+  return CAIRN_OK;
+}
+
+int cairn_topic_list(struct cairn_client *client, void (*visit)(void *context, const struct cairn_topic *topic), void *context,
+                     struct cairn_error *error) {
+  char token[CAIRN_MESSAGE_SIZE] = "";
+  do {
+    int code = list_page(client, token, visit, context, error);
+    if (code != CAIRN_OK) return code;
+  } while (token[0] != '\0');
+  return CAIRN_OK;
+}
+
+static void partition_visit(const Cairn__V1__Partition *in,
+                            void (*visit)(void *context, const struct cairn_partition *partition), void *context) {
+  const struct cairn_partition partition = {
+      .partition = in->partition,
+      .group_id = in->group_id,
+      .leader_id = in->leader_id,
+      .leader = in->leader,
+      .replicas = in->replicas,
+      .replica_count = in->n_replicas,
+      .log_start_offset = in->log_start_offset,
+      .high_watermark = in->high_watermark,
+  };
+  visit(context, &partition);
+}
+
+int cairn_topic_describe(struct cairn_client *client, const char *name, struct cairn_topic *out_topic,
+                         void (*visit)(void *context, const struct cairn_partition *partition), void *context,
+                         struct cairn_error *error) {
+  Cairn__V1__DescribeTopicRequest request;
+  cairn__v1__describe_topic_request__init(&request);
+  request.name = pack_text(name);
+  const struct exchange exchange = {.method = "/cairn.v1.Admin/DescribeTopic",
+                                    .request = &request.base,
+                                    .idempotent = true,
+                                    .answer = &cairn__v1__describe_topic_response__descriptor};
+  Cairn__V1__DescribeTopicResponse *answer = NULL;
+  struct arena *arena = NULL;
+  int code = call_for(client, &exchange, &answer, &arena, error);
+  if (code != CAIRN_OK) return code;
+  topic_unpack_to(answer->topic, out_topic);
+  for (size_t i = 0; visit != NULL && i < answer->n_partitions; i++) partition_visit(answer->partitions[i], visit, context);
+  arena_free(arena);
+  return CAIRN_OK;
+}
+
+int cairn_topic_alter(struct cairn_client *client, const char *name, const struct cairn_topic_config *config, bool validate_only,
+                      struct cairn_topic *out_topic, struct cairn_error *error) {
+  Cairn__V1__TopicConfig packed;
+  config_pack(config, &packed);
+  Cairn__V1__AlterTopicRequest request;
+  cairn__v1__alter_topic_request__init(&request);
+  request.name = pack_text(name);
+  request.config = &packed;
+  request.validate_only = validate_only;
+  const struct exchange exchange = {.method = "/cairn.v1.Admin/AlterTopic",
+                                    .request = &request.base,
+                                    .idempotent = true, /* the same values a second time change nothing */
+                                    .answer = &cairn__v1__alter_topic_response__descriptor};
+  Cairn__V1__AlterTopicResponse *answer = NULL;
+  struct arena *arena = NULL;
+  int code = call_for(client, &exchange, &answer, &arena, error);
+  if (code != CAIRN_OK) return code;
+  topic_unpack_to(answer->topic, out_topic);
+  arena_free(arena);
+  return CAIRN_OK;
+}
+
+int cairn_topic_delete(struct cairn_client *client, const char *name, uint64_t *out_id, struct cairn_error *error) {
+  Cairn__V1__DeleteTopicRequest request;
+  cairn__v1__delete_topic_request__init(&request);
+  request.name = pack_text(name);
+  const struct exchange exchange = {.method = "/cairn.v1.Admin/DeleteTopic",
+                                    .request = &request.base,
+                                    .answer = &cairn__v1__delete_topic_response__descriptor};
+  Cairn__V1__DeleteTopicResponse *answer = NULL;
+  struct arena *arena = NULL;
+  int code = call_for(client, &exchange, &answer, &arena, error);
+  if (code != CAIRN_OK) return code;
+  if (out_id != NULL) *out_id = answer->id;
+  arena_free(arena);
+  return CAIRN_OK;
+}
+
+/* ---- Brokers ---- */
+
+int cairn_broker_describe(struct cairn_client *client, struct cairn_broker *out_broker, struct cairn_error *error) {
+  Cairn__V1__DescribeBrokerRequest request;
+  cairn__v1__describe_broker_request__init(&request);
+  const struct exchange exchange = {.method = "/cairn.v1.Admin/DescribeBroker",
+                                    .request = &request.base,
+                                    .idempotent = true,
+                                    .answer = &cairn__v1__describe_broker_response__descriptor};
+  Cairn__V1__DescribeBrokerResponse *answer = NULL;
+  struct arena *arena = NULL;
+  int code = call_for(client, &exchange, &answer, &arena, error);
+  if (code != CAIRN_OK) return code;
+  *out_broker = (struct cairn_broker){
+      .broker_id = answer->broker_id, .topics = answer->topics, .partitions = answer->partitions};
+  snprintf(out_broker->cluster_id, sizeof out_broker->cluster_id, "%s", answer->cluster_id);
+  snprintf(out_broker->incarnation, sizeof out_broker->incarnation, "%s", answer->incarnation);
+  snprintf(out_broker->version, sizeof out_broker->version, "%s", answer->version);
+  snprintf(out_broker->advertised, sizeof out_broker->advertised, "%s", answer->advertised);
+  arena_free(arena);
+  return CAIRN_OK;
+}

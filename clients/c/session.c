@@ -1,0 +1,271 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "clients/c/producer_internal.h"
+#include "proto/log_wire.h"
+
+enum session_stage {
+  SESSION_IDLE,    /* no stream; the next batch opens one */
+  SESSION_OPEN,    /* sends and listens */
+  SESSION_BREAKING /* something was refused: only listens, until the stream ends */
+};
+
+struct session {
+  struct list_node node;
+  struct cairn_producer *producer;
+  char address[CAIRN_ADDRESS_SIZE];
+  unsigned slot;
+  enum session_stage stage;
+  struct rpc_request *request;
+  struct list in_flight; /* batches, in the order in which they were sent */
+  size_t in_flight_count;
+  size_t in_flight_bytes;
+  uint64_t submitted;
+  atomic_uint_fast64_t taken; /* messages that the transport surely gave away */
+  bool timed_out;
+  bool distrusted;
+  struct list queues;  /* that have it as their home */
+  struct list waiting; /* those of them that wait for room */
+  struct timer timer;
+  struct failure end;
+  struct task end_task;
+};
+
+struct answer {
+  struct task task;
+  struct session *session;
+  struct blob *message;
+};
+
+/* ---- The transport's thread: note it, post it ---- */
+
+static void session_answered(struct task *task);
+
+static void on_message(void *context, struct rpc_request *request, struct blob *message) {
+  (void)request;
+  struct session *session = context;
+  struct answer *answer = NEW(struct answer);
+  answer->task.run = session_answered;
+  answer->session = session;
+  answer->message = message;
+  loop_post(session->producer->client->loop, &answer->task);
+}
+
+static void on_sent(void *context, struct rpc_request *request) {
+  (void)request;
+  struct session *session = context;
+  atomic_fetch_add_explicit(&session->taken, 1, memory_order_relaxed);
+}
+
+static void on_done(void *context, struct rpc_request *request, const struct rpc_result *result) {
+  (void)request;
+  struct session *session = context;
+  failure_from_result(&session->end, result);
+  loop_post(session->producer->client->loop, &session->end_task);
+}
+
+static const struct rpc_client_handler session_handler = {.message = on_message, .sent = on_sent, .done = on_done};
+
+/* ---- Sending ---- */
+
+static void watch_answers(struct session *session) {
+  struct loop *loop = session->producer->client->loop;
+  struct list_node *node = list_first(&session->in_flight);
+  if (node == NULL) {
+    loop_timer_cancel(loop, &session->timer);
+    return;
+  }
+  uint64_t timeout_ns = (uint64_t)session->producer->options.request_timeout_ms * NS_PER_MS;
+  loop_timer_set(loop, &session->timer, list_entry(node, struct batch, node)->sent_ns + timeout_ns);
+}
+
+static void session_timed_out(struct timer *timer) {
+  struct session *session = container_of(timer, struct session, timer);
+  session->timed_out = true;
+  session->stage = SESSION_BREAKING;
+  rpc_request_cancel(session->request);
+}
+
+static void session_open(struct session *session) {
+  struct cairn_producer *producer = session->producer;
+  struct connection *connection = client_connection(producer->client, session->address);
+  session->stage = SESSION_OPEN;
+  session->submitted = 0;
+  atomic_store_explicit(&session->taken, 0, memory_order_relaxed);
+  session->timed_out = false;
+  session->distrusted = false;
+  producer->running++;
+  session->request = rpc_request_start(connection->channel, "/cairn.v1.Log/AppendStream", RPC_BIDI_STREAM, UINT64_MAX, true,
+                                       &session_handler, session);
+}
+
+bool session_has_room(const struct session *session) {
+  return session->stage != SESSION_BREAKING && session->in_flight_count < SESSION_REQUESTS_MAX &&
+         session->in_flight_bytes < SESSION_BYTES_MAX;
+}
+
+void session_send(struct session *session, struct batch *batch) {
+  PRE(session_has_room(session));
+  if (session->stage == SESSION_IDLE) session_open(session);
+  struct cairn_producer *producer = session->producer;
+  batch->request_id = ++producer->last_request_id;
+  batch->place = ++session->submitted;
+  batch->sent_ns = loop_now_ns(producer->client->loop);
+  struct wire_append_request request = {
+      .topic = bytes_of_string(batch->queue->topic->name),
+      .partition = batch->queue->partition,
+      .request_id = batch->request_id,
+  };
+  struct blob_part payload;
+  batch_seal(batch, (enum wire_codec)producer->options.codec, &request.batch, &payload);
+  struct blob_part parts[LOG_WIRE_APPEND_PARTS];
+  log_wire_encode_append_request(&request, payload, parts);
+  list_push_back(&session->in_flight, &batch->node);
+  session->in_flight_count++;
+  session->in_flight_bytes += batch->size;
+  if (session->in_flight_count == 1) watch_answers(session);
+  rpc_request_send(session->request, parts, LOG_WIRE_APPEND_PARTS);
+}
+
+void session_wait(struct session *session, struct queue *queue) {
+  if (!list_node_linked(&queue->waiting_node)) list_push_back(&session->waiting, &queue->waiting_node);
+}
+
+static void serve_waiting(struct session *session) {
+  while (session_has_room(session) && !session->producer->closing) {
+    struct list_node *node = list_pop_front(&session->waiting);
+    if (node == NULL) return;
+    queue_pump(list_entry(node, struct queue, waiting_node));
+  }
+}
+
+/* ---- Answers ---- */
+
+static struct batch *take_first(struct session *session) {
+  struct list_node *node = list_pop_front(&session->in_flight);
+  if (node == NULL) return NULL;
+  struct batch *batch = list_entry(node, struct batch, node);
+  session->in_flight_count--;
+  session->in_flight_bytes -= batch->size;
+  return batch;
+}
+
+/* The broker does not keep to the protocol: no answer of this stream can be believed any more. */
+static void distrust(struct session *session) {
+  session->distrusted = true;
+  session->stage = SESSION_BREAKING;
+  rpc_request_cancel(session->request);
+}
+
+static void settle(struct session *session, const struct wire_append_response *response, const struct failure *failure) {
+  struct batch *batch = take_first(session);
+  watch_answers(session);
+  if (failure == NULL) {
+    batch->base_offset = response->base_offset;
+    batch->leader_time_ms = response->leader_time_ms;
+    queue_acknowledged(batch->queue, batch);
+    serve_waiting(session);
+    return;
+  }
+  if (session->stage == SESSION_OPEN) rpc_request_half_close(session->request);
+  session->stage = SESSION_BREAKING;
+  queue_refused(batch->queue, batch, failure);
+}
+
+static void session_answered(struct task *task) {
+  struct answer *answer = container_of(task, struct answer, task);
+  struct session *session = answer->session;
+  struct wire_append_response response;
+  struct failure failure;
+  bool failed = false;
+  enum status status = log_wire_decode_append_response(bytes_of(answer->message->data, answer->message->size), &response,
+                                                       &failed, &failure);
+  struct list_node *first = list_first(&session->in_flight);
+  bool fits = status == STATUS_OK && first != NULL && !session->distrusted &&
+              list_entry(first, struct batch, node)->request_id == response.request_id;
+  blob_release(answer->message);
+  memory_free(answer);
+  if (fits) settle(session, &response, failed ? &failure : NULL);
+  else distrust(session);
+}
+
+/* ---- The end of a stream ---- */
+
+/* What the end means for a batch that got no answer. */
+static void failure_of_end(const struct session *session, const struct batch *batch, struct failure *out_failure) {
+  *out_failure = session->end;
+  if (session->timed_out) {
+    failure_set(out_failure, STATUS_UNKNOWN_OUTCOME, "no answer within %u ms (request_timeout_ms)",
+                session->producer->options.request_timeout_ms);
+  } else if (session->end.reason == STATUS_OK) {
+    failure_set(out_failure, STATUS_UNKNOWN_OUTCOME, "the broker ended the stream without an answer");
+  }
+  /* Messages are given away one at a time: behind the first that may be on its way, none is. */
+  if (batch->place > atomic_load_explicit(&session->taken, memory_order_relaxed) + 1) {
+    failure_set(out_failure, STATUS_SESSION_BROKEN, "the connection ended before this was sent");
+  }
+}
+
+static void refuse_unanswered(struct session *session) {
+  for (struct batch *batch = take_first(session); batch != NULL; batch = take_first(session)) {
+    struct failure failure;
+    failure_of_end(session, batch, &failure);
+    queue_refused(batch->queue, batch, &failure);
+  }
+}
+
+static void session_ended(struct task *task) {
+  struct session *session = container_of(task, struct session, end_task);
+  struct cairn_producer *producer = session->producer;
+  loop_timer_cancel(producer->client->loop, &session->timer);
+  rpc_request_release(session->request);
+  session->request = NULL;
+  if (session->end.reason == STATUS_TRANSPORT) client_avoid(producer->client, session->address);
+  refuse_unanswered(session);
+  session->stage = SESSION_IDLE;
+  list_for_each(&session->waiting, node, following) list_remove(node);
+  for (struct list_node *node = list_pop_front(&session->queues); node != NULL; node = list_pop_front(&session->queues)) {
+    queue_lost(list_entry(node, struct queue, session_node));
+  }
+  producer_stopped_one(producer);
+}
+
+/* ---- Life ---- */
+
+struct session *session_of(struct cairn_producer *producer, const char *address, uint32_t partition) {
+  unsigned slot = partition % SESSIONS_PER_BROKER;
+  list_for_each(&producer->sessions, node, following) {
+    struct session *session = list_entry(node, struct session, node);
+    if (session->slot == slot && strcmp(session->address, address) == 0) return session;
+  }
+  struct session *session = NEW(struct session);
+  session->producer = producer;
+  snprintf(session->address, sizeof session->address, "%s", address);
+  session->slot = slot;
+  list_init(&session->in_flight);
+  list_init(&session->queues);
+  list_init(&session->waiting);
+  session->timer.fire = session_timed_out;
+  session->end_task.run = session_ended;
+  list_push_back(&producer->sessions, &session->node);
+  return session;
+}
+
+void session_attach(struct session *session, struct queue *queue) { list_push_back(&session->queues, &queue->session_node); }
+
+void sessions_close(struct cairn_producer *producer) {
+  list_for_each(&producer->sessions, node, following) {
+    struct session *session = list_entry(node, struct session, node);
+    if (session->request != NULL) rpc_request_cancel(session->request);
+  }
+}
+
+void sessions_free(struct cairn_producer *producer) {
+  list_for_each(&producer->sessions, node, following) {
+    struct session *session = list_entry(node, struct session, node);
+    CHECK(session->request == NULL && list_empty(&session->in_flight));
+    memory_free(session);
+  }
+}

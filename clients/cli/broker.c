@@ -1,0 +1,45 @@
+#include <jansson.h>
+
+#include "clients/cli/commands.h"
+#include "clients/cli/report.h"
+#include "clients/cli/table.h"
+
+static const struct column broker_card[] = {
+    {"broker", "broker_id", COLUMN_NUMBER},
+    {"version", "version", COLUMN_TEXT},
+    {"advertised", "advertised", COLUMN_TEXT},
+    {"cluster", "cluster_id", COLUMN_TEXT},
+    {"incarnation", "incarnation", COLUMN_TEXT},
+    {"topics", "topics", COLUMN_NUMBER},
+    {"partitions", "partitions", COLUMN_NUMBER},
+    {NULL, NULL, COLUMN_TEXT},
+};
+
+static int describe_run(struct cli *cli) {
+  int code = cli_connect(cli);
+  if (code != CLI_OK) return code;
+  struct cairn_broker broker;
+  struct cairn_error error;
+  if (cairn_broker_describe(cli->client, &broker, &error) != CAIRN_OK) {
+    return report_error(cli, &error, (struct report_subject){0}, "cannot describe the broker at %s", cli->server);
+  }
+  json_t *object = json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:I}", "broker_id", (json_int_t)broker.broker_id, "cluster_id",
+                             broker.cluster_id, "incarnation", broker.incarnation, "version", broker.version, "advertised",
+                             broker.advertised, "topics", (json_int_t)broker.topics, "partitions", (json_int_t)broker.partitions);
+  code = table_print_card(cli, broker_card, object);
+  json_decref(object);
+  return code;
+}
+
+static const char *const describe_examples[] = {
+    "The broker on this machine", "cairn broker describe",
+    "Another one", "cairn --server db1:7411 broker describe", NULL,
+};
+
+const struct command broker_describe_command = {
+    .noun = "broker",
+    .verb = "describe",
+    .summary = "Show who a broker is and what it runs",
+    .examples = describe_examples,
+    .run = describe_run,
+};

@@ -1,0 +1,74 @@
+#include "clients/cli/output.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+
+#define OUTPUT_BYTES (256u * 1024)
+#define LINE_SIZE 4096u
+
+struct output {
+  int fd;
+  int error;
+  bool broken;
+  size_t size;
+  char data[OUTPUT_BYTES];
+};
+
+struct output *output_new(int fd) {
+  struct output *output = NEW(struct output);
+  output->fd = fd;
+  return output;
+}
+
+void output_free(struct output *output) {
+  if (output == NULL) return;
+  output_flush(output);
+  memory_free(output);
+}
+
+static void write_through(struct output *output, const char *data, size_t size) {
+  while (size > 0 && !output->broken) {
+    ssize_t written = write(output->fd, data, size);
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      output->broken = true;
+      output->error = errno == EPIPE ? 0 : errno;
+      return;
+    }
+    data += written;
+    size -= (size_t)written;
+  }
+}
+
+void output_flush(struct output *output) {
+  write_through(output, output->data, output->size);
+  output->size = 0;
+}
+
+void output_write(struct output *output, const void *data, size_t size) {
+  if (size > OUTPUT_BYTES - output->size) output_flush(output);
+  if (size > OUTPUT_BYTES) {
+    write_through(output, data, size);
+    return;
+  }
+  if (size == 0) return;
+  memcpy(output->data + output->size, data, size);
+  output->size += size;
+}
+
+void output_printf(struct output *output, const char *format, ...) {
+  char line[LINE_SIZE];
+  va_list arguments;
+  va_start(arguments, format);
+  int size = vsnprintf(line, sizeof line, format, arguments);
+  va_end(arguments);
+  if (size > 0) output_write(output, line, (size_t)size < sizeof line ? (size_t)size : sizeof line - 1);
+}
+
+bool output_broken(const struct output *output) { return output->broken; }
+int output_error(const struct output *output) { return output->error; }

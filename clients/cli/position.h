@@ -1,0 +1,13 @@
+/* Positions as --from and --to take them: start, end, N, -N, @TIME. Pure. */
+#ifndef CAIRN_CLIENTS_CLI_POSITION_H
+#define CAIRN_CLIENTS_CLI_POSITION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "clients/c/cairn.h"
+
+/* `now_ms` is what @-15m counts from. */
+bool position_parse(const char *text, int64_t now_ms, struct cairn_position *out_position);
+
+#endif

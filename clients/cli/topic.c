@@ -1,0 +1,292 @@
+#include <jansson.h>
+
+#include "clients/cli/commands.h"
+#include "clients/cli/output.h"
+#include "clients/cli/report.h"
+#include "clients/cli/table.h"
+
+#define PARTITIONS_MAX 10000
+#define RETENTION_NONE (-1)
+
+/* ---- As JSON ---- */
+
+static json_t *topic_json(const struct cairn_topic *topic) {
+  const struct cairn_topic_config *config = &topic->config;
+  return json_pack("{s:s, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I}, s:I}", "name", topic->name, "id", (json_int_t)topic->id,
+                   "partitions", (json_int_t)topic->partitions, "replicas", (json_int_t)topic->replicas, "config",
+                   "retention_bytes", (json_int_t)config->retention_bytes, "retention_ms", (json_int_t)config->retention_ms,
+                   "segment_bytes", (json_int_t)config->segment_bytes, "record_bytes_max", (json_int_t)config->record_bytes_max,
+                   "created_ms", (json_int_t)topic->created_ms);
+}
+
+static const struct column topic_columns[] = {
+    {"NAME", "name", COLUMN_TEXT},
+    {"PARTITIONS", "partitions", COLUMN_NUMBER},
+    {"REPLICAS", "replicas", COLUMN_NUMBER},
+    {"RETENTION", "config.retention_bytes", COLUMN_BYTES_OR_NONE},
+    {"KEPT", "config.retention_ms", COLUMN_DURATION_OR_NONE},
+    {"CREATED", "created_ms", COLUMN_TIME},
+    {NULL, NULL, COLUMN_TEXT},
+};
+
+static const struct column topic_card[] = {
+    {"name", "name", COLUMN_TEXT},
+    {"id", "id", COLUMN_NUMBER},
+    {"partitions", "partitions", COLUMN_NUMBER},
+    {"replicas", "replicas", COLUMN_NUMBER},
+    {"retention-bytes", "config.retention_bytes", COLUMN_BYTES_OR_NONE},
+    {"retention", "config.retention_ms", COLUMN_DURATION_OR_NONE},
+    {"segment-bytes", "config.segment_bytes", COLUMN_BYTES},
+    {"record-bytes-max", "config.record_bytes_max", COLUMN_BYTES},
+    {"created", "created_ms", COLUMN_TIME},
+    {NULL, NULL, COLUMN_TEXT},
+};
+
+static int print_topic(const struct cli *cli, const struct cairn_topic *topic) {
+  json_t *object = topic_json(topic);
+  int code = table_print_card(cli, topic_card, object);
+  json_decref(object);
+  return code;
+}
+
+/* ---- Settings ---- */
+
+#define CONFIG_OPTIONS                                                                                     \
+  {"retention-bytes", 0, "SIZE", "delete the oldest segments beyond this; -1: no bound"},                  \
+      {"retention", 0, "TIME", "delete segments whose newest record is older: 12h, 7d; -1: keep for ever"}, \
+      {"segment-bytes", 0, "SIZE", "size of a segment file, 1MiB to 1GiB"}, {                              \
+    "record-bytes-max", 0, "SIZE", "refuse larger records; at most 3MiB"                                   \
+  }
+
+/* The broker judges the values; here they only must be numbers. 0 would mean "not given". */
+static int read_config(const struct cli *cli, struct cairn_topic_config *config) {
+  int code = cli_option_bytes(cli, "retention-bytes", RETENTION_NONE, INT64_MAX, &config->retention_bytes);
+  if (code == CLI_OK) code = cli_option_duration_ms(cli, "retention", RETENTION_NONE, INT64_MAX, &config->retention_ms);
+  if (code == CLI_OK) code = cli_option_bytes(cli, "segment-bytes", 1, INT64_MAX, &config->segment_bytes);
+  if (code == CLI_OK) code = cli_option_bytes(cli, "record-bytes-max", 1, INT64_MAX, &config->record_bytes_max);
+  return code;
+}
+
+/* ---- create ---- */
+
+static int create_run(struct cli *cli) {
+  struct cairn_topic_options options = {.validate_only = cli_flag(cli, "dry-run")};
+  int64_t partitions = 0;
+  int64_t replicas = 0;
+  int code = read_config(cli, &options.config);
+  if (code == CLI_OK) code = cli_option_number(cli, "partitions", 1, PARTITIONS_MAX, &partitions);
+  if (code == CLI_OK) code = cli_option_number(cli, "replicas", 1, 15, &replicas);
+  if (code == CLI_OK) code = cli_connect(cli);
+  if (code != CLI_OK) return code;
+  options.partitions = (uint32_t)partitions;
+  options.replicas = (uint32_t)replicas;
+  struct cairn_topic topic;
+  struct cairn_error error;
+  const char *name = cli->operands[0];
+  if (cairn_topic_create(cli->client, name, &options, &topic, &error) != CAIRN_OK) {
+    return report_error(cli, &error, (struct report_subject){.topic = name}, "cannot create topic \"%s\"", name);
+  }
+  if (cli->json) return print_topic(cli, &topic);
+  output_printf(cli->output, "%s topic %s with %u partition%s\n", options.validate_only ? "would create" : "created", topic.name,
+                topic.partitions, topic.partitions == 1 ? "" : "s");
+  return CLI_OK;
+}
+
+static const struct option create_options[] = {
+    {"partitions", 'p', "N", "how many partitions (default 1)"},
+    {"replicas", 'r', "N", "how many copies (default: 3, or as many as there are brokers)"},
+    CONFIG_OPTIONS,
+    {"dry-run", 0, NULL, "check everything, change nothing"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const char *const create_examples[] = {
+    "One partition, kept for ever", "cairn topic create orders",
+    "Eight partitions, a week", "cairn topic create clicks --partitions 8 --retention 7d", NULL,
+};
+
+const struct command topic_create_command = {
+    .noun = "topic",
+    .verb = "create",
+    .operands = "TOPIC",
+    .operands_min = 1,
+    .operands_max = 1,
+    .summary = "Create a topic",
+    .options = create_options,
+    .examples = create_examples,
+    .run = create_run,
+};
+
+/* ---- list ---- */
+
+static void list_visit(void *context, const struct cairn_topic *topic) { json_array_append_new(context, topic_json(topic)); }
+
+static int list_run(struct cli *cli) {
+  int code = cli_connect(cli);
+  if (code != CLI_OK) return code;
+  json_t *rows = json_array();
+  struct cairn_error error;
+  if (cairn_topic_list(cli->client, list_visit, rows, &error) == CAIRN_OK) {
+    code = table_print(cli, topic_columns, rows);
+  } else {
+    code = report_error(cli, &error, (struct report_subject){0}, "cannot list topics");
+  }
+  json_decref(rows);
+  return code;
+}
+
+static const char *const list_examples[] = {
+    "As a table", "cairn topic list", "Their names", "cairn topic list -o json | jq -r '.[].name'", NULL,
+};
+
+const struct command topic_list_command = {
+    .noun = "topic",
+    .verb = "list",
+    .alias = "ls",
+    .summary = "List the topics",
+    .examples = list_examples,
+    .run = list_run,
+};
+
+/* ---- describe ---- */
+
+static json_t *replicas_json(const struct cairn_partition *partition) {
+  json_t *replicas = json_array();
+  for (size_t i = 0; i < partition->replica_count; i++) json_array_append_new(replicas, json_integer(partition->replicas[i]));
+  return replicas;
+}
+
+static void describe_visit(void *context, const struct cairn_partition *partition) {
+  json_t *row = json_pack("{s:I, s:I, s:I, s:s, s:o, s:I, s:I}", "partition", (json_int_t)partition->partition, "group_id",
+                          (json_int_t)partition->group_id, "leader_id", (json_int_t)partition->leader_id, "leader",
+                          partition->leader, "replicas", replicas_json(partition), "log_start_offset",
+                          (json_int_t)partition->log_start_offset, "high_watermark", (json_int_t)partition->high_watermark);
+  json_array_append_new(context, row);
+}
+
+static const struct column partition_columns[] = {
+    {"PARTITION", "partition", COLUMN_NUMBER},   {"LEADER", "leader", COLUMN_TEXT},
+    {"REPLICAS", "replicas", COLUMN_TEXT},       {"START", "log_start_offset", COLUMN_NUMBER},
+    {"END", "high_watermark", COLUMN_NUMBER},    {NULL, NULL, COLUMN_TEXT},
+};
+
+static int describe_print(const struct cli *cli, const struct cairn_topic *topic, json_t *partitions) {
+  json_t *object = json_pack("{s:o, s:O}", "topic", topic_json(topic), "partitions", partitions);
+  int code = CLI_OK;
+  if (cli->json) {
+    code = table_print_card(cli, topic_card, object);
+  } else {
+    code = print_topic(cli, topic);
+    output_write(cli->output, "\n", 1);
+    table_print(cli, partition_columns, partitions);
+  }
+  json_decref(object);
+  return code;
+}
+
+static int describe_run(struct cli *cli) {
+  int code = cli_connect(cli);
+  if (code != CLI_OK) return code;
+  const char *name = cli->operands[0];
+  json_t *partitions = json_array();
+  struct cairn_topic topic;
+  struct cairn_error error;
+  if (cairn_topic_describe(cli->client, name, &topic, describe_visit, partitions, &error) == CAIRN_OK) {
+    code = describe_print(cli, &topic, partitions);
+  } else {
+    code = report_error(cli, &error, (struct report_subject){.topic = name}, "cannot describe topic \"%s\"", name);
+  }
+  json_decref(partitions);
+  return code;
+}
+
+static const char *const describe_examples[] = {
+    "Settings and partitions", "cairn topic describe orders", NULL,
+};
+
+const struct command topic_describe_command = {
+    .noun = "topic",
+    .verb = "describe",
+    .operands = "TOPIC",
+    .operands_min = 1,
+    .operands_max = 1,
+    .summary = "Show a topic's settings and partitions",
+    .examples = describe_examples,
+    .run = describe_run,
+};
+
+/* ---- alter ---- */
+
+static int alter_run(struct cli *cli) {
+  struct cairn_topic_config config = {0};
+  int code = read_config(cli, &config);
+  if (code != CLI_OK) return code;
+  if (config.retention_bytes == 0 && config.retention_ms == 0 && config.segment_bytes == 0 && config.record_bytes_max == 0) {
+    return report_usage(cli, "no setting is given");
+  }
+  code = cli_connect(cli);
+  if (code != CLI_OK) return code;
+  const char *name = cli->operands[0];
+  struct cairn_topic topic;
+  struct cairn_error error;
+  if (cairn_topic_alter(cli->client, name, &config, cli_flag(cli, "dry-run"), &topic, &error) != CAIRN_OK) {
+    return report_error(cli, &error, (struct report_subject){.topic = name}, "cannot change topic \"%s\"", name);
+  }
+  return print_topic(cli, &topic);
+}
+
+static const struct option alter_options[] = {
+    CONFIG_OPTIONS,
+    {"dry-run", 0, NULL, "check everything, change nothing"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const char *const alter_examples[] = {
+    "Keep at most 10 GiB per partition", "cairn topic alter clicks --retention-bytes 10GiB",
+    "Keep for ever again", "cairn topic alter clicks --retention -1 --retention-bytes -1", NULL,
+};
+
+const struct command topic_alter_command = {
+    .noun = "topic",
+    .verb = "alter",
+    .operands = "TOPIC",
+    .operands_min = 1,
+    .operands_max = 1,
+    .summary = "Change a topic's settings",
+    .options = alter_options,
+    .details = "Settings that are not given keep their values.\n",
+    .examples = alter_examples,
+    .run = alter_run,
+};
+
+/* ---- delete ---- */
+
+static int delete_run(struct cli *cli) {
+  int code = cli_connect(cli);
+  if (code != CLI_OK) return code;
+  const char *name = cli->operands[0];
+  uint64_t id = 0;
+  struct cairn_error error;
+  if (cairn_topic_delete(cli->client, name, &id, &error) != CAIRN_OK) {
+    return report_error(cli, &error, (struct report_subject){.topic = name}, "cannot delete topic \"%s\"", name);
+  }
+  if (cli->json) output_printf(cli->output, "{\"id\": %llu}\n", (unsigned long long)id);
+  else output_printf(cli->output, "deleted topic %s\n", name);
+  return CLI_OK;
+}
+
+static const char *const delete_examples[] = {
+    "With all its records, for good", "cairn topic delete orders", NULL,
+};
+
+const struct command topic_delete_command = {
+    .noun = "topic",
+    .verb = "delete",
+    .alias = "rm",
+    .operands = "TOPIC",
+    .operands_min = 1,
+    .operands_max = 1,
+    .summary = "Delete a topic and its records, for good",
+    .examples = delete_examples,
+    .run = delete_run,
+};

@@ -1,0 +1,384 @@
+"""`cairn` against a real broker: what it prints on which stream, and how it exits.
+
+CAIRN and CAIRND name the programs; by default those that Bazel built.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+CAIRN = os.path.abspath(os.environ.get("CAIRN", "clients/cli/cairn"))
+CAIRND = os.path.abspath(os.environ.get("CAIRND", "server/cairnd"))
+READY = re.compile(r"^cairnd: ready on (\S+)", re.MULTILINE)
+
+
+class Broker:
+    """One broker in a directory of its own; it keeps its port over restarts."""
+
+    def __init__(self, *options):
+        self.options = options
+        self.home = tempfile.mkdtemp(prefix="cairn-cli-")
+        self.data = os.path.join(self.home, "data")
+        self.address = "127.0.0.1:0"
+        self.process = None
+
+    def start(self):
+        log = os.path.join(self.home, "log")
+        with open(log, "wb") as stderr:
+            self.process = subprocess.Popen([CAIRND, "--data-dir", self.data, "--listen", self.address, *self.options], stderr=stderr)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with open(log, encoding="utf-8") as file:
+                ready = READY.search(file.read())
+            if ready:
+                self.address = ready.group(1)
+                return
+            time.sleep(0.02)
+        raise AssertionError("the broker is not ready after 30 s")
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(30)
+        self.process = None
+
+    def remove(self):
+        self.stop(signal.SIGKILL)
+        shutil.rmtree(self.home)
+
+
+class WithBroker(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.broker = Broker("--checkpoint-interval-ms", "100ms")
+        cls.broker.start()
+        cls.names = 0
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.broker.remove()
+
+    def command(self, *words):
+        return [CAIRN, *words]
+
+    def environment(self):
+        return dict(os.environ, CAIRN_SERVER=self.broker.address, LANG="C.UTF-8")
+
+    def run_cairn(self, *words, stdin=b"", code=0):
+        done = subprocess.run(
+            self.command(*words), input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment(), timeout=60
+        )
+        self.assertEqual(done.returncode, code, done.stderr.decode())
+        return done
+
+    def out(self, *words, stdin=b""):
+        return self.run_cairn(*words, stdin=stdin).stdout
+
+    def topic(self, partitions=1):
+        type(self).names += 1
+        name = f"topic-{type(self).names}"
+        self.out("topic", "create", name, "--partitions", str(partitions))
+        return name
+
+    def assert_refused(self, code, reason, *words, stdin=b"", suggests=None):
+        error = self.run_cairn(*words, stdin=stdin, code=code).stderr.decode()
+        lines = error.splitlines()
+        self.assertEqual(len(lines), 3, error)
+        self.assertTrue(lines[0].startswith(f"error[{reason}]: "), error)
+        self.assertTrue(lines[1].startswith("why: "), error)
+        self.assertTrue(lines[2].startswith("try: "), error)
+        if suggests:
+            self.assertIn(suggests, lines[2])
+
+
+class CliTest(WithBroker):
+    """One broker, always there."""
+
+    # ---- append and read ----
+
+    def test_lines_come_back_byte_for_byte(self):
+        name = self.topic()
+        data = b"one\n\n\xff\x00three\r\n" + b"x" * 100000 + b"\n"
+        self.out("append", name, stdin=data)
+        self.assertEqual(self.out("read", name, "--raw"), data)
+        self.assertEqual(self.out("read", name), data)
+
+    def test_a_last_line_without_newline_counts(self):
+        name = self.topic()
+        self.out("append", name, stdin=b"a\nb")
+        self.assertEqual(self.out("read", name), b"a\nb\n")
+        empty = self.topic()
+        self.out("append", empty, stdin=b"")
+        self.assertEqual(self.out("read", empty), b"")
+
+    def test_a_million_lines_take_seconds(self):
+        name = self.topic()
+        data = b"".join(b"line %d\n" % i for i in range(1000000))
+        begun = time.monotonic()
+        self.out("produce", name, stdin=data)
+        self.assertLess(time.monotonic() - begun, 30)
+        self.assertEqual(self.out("consume", name, "--raw"), data)
+
+    def test_offsets_are_printed_for_every_record(self):
+        name = self.topic(4)
+        lines = self.out("append", name, "--print-offsets", stdin=b"".join(b"%d\n" % i for i in range(20000))).split()
+        self.assertEqual(len(lines), 20000)
+        by_partition = {}
+        for line in lines:
+            partition, offset = map(int, line.split(b":"))
+            by_partition.setdefault(partition, []).append(offset)
+        for offsets in by_partition.values():
+            self.assertEqual(offsets, list(range(len(offsets))))
+
+    def test_offsets_are_printed_while_the_input_stays_open(self):
+        name = self.topic()
+        with subprocess.Popen(
+            self.command("append", name, "--print-offsets"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.environment()
+        ) as process:
+            for i in range(3):
+                process.stdin.write(b"line\n")
+                process.stdin.flush()
+                self.assertEqual(process.stdout.readline(), b"0:%d\n" % i)
+            process.stdin.close()
+            self.assertEqual(process.wait(30), 0)
+
+    def test_keys_go_where_kafka_puts_them(self):
+        name = self.topic(8)
+        self.out("append", name, "--key-separator", "::", stdin=b"21::a\nfoobar::b\nno key\n::empty key\n")
+        records = [json.loads(line) for line in self.out("read", name, "-o", "json").splitlines()]
+        where = {record["key"]: record for record in records}
+        self.assertEqual(where["21"]["partition"], (-973932308 & 0x7FFFFFFF) % 8)
+        self.assertEqual(where["foobar"]["partition"], (-790332482 & 0x7FFFFFFF) % 8)
+        self.assertEqual(where[None]["value"], "no key")
+        self.assertEqual(where[""]["value"], "empty key")
+        self.out("append", name, "--key", "21", "--partition", "3", stdin=b"forced\n")
+        self.assertEqual(self.out("read", name, "-p", "3", "--from", "-1", "-f", "%k=%v\\n"), b"21=forced\n")
+
+    def test_compressed_batches_read_the_same(self):
+        for codec in ("zstd", "lz4"):
+            name = self.topic()
+            data = b"the same line again\n" * 50000
+            self.out("append", name, "--codec", codec, stdin=data)
+            self.assertEqual(self.out("read", name), data)
+            state = json.loads(self.out("partition", "describe", name, "0", "-o", "json"))
+            self.assertLess(state["log_bytes"], len(data) / 2)
+
+    def test_positions(self):
+        name = self.topic()
+        self.out("append", name, "--batch-bytes", "100", stdin=b"".join(b"%d\n" % i for i in range(100)))
+        offsets = ["-f", "%o "]
+        self.assertEqual(self.out("read", name, "--from", "95", *offsets), b"95 96 97 98 99 ")
+        self.assertEqual(self.out("read", name, "--from", "-2", *offsets), b"98 99 ")
+        self.assertEqual(self.out("read", name, "--from", "10", "--to", "13", *offsets), b"10 11 12 ")
+        self.assertEqual(self.out("read", name, "--to", "-98", *offsets), b"0 1 ")
+        self.assertEqual(self.out("read", name, "--count", "3", *offsets), b"0 1 2 ")
+        self.assertEqual(self.out("read", name, "--from", "end"), b"")
+        self.assertEqual(self.out("read", name, "--from", "@-1h", "--count", "1", *offsets), b"0 ")
+        self.assertEqual(self.out("read", name, "--from", "@2001-01-01", "--to", "@2002-01-01"), b"")
+
+    def test_follow_pushes_what_is_appended(self):
+        name = self.topic(2)
+        with subprocess.Popen(
+            self.command("read", name, "--follow", "-f", "%v\\n"), stdout=subprocess.PIPE, env=self.environment()
+        ) as process:
+            for i in range(4):
+                self.out("append", name, "--partition", str(i % 2), stdin=b"%d\n" % i)
+                self.assertEqual(process.stdout.readline(), b"%d\n" % i)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(30), 130)
+
+    def test_json_carries_any_bytes(self):
+        name = self.topic()
+        self.out("append", name, stdin=b'"quoted\\"\n\xff\n\xc3\xa9\n')
+        values = [json.loads(line)["value"] for line in self.out("read", name, "-o", "json").splitlines()]
+        self.assertEqual(values, ['"quoted\\"', {"base64": "/w=="}, "\u00e9"])
+
+    # ---- interruptions ----
+
+    def test_interrupt_finishes_what_is_on_its_way(self):
+        name = self.topic()
+        with subprocess.Popen(
+            self.command("append", name, "--print-offsets"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment(),
+        ) as process:
+            process.stdin.write(b"one\ntwo\n")
+            process.stdin.flush()
+            self.assertEqual(process.stdout.readline(), b"0:0\n")
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(30), 130)
+            self.assertIn(b"error[INTERRUPTED]", process.stderr.read())
+        self.assertEqual(self.out("read", name), b"one\ntwo\n")
+
+    def test_a_reader_that_goes_away_is_no_error(self):
+        name = self.topic()
+        self.out("append", name, stdin=b"line\n" * 500000)
+        with subprocess.Popen(
+            self.command("read", name), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment()
+        ) as process:
+            self.assertEqual(process.stdout.readline(), b"line\n")
+            process.stdout.close()
+            self.assertEqual(process.wait(30), 0)
+            self.assertEqual(process.stderr.read(), b"")
+
+    # ---- topics, partitions, brokers ----
+
+    def test_topics_are_created_listed_changed_and_deleted(self):
+        created = json.loads(self.out("topic", "create", "life", "-p", "3", "--retention", "7d", "-o", "json"))
+        self.assertEqual((created["partitions"], created["config"]["retention_ms"]), (3, 604800000))
+        self.assertIn("life", [topic["name"] for topic in json.loads(self.out("topic", "list", "-o", "json"))])
+        self.assertRegex(self.out("topic", "list").decode(), r"NAME +PARTITIONS[^\n]*\n(.*\n)*life +3 .*\n")
+        self.out("topic", "alter", "life", "--retention", "-1", "--segment-bytes", "1MiB")
+        described = json.loads(self.out("topic", "describe", "life", "-o", "json"))
+        self.assertEqual(described["topic"]["config"]["retention_ms"], -1)
+        self.assertEqual(described["topic"]["config"]["segment_bytes"], 1 << 20)
+        self.assertEqual(len(described["partitions"]), 3)
+        self.out("topic", "rm", "life")
+        self.assert_refused(3, "UNKNOWN_TOPIC", "topic", "describe", "life", suggests="cairn topic list")
+
+    def test_a_dry_run_changes_nothing(self):
+        self.assertIn(b"would create", self.out("topic", "create", "dry", "--dry-run"))
+        self.assert_refused(3, "UNKNOWN_TOPIC", "topic", "describe", "dry")
+
+    def test_trim_moves_the_start(self):
+        name = self.topic()
+        self.out("append", name, stdin=b"a\nb\nc\n")
+        self.assertIn(b"offset 2", self.out("partition", "trim", name, "0", "--before", "2"))
+        self.assertEqual(self.out("read", name), b"c\n")
+        self.assertEqual(json.loads(self.out("-o", "json", "partition", "describe", name, "0"))["log_start_offset"], 2)
+
+    def test_the_broker_says_who_it_is(self):
+        broker = json.loads(self.out("broker", "describe", "-o", "json"))
+        self.assertRegex(broker["cluster_id"], "^[0-9a-f]{32}$")
+        self.assertEqual(broker["advertised"], self.broker.address)
+
+    # ---- errors ----
+
+    def test_errors_say_what_why_and_what_to_do(self):
+        name = self.topic()
+        self.out("append", name, stdin=b"x\n")
+        self.assert_refused(3, "UNKNOWN_TOPIC", "append", "nowhere", suggests="cairn topic create nowhere")
+        self.assert_refused(3, "UNKNOWN_TOPIC", "read", "nowhere", suggests="cairn topic create nowhere")
+        self.assert_refused(3, "UNKNOWN_PARTITION", "append", name, "-p", "7")
+        self.assert_refused(3, "UNKNOWN_PARTITION", "read", name, "-p", "7", suggests=f"cairn topic describe {name}")
+        self.assert_refused(4, "TOPIC_EXISTS", "topic", "create", name, suggests=f"cairn topic describe {name}")
+        self.assert_refused(2, "BAD_NAME", "topic", "create", "no such name")
+        self.assert_refused(2, "INVALID", "topic", "alter", name, "--segment-bytes", "5")
+        self.assert_refused(1, "BEYOND_END", "read", name, "--from", "99", suggests=f"cairn read {name} --partition 0 --from 1")
+        self.assert_refused(1, "TOO_LARGE", "append", name, stdin=b"x" * 2000000, suggests="--record-bytes-max")
+        self.assert_refused(3, "NOT_FOUND", "append", name, "--file", "/nowhere")
+        self.assert_refused(2, "USAGE", "append", suggests="cairn append --help")
+        self.assert_refused(2, "USAGE", "topic", "creat", "x")
+        self.assert_refused(2, "USAGE", "read", name, "-f", "%q")
+
+    def test_errors_are_json_when_asked(self):
+        done = self.run_cairn("-o", "json", "read", "nowhere", code=3)
+        error = json.loads(done.stderr)["error"]
+        self.assertEqual(error["reason"], "UNKNOWN_TOPIC")
+        self.assertEqual(error["executed"], "no")
+        self.assertEqual(done.stdout, b"")
+
+    def test_nobody_there_is_told_soon(self):
+        begun = time.monotonic()
+        self.assert_refused(6, "TRANSPORT", "-s", "127.0.0.1:1", "topic", "list", suggests="cairnd")
+        self.assertLess(time.monotonic() - begun, 10)
+
+    # ---- bench and help ----
+
+    def test_bench_prints_result_and_conditions(self):
+        lines = self.out("bench", "append", "bench-topic", "--records", "2000", "--record-bytes", "100").decode().splitlines()
+        self.assertRegex(lines[0], r"^append: \d+ records/s, .*p50 .*p99 .*p99\.9 .*max")
+        self.assertRegex(lines[1], r"^conditions: .*records=2000 record_bytes=100")
+        result = json.loads(self.out("bench", "read", "bench-topic", "-o", "json"))
+        self.assertEqual(result["records"], 2000)
+        rated = json.loads(self.out("bench", "append", "bench-topic", "--records", "500", "--rate", "1000", "-o", "json"))
+        self.assertAlmostEqual(rated["seconds"], 0.5, delta=0.4)
+
+    def test_every_command_has_help_with_examples(self):
+        overview = self.out().decode()
+        for line in overview[overview.index("Commands:") :].splitlines()[1:]:
+            if not line.startswith("  "):
+                break
+            words = line[2:22].split()
+            page = self.out(*words, "--help").decode()
+            self.assertIn("Usage: cairn " + " ".join(words), page)
+            if words != ["version"]:
+                self.assertIn("Examples:", page)
+        for topic in ("format", "positions", "exit-codes", "environment"):
+            self.assertGreater(len(self.out("help", topic)), 100)
+
+
+class RestartTest(WithBroker):
+    """Brokers that stop, die and come back; and what needs one that is stopped."""
+
+    def test_append_rides_out_a_restart(self):
+        name = self.topic()
+        with subprocess.Popen(
+            self.command("append", name, "--print-offsets"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.environment()
+        ) as process:
+            for i in range(6):
+                if i == 3:
+                    self.broker.stop()
+                    self.broker.start()
+                process.stdin.write(b"%d\n" % i)
+                process.stdin.flush()
+                self.assertEqual(process.stdout.readline(), b"0:%d\n" % i)
+            process.stdin.close()
+            self.assertEqual(process.wait(30), 0)
+
+    def test_append_leaves_a_prefix_when_the_broker_is_killed(self):
+        name = self.topic()
+        with tempfile.TemporaryFile() as offsets:
+            process = subprocess.Popen(
+                self.command("append", name, "--print-offsets", "--batch-bytes", "4KiB"),
+                stdin=subprocess.PIPE,
+                stdout=offsets,
+                stderr=subprocess.PIPE,
+                env=self.environment(),
+            )
+            process.stdin.write(b"".join(b"%d\n" % i for i in range(200000)))
+            self.broker.stop(signal.SIGKILL)
+            error = process.communicate(timeout=90)[1]
+            self.broker.start()
+            offsets.seek(0)
+            acknowledged = len(offsets.read().split())
+        self.assertIn(process.returncode, (0, 6, 7), error)
+        values = self.out("read", name).split()
+        self.assertGreaterEqual(len(values), acknowledged)
+        self.assertEqual(values, [b"%d" % i for i in range(len(values))])
+
+    def segments(self):
+        found = []
+        for folder, _, files in os.walk(self.broker.data):
+            found += [os.path.join(folder, file) for file in files if file.endswith(".segment")]
+        return found
+
+    def test_offline_commands_read_what_was_written(self):
+        name = self.topic()
+        self.out("append", name, stdin=b"inspected\n" * 100000)
+        deadline = time.monotonic() + 20
+        while not self.segments() and time.monotonic() < deadline:
+            time.sleep(0.1)  # until a checkpoint has written one
+        self.broker.stop()
+        try:
+            self.assertIn(b"0 findings", self.out("verify", self.broker.data))
+            segments = self.segments()
+            self.assertTrue(any(b'value="inspected"' in self.out("segment", "dump", path) for path in segments), segments)
+            for path in segments:
+                for line in self.out("segment", "dump", path, "-o", "json", "--headers-only").splitlines():
+                    json.loads(line)
+            self.assert_refused(3, "NOT_FOUND", "segment", "dump", "/nowhere.segment")
+        finally:
+            self.broker.start()
+
+
+if __name__ == "__main__":
+    unittest.main()

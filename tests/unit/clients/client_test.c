@@ -1,0 +1,163 @@
+/* The blocking calls, and how a consumer gets over what goes wrong. */
+#include "tests/unit/clients/client_fixture.h"
+
+/* ---- The blocking layer ---- */
+
+static void append_and_read_block_until_done(void **state) {
+  struct fixture *fixture = *state;
+  const struct cairn_header header = {{"trace", 5}, {"abc", 3}};
+  const struct cairn_message messages[] = {
+      {.key = {"k", 1}, .value = {"v", 1}, .timestamp_ms = 77, .headers = &header, .header_count = 1},
+      {.key = {"", 0}, .value = {NULL, 0}},
+      {.value = {"", 0}},
+  };
+  struct cairn_appended appended;
+
+  assert_int_equal(cairn_append(fixture->client, "events", 0, messages, 3, NULL, &appended, NULL), CAIRN_OK);
+
+  assert_int_equal(appended.base_offset, 0);
+  assert_int_equal(appended.last_offset, 2);
+  const struct cairn_consumer_options options = {.from = {CAIRN_BEFORE_END, 10}, .to = {.kind = CAIRN_AT_END}};
+  struct cairn_consumer *consumer = NULL;
+  assert_int_equal(cairn_consumer_new(fixture->client, "events", 0, &options, &consumer, NULL), CAIRN_OK);
+  struct cairn_record record;
+  assert_int_equal(cairn_consumer_next(consumer, 5000, &record, NULL), CAIRN_OK);
+  assert_int_equal(record.timestamp_ms, 77);
+  assert_int_equal(record.header_count, 1);
+  assert_memory_equal(record.headers[0].name.data, "trace", 5);
+  assert_memory_equal(record.headers[0].value.data, "abc", 3);
+  assert_int_equal(cairn_consumer_next(consumer, 5000, &record, NULL), CAIRN_OK);
+  assert_non_null(record.key.data);
+  assert_int_equal(record.key.size, 0);
+  assert_null(record.value.data);
+  assert_int_equal(record.timestamp_ms, 1000);
+  assert_int_equal(cairn_consumer_next(consumer, 5000, &record, NULL), CAIRN_OK);
+  assert_null(record.key.data);
+  assert_non_null(record.value.data);
+  assert_int_equal(cairn_consumer_next(consumer, 5000, &record, NULL), CAIRN_END);
+  cairn_consumer_free(consumer);
+}
+
+static void append_is_sent_again_only_when_that_is_safe(void **state) {
+  struct fixture *fixture = *state;
+  const struct cairn_message message = {.value = {"x", 1}};
+  struct failure failure;
+  struct cairn_error error;
+
+  failure_set(&failure, STATUS_LOADING, NULL);
+  fake_broker_refuse(fixture->broker, 1, &failure, false);
+  assert_int_equal(cairn_append(fixture->client, "events", 0, &message, 1, NULL, NULL, &error), CAIRN_OK);
+  assert_int_equal(fake_broker_appends(fixture->broker), 2);
+
+  failure_set(&failure, STATUS_UNKNOWN_OUTCOME, NULL);
+  fake_broker_refuse(fixture->broker, 1, &failure, true);
+  assert_int_equal(cairn_append(fixture->client, "events", 0, &message, 1, NULL, NULL, &error), CAIRN_DEADLINE_EXCEEDED);
+  assert_int_equal(error.executed, CAIRN_EXECUTED_MAYBE);
+  assert_int_equal(fake_broker_appends(fixture->broker), 3);
+}
+
+static void a_client_that_reaches_nobody_says_so_soon(void **state) {
+  (void)state;
+  const struct cairn_client_options options = {.servers = "127.0.0.1:1", .reach_timeout_ms = 200};
+  struct cairn_client *client = NULL;
+  struct cairn_error error;
+  assert_int_equal(cairn_client_new(&options, &client, NULL), CAIRN_OK);
+  assert_int_equal(cairn_topic_describe(client, "events", NULL, NULL, NULL, &error), CAIRN_UNAVAILABLE);
+  assert_string_equal(error.reason, "TRANSPORT");
+  cairn_client_free(client);
+
+  const struct cairn_client_options wrong = {.servers = "localhost"};
+  assert_int_equal(cairn_client_new(&wrong, &client, &error), CAIRN_INVALID_ARGUMENT);
+}
+
+/* ---- Consuming ---- */
+
+static void consumer_follows_and_gets_over_a_lost_stream(void **state) {
+  struct fixture *fixture = *state;
+  struct cairn_consumer *consumer = NULL;
+  assert_int_equal(cairn_consumer_new(fixture->client, "events", 0, NULL, &consumer, NULL), CAIRN_OK);
+  struct cairn_record record;
+  struct cairn_error error;
+  assert_int_equal(cairn_consumer_next(consumer, 50, &record, &error), CAIRN_WAIT);
+  fake_broker_lose_tail(fixture->broker, 3);
+
+  struct cairn_producer *producer = fixture_producer(fixture, (struct cairn_producer_options){.batch_bytes = 200});
+  add_numbers(producer, "events", 0, 0, 2000);
+  assert_int_equal(cairn_producer_flush(producer, 10000, NULL), CAIRN_OK);
+
+  for (unsigned i = 0; i < 2000; i++) {
+    assert_int_equal(cairn_consumer_next(consumer, 5000, &record, &error), CAIRN_OK);
+    assert_int_equal(record.offset, i);
+  }
+  cairn_producer_free(producer);
+  cairn_consumer_free(consumer);
+}
+
+static void consumer_stops_seeks_and_counts(void **state) {
+  struct fixture *fixture = *state;
+  struct cairn_producer *producer = fixture_producer(fixture, (struct cairn_producer_options){.batch_bytes = 300});
+  add_numbers(producer, "events", 0, 0, 1000);
+  assert_int_equal(cairn_producer_flush(producer, 10000, NULL), CAIRN_OK);
+  cairn_producer_free(producer);
+  const struct cairn_consumer_options options = {
+      .from = {CAIRN_AT_OFFSET, 417}, .to = {CAIRN_AT_OFFSET, 900}, .prefetch_bytes = 1, .count_max = 20};
+  struct cairn_consumer *consumer = NULL;
+  struct cairn_record record;
+  struct cairn_error error;
+  assert_int_equal(cairn_consumer_new(fixture->client, "events", 0, &options, &consumer, NULL), CAIRN_OK);
+
+  for (unsigned i = 417; i < 427; i++) {
+    assert_int_equal(cairn_consumer_next(consumer, 5000, &record, &error), CAIRN_OK);
+    assert_int_equal(record.offset, i);
+  }
+  cairn_consumer_seek(consumer, 895);
+  for (unsigned i = 895; i < 900; i++) {
+    assert_int_equal(cairn_consumer_next(consumer, 5000, &record, &error), CAIRN_OK);
+    assert_int_equal(record.offset, i);
+  }
+  assert_int_equal(cairn_consumer_next(consumer, 5000, &record, &error), CAIRN_END);
+  cairn_consumer_seek(consumer, 3);
+  for (unsigned i = 3; i < 8; i++) {
+    assert_int_equal(cairn_consumer_next(consumer, 5000, &record, &error), CAIRN_OK);
+    assert_int_equal(record.offset, i);
+  }
+  assert_int_equal(cairn_consumer_next(consumer, 5000, &record, &error), CAIRN_END);
+  cairn_consumer_free(consumer);
+}
+
+static void consumer_reports_rot_and_where_the_log_ends(void **state) {
+  struct fixture *fixture = *state;
+  const struct cairn_message message = {.value = {"x", 1}};
+  assert_int_equal(cairn_append(fixture->client, "events", 0, &message, 1, NULL, NULL, NULL), CAIRN_OK);
+  struct cairn_consumer_options options = {.from = {CAIRN_AT_OFFSET, 7}};
+  struct cairn_consumer *consumer = NULL;
+  struct cairn_record record;
+  struct cairn_error error;
+  assert_int_equal(cairn_consumer_new(fixture->client, "events", 0, &options, &consumer, NULL), CAIRN_OK);
+  assert_int_equal(cairn_consumer_next(consumer, 5000, &record, &error), CAIRN_OUT_OF_RANGE);
+  assert_string_equal(error.reason, "BEYOND_END");
+  assert_true(error.has_next_offset);
+  assert_int_equal(error.next_offset, 1);
+  cairn_consumer_seek(consumer, 0);
+  assert_int_equal(cairn_consumer_next(consumer, 5000, &record, &error), CAIRN_OK);
+  cairn_consumer_free(consumer);
+
+  fake_broker_rot(fixture->broker);
+  options.from = (struct cairn_position){CAIRN_AT_START, 0};
+  assert_int_equal(cairn_consumer_new(fixture->client, "events", 0, &options, &consumer, NULL), CAIRN_OK);
+  assert_int_equal(cairn_consumer_next(consumer, 5000, &record, &error), CAIRN_DATA_LOSS);
+  assert_int_equal(cairn_consumer_next(consumer, 5000, &record, &error), CAIRN_DATA_LOSS);
+  cairn_consumer_free(consumer);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(append_and_read_block_until_done),
+      TEST(append_is_sent_again_only_when_that_is_safe),
+      TEST(a_client_that_reaches_nobody_says_so_soon),
+      TEST(consumer_follows_and_gets_over_a_lost_stream),
+      TEST(consumer_stops_seeks_and_counts),
+      TEST(consumer_reports_rot_and_where_the_log_ends),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,33 @@
+/* A broker in a few hundred lines, in this process and behind real gRPC: topics in memory, appends answered at once, and a
+ * script of what goes wrong. What the client library does can be tested with it before and without a real broker. */
+#ifndef CAIRN_TESTS_UNIT_CLIENTS_FAKE_BROKER_H
+#define CAIRN_TESTS_UNIT_CLIENTS_FAKE_BROKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/failure.h"
+
+struct fake_broker;
+
+struct fake_broker *fake_broker_start(void);
+void fake_broker_stop(struct fake_broker *broker);
+const char *fake_broker_address(const struct fake_broker *broker);
+
+void fake_broker_add_topic(struct fake_broker *broker, const char *name, uint32_t partitions);
+/* Behind the last record. */
+int64_t fake_broker_end(struct fake_broker *broker, const char *name, uint32_t partition);
+/* Appends that reached it, refused ones included. */
+unsigned fake_broker_appends(struct fake_broker *broker);
+
+/* The `nth` append from now on (1: the next) is answered with a failure; what is behind it on its stream with SESSION_BROKEN, or,
+ * when the outcome is unknown, with the same. `keep` keeps the records all the same. */
+void fake_broker_refuse(struct fake_broker *broker, unsigned nth, const struct failure *failure, bool keep);
+/* The `nth` append from now on ends its stream as a lost connection does: no answer, no word about what was done. */
+void fake_broker_lose(struct fake_broker *broker, unsigned nth, bool keep);
+/* Flips a bit in every batch that is read. */
+void fake_broker_rot(struct fake_broker *broker);
+/* The `nth` Tail answer from now on ends its stream as a lost connection does. */
+void fake_broker_lose_tail(struct fake_broker *broker, unsigned nth);
+
+#endif
