@@ -1,0 +1,101 @@
+#include "tests/sim/sim_world.h"
+
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "tests/sim/sim_loop.h"
+#include "tests/sim/sim_random.h"
+#include "tests/sim/sim_store.h"
+
+struct sim_entropy {
+  struct entropy entropy;
+  struct sim_random random;
+};
+
+struct sim_world {
+  struct world world;
+  struct sim_process process;
+  struct sim_loops loops;
+  struct sim_entropy entropy;
+  struct sim_fiber *boot;
+  char name[24];
+};
+
+static struct sim_world *sim_world_of(struct world *world) { return container_of(world, struct sim_world, world); }
+
+static uint64_t sim_entropy_next(struct entropy *entropy) {
+  return sim_random_next(&container_of(entropy, struct sim_entropy, entropy)->random);
+}
+static const struct entropy_ops sim_entropy_ops = {.next = sim_entropy_next};
+
+static struct loop *world_loop(struct world *world, const char *name, unsigned flags) {
+  return sim_loop_new(&sim_world_of(world)->loops, name, flags);
+}
+
+static enum status world_store(struct world *world, const char *path, uint64_t size_max, bool create, struct store **out_store) {
+  return sim_store_open(&sim_world_of(world)->process, world->disk, path, size_max, create, out_store);
+}
+
+static uint64_t now_ns(struct world *world) {
+  struct sim_world *sim_world = sim_world_of(world);
+  return sim_clock_local_ns(&sim_world->loops.clock, sim_now_ns(sim_world->process.sim));
+}
+
+static int64_t wall_ms(struct world *world) {
+  struct sim_world *sim_world = sim_world_of(world);
+  return sim_world->loops.clock.wall_offset_ms + (int64_t)(sim_now_ns(sim_world->process.sim) / 1000000u);
+}
+
+static const struct world_ops sim_world_ops = {
+    .loop_new = world_loop, .store_open = world_store, .now_ns = now_ns, .wall_ms = wall_ms};
+
+struct sim_world *sim_world_new(struct sim *sim, struct sim_disk *device, const char *name) {
+  struct sim_world *sim_world = NEW(struct sim_world);
+  snprintf(sim_world->name, sizeof sim_world->name, "%s", name);
+  sim_process_init(&sim_world->process, sim, sim_world->name);
+  sim_loops_init(&sim_world->loops, &sim_world->process);
+  /* Two processes of one name draw differently: the second began later. */
+  sim_world->entropy.entropy.ops = &sim_entropy_ops;
+  sim_random_init(&sim_world->entropy.random, sim_seed(sim) + sim_now_ns(sim), sim_world->name);
+  sim_world->world.ops = &sim_world_ops;
+  sim_world->world.disk = sim_disk_mount(device, &sim_world->process);
+  sim_world->world.entropy = &sim_world->entropy.entropy;
+  return sim_world;
+}
+
+void sim_world_free(struct sim_world *sim_world) {
+  if (sim_world == NULL) return;
+  sim_fiber_free(sim_world->boot);
+  PRE(list_empty(&sim_world->loops.loops));
+  PRE(list_empty(&sim_world->process.fibers));
+  sim_disk_unmount(sim_world->world.disk);
+  memory_free(sim_world);
+}
+
+struct world *sim_world_doors(struct sim_world *sim_world) { return &sim_world->world; }
+struct sim_process *sim_world_process(struct sim_world *sim_world) { return &sim_world->process; }
+
+void sim_world_boot(struct sim_world *sim_world, void (*run)(void *context), void *context) {
+  sim_fiber_free(sim_world->boot);
+  sim_world->boot = sim_fiber_start(&sim_world->process, "boot", run, context);
+}
+
+bool sim_world_booted(void *context) {
+  const struct sim_world *sim_world = context;
+  return sim_world->boot == NULL || sim_fiber_over(sim_world->boot);
+}
+
+void sim_world_kill(struct sim_world *sim_world) { sim_process_kill(&sim_world->process); }
+
+void sim_world_set_rate(struct sim_world *sim_world, int32_t parts_per_million) {
+  PRE(parts_per_million > -1000000);
+  struct sim_clock *clock = &sim_world->loops.clock;
+  uint64_t sim_ns = sim_now_ns(sim_world->process.sim);
+  clock->base_local_ns = sim_clock_local_ns(clock, sim_ns);
+  clock->base_sim_ns = sim_ns;
+  clock->rate_ppm = parts_per_million;
+  sim_loops_clock_changed(&sim_world->loops);
+}
+
+void sim_world_jump_wall(struct sim_world *sim_world, int64_t by_ms) { sim_world->loops.clock.wall_offset_ms += by_ms; }

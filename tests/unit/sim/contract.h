@@ -1,0 +1,23 @@
+/* One suite, two twins: each test gets a door and cannot tell whether it is real. */
+#ifndef CAIRN_TESTS_UNIT_SIM_CONTRACT_H
+#define CAIRN_TESTS_UNIT_SIM_CONTRACT_H
+
+#include "base/world.h"
+
+struct contract {
+  struct world *world;
+  struct sim *sim;                   /* NULL: the real world */
+  void (*settle)(struct contract *); /* lets loops work for a while */
+  char directory[256];               /* of the real world */
+};
+
+int contract_os_set_up(void **state);
+int contract_os_tear_down(void **state);
+int contract_sim_set_up(void **state);
+int contract_sim_tear_down(void **state);
+
+#define CONTRACT_TEST(test)                                                                                  \
+  {#test " (real)", test, contract_os_set_up, contract_os_tear_down, NULL},                                  \
+      {#test " (simulated)", test, contract_sim_set_up, contract_sim_tear_down, NULL}
+
+#endif
