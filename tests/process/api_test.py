@@ -1,0 +1,271 @@
+"""Every method of the API, by a stock client in another language."""
+
+import threading
+import time
+
+import grpc
+
+import harness
+from cairn.v1 import admin_pb2, log_pb2, record_pb2
+from harness import batch, read_values
+
+
+class ApiTest(harness.Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.broker = harness.Broker().start()
+        cls.client = harness.Client(cls.broker.address)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.client.close()
+        cls.broker.close()
+
+    def setUp(self):
+        self.topic = self.id().rsplit(".", 1)[-1][:200]
+        self.client.create_topic(name=self.topic, partitions=2)
+
+    def append(self, *values, partition=0, **fields):
+        return self.client.append(topic=self.topic, partition=partition, batch=batch(*values), **fields)
+
+    def test_append_answers_with_dense_offsets(self):
+        first = self.append(b"a", b"b")
+        second = self.append(b"c")
+        other = self.append(b"d", partition=1)
+        self.assertEqual((first.base_offset, first.last_offset), (0, 1))
+        self.assertEqual((second.base_offset, second.last_offset), (2, 2))
+        self.assertEqual(other.base_offset, 0)
+        self.assertGreaterEqual(first.term, 1)
+        self.assertEqual(first.durability, log_pb2.DURABILITY_QUORUM_SYNC)
+        self.assertEqual(first.synced_replicas, 1)
+        self.assertLess(abs(first.leader_time_ms - time.time() * 1000), 60_000)
+
+    def test_read_gives_back_what_was_appended_byte_for_byte(self):
+        records = [
+            record_pb2.Record(key=b"k", value=b"v", timestamp_ms=5),
+            record_pb2.Record(key=b"", value=b""),
+            record_pb2.Record(),
+            record_pb2.Record(value=bytes(range(256)), headers=[record_pb2.RecordHeader(name="h", value=b"x")] * 2),
+        ]
+        sent = record_pb2.Records(records=records)
+        self.client.append(topic=self.topic, partition=0, batch=record_pb2.RecordBatch(records=sent, base_timestamp_ms=7))
+        stored = self.client.read(topic=self.topic, partition=0, offset=0).batches[0]
+        self.assertEqual(stored.batch.records, sent)
+        self.assertEqual(stored.batch.record_count, 4)
+        self.assertEqual(stored.batch.base_timestamp_ms, 7)
+        self.assertEqual(stored.batch.max_timestamp_ms, 7)
+        self.assertFalse(stored.batch.records.records[2].HasField("key"))
+        self.assertTrue(stored.batch.records.records[1].HasField("key"))
+
+    def test_read_begins_with_the_batch_that_holds_the_offset(self):
+        self.append(b"0", b"1", b"2")
+        self.append(b"3")
+        answer = self.client.read(topic=self.topic, partition=0, offset=1)
+        self.assertEqual([b.base_offset for b in answer.batches], [0, 3])
+        self.assertEqual((answer.next_offset, answer.high_watermark), (4, 4))
+
+    def test_read_stops_at_max_bytes_but_gives_one_batch(self):
+        for _ in range(4):
+            self.append(b"x" * 1000)
+        answer = self.client.read(topic=self.topic, partition=0, offset=0, max_bytes=10)
+        self.assertEqual(len(answer.batches), 1)
+        answer = self.client.read(topic=self.topic, partition=0, offset=1, max_bytes=2500)
+        self.assertIn(len(answer.batches), (1, 2))
+
+    def test_read_waits_for_min_bytes(self):
+        def later():
+            time.sleep(0.3)
+            self.append(b"late")
+
+        thread = threading.Thread(target=later)
+        began = time.monotonic()
+        thread.start()
+        answer = self.client.read(topic=self.topic, partition=0, offset=0, min_bytes=1, max_wait_ms=5000)
+        took = time.monotonic() - began
+        thread.join()
+        self.assertEqual(len(answer.batches), 1)
+        self.assertGreater(took, 0.2)
+        self.assertLess(took, 3)
+
+    def test_read_waits_no_longer_than_max_wait(self):
+        began = time.monotonic()
+        answer = self.client.read(topic=self.topic, partition=0, offset=0, min_bytes=1, max_wait_ms=200)
+        self.assertEqual(len(answer.batches), 0)
+        self.assertGreater(time.monotonic() - began, 0.15)
+
+    def test_append_stream_answers_in_order(self):
+        def requests():
+            for i in range(500):
+                yield log_pb2.AppendRequest(
+                    topic=self.topic, partition=i % 2, batch=batch(b"%d" % i), request_id=i + 1
+                )
+
+        answers = list(self.client.append_stream(requests(), timeout=20))
+        self.assertEqual([a.request_id for a in answers], list(range(1, 501)))
+        self.assertFalse(any(a.HasField("error") for a in answers))
+        self.assertEqual([a.base_offset for a in answers[::2]], list(range(250)))
+        self.assertEqual(read_values(self.client, self.topic, 1), [b"%d" % i for i in range(1, 500, 2)])
+
+    def test_append_stream_appends_nothing_behind_a_refusal(self):
+        def requests():
+            yield log_pb2.AppendRequest(topic=self.topic, partition=0, batch=batch(b"good"), request_id=1)
+            yield log_pb2.AppendRequest(topic=self.topic, partition=9, batch=batch(b"bad"), request_id=2)
+            for i in range(3, 20):
+                yield log_pb2.AppendRequest(topic=self.topic, partition=0, batch=batch(b"behind"), request_id=i)
+
+        answers = list(self.client.append_stream(requests(), timeout=10))
+        self.assertEqual([a.request_id for a in answers], list(range(1, 20)))
+        self.assertFalse(answers[0].HasField("error"))
+        self.assertEqual(answers[1].error.reason, "UNKNOWN_PARTITION")
+        self.assertEqual(answers[1].error.code, grpc.StatusCode.NOT_FOUND.value[0])
+        for answer in answers[2:]:
+            self.assertEqual(answer.error.reason, "SESSION_BROKEN")
+            self.assertEqual(answer.error.executed, 1)
+        self.assertEqual(read_values(self.client, self.topic, 0), [b"good"])
+
+    def test_expected_offset_is_a_compare_and_append(self):
+        self.assertEqual(self.append(b"a", expected_offset=0).base_offset, 0)
+        failure = self.refused(grpc.StatusCode.ABORTED, "OFFSET_MISMATCH", self.append, b"b", expected_offset=0)
+        self.assertEqual(failure.next_offset, "1")
+        self.assertEqual(self.append(b"b", expected_offset=1).base_offset, 1)
+        self.assertEqual(read_values(self.client, self.topic, 0), [b"a", b"b"])
+
+    def test_tail_catches_up_says_so_once_and_pushes(self):
+        for i in range(10):
+            self.append(b"%d" % i)
+        stream = self.client.tail(log_pb2.TailRequest(topic=self.topic, partition=0, offset=0), timeout=20)
+        values, caught_up = [], 0
+        for answer in stream:
+            for stored in answer.batches:
+                values.extend(r.value for r in stored.batch.records.records)
+            caught_up += answer.caught_up
+            if answer.caught_up:
+                self.assertEqual(values, [b"%d" % i for i in range(10)])
+                self.append(b"pushed")
+            if len(values) == 11:
+                break
+        stream.cancel()
+        self.assertEqual((values[-1], caught_up), (b"pushed", 1))
+
+    def test_describe_partition_is_where_appends_are(self):
+        for i in range(3):
+            self.append(b"x")
+        answer = self.client.describe_partition(topic=self.topic, partition=0)
+        self.assertEqual((answer.log_start_offset, answer.next_offset, answer.high_watermark), (0, 3, 3))
+        self.assertEqual(answer.leader, self.broker.address)
+        self.assertEqual(answer.leader_id, 1)
+        self.assertGreater(answer.log_bytes, 0)
+        self.assertGreater(answer.group_id, 0)
+
+    def test_find_offset_by_record_time(self):
+        for t in (1000, 2000, 3000):
+            self.client.append(
+                topic=self.topic,
+                partition=0,
+                batch=record_pb2.RecordBatch(
+                    records=record_pb2.Records(
+                        records=[
+                            record_pb2.Record(value=b"a", timestamp_ms=t),
+                            record_pb2.Record(value=b"b", timestamp_ms=t + 500),
+                        ]
+                    )
+                ),
+            )
+        cases = [(0, 0), (1000, 0), (1001, 1), (1501, 2), (2500, 3), (3500, 5)]
+        for timestamp, offset in cases:
+            answer = self.client.find_offset(topic=self.topic, partition=0, timestamp_ms=timestamp)
+            self.assertEqual((answer.found, answer.offset), (True, offset), timestamp)
+        answer = self.client.find_offset(topic=self.topic, partition=0, timestamp_ms=3501)
+        self.assertEqual((answer.found, answer.offset), (False, 6))
+
+    def test_trim_moves_the_start_to_the_record(self):
+        self.append(b"0", b"1", b"2")
+        self.append(b"3")
+        self.assertEqual(self.client.trim(topic=self.topic, partition=0, before_offset=2).log_start_offset, 2)
+        self.assertEqual(self.client.describe_partition(topic=self.topic, partition=0).log_start_offset, 2)
+        failure = self.refused(
+            grpc.StatusCode.OUT_OF_RANGE, "BELOW_START", self.client.read, topic=self.topic, partition=0, offset=1
+        )
+        self.assertEqual(failure.next_offset, "2")
+        self.assertEqual(read_values(self.client, self.topic, 0, offset=2), [b"2", b"3"])
+        self.assertEqual(self.client.trim(topic=self.topic, partition=0, before_offset=1).log_start_offset, 2)
+        self.refused(
+            grpc.StatusCode.OUT_OF_RANGE, "BEYOND_END", self.client.trim, topic=self.topic, partition=0, before_offset=9
+        )
+
+    def test_client_checksum_is_checked_and_kept(self):
+        records = record_pb2.Records(records=[record_pb2.Record(value=b"checked")])
+        good = crc32c(records.SerializeToString())
+        sent = record_pb2.RecordBatch(records=records, crc32c=good)
+        self.client.append(topic=self.topic, partition=0, batch=sent)
+        self.assertEqual(self.client.read(topic=self.topic, partition=0, offset=0).batches[0].batch.crc32c, good)
+        self.refused(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "BAD_CHECKSUM",
+            self.client.append,
+            topic=self.topic,
+            partition=0,
+            batch=record_pb2.RecordBatch(records=records, crc32c=good ^ 1),
+        )
+
+    def test_topic_life(self):
+        name = self.topic + "-2"
+        config = admin_pb2.TopicConfig(retention_ms=1000, segment_bytes=1 << 20)
+        made = self.client.create_topic(name=name, partitions=3, config=config).topic
+        self.assertEqual((made.partitions, made.replicas), (3, 1))
+        self.assertEqual((made.config.retention_ms, made.config.segment_bytes), (1000, 1 << 20))
+        self.assertEqual((made.config.retention_bytes, made.config.record_bytes_max), (-1, 1 << 20))
+        self.refused(grpc.StatusCode.ALREADY_EXISTS, "TOPIC_EXISTS", self.client.create_topic, name=name)
+
+        altered = self.client.alter_topic(name=name, config=admin_pb2.TopicConfig(retention_bytes=5)).topic
+        self.assertEqual((altered.config.retention_bytes, altered.config.retention_ms), (5, 1000))
+        described = self.client.describe_topic(name=name)
+        self.assertEqual([p.partition for p in described.partitions], [0, 1, 2])
+        self.assertEqual(described.topic.config.retention_bytes, 5)
+
+        self.client.append(topic=name, partition=2, batch=batch(b"old"))
+        self.client.delete_topic(name=name)
+        self.refused(grpc.StatusCode.NOT_FOUND, "UNKNOWN_TOPIC", self.client.describe_topic, name=name)
+        again = self.client.create_topic(name=name, partitions=3).topic
+        self.assertGreater(again.id, made.id)
+        self.assertEqual(self.client.describe_partition(topic=name, partition=2).next_offset, 0)
+
+    def test_validate_only_changes_nothing(self):
+        name = self.topic + "-3"
+        self.assertEqual(self.client.create_topic(name=name, partitions=4, validate_only=True).topic.partitions, 4)
+        self.refused(grpc.StatusCode.NOT_FOUND, "UNKNOWN_TOPIC", self.client.describe_topic, name=name)
+
+    def test_list_topics_in_pages(self):
+        for i in range(5):
+            self.client.create_topic(name="page-%d" % i)
+        names, token = [], ""
+        while True:
+            answer = self.client.list_topics(page_size=2, page_token=token)
+            self.assertLessEqual(len(answer.topics), 2)
+            names.extend(t.name for t in answer.topics)
+            token = answer.next_page_token
+            if not token:
+                break
+        self.assertEqual(names, sorted(names))
+        self.assertTrue({"page-%d" % i for i in range(5)} <= set(names))
+
+    def test_describe_broker(self):
+        answer = self.client.describe_broker()
+        self.assertEqual(answer.broker_id, 1)
+        self.assertRegex(answer.cluster_id, "^[0-9a-f]{32}$")
+        self.assertRegex(answer.incarnation, "^[0-9a-f]{32}$")
+        self.assertEqual(answer.advertised, self.broker.address)
+
+
+def crc32c(data):
+    """CRC32C (Castagnoli), bit by bit: slow, and independent of the code under test."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+if __name__ == "__main__":
+    harness.main()

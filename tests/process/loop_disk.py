@@ -1,0 +1,125 @@
+"""Real disks made of files: what only root can make, and only on Linux.
+
+LoopDisk     an ext4 file system in an image file. Copying the image while it is mounted is a power cut: what was synced is in the
+             image, what only the page cache has is not.
+ThinDisk     the same, the image being sparse and inside a tmpfs too small for it: its writes succeed, its syncs can be made to fail.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+
+
+class Lacking(Exception):
+    """The machine cannot do this; the text names what it lacks."""
+
+
+def run(*command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise Lacking("%s: %s" % (" ".join(command), done.stdout.strip()))
+    return done.stdout
+
+
+def need_root():
+    if os.geteuid() != 0:
+        raise Lacking("this test mounts file systems and needs root")
+
+
+class LoopDisk:
+    def __init__(self, size_mib, image=None, home=None):
+        need_root()
+        self.home = home or tempfile.mkdtemp(prefix="cairn-disk-")
+        self.image = image or os.path.join(self.home, "image")
+        self.mount_point = os.path.join(self.home, "mnt")
+        self.mounted = False
+        if image is None:
+            with open(self.image, "wb") as f:
+                f.truncate(size_mib << 20)
+            run("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", self.image)
+
+    def mount(self):
+        os.makedirs(self.mount_point, exist_ok=True)
+        run("mount", "-o", "loop", self.image, self.mount_point)
+        self.mounted = True
+        return self.mount_point
+
+    def unmount(self):
+        if self.mounted:
+            subprocess.run(["umount", "-l", self.mount_point], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.mounted = False
+
+    def power_cut(self):
+        """A disk as it would be if the power failed now: a copy of the image, taken while the broker writes."""
+        home = tempfile.mkdtemp(prefix="cairn-disk-")
+        copy = os.path.join(home, "image")
+        shutil.copyfile(self.image, copy)
+        return LoopDisk(0, image=copy, home=home)
+
+    def close(self):
+        self.unmount()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+class ThinDisk(LoopDisk):
+    """`size_mib` of file system on `backing_mib` of memory."""
+
+    def __init__(self, size_mib, backing_mib):
+        need_root()
+        self.tmpfs = tempfile.mkdtemp(prefix="cairn-thin-")
+        run("mount", "-t", "tmpfs", "-o", "size=%dm" % backing_mib, "tmpfs", self.tmpfs)
+        image = os.path.join(self.tmpfs, "image")
+        with open(image, "wb") as f:
+            f.truncate(size_mib << 20)
+        run("mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-E", "lazy_itable_init=0", image)
+        super().__init__(0, image=image)
+
+    def break_syncs(self, path):
+        """Gives the blocks of a file that hold only zeros back to the tmpfs and fills that up: what was written stays, but from now on
+        nothing more that is written to the file can reach the disk."""
+        with open(path, "rb") as file:
+            for logical, physical, length in extents(path):
+                for start, size in zero_runs(file, logical, length):
+                    run("fallocate", "-p", "-o", str(physical + start - logical), "-l", str(size), self.image)
+        with open(os.path.join(self.tmpfs, "filler"), "ab") as filler:
+            try:
+                while True:
+                    filler.write(b"\0" * (64 << 10))
+                    filler.flush()
+            except OSError:
+                pass
+
+    def close(self):
+        super().close()
+        subprocess.run(["umount", "-l", self.tmpfs], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.tmpfs, ignore_errors=True)
+
+
+BLOCK = 4096
+
+
+def extents(path):
+    """(offset in the file, offset on the device, length), in bytes, of the blocks of a file."""
+    found = []
+    for line in run("filefrag", "-v", "-b%d" % BLOCK, path).splitlines():
+        parts = line.replace("..", " ").replace(":", " ").split()
+        if len(parts) >= 6 and parts[0].isdigit():
+            found.append((int(parts[1]) * BLOCK, int(parts[3]) * BLOCK, int(parts[5]) * BLOCK))
+    return found
+
+
+def zero_runs(file, offset, length):
+    """(offset, size) of the runs of blocks in this part of a file that hold only zeros."""
+    runs, start = [], None
+    for at in range(offset, offset + length, BLOCK):
+        file.seek(at)
+        zero = not any(file.read(BLOCK))
+        if zero and start is None:
+            start = at
+        if not zero and start is not None:
+            runs.append((start, at - start))
+            start = None
+    if start is not None:
+        runs.append((start, offset + length - start))
+    return runs
