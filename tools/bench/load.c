@@ -1,0 +1,376 @@
+/* Load for a broker or for a floor: the same client, the same messages, the same channel arguments.
+ *
+ *   load unary  ADDRESS METHOD OUTSTANDING PARTITIONS RECORD_BYTES SECONDS
+ *   load stream ADDRESS METHOD WINDOW      PARTITIONS BATCH_BYTES  SECONDS [TOTAL_BYTES]
+ *   load tail   ADDRESS METHOD MAX_BYTES   -          -            SECONDS [TOTAL_BYTES]
+ *
+ * unary and stream send AppendRequests for topic "bench" (batches of records of 1000 bytes each, unary: one record); tail follows
+ * partition 0 from offset 0. The first tenth of the time is not counted. Prints one JSON object.
+ */
+#include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <grpc/slice.h>
+#include <grpc/support/alloc.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/wire.h"
+#include "tools/bench/args.h"
+
+#define SAMPLES_MAX (1u << 22)
+#define RECORD_BYTES 1000u
+#define PARTITIONS_MAX 1024u
+
+static grpc_completion_queue *queue;
+static grpc_channel *channel;
+static grpc_slice method;
+static grpc_byte_buffer *requests[PARTITIONS_MAX];
+static unsigned partitions = 1, next_partition;
+
+static struct {
+  uint64_t start_ns, count_from_ns, end_ns;
+  uint64_t bytes_max, bytes_all;
+  uint64_t messages, bytes, failures;
+  uint64_t first_counted_ns, last_ns;
+  uint32_t *samples_us_10; /* tenths of a microsecond */
+  size_t sample_count;
+} run;
+
+static uint64_t now_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void fail(const char *what) {
+  fprintf(stderr, "load: %s\n", what);
+  exit(1);
+}
+
+/* ---- Messages ---- */
+
+static grpc_byte_buffer *buffer_of(const uint8_t *bytes, size_t size) {
+  grpc_slice slice = grpc_slice_from_copied_buffer((const char *)bytes, size);
+  grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
+  grpc_slice_unref(slice);
+  return buffer;
+}
+
+/* An AppendRequest: topic 1, partition 2, batch 3 { records 14 { record 1 { value 2 } } }. */
+static grpc_byte_buffer *append_request(unsigned partition, size_t batch_bytes, size_t record_bytes) {
+  size_t count = batch_bytes / record_bytes == 0 ? 1 : batch_bytes / record_bytes;
+  uint8_t *memory = calloc(3, count * (record_bytes + 32) + 64);
+  uint8_t *records = memory + count * (record_bytes + 32) + 64;
+  if (memory == NULL) fail("no memory");
+  uint8_t *value = calloc(1, record_bytes);
+  for (size_t i = 0; i < record_bytes; i++) value[i] = (uint8_t)('a' + i * 7 % 26);
+
+  uint8_t *at = records;
+  for (size_t i = 0; i < count; i++) {
+    uint8_t record_head[2 * WIRE_VARINT_SIZE_MAX];
+    size_t head = (size_t)(wire_put_bytes_head(record_head, 2, record_bytes) - record_head);
+    at = wire_put_bytes_head(at, 1, head + record_bytes);
+    memcpy(at, record_head, head);
+    memcpy(at + head, value, record_bytes);
+    at += head + record_bytes;
+  }
+  size_t records_size = (size_t)(at - records);
+  uint8_t batch_head[2 * WIRE_VARINT_SIZE_MAX];
+  size_t batch_head_size = (size_t)(wire_put_bytes_head(batch_head, 14, records_size) - batch_head);
+
+  at = wire_put_bytes(memory, 1, bytes_of("bench", 5));
+  at = wire_put_uint(at, 2, partition);
+  at = wire_put_bytes_head(at, 3, batch_head_size + records_size);
+  memcpy(at, batch_head, batch_head_size);
+  at += batch_head_size;
+  memmove(at, records, records_size);
+  grpc_byte_buffer *buffer = buffer_of(memory, (size_t)(at + records_size - memory));
+  free(value);
+  free(memory);
+  return buffer;
+}
+
+static grpc_byte_buffer *tail_request(size_t max_bytes) {
+  uint8_t memory[64];
+  uint8_t *at = wire_put_bytes(memory, 1, bytes_of("bench", 5));
+  at = wire_put_uint(at, 4, max_bytes);
+  return buffer_of(memory, (size_t)(at - memory));
+}
+
+/* C core takes the slices out of what it sends: each send gets a buffer of its own over the same bytes. */
+static grpc_byte_buffer *next_request(void) { return grpc_byte_buffer_copy(requests[next_partition++ % partitions]); }
+
+/* ---- Counting ---- */
+
+static void count(uint64_t began_ns, size_t bytes) {
+  uint64_t now = now_ns();
+  run.bytes_all += bytes;
+  run.last_ns = now;
+  if (now < run.count_from_ns) return;
+  if (run.messages == 0) run.first_counted_ns = now;
+  run.messages++;
+  run.bytes += bytes;
+  if (run.sample_count < SAMPLES_MAX) run.samples_us_10[run.sample_count++] = (uint32_t)((now - began_ns) / 100);
+}
+
+static bool over(void) { return now_ns() >= run.end_ns || (run.bytes_max > 0 && run.bytes_all >= run.bytes_max); }
+
+static int by_value(const void *a, const void *b) {
+  uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+  return x < y ? -1 : x > y;
+}
+
+static double percentile(double share) {
+  if (run.sample_count == 0) return 0;
+  size_t at = (size_t)(share * (double)run.sample_count);
+  return run.samples_us_10[at < run.sample_count ? at : run.sample_count - 1] / 10.0;
+}
+
+static void report(void) {
+  qsort(run.samples_us_10, run.sample_count, sizeof *run.samples_us_10, by_value);
+  double seconds = (double)(run.last_ns - run.first_counted_ns) / 1e9;
+  if (seconds <= 0) seconds = 1e-9;
+  printf("{\"per_second\": %.1f, \"bytes_per_second\": %.0f, \"messages\": %llu, \"bytes\": %llu, \"failures\": %llu, "
+         "\"seconds\": %.3f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f}\n",
+         (double)run.messages / seconds, (double)run.bytes / seconds, (unsigned long long)run.messages,
+         (unsigned long long)run.bytes, (unsigned long long)run.failures, seconds, percentile(0.5), percentile(0.99),
+         percentile(0.999), percentile(1.0));
+}
+
+/* ---- Unary: so many calls outstanding ---- */
+
+struct unary {
+  grpc_call *call;
+  grpc_metadata_array initial, trailing;
+  grpc_byte_buffer *request, *answer;
+  grpc_status_code status;
+  grpc_slice details;
+  uint64_t began_ns;
+  size_t bytes;
+};
+
+static void unary_start(struct unary *unary) {
+  memset(unary, 0, sizeof *unary);
+  grpc_byte_buffer *request = next_request();
+  grpc_metadata_array_init(&unary->initial);
+  grpc_metadata_array_init(&unary->trailing);
+  unary->request = request;
+  unary->bytes = grpc_byte_buffer_length(request);
+  unary->began_ns = now_ns();
+  unary->call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue, method, NULL,
+                                         gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+  grpc_op ops[] = {
+      {.op = GRPC_OP_SEND_INITIAL_METADATA},
+      {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = request},
+      {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
+      {.op = GRPC_OP_RECV_INITIAL_METADATA, .data.recv_initial_metadata.recv_initial_metadata = &unary->initial},
+      {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &unary->answer},
+      {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
+       .data.recv_status_on_client = {.trailing_metadata = &unary->trailing,
+                                      .status = &unary->status,
+                                      .status_details = &unary->details}},
+  };
+  if (grpc_call_start_batch(unary->call, ops, 6, unary, NULL) != GRPC_CALL_OK) fail("a batch was refused");
+}
+
+static void unary_end(struct unary *unary) {
+  if (unary->status == GRPC_STATUS_OK)
+    count(unary->began_ns, unary->bytes);
+  else if (run.failures++ == 0) {
+    char *text = grpc_slice_to_c_string(unary->details);
+    fprintf(stderr, "load: the first failure: %d %s\n", (int)unary->status, text);
+    gpr_free(text);
+  }
+  grpc_metadata_array_destroy(&unary->initial);
+  grpc_metadata_array_destroy(&unary->trailing);
+  if (unary->answer != NULL) grpc_byte_buffer_destroy(unary->answer);
+  grpc_byte_buffer_destroy(unary->request);
+  grpc_slice_unref(unary->details);
+  grpc_call_unref(unary->call);
+}
+
+static void run_unary(unsigned outstanding) {
+  struct unary *calls = calloc(outstanding, sizeof *calls);
+  unsigned open = outstanding;
+  for (unsigned i = 0; i < outstanding; i++) unary_start(&calls[i]);
+  while (open > 0) {
+    grpc_event event = grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    struct unary *unary = event.tag;
+    unary_end(unary);
+    if (over())
+      open--;
+    else
+      unary_start(unary);
+  }
+  free(calls);
+}
+
+/* ---- Streams: one call, so many messages unanswered ---- */
+
+struct stream {
+  grpc_call *call;
+  grpc_metadata_array initial, trailing;
+  grpc_byte_buffer *request, *answer;
+  grpc_status_code status;
+  grpc_slice details;
+  unsigned window, unanswered;
+  bool sending, closed, done;
+  uint64_t began_ns[65536]; /* of the messages unanswered, a ring */
+  uint16_t first, next;
+  size_t bytes;
+};
+
+enum { TAG_SENT = 1, TAG_RECEIVED, TAG_STATUS, TAG_OPENED, TAG_CLOSED };
+#define TAG(number) ((void *)(intptr_t)(number))
+
+static void batch(struct stream *stream, const grpc_op *ops, size_t op_count, int tag) {
+  if (grpc_call_start_batch(stream->call, ops, op_count, TAG(tag), NULL) != GRPC_CALL_OK) fail("a batch was refused");
+}
+
+static void stream_open(struct stream *stream) {
+  grpc_metadata_array_init(&stream->initial);
+  grpc_metadata_array_init(&stream->trailing);
+  stream->call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue, method, NULL,
+                                          gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+  grpc_op status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
+                    .data.recv_status_on_client = {.trailing_metadata = &stream->trailing,
+                                                   .status = &stream->status,
+                                                   .status_details = &stream->details}};
+  batch(stream, &status, 1, TAG_STATUS);
+  grpc_op open[] = {{.op = GRPC_OP_SEND_INITIAL_METADATA},
+                    {.op = GRPC_OP_RECV_INITIAL_METADATA,
+                     .data.recv_initial_metadata.recv_initial_metadata = &stream->initial}};
+  batch(stream, open, 2, TAG_OPENED);
+}
+
+static void stream_receive(struct stream *stream) {
+  grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &stream->answer};
+  batch(stream, &op, 1, TAG_RECEIVED);
+}
+
+static void stream_send(struct stream *stream) {
+  if (stream->sending || stream->closed) return;
+  if (over()) {
+    if (stream->unanswered > 0) return;
+    stream->closed = true;
+    grpc_op op = {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
+    batch(stream, &op, 1, TAG_CLOSED);
+    return;
+  }
+  if (stream->unanswered >= stream->window) return;
+  stream->request = next_request();
+  stream->bytes = grpc_byte_buffer_length(stream->request);
+  stream->began_ns[stream->next++] = now_ns();
+  stream->unanswered++;
+  stream->sending = true;
+  grpc_op op = {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = stream->request};
+  batch(stream, &op, 1, TAG_SENT);
+}
+
+static void stream_failed(struct stream *stream) {
+  char *text = grpc_slice_to_c_string(stream->details);
+  fprintf(stderr, "load: the stream ended with %d %s\n", (int)stream->status, text);
+  gpr_free(text);
+  run.failures++;
+}
+
+static void run_stream(unsigned window) {
+  static struct stream stream;
+  stream.window = window;
+  stream_open(&stream);
+  stream_receive(&stream);
+  stream_send(&stream);
+  while (!stream.done) {
+    grpc_event event = grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    switch ((int)(intptr_t)event.tag) {
+      case TAG_SENT:
+        stream.sending = false;
+        grpc_byte_buffer_destroy(stream.request);
+        if (event.success) stream_send(&stream);
+        break;
+      case TAG_RECEIVED:
+        if (stream.answer == NULL) break;
+        grpc_byte_buffer_destroy(stream.answer);
+        stream.answer = NULL;
+        stream.unanswered--;
+        count(stream.began_ns[stream.first++], stream.bytes);
+        stream_receive(&stream);
+        stream_send(&stream);
+        break;
+      case TAG_STATUS:
+        stream.done = true;
+        if (stream.status != GRPC_STATUS_OK) stream_failed(&stream);
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+static void run_tail(size_t max_bytes) {
+  static struct stream stream;
+  stream_open(&stream);
+  grpc_op send[] = {{.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = tail_request(max_bytes)},
+                    {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT}};
+  batch(&stream, send, 2, TAG_SENT);
+  uint64_t asked = now_ns();
+  stream_receive(&stream);
+  while (!stream.done) {
+    grpc_event event = grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    if (event.tag == TAG(TAG_STATUS)) {
+      stream.done = true;
+      if (stream.status != GRPC_STATUS_OK && stream.status != GRPC_STATUS_CANCELLED) stream_failed(&stream);
+    }
+    if (event.tag != TAG(TAG_RECEIVED) || stream.answer == NULL) continue;
+    size_t bytes = grpc_byte_buffer_length(stream.answer);
+    grpc_byte_buffer_destroy(stream.answer);
+    stream.answer = NULL;
+    count(asked, bytes);
+    asked = now_ns();
+    stream_receive(&stream);
+    if (over()) grpc_call_cancel(stream.call, NULL);
+  }
+}
+
+static uint64_t number(int argc, char **argv, int at) { return at < argc ? strtoull(argv[at], NULL, 10) : 0; }
+
+int main(int argc, char **argv) {
+  if (argc < 8) fail("usage: load unary|stream|tail ADDRESS METHOD N PARTITIONS BYTES SECONDS [TOTAL_BYTES]");
+  grpc_init();
+  grpc_arg args[BENCH_ARGS_MAX];
+  grpc_channel_args channel_args = {.num_args = bench_args(args), .args = args};
+  queue = grpc_completion_queue_create_for_next(NULL);
+  grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+  channel = grpc_channel_create(argv[2], credentials, &channel_args);
+  grpc_channel_credentials_release(credentials);
+  method = grpc_slice_from_copied_string(argv[3]);
+  unsigned n = (unsigned)number(argc, argv, 4);
+  partitions = (unsigned)number(argc, argv, 5);
+  size_t bytes = number(argc, argv, 6);
+  uint64_t duration_ns = number(argc, argv, 7) * UINT64_C(1000000000);
+  if (partitions == 0) partitions = 1;
+  if (partitions > PARTITIONS_MAX) fail("too many partitions");
+  bool unary = strcmp(argv[1], "unary") == 0, stream = strcmp(argv[1], "stream") == 0;
+  for (unsigned p = 0; p < partitions && (unary || stream); p++)
+    requests[p] = append_request(p, bytes, unary ? bytes : RECORD_BYTES);
+
+  run.samples_us_10 = calloc(SAMPLES_MAX, sizeof *run.samples_us_10);
+  run.bytes_max = number(argc, argv, 8);
+  run.start_ns = now_ns();
+  run.count_from_ns = run.start_ns + duration_ns / 10;
+  run.end_ns = run.start_ns + duration_ns;
+  if (run.bytes_max > 0) run.count_from_ns = run.start_ns;
+  if (unary)
+    run_unary(n);
+  else if (stream)
+    run_stream(n);
+  else
+    run_tail(n);
+  report();
+  return run.failures > 0;
+}
