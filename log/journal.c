@@ -365,8 +365,8 @@ void journal_submit(struct journal *journal, struct journal_write *write) {
   struct task *newest = atomic_load_explicit(&journal->submitted, memory_order_relaxed);
   do {
     write->task.next = newest;
-    /* Release: the journal sees the frames. */
-  } while (!atomic_compare_exchange_weak_explicit(&journal->submitted, &newest, &write->task, memory_order_release,
+    /* Release: the journal sees the frames. Acquire: and those of the writes before, which it reaches through this one. */
+  } while (!atomic_compare_exchange_weak_explicit(&journal->submitted, &newest, &write->task, memory_order_acq_rel,
                                                   memory_order_relaxed));
   /* Whoever finds it empty knocks; run_arrived() alone empties it. */
   if (newest == NULL) loop_post(journal->loop, &journal->arrived);

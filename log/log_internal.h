@@ -132,6 +132,10 @@ void log_lane_adopt(struct log_lane *lane, struct log *log); /* from the opening
 void log_lane_wake(struct log_lane *lane); /* something is dirty, or more than before */
 void log_lane_turn_soon(struct log_lane *lane); /* in this iteration or the next */
 void log_lane_turn(struct log_lane *lane); /* what the tick does; also called by the checkpoint once lanes have stopped */
+/* log_collect.c: fills lane->items. */
+void log_lane_collect(struct log_lane *lane);
+/* Of the entries between two indexes, the lost ones not counted. */
+uint64_t log_bytes_between(const struct log *log, entry_index first, entry_index last);
 /* A read of a closed log ended. */
 void log_lane_read_ended(struct log *log);
 

@@ -121,160 +121,6 @@ void log_lane_adopt(struct log_lane *lane, struct log *log) {
   loop_post(lane->loop, &log->join);
 }
 
-/* ---- Collect ---- */
-
-static entry_index flush_target(const struct log *log) {
-  entry_index target = log->commit_index;
-  if (log->durable_index < target) target = log->durable_index;
-  if (log->applied_index < target) target = log->applied_index;
-  for (; target > log->flushed_index; target--) {
-    const struct tail_slot *slot = tail_at(&log->tail, target);
-    if (slot != NULL && !slot->lost) break;
-  }
-  return target > log->flushed_index ? target : log->flushed_index;
-}
-
-static uint64_t bytes_between(const struct log *log, entry_index first, entry_index last) {
-  uint64_t bytes = 0;
-  for (entry_index index = first; index <= last; index++) {
-    const struct tail_slot *slot = tail_at(&log->tail, index);
-    if (slot != NULL && !slot->lost) bytes += entry_size(&slot->entry.head);
-  }
-  return bytes;
-}
-
-static void take_entry(const struct log *log, struct checkpoint_item *item, const struct tail_slot *slot) {
-  struct flush_entry *entry = &item->entries[item->entry_count++];
-  *entry = (struct flush_entry){.entry.head = slot->entry.head, .place = slot->place, .lost = slot->lost};
-  if (slot->lost || !tail_cached(&log->tail, slot->entry.head.index)) return;
-  entry->cached = true;
-  entry->entry.payload = blob_part_hold(slot->entry.payload);
-}
-
-static void take_entries(const struct log *log, struct checkpoint_item *item, entry_index first, entry_index last) {
-  if (last < first) return;
-  item->entries = memory_new_array((size_t)(last - first + 1), sizeof *item->entries);
-  for (entry_index index = first; index <= last; index++) take_entry(log, item, tail_at(&log->tail, index));
-}
-
-static struct checkpoint_item *item_new(const struct log *log) {
-  struct checkpoint_item *item = NEW(struct checkpoint_item);
-  item->group = log->group;
-  item->instance = log->instance;
-  item->row = (struct group_row){
-      .group = log->group,
-      .instance = log->instance,
-      .closed = log->closed,
-      .damaged = log->damaged,
-      .settings = log->settings,
-      .hard_state = log->hard_state,
-      .start_offset = log->start_offset,
-      .start_index = log->start_index,
-      .start_chain = log->start_chain,
-      .terms = memory_new_array(log->term_count + 1, sizeof *log->terms),
-      .term_count = log->term_count,
-  };
-  if (log->term_count > 0) memcpy(item->row.terms, log->terms, log->term_count * sizeof *log->terms);
-  if (item->row.hard_state.commit < log->commit_index && log->commit_index <= log->durable_index) {
-    item->row.hard_state.commit = log->commit_index;
-  }
-  buffer_init(&item->state, TABLE_STATE_MAX);
-  return item;
-}
-
-/* Only what of the terms is flushed is stored with the row; the journal tells the rest. */
-static void end_row_at(const struct log *log, struct group_row *row, entry_index target) {
-  while (row->term_count > 0 && row->terms[row->term_count - 1].first > target) row->term_count--;
-  const struct tail_slot *slot = tail_at(&log->tail, target);
-  if (slot == NULL) return;
-  row->flushed_index = target;
-  row->flushed_offset = entry_end_offset(&slot->entry.head);
-  row->flushed_chain = slot->entry.head.chain;
-  row->leader_time_ms = slot->entry.head.leader_time_ms;
-}
-
-/* Entries in old journal files. */
-static void collect_carry(struct log *log, struct checkpoint_item *item, const struct checkpoint_request *request,
-                          uint64_t *carried) {
-  item->carry = true;
-  size_t capacity = 0;
-  for (entry_index index = log->flushed_index + 1; index <= log->last_index && *carried < CHECKPOINT_CARRY_MAX; index++) {
-    const struct tail_slot *slot = tail_at(&log->tail, index);
-    if (slot == NULL || slot->lost) continue;
-    bool old = slot->durable && slot->place.file < request->release_below;
-    if (!old && index > log->carried_through) break; /* all behind it are newer still */
-    if (!old) continue;
-    if (item->entry_count == capacity) {
-      capacity = capacity == 0 ? 16 : capacity * 2;
-      item->entries = memory_grow_array(item->entries, capacity, sizeof *item->entries);
-    }
-    take_entry(log, item, slot);
-    *carried += entry_size(&slot->entry.head);
-  }
-}
-
-static void collect_state(const struct log *log, struct checkpoint_item *item) {
-  if (log->owner.snapshot == NULL) return;
-  item->status = log->owner.snapshot(log->owner.context, &item->state);
-  item->has_state = item->status == STATUS_OK;
-  item->state_applied = log->applied_index;
-}
-
-static struct checkpoint_item *collect_log(struct log *log, const struct checkpoint_request *request, uint64_t *carried) {
-  entry_index target = flush_target(log);
-  entry_index first = log->flushed_index + 1;
-  if (log->start_index > first) first = log->start_index;
-  struct checkpoint_facts facts = {
-      .flushable_bytes = bytes_between(log, first, target),
-      .pinned_file = log_pinned_file(log),
-      .carried_bytes = *carried,
-      .row_dirty = log->row_dirty || log->start_index > log->flushed_index + 1 || log->pinned_file != 0,
-  };
-  enum checkpoint_plan plan = checkpoint_plan(&facts, request);
-  if (plan == PLAN_NOTHING) return NULL;
-  struct checkpoint_item *item = item_new(log);
-  if (plan == PLAN_CARRY) {
-    collect_carry(log, item, request, carried);
-    return item;
-  }
-  entry_index trimmed = log->start_index - 1;
-  if (plan == PLAN_ROW) target = trimmed > log->flushed_index ? trimmed : log->flushed_index;
-  if (plan == PLAN_FLUSH) take_entries(log, item, first, target);
-  item->flush = plan == PLAN_FLUSH || target > log->flushed_index;
-  end_row_at(log, &item->row, target);
-  if (item->flush || log->start_offset > 0) collect_state(log, item);
-  return item;
-}
-
-static struct checkpoint_item *collect_closed(const struct log *log) {
-  struct checkpoint_item *item = item_new(log);
-  item->row.term_count = 0;
-  return item;
-}
-
-static void collect(struct log_lane *lane) {
-  uint64_t carried = 0;
-  list_for_each(&lane->dirty, node, next) {
-    struct log *log = list_entry(node, struct log, dirty_node);
-    if (log->deleting || log->in_round) continue;
-    struct checkpoint_item *item = collect_log(log, &lane->wanted, &carried);
-    if (item == NULL) continue;
-    if (item->status != STATUS_OK) { /* the owner has no state to give: nothing of it may go */
-      checkpoint_item_free(item);
-      continue;
-    }
-    log->in_round = true;
-    if (!item->carry) log->row_dirty = false;
-    list_push_back(&lane->items, &item->node);
-  }
-  list_for_each(&lane->closed, node, next) {
-    struct log *log = list_entry(node, struct log, dirty_node);
-    if (log->in_round) continue;
-    log->in_round = true;
-    list_push_back(&lane->items, &collect_closed(log)->node);
-  }
-}
-
 /* ---- Apply ---- */
 
 static struct log *find_log(struct list *logs, const struct checkpoint_item *item) {
@@ -307,7 +153,7 @@ static void apply_flushed(struct log *log, struct checkpoint_item *item) {
   log->segment_count = item->segment_count;
   item->segments = NULL;
   if (!item->flush || log->closed || item->row.flushed_index <= log->flushed_index) return;
-  uint64_t bytes = bytes_between(log, log->flushed_index + 1, item->row.flushed_index);
+  uint64_t bytes = log_bytes_between(log, log->flushed_index + 1, item->row.flushed_index);
   log->unflushed_bytes -= bytes;
   atomic_fetch_sub_explicit(&log->set->unflushed_bytes, bytes, memory_order_relaxed);
   for (entry_index index = log->flushed_index + 1; index <= item->row.flushed_index; index++) {
@@ -436,7 +282,7 @@ void log_lane_turn(struct log_lane *lane) {
     changed = true;
   }
   int request = atomic_load(&lane->request);
-  if (request == LANE_COLLECT) collect(lane);
+  if (request == LANE_COLLECT) log_lane_collect(lane);
   if (request == LANE_APPLY) {
     apply(lane);
     changed = true;

@@ -38,6 +38,18 @@ static void survey_name(void *context, const char *name) {
   if (!neutral) survey->foreign = true;
 }
 
+static enum status survey_directory(struct disk *disk, struct survey *out_survey) {
+  *out_survey = (struct survey){0};
+  enum status status = disk_list(disk, "", survey_name, out_survey);
+  if (status != STATUS_OK) return status;
+  return !out_survey->ours && out_survey->foreign ? STATUS_FOREIGN : STATUS_OK;
+}
+
+enum status log_set_survey(struct disk *disk) {
+  struct survey survey;
+  return survey_directory(disk, &survey);
+}
+
 static enum status make_dirs(struct disk *disk) {
   static const char *const dirs[] = {"journal", "dump", "p"};
   for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
@@ -230,13 +242,10 @@ static void set_free(struct log_set *set) {
 static enum status open_directory(struct log_set *set, const struct log_identity *format, struct log_set_report *report,
                                   struct buffer *out_reason) {
   struct disk *disk = set->world->disk;
-  struct survey survey = {0};
-  enum status status = disk_list(disk, "", survey_name, &survey);
+  struct survey survey;
+  enum status status = survey_directory(disk, &survey);
+  if (status == STATUS_FOREIGN) explain(out_reason, "the data directory is not empty and holds nothing of Cairn: name an empty or a new directory");
   if (status != STATUS_OK) return status;
-  if (!survey.ours && survey.foreign) {
-    explain(out_reason, "the data directory is not empty and holds nothing of Cairn: name an empty or a new directory");
-    return STATUS_FOREIGN;
-  }
   report->fresh = !survey.ours;
   status = find_identity(set, format, report->fresh, out_reason);
   if (status == STATUS_OK) status = make_dirs(disk);

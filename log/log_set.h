@@ -64,6 +64,10 @@ struct log_set_report {
 
 struct log_set;
 
+/* Looks, and touches nothing: may this directory be a broker's? STATUS_FOREIGN: it is not empty and holds nothing of Cairn. For whoever wants
+ * to know before taking a lock in it. */
+enum status log_set_survey(struct disk *disk) MUST_CHECK;
+
 /* `format`: the identity to write when the directory is empty. On a directory that is in use it is ignored, and `out_identity` tells who
  * it is. STATUS_FOREIGN: not empty and not ours, or the identity is gone (the message is traced and in `out_reason`). */
 enum status log_set_open(struct world *world, const struct log_set_options *options, const struct log_identity *format,
@@ -73,7 +77,7 @@ enum status log_set_open(struct world *world, const struct log_set_options *opti
 /* Takes a last checkpoint when `checkpoint`, stops the loops, frees all logs. After the lanes have stopped. NULL is fine. */
 void log_set_close(struct log_set *set, bool checkpoint);
 
-/* All logs, by group. */
+/* All logs, by group. Before the lanes run. */
 void log_set_each(struct log_set *set, void (*visit)(void *context, struct log *log), void *context);
 
 struct journal *log_set_journal(struct log_set *set);
@@ -84,8 +88,9 @@ struct log *log_create(struct log_set *set, struct loop *lane, struct journal_wr
 /* Gives a recovered log to its lane, before the lanes run. */
 void log_adopt(struct log *log, struct loop *lane);
 
-/* @any-thread. May this many bytes of entries be appended? Asks the journal, the disk and the checkpoint. STATUS_JOURNAL_FULL,
- * STATUS_DISK_FULL, STATUS_FENCED (after an I/O error). OK takes the room: it comes back by itself. */
+/* @any-thread. May this many bytes of entries be appended? Asks the journal, the disk and the checkpoint. STATUS_JOURNAL_FULL (also for
+ * some ten milliseconds while more is appended than can be flushed: ask again), STATUS_DISK_FULL, STATUS_FENCED (after an I/O
+ * error). OK takes the room: it comes back by itself. */
 enum status log_set_admit(struct log_set *set, uint64_t payload_bytes) MUST_CHECK;
 /* @any-thread. Gives it back when nothing was appended after all. */
 void log_set_admit_undo(struct log_set *set, uint64_t payload_bytes);

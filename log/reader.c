@@ -276,18 +276,28 @@ static void take_chunk(struct segment_read *read, struct open_file *open) {
 }
 
 static void leave_chunk(struct segment_read *read, struct open_file *open) {
-  bool used_up = !segment_cursor_ready(&read->cursor);
-  if (!read->continued || used_up || open->chunk != NULL) {
+  if (!read->continued || read->cursor.chunk == NULL) {
     segment_cursor_deinit(&read->cursor);
     return;
   }
+  blob_release(open->chunk);
   open->chunk = read->cursor.chunk;
   open->chunk_offset = read->cursor.chunk_offset;
   open->chunk_position = read->cursor.chunk_position;
   open->chunk_size = read->cursor.chunk_size;
 }
 
-static void read_segment(struct log_set *set, struct open_file *open, struct reader_work *work) {
+/* While the lane sends what was read, the next chunk is fetched. */
+static void read_ahead(struct reader *reader, struct segment_read *read, struct open_file *open) {
+  if (!read->continued || open->chunk == NULL || atomic_load(&reader->forgetting)) return;
+  if (segment_cursor_ready(&read->cursor)) return;
+  open->chunk = NULL; /* the cursor still has it */
+  segment_cursor_prefetch(&read->cursor);
+  leave_chunk(read, open);
+}
+
+static void read_segment(struct reader *reader, struct open_file *open, struct reader_work *work) {
+  struct log_set *set = reader->set;
   struct segment_read read = {.set = set, .work = work, .segment = &work->segments[0]};
   segment_cursor_init(&read.cursor, open->file, read.segment, set->options.account, SEGMENT_CHUNK_BYTES);
   begin_read(&read);
@@ -301,6 +311,8 @@ static void read_segment(struct log_set *set, struct open_file *open, struct rea
     work->next_offset = read.segment->end_offset;
   }
   leave_chunk(&read, open);
+  loop_post(work->lane, &work->finish); /* the work is the lane's from here on */
+  read_ahead(reader, &read, open);
 }
 
 /* ---- The journal ---- */
@@ -339,7 +351,10 @@ static void run(struct task *task) {
   if (work->job == READER_SEGMENT) {
     struct open_file *open = NULL;
     work->status = find_open(work->reader, work->group, work->instance, work->segments[0].first_index, &open);
-    if (work->status == STATUS_OK) read_segment(set, open, work);
+    if (work->status == STATUS_OK) {
+      read_segment(work->reader, open, work);
+      return;
+    }
   }
   loop_post(work->lane, &work->finish);
 }

@@ -129,6 +129,8 @@ void segment_cursor_deinit(struct segment_cursor *cursor);
 enum status segment_cursor_next(struct segment_cursor *cursor, struct entry *out_entry) MUST_CHECK;
 /* Is the next entry in memory already? */
 bool segment_cursor_ready(const struct segment_cursor *cursor);
+/* Has the next bytes in memory. A failure shows when they are asked for. */
+void segment_cursor_prefetch(struct segment_cursor *cursor);
 /* After STATUS_CORRUPT with `skippable`: steps over the entry. */
 void segment_cursor_skip(struct segment_cursor *cursor);
 

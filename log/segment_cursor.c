@@ -59,6 +59,12 @@ static enum status load(struct segment_cursor *cursor, size_t want) {
   return STATUS_OK;
 }
 
+void segment_cursor_prefetch(struct segment_cursor *cursor) {
+  if (cursor->position >= cursor->limit) return;
+  enum status status = load(cursor, cursor->chunk_bytes);
+  (void)status; /* the read that wants them tries again */
+}
+
 static const uint8_t *at_position(const struct segment_cursor *cursor) {
   return cursor->chunk->data + cursor->chunk_offset + (cursor->position - cursor->chunk_position);
 }

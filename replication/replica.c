@@ -188,6 +188,10 @@ void replica_delete(struct replica *replica, void (*done)(void *context), void *
   replica->deleted = done;
   replica->deleted_context = context;
   answer_all(replica, STATUS_UNKNOWN_PARTITION);
+  if (lane_failed(replica->lane)) { /* no CLOSE frame will ever be durable: the next start finds the log and closes it */
+    finish_delete(replica);
+    return;
+  }
   log_set_owner(replica->log, &(struct log_owner){0});
   log_delete(replica->log, lane_write(replica->lane));
 }

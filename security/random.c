@@ -25,8 +25,7 @@ static void seeded_buffer(void *const into, const size_t size) {
   }
 }
 
-static randombytes_implementation seeded = {
-    .implementation_name = seeded_name, .random = seeded_random, .buf = seeded_buffer};
+static randombytes_implementation seeded = {.implementation_name = seeded_name, .random = seeded_random, .buf = seeded_buffer};
 
 enum status random_start(void) { return sodium_init() < 0 ? STATUS_IO : STATUS_OK; }
 

@@ -33,9 +33,7 @@ bool address_parse(const char *text, struct address *out_address) {
 }
 
 /* An IPv4 address beginning with 127, not a name that does. */
-static bool is_127(const char *host) {
-  return strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == strlen(host);
-}
+static bool is_127(const char *host) { return strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == strlen(host); }
 
 bool address_is_loopback(const struct address *address) {
   return is_127(address->host) || strcmp(address->host, "::1") == 0 || strcmp(address->host, "localhost") == 0;

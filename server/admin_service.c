@@ -50,8 +50,9 @@ static void start(struct services *services, struct rpc_call *call, struct blob 
   blob_release(message);
   if (status != STATUS_OK) {
     arena_free(arena);
-    failure_refuse_call(call, status, status == STATUS_BAD_NAME ? "a text in the request has NUL or is not UTF-8"
-                                                                : "the message is not a %s; compare the client's .proto files",
+    failure_refuse_call(call, status,
+                        status == STATUS_BAD_NAME ? "a text in the request has NUL or is not UTF-8"
+                                                  : "the message is not a %s; compare the client's .proto files",
                         descriptor->name);
     return;
   }
@@ -139,9 +140,10 @@ static void topic_is_open(struct map_follower_wait *wait) {
     services_answer(this->call, this->answer);
   } else {
     blob_part_release(this->answer);
-    struct failure *failure = wait->status == STATUS_UNKNOWN_TOPIC
-                                  ? refusal_new(STATUS_UNKNOWN_TOPIC, "topic \"%s\" was created and deleted again", this->change.name)
-                                  : refusal_of_status(wait->status);
+    struct failure *failure =
+        wait->status == STATUS_UNKNOWN_TOPIC
+            ? refusal_new(STATUS_UNKNOWN_TOPIC, "topic \"%s\" was created and deleted again", this->change.name)
+            : refusal_of_status(wait->status);
     failure->executed = EXECUTED_YES;
     services_fail(this->call, failure);
   }

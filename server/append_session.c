@@ -26,10 +26,10 @@ static void flush(struct append_session *session) {
     if (!request->done) return;
     list_remove(node);
     if (session->told_doubt)
-      replace_failure(request, STATUS_UNKNOWN_OUTCOME,
-                      "the outcome of an earlier append of this stream is unknown; look into the partition before you send it again");
-    else if (request->append.failure != NULL)
-      session->told_doubt = request->append.failure->executed != EXECUTED_NO;
+      replace_failure(
+          request, STATUS_UNKNOWN_OUTCOME,
+          "the outcome of an earlier append of this stream is unknown; look into the partition before you send it again");
+    else if (request->append.failure != NULL) session->told_doubt = request->append.failure->executed != EXECUTED_NO;
     session->ops->answer(session, request);
   }
   if (session->ended) {
@@ -102,8 +102,9 @@ static void hand_over(struct append_session *session, struct session_request *re
 
 static void decide(struct append_session *session, struct session_request *request) {
   if (session->state != SESSION_WHOLE) {
-    replace_failure(request, STATUS_SESSION_BROKEN,
-                    "an earlier append of this stream was refused, so this one was not begun; open a new stream and send it again");
+    replace_failure(
+        request, STATUS_SESSION_BROKEN,
+        "an earlier append of this stream was refused, so this one was not begun; open a new stream and send it again");
     request->done = true;
   } else if (request->append.failure != NULL) {
     note_failure(session, request->append.failure);

@@ -19,7 +19,7 @@ struct inflater_job {
 struct inflater;
 
 struct inflater *inflater_new(struct world *world);
-void inflater_free(struct inflater *inflater); /* finishes what was asked; NULL is fine */
+void inflater_free(struct inflater *inflater);                          /* finishes what was asked; NULL is fine */
 void inflater_run(struct inflater *inflater, struct inflater_job *job); /* @any-thread */
 
 #endif

@@ -84,9 +84,9 @@ struct append_stream {
   struct list_node node; /* of services->streams, at home */
   struct task end_task;
   struct task close_task;
-  unsigned home;         /* number of the lane; set with has_home */
-  bool closed;           /* at home: the call is over */
-  bool draining;         /* at home */
+  unsigned home; /* number of the lane; set with has_home */
+  bool closed;   /* at home: the call is over */
+  bool draining; /* at home */
 
   bool has_home; /* this and what follows: transport's thread */
   bool full;
@@ -145,9 +145,7 @@ static void run_request(struct task *task) {
   append_session_submit(&stream->session, &this->request);
 }
 
-static void run_end(struct task *task) {
-  append_session_end(&container_of(task, struct append_stream, end_task)->session);
-}
+static void run_end(struct task *task) { append_session_end(&container_of(task, struct append_stream, end_task)->session); }
 
 static void run_close(struct task *task) {
   struct append_stream *stream = container_of(task, struct append_stream, close_task);

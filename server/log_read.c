@@ -62,9 +62,11 @@ static struct failure *prepare(struct services *services, struct bytes message, 
   if (failure != NULL) return failure;
   enum status status = log_wire_decode_read_request(message, request);
   if (status == STATUS_BAD_NAME) return refusal_new(status, "the topic's name has NUL or is not UTF-8");
-  if (status != STATUS_OK) return refusal_new(status, "the message is not a cairn.v1 request to read; compare the client's .proto files");
+  if (status != STATUS_OK)
+    return refusal_new(status, "the message is not a cairn.v1 request to read; compare the client's .proto files");
   if (request->offset < 0)
-    return refusal_new(STATUS_INVALID, "offset %lld is negative; offsets begin at 0, and DescribePartition tells where the log is",
+    return refusal_new(STATUS_INVALID,
+                       "offset %lld is negative; offsets begin at 0, and DescribePartition tells where the log is",
                        (long long)request->offset);
   if (request->max_wait_ms > READ_WAIT_MS_MAX)
     return refusal_new(STATUS_INVALID, "max_wait_ms is %u and may be %u at most; ask again after that", request->max_wait_ms,

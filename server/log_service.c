@@ -26,7 +26,8 @@ static void finish(struct log_call *this) {
   memory_free(this);
 }
 
-static struct failure *unpack(struct arena *arena, const ProtobufCMessageDescriptor *descriptor, struct blob *message, void *out) {
+static struct failure *unpack(struct arena *arena, const ProtobufCMessageDescriptor *descriptor, struct blob *message,
+                              void *out) {
   enum status status = pack_unpack(arena, descriptor, bytes_of(message->data, message->size), out);
   if (status == STATUS_OK) return NULL;
   if (status == STATUS_BAD_NAME) return refusal_new(status, "a text in the request has NUL or is not UTF-8");
@@ -135,7 +136,7 @@ static void find_done(struct partition_find *find) {
     services_fail(this->call, find->failure);
   } else {
     Cairn__V1__FindOffsetResponse response;
-  cairn__v1__find_offset_response__init(&response);
+    cairn__v1__find_offset_response__init(&response);
     response.offset = find->offset;
     response.found = find->found;
     response.timestamp_ms = find->found ? find->found_time_ms : 0;
@@ -154,10 +155,8 @@ static void find_fill(struct log_call *this, const ProtobufCMessage *message) {
 static void find_run(struct task *task) { partition_find(&container_of(task, struct log_call, task)->find); }
 
 void log_service_find_offset(void *service, struct rpc_call *call, struct blob *message) {
-  static const struct route by = {.descriptor = &cairn__v1__find_offset_request__descriptor,
-                                  .topic = find_topic,
-                                  .fill = find_fill,
-                                  .run = find_run};
+  static const struct route by = {
+      .descriptor = &cairn__v1__find_offset_request__descriptor, .topic = find_topic, .fill = find_fill, .run = find_run};
   route(service, call, message, &by);
 }
 
@@ -175,7 +174,7 @@ static void trim_done(struct partition_trim *trim) {
     services_fail(this->call, trim->failure);
   } else {
     Cairn__V1__TrimResponse response;
-  cairn__v1__trim_response__init(&response);
+    cairn__v1__trim_response__init(&response);
     response.log_start_offset = trim->start_offset;
     services_answer(this->call, pack_part(&response.base));
   }

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/os/world_os.h"
 #include "base/trace.h"
+#include "log/log_set.h"
 #include "proto/rpc_grpc.h"
 #include "server/node.h"
 #include "server/options.h"
@@ -64,8 +65,7 @@ static enum status read_config_file(struct options *options, struct buffer *out_
   if (status != STATUS_OK)
     SAY(out_problem, "cannot read the configuration file %s: %s; does it exist, and may you read it?", options->config,
         status_text(status));
-  else
-    status = options_read_file(options, options->config, buffer_bytes(&contents), out_problem);
+  else status = options_read_file(options, options->config, buffer_bytes(&contents), out_problem);
   buffer_deinit(&contents);
   return status;
 }
@@ -137,17 +137,22 @@ static enum status open_directory(const struct options *options, struct world **
   if (status == STATUS_NOT_FOUND)
     SAY(out_problem, "cannot make data directory %s: the directory above it does not exist; make that first", directory);
   else if (status == STATUS_DENIED)
-    SAY(out_problem, "may not use data directory %s; give this user the right to write there, or name another --data-dir", directory);
+    SAY(out_problem, "may not use data directory %s; give this user the right to write there, or name another --data-dir",
+        directory);
   else if (status != STATUS_OK)
     SAY(out_problem, "cannot open data directory %s: %s; is it a directory?", directory, status_text(status));
   if (status != STATUS_OK) return status;
+  if (log_set_survey((*out_world)->disk) == STATUS_FOREIGN) {
+    SAY(out_problem, "data directory %s is not empty and holds nothing of Cairn; name an empty or a new directory with --data-dir",
+        directory);
+    return STATUS_FOREIGN;
+  }
   status = disk_lock((*out_world)->disk, "lock", out_lock);
   if (status == STATUS_LOCKED)
     SAY(out_problem, "another broker runs on data directory %s; stop it, or name another --data-dir", directory);
   else if (status == STATUS_DENIED)
     SAY(out_problem, "may not write in data directory %s; give this user the right to, or name another --data-dir", directory);
-  else if (status != STATUS_OK)
-    SAY(out_problem, "cannot lock data directory %s: %s", directory, status_text(status));
+  else if (status != STATUS_OK) SAY(out_problem, "cannot lock data directory %s: %s", directory, status_text(status));
   return status;
 }
 

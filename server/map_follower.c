@@ -157,8 +157,8 @@ static void lane_is_durable(struct lane_fence *fence, enum status status) {
 static enum status open_one(struct opening *opening, struct partition_host *host, uint32_t i) {
   const struct map_partition *wanted = &opening->wanted[i];
   struct log_settings log_settings = partition_log_settings(&opening->settings);
-  struct log *log = log_create(lane_logs(host->lane), host->loop, lane_write(host->lane), wanted->group, wanted->instance,
-                               &log_settings);
+  struct log *log =
+      log_create(lane_logs(host->lane), host->loop, lane_write(host->lane), wanted->group, wanted->instance, &log_settings);
   struct partition_place place = {
       .topic_id = opening->topic_id, .number = wanted->number, .group = wanted->group, .instance = wanted->instance};
   return partition_open(host, log, &place, &opening->settings, &opening->opened[i]);
@@ -192,7 +192,8 @@ static void open_on_lane(struct task *task) {
 }
 
 /* `wanted`: those without a log; taken over. The settings of an opening are those at its start; see `altered`. */
-void map_follower_open(struct map_follower *follower, const struct map_topic *topic, struct map_partition *wanted, uint32_t count) {
+void map_follower_open(struct map_follower *follower, const struct map_topic *topic, struct map_partition *wanted,
+                       uint32_t count) {
   unsigned lane_count = follower->options.lane_count;
   struct opening *opening = NEW(struct opening);
   opening->follower = follower;
@@ -251,8 +252,6 @@ static void topic_deleted(void *context, const struct map_topic *topic) {
 }
 
 struct controller_watch map_follower_watch(struct map_follower *follower) {
-  return (struct controller_watch){.topic_created = topic_created,
-                                   .topic_altered = topic_altered,
-                                   .topic_deleted = topic_deleted,
-                                   .context = follower};
+  return (struct controller_watch){
+      .topic_created = topic_created, .topic_altered = topic_altered, .topic_deleted = topic_deleted, .context = follower};
 }

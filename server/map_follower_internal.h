@@ -41,7 +41,8 @@ struct opening {
 };
 
 struct partition_host *map_follower_host(const struct map_follower *follower, group_id group);
-void map_follower_open(struct map_follower *follower, const struct map_topic *topic, struct map_partition *wanted, uint32_t count);
+void map_follower_open(struct map_follower *follower, const struct map_topic *topic, struct map_partition *wanted,
+                       uint32_t count);
 void map_follower_send_close(struct partition *partition);
 
 #endif

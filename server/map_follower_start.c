@@ -29,10 +29,8 @@ static enum status adopt(struct adoption *adoption, struct log *log, const struc
   const struct map_partition *place = &topic->partitions[i];
   struct partition_host *host = map_follower_host(adoption->follower, place->group);
   return partition_open(host, log,
-                        &(struct partition_place){.topic_id = topic->id,
-                                                  .number = place->number,
-                                                  .group = place->group,
-                                                  .instance = place->instance},
+                        &(struct partition_place){
+                            .topic_id = topic->id, .number = place->number, .group = place->group, .instance = place->instance},
                         &topic->settings, out_partition);
 }
 

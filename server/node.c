@@ -9,12 +9,7 @@
 #include "base/trace.h"
 #include "security/random.h"
 #include "server/handlers.h"
-#include "server/log_service.h"
 #include "server/node_internal.h"
-
-#define NS_PER_MS 1000000u
-/* At the end of a drain: what finished just now may still be on its way to the wire. */
-#define LAST_WORDS_NS (200u * NS_PER_MS)
 
 #define SAY(problem, ...)                                          \
   do {                                                             \
@@ -48,24 +43,14 @@ static void start_lanes(struct node *node) {
   }
 }
 
-/* Something to be done on a lane while the opening or closing thread waits. */
-struct lane_errand {
-  struct task task;
-  struct node *node;
-  unsigned lane;
-  void (*run)(struct lane_errand *errand);
-  enum status status;
-  atomic_bool done;
-};
-
 static void errand_run(struct task *task) {
   struct lane_errand *errand = container_of(task, struct lane_errand, task);
   errand->run(errand);
 }
 
-static void errand_done(struct lane_errand *errand) { atomic_store_explicit(&errand->done, true, memory_order_release); }
+void errand_done(struct lane_errand *errand) { atomic_store_explicit(&errand->done, true, memory_order_release); }
 
-static enum status on_lane(struct node *node, unsigned lane, void (*run)(struct lane_errand *errand)) {
+enum status node_on_lane(struct node *node, unsigned lane, void (*run)(struct lane_errand *errand)) {
   struct lane_errand errand = {.node = node, .lane = lane, .run = run, .task = {.run = errand_run}};
   atomic_init(&errand.done, false);
   loop_post(node->hosts[lane].loop, &errand.task);
@@ -108,15 +93,19 @@ static enum status start_controller(struct node *node, struct buffer *out_proble
     node->doubt = log_view(search.controller_log).damaged;
     status = open_controller(node, search.controller_log);
   } else if (search.count == 0 && node->report.journal.rotten_groups == 0) {
-    status = on_lane(node, 0, found_group_0);
+    status = node_on_lane(node, 0, found_group_0);
   } else {
-    SAY(out_problem, "the data directory has %zu logs, but that of group 0, which says what they are, is lost to damage; nothing was "
-        "changed: run cairn verify on it, and restore it from a copy", search.count);
+    SAY(out_problem,
+        "the data directory has %zu logs, but that of group 0, which says what they are, is lost to damage; nothing was "
+        "changed: run cairn verify on it, and restore it from a copy",
+        search.count);
     return STATUS_DAMAGED;
   }
   if (status != STATUS_OK)
-    SAY(out_problem, "group 0, the map of topics, cannot be read (%s): run cairn verify on the data directory; if a newer Cairn wrote it, "
-        "run that", status_name(status));
+    SAY(out_problem,
+        "group 0, the map of topics, cannot be read (%s): run cairn verify on the data directory; if a newer Cairn wrote it, "
+        "run that",
+        status_name(status));
   return status;
 }
 
@@ -139,8 +128,8 @@ static void start_partitions(struct node *node) {
   if (report.damaged + report.orphans + report.missing + report.deleted > 0)
     trace_warn("partitions_settled", "opened=%zu made=%zu damaged=%zu deleted=%zu unclaimed=%zu", report.opened, report.missing,
                report.damaged, report.deleted, report.orphans);
-  for (unsigned i = 0; i < node->lane_count; i++) (void)on_lane(node, i, adopt_on_lane);
-  (void)on_lane(node, 0, make_missing);
+  for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, adopt_on_lane);
+  (void)node_on_lane(node, 0, make_missing);
   node->partition_count = report.opened + report.missing;
 }
 
@@ -173,7 +162,8 @@ static void register_broker(struct lane_errand *errand) {
   registration->change.broker.id = node->identity.broker_id;
   memcpy(registration->change.broker.incarnation, node->identity.incarnation, CLUSTER_ID_SIZE);
   memcpy(registration->change.cluster_id, node->identity.cluster, CLUSTER_ID_SIZE);
-  snprintf(registration->change.broker.advertised, sizeof registration->change.broker.advertised, "%s", node->services.advertised);
+  snprintf(registration->change.broker.advertised, sizeof registration->change.broker.advertised, "%s",
+           node->services.advertised);
   registration->change.done = registered;
   controller_change(node->controller, &registration->change);
 }
@@ -190,7 +180,7 @@ static void settled(struct map_follower_wait *wait) {
   memory_free(settling);
 }
 
-static void settle_partitions(struct lane_errand *errand) {
+void node_settle_partitions(struct lane_errand *errand) {
   struct settling *settling = NEW(struct settling);
   settling->errand = errand;
   settling->wait.done = settled;
@@ -251,7 +241,8 @@ static enum status serve(struct node *node, struct buffer *out_problem) {
   uint16_t port = 0;
   enum status status = rpc_serve(node->world->rpc, &serve_options, &port);
   if (status == STATUS_EXISTS)
-    SAY(out_problem, "another process listens on %s; stop it, or choose another --listen (port 0 picks a free one)", options->listen);
+    SAY(out_problem, "another process listens on %s; stop it, or choose another --listen (port 0 picks a free one)",
+        options->listen);
   else if (status != STATUS_OK)
     SAY(out_problem, "cannot listen on %s (%s): is it an address of this machine, and may you use the port?", options->listen,
         status_name(status));
@@ -267,7 +258,7 @@ static void start_host(struct lane_errand *errand) {
 }
 
 static enum status become_ready(struct node *node, struct buffer *out_problem) {
-  enum status status = on_lane(node, 0, register_broker);
+  enum status status = node_on_lane(node, 0, register_broker);
   if (status != STATUS_OK) {
     /* A disk that is full or fenced must not take the reads away. */
     trace_error("broker_not_registered", "reason=%s", status_name(status));
@@ -275,9 +266,9 @@ static enum status become_ready(struct node *node, struct buffer *out_problem) {
     if (first_time) SAY(out_problem, "cannot write the first entry of group 0 (%s): is the disk full?", status_name(status));
     if (first_time) return status;
   }
-  status = on_lane(node, 0, settle_partitions);
+  status = node_on_lane(node, 0, node_settle_partitions);
   if (status != STATUS_OK) trace_error("partitions_not_made", "reason=%s", status_name(status));
-  for (unsigned i = 0; i < node->lane_count; i++) (void)on_lane(node, i, start_host);
+  for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, start_host);
   atomic_store_explicit(&node->services.stage, SERVICES_SERVING, memory_order_release);
   health_set_all(node->services.health, true);
   return STATUS_OK;
@@ -322,78 +313,4 @@ struct node_info node_info(const struct node *node) {
                             .broker_id = node->identity.broker_id,
                             .recovered_ms = node->recovered_ms,
                             .partitions = node->partition_count};
-}
-
-/* ---- Stop ---- */
-
-static void drain_lane(struct lane_errand *errand) {
-  partition_host_drain(&errand->node->hosts[errand->lane]);
-  log_service_drain_streams(&errand->node->services, errand->lane);
-  errand_done(errand);
-}
-
-static void drain_is_over(struct timer *timer) {
-  struct node *node = container_of(timer, struct node, drain_timer);
-  atomic_store_explicit(&node->services.idle, true, memory_order_release);
-}
-
-static void set_drain_timer(struct lane_errand *errand) {
-  struct node *node = errand->node;
-  struct loop *loop = node->hosts[0].loop;
-  node->drain_timer.fire = drain_is_over;
-  loop_timer_set(loop, &node->drain_timer, loop_now_ns(loop) + node->options->drain_ms * NS_PER_MS);
-  errand_done(errand);
-}
-
-static void cancel_drain_timer(struct lane_errand *errand) {
-  loop_timer_cancel(errand->node->hosts[0].loop, &errand->node->drain_timer);
-  errand_done(errand);
-}
-
-/* New requests are refused from here on; what is in work may finish, but not for ever. */
-static void drain(struct node *node) {
-  struct services *services = &node->services;
-  health_set_all(services->health, false);
-  atomic_store_explicit(&services->stage, SERVICES_DRAINING, memory_order_release);
-  for (unsigned i = 0; i < node->lane_count; i++) (void)on_lane(node, i, drain_lane);
-  (void)on_lane(node, 0, set_drain_timer);
-  services_end(services); /* the node's own */
-  world_wait(node->world, &services->idle);
-  (void)on_lane(node, 0, cancel_drain_timer);
-  rpc_serve_stop(node->world->rpc, LAST_WORDS_NS);
-  /* Every call is over now; what some of them left on the lanes ends by itself. */
-  if (atomic_load_explicit(&services->in_work, memory_order_acquire) == 0) return;
-  atomic_store_explicit(&services->idle, false, memory_order_release);
-  services_begin(services);
-  services_end(services);
-  world_wait(node->world, &services->idle);
-}
-
-static void stop_lanes(struct node *node) {
-  if (node->controller != NULL) (void)on_lane(node, 0, settle_partitions); /* nothing travels between lanes after this */
-  inflater_free(node->inflater);
-  for (unsigned i = 0; i < node->lane_count; i++) lane_stop(node->lanes[i]);
-}
-
-/* After the last checkpoint, which asks each owner for its state. */
-static void free_partitions(struct node *node) {
-  for (unsigned i = 0; i < node->lane_count; i++) partition_host_close(&node->hosts[i]);
-  controller_free(node->controller);
-  routing_free(node->routing);
-  map_follower_free(node->follower);
-  for (unsigned i = 0; i < node->lane_count; i++) lane_free(node->lanes[i]);
-}
-
-void node_stop(struct node *node, bool checkpoint) {
-  if (node == NULL) return;
-  if (node->serving) drain(node);
-  if (node->lane_count > 0) stop_lanes(node);
-  log_set_close(node->logs, checkpoint);
-  free_partitions(node);
-  health_free(node->services.health);
-  reflection_free(node->services.reflection);
-  memory_free(node->lanes);
-  memory_free(node->hosts);
-  memory_free(node->streams);
-  memory_free(node);
 }

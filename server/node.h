@@ -19,8 +19,8 @@ struct node;
 
 /* Borrows world and options until node_stop(). The caller has locked the data directory and has an rpc door in the world. On failure
  * nothing is left behind, and `out_problem` says what happened, why, and what to do. */
-enum status node_start(struct world *world, const struct options *options, struct node **out_node, struct buffer *out_problem)
-    MUST_CHECK;
+enum status node_start(struct world *world, const struct options *options, struct node **out_node,
+                       struct buffer *out_problem) MUST_CHECK;
 
 /* Gives open calls at most `drain_ms` of the options. `checkpoint`: take one at the end, so that the next start has nothing to replay.
  * NULL is fine. */

@@ -1,4 +1,4 @@
-/* The parts of a node, for the files that put it together: node.c, node_recover.c. */
+/* The parts of a node, for the files that put it together and take it apart: node.c, node_recover.c, node_stop.c. */
 #ifndef CAIRN_SERVER_NODE_INTERNAL_H
 #define CAIRN_SERVER_NODE_INTERNAL_H
 
@@ -30,6 +30,24 @@ struct node {
   uint64_t recovered_ms;
   size_t partition_count;
 };
+
+#define NS_PER_MS 1000000u
+
+/* Something to be done on a lane while the opening or closing thread waits. */
+struct lane_errand {
+  struct task task;
+  struct node *node;
+  unsigned lane;
+  void (*run)(struct lane_errand *errand); /* ends, perhaps later, with errand_done() */
+  enum status status;
+  atomic_bool done;
+};
+/* Sends it, waits for it, returns its status. */
+enum status node_on_lane(struct node *node, unsigned lane, void (*run)(struct lane_errand *errand));
+void errand_done(struct lane_errand *errand); /* the last thing that touches it */
+
+/* On lane 0: done when nothing is being opened any more. */
+void node_settle_partitions(struct lane_errand *errand);
 
 /* Opens the logs and learns who this is. */
 enum status node_recover(struct node *node, struct buffer *out_problem) MUST_CHECK;

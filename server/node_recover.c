@@ -31,10 +31,11 @@ static struct log_set_options log_options(struct node *node) {
 
 static void trace_recovery(const struct node *node) {
   const struct log_set_report *report = &node->report;
-  enum trace_level level = report->journal.rotten_groups > 0 || report->damaged_logs > 0 || report->store_rebuilt ? TRACE_WARN : TRACE_INFO;
+  enum trace_level level =
+      report->journal.rotten_groups > 0 || report->damaged_logs > 0 || report->store_rebuilt ? TRACE_WARN : TRACE_INFO;
   trace_line(level, "recovered",
-             "fresh=%d logs=%" PRIu64 " bytes=%" PRIu64 " ms=%" PRIu64 " journal_files=%" PRIu64 " groups=%" PRIu64 " torn=%" PRIu64
-             " rotten=%" PRIu64 " damaged_logs=%u tables_rebuilt=%d",
+             "fresh=%d logs=%" PRIu64 " bytes=%" PRIu64 " ms=%" PRIu64 " journal_files=%" PRIu64 " groups=%" PRIu64
+             " torn=%" PRIu64 " rotten=%" PRIu64 " damaged_logs=%u tables_rebuilt=%d",
              report->fresh, report->recovered_logs, report->recovered_bytes, report->recovery_ms, report->journal.files,
              report->journal.groups, report->journal.torn_groups, report->journal.rotten_groups, report->damaged_logs,
              report->store_rebuilt);
@@ -42,16 +43,16 @@ static void trace_recovery(const struct node *node) {
 
 static void explain(const struct node *node, enum status status, const struct buffer *reason, struct buffer *out_problem) {
   const char *directory = node->options->data_dir;
-  if (reason->size > 0)
-    SAY(out_problem, "data directory %s: %.*s", directory, (int)reason->size, (const char *)reason->data);
+  if (reason->size > 0) SAY(out_problem, "data directory %s: %.*s", directory, (int)reason->size, (const char *)reason->data);
   else if (status == STATUS_FOREIGN)
-    SAY(out_problem, "data directory %s has files that this Cairn did not write, or its identity is gone; nothing was changed: name an "
-        "empty directory, or restore its identity file", directory);
+    SAY(out_problem,
+        "data directory %s has files that this Cairn did not write, or its identity is gone; nothing was changed: name an "
+        "empty directory, or restore its identity file",
+        directory);
   else if (status == STATUS_NO_SPACE)
     SAY(out_problem, "no space left for the journal (%" PRIu64 " bytes in %s): free some, or lower journal-bytes",
         node->options->journal_bytes, directory);
-  else
-    SAY(out_problem, "cannot open data directory %s: %s (%s)", directory, status_text(status), status_name(status));
+  else SAY(out_problem, "cannot open data directory %s: %s (%s)", directory, status_text(status), status_name(status));
 }
 
 enum status node_recover(struct node *node, struct buffer *out_problem) {

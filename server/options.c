@@ -18,9 +18,9 @@ void options_init(struct options *options) {
 }
 
 /* Adds words to a problem; one that is too long is cut. */
-#define SAY(problem, ...)                                           \
-  do {                                                              \
-    if (buffer_printf((problem), __VA_ARGS__) != STATUS_OK) break;  \
+#define SAY(problem, ...)                                          \
+  do {                                                             \
+    if (buffer_printf((problem), __VA_ARGS__) != STATUS_OK) break; \
   } while (0)
 
 static enum status unknown(const char *where, struct bytes name, struct buffer *out_problem) {
@@ -129,8 +129,7 @@ enum status options_read_environment(struct options *options, char *const *envir
       if (is_of_others(name)) continue;
       return unknown("environment", lower_name(name, lower, sizeof lower) ? bytes_of_string(lower) : name, out_problem);
     }
-    enum status status =
-        set(options, row, bytes_of_string(text + name.size + 1), ORIGIN_ENVIRONMENT, "environment", out_problem);
+    enum status status = set(options, row, bytes_of_string(text + name.size + 1), ORIGIN_ENVIRONMENT, "environment", out_problem);
     if (status != STATUS_OK) return status;
   }
   return STATUS_OK;
@@ -185,21 +184,25 @@ static enum status check_addresses(const struct options *options, struct buffer 
     return STATUS_INVALID;
   }
   struct address advertise;
-  if (options->advertise[0] != '\0' &&
-      (!address_parse(options->advertise, &advertise) || address_is_wildcard(&advertise) || advertise.port == 0 ||
-       strlen(options->advertise) >= ADDRESS_TEXT_SIZE)) {
-    SAY(out_problem, "advertise = \"%s\" is not an address that clients could connect to; give HOST:PORT of at most %u characters",
+  if (options->advertise[0] != '\0' && (!address_parse(options->advertise, &advertise) || address_is_wildcard(&advertise) ||
+                                        advertise.port == 0 || strlen(options->advertise) >= ADDRESS_TEXT_SIZE)) {
+    SAY(out_problem,
+        "advertise = \"%s\" is not an address that clients could connect to; give HOST:PORT of at most %u characters",
         options->advertise, ADDRESS_TEXT_SIZE - 1);
     return STATUS_INVALID;
   }
   if (address_is_wildcard(&listen) && options->advertise[0] == '\0') {
-    SAY(out_problem, "listen = \"%s\" means every address of this machine, which clients cannot be told; "
-        "add --advertise HOST:PORT with the one they should use", options->listen);
+    SAY(out_problem,
+        "listen = \"%s\" means every address of this machine, which clients cannot be told; "
+        "add --advertise HOST:PORT with the one they should use",
+        options->listen);
     return STATUS_INVALID;
   }
   if (!address_is_loopback(&listen) && !options->insecure) {
-    SAY(out_problem, "listen = \"%s\" is reachable from other machines, and this version does not encrypt or ask who calls; "
-        "add --insecure if the network is trusted, or listen on 127.0.0.1", options->listen);
+    SAY(out_problem,
+        "listen = \"%s\" is reachable from other machines, and this version does not encrypt or ask who calls; "
+        "add --insecure if the network is trusted, or listen on 127.0.0.1",
+        options->listen);
     return STATUS_INVALID;
   }
   return STATUS_OK;
@@ -216,7 +219,8 @@ enum status options_check(const struct options *options, struct buffer *out_prob
     return STATUS_INVALID;
   }
   if (options->tail_cache_bytes > options->memory_bytes / 2) {
-    SAY(out_problem, "tail-cache-bytes may be at most half of memory-bytes, of which it is a part; raise the one or lower the other");
+    SAY(out_problem,
+        "tail-cache-bytes may be at most half of memory-bytes, of which it is a part; raise the one or lower the other");
     return STATUS_INVALID;
   }
   return check_addresses(options, out_problem);

@@ -70,8 +70,8 @@ void options_init(struct options *options); /* defaults */
 enum status options_read_flags(struct options *options, int argc, char *const *argv, enum options_action *out_action,
                                struct buffer *out_problem) MUST_CHECK;
 enum status options_read_environment(struct options *options, char *const *environment, struct buffer *out_problem) MUST_CHECK;
-enum status options_read_file(struct options *options, const char *path, struct bytes contents, struct buffer *out_problem)
-    MUST_CHECK;
+enum status options_read_file(struct options *options, const char *path, struct bytes contents,
+                              struct buffer *out_problem) MUST_CHECK;
 
 /* What no single row can tell: values that do not go together. */
 enum status options_check(const struct options *options, struct buffer *out_problem) MUST_CHECK;

@@ -9,8 +9,8 @@ enum option_kind { OPTION_TEXT, OPTION_FLAG, OPTION_COUNT, OPTION_SIZE, OPTION_T
 struct option_row {
   const char *name;
   enum option_kind kind;
-  size_t offset;           /* in struct options */
-  const char *value;       /* default, as one would write it */
+  size_t offset;     /* in struct options */
+  const char *value; /* default, as one would write it */
   uint64_t min;
   uint64_t max;
   bool reloadable;         /* may change without a restart */

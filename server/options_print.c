@@ -3,7 +3,10 @@
 
 #include "server/options_internal.h"
 
-#define PRINT(...) do { if (buffer_printf(__VA_ARGS__) != STATUS_OK) return; } while (0)
+#define PRINT(...)                                       \
+  do {                                                   \
+    if (buffer_printf(__VA_ARGS__) != STATUS_OK) return; \
+  } while (0)
 
 static void print_row_help(const struct option_row *row, struct buffer *out) {
   char left[64];

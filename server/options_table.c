@@ -202,7 +202,10 @@ enum status option_set(struct options *options, const struct option_row *row, st
 
 /* ---- Values out ---- */
 
-#define PRINT(...) do { if (buffer_printf(__VA_ARGS__) != STATUS_OK) return; } while (0)
+#define PRINT(...)                                       \
+  do {                                                   \
+    if (buffer_printf(__VA_ARGS__) != STATUS_OK) return; \
+  } while (0)
 
 void option_print_number(enum option_kind kind, uint64_t number, struct buffer *out) {
   size_t count = 0;
@@ -239,7 +242,9 @@ void option_print_value(const struct options *options, const struct option_row *
 
 void option_print_bounds(const struct option_row *row, struct buffer *out) {
   switch (row->kind) {
-    case OPTION_TEXT: PRINT(out, "%s text of at most %u bytes", row->min > 0 ? "a" : "a (perhaps empty)", OPTION_TEXT_SIZE - 1); return;
+    case OPTION_TEXT:
+      PRINT(out, "%s text of at most %u bytes", row->min > 0 ? "a" : "a (perhaps empty)", OPTION_TEXT_SIZE - 1);
+      return;
     case OPTION_FLAG: PRINT(out, "true or false"); return;
     case OPTION_CHOICE: PRINT(out, "one of %s", row->placeholder); return;
     case OPTION_COUNT: PRINT(out, "a number from "); break;

@@ -24,8 +24,12 @@ void partition_release(struct partition *partition) {
   memory_free(partition);
 }
 
-struct partition_host *partition_host_of(const struct partition *partition) { return partition->host; }
-struct partition_place partition_place_of(const struct partition *partition) { return partition->place; }
+struct partition_host *partition_host_of(const struct partition *partition) {
+  return partition->host;
+}
+struct partition_place partition_place_of(const struct partition *partition) {
+  return partition->place;
+}
 
 struct log_range partition_published_range(const struct partition *partition) {
   return (struct log_range){
@@ -206,8 +210,7 @@ enum status partition_describe(struct partition *partition, struct partition_des
 static void stall_timer_fired(struct timer *timer) {
   struct partition_host *host = container_of(timer, struct partition_host, stall_timer);
   uint64_t now_ns = loop_now_ns(host->loop);
-  list_for_each(&host->stalled, node, following)
-    partition_append_retry(list_entry(node, struct partition, stalled_node), now_ns);
+  list_for_each(&host->stalled, node, following) partition_append_retry(list_entry(node, struct partition, stalled_node), now_ns);
   if (!list_empty(&host->stalled)) loop_timer_set(host->loop, &host->stall_timer, now_ns + STALL_RETRY_NS);
 }
 

@@ -74,7 +74,8 @@ struct partition_place {
 
 struct log_settings partition_log_settings(const struct topic_settings *settings);
 
-/* A recovered log: on the opening thread, which may block, before partition_host_adopt(). A new one: on the lane. The caller gets a hold, the host has its own. */
+/* A recovered log: on the opening thread, which may block, before partition_host_adopt(). A new one: on the lane. The caller gets a
+ * hold, the host has its own. */
 enum status partition_open(struct partition_host *host, struct log *log, const struct partition_place *place,
                            const struct topic_settings *settings, struct partition **out_partition) MUST_CHECK;
 /* Its topic is deleted: answers all who wait, then deletes the log. The host's hold goes when that is durable. */
@@ -84,7 +85,7 @@ void partition_set_settings(struct partition *partition, const struct topic_sett
 struct partition *partition_hold(struct partition *partition); /* @any-thread */
 void partition_release(struct partition *partition);           /* @any-thread */
 
-struct partition_host *partition_host_of(const struct partition *partition); /* @any-thread */
+struct partition_host *partition_host_of(const struct partition *partition);  /* @any-thread */
 struct partition_place partition_place_of(const struct partition *partition); /* @any-thread */
 /* As of a moment ago. @any-thread */
 struct log_range partition_published_range(const struct partition *partition);
@@ -93,10 +94,10 @@ struct log_range partition_published_range(const struct partition *partition);
 
 struct partition_append {
   struct partition *partition;
-  struct wire_append_request request; /* borrows from `message` */
-  struct blob *message;               /* the partition takes over this hold */
-  const atomic_bool *abandoned;       /* may be NULL; true: nobody waits any more, so do not begin */
-  uint64_t patience_ns;               /* how long the caller still waits; UINT64_MAX: as long as it takes */
+  struct wire_append_request request;                /* borrows from `message` */
+  struct blob *message;                              /* the partition takes over this hold */
+  const atomic_bool *abandoned;                      /* may be NULL; true: nobody waits any more, so do not begin */
+  uint64_t patience_ns;                              /* how long the caller still waits; UINT64_MAX: as long as it takes */
   void (*accepted)(struct partition_append *append); /* proposed: `done` will tell the outcome. May be NULL */
   void (*done)(struct partition_append *append);
 

@@ -29,7 +29,7 @@ static struct failure *check_size(const struct partition_append *append) {
   const struct wire_batch *batch = &append->request.batch;
   if (batch->producer_id != 0 || batch->producer_epoch != 0 || batch->first_sequence != 0)
     return refusal_new(STATUS_UNSUPPORTED, "this version keeps no producer state, so it would not recognise a repeated sequence; "
-                       "leave producer_id, producer_epoch and first_sequence 0");
+                                           "leave producer_id, producer_epoch and first_sequence 0");
   uint64_t size = batch->codec == WIRE_CODEC_NONE ? append->request.payload.size : batch->uncompressed_bytes;
   if (size > append->limits.uncompressed_bytes_max)
     return refusal_new(STATUS_TOO_LARGE, "the batch has %" PRIu64 " bytes of records and may have %u; send smaller batches", size,
@@ -41,29 +41,34 @@ static struct failure *check_checksum(const struct partition_append *append) {
   if (!append->request.batch.has_crc32c) return NULL;
   uint32_t crc = crc32c(0, append->request.payload);
   if (crc == append->request.batch.crc32c) return NULL;
-  return refusal_new(STATUS_BAD_CHECKSUM,
-                     "the records arrived with CRC32C %08x and the batch says %08x: they were damaged on the way, or the sum was not "
-                     "taken over the contents of the records field; send them again",
-                     crc, append->request.batch.crc32c);
+  return refusal_new(
+      STATUS_BAD_CHECKSUM,
+      "the records arrived with CRC32C %08x and the batch says %08x: they were damaged on the way, or the sum was not "
+      "taken over the contents of the records field; send them again",
+      crc, append->request.batch.crc32c);
 }
 
 static struct failure *check_records(struct partition_append *append) {
   const struct wire_append_request *request = &append->request;
   enum status status = STATUS_OK;
-  if (request->batch.codec == WIRE_CODEC_NONE)
-    status = batch_check(request->payload, &append->limits, &append->summary);
+  if (request->batch.codec == WIRE_CODEC_NONE) status = batch_check(request->payload, &append->limits, &append->summary);
   else
     status = batch_check_compressed((enum entry_codec)request->batch.codec, request->payload, request->batch.uncompressed_bytes,
                                     &append->limits, &append->summary);
   if (status == STATUS_OK) return NULL;
   if (status == STATUS_TOO_LARGE)
-    return refusal_new(status, "a record of the batch has more than %u bytes of key, value and headers; send less, or raise the topic's "
-                       "record_bytes_max", append->limits.record_bytes_max);
+    return refusal_new(status,
+                       "a record of the batch has more than %u bytes of key, value and headers; send less, or raise the topic's "
+                       "record_bytes_max",
+                       append->limits.record_bytes_max);
   if (request->batch.codec != WIRE_CODEC_NONE && status == STATUS_BAD_BATCH)
-    return refusal_new(status, "compressed_records do not inflate to %u bytes of well-formed Records; compress one encoded "
-                       "cairn.v1.Records and give its size in uncompressed_bytes", request->batch.uncompressed_bytes);
+    return refusal_new(status,
+                       "compressed_records do not inflate to %u bytes of well-formed Records; compress one encoded "
+                       "cairn.v1.Records and give its size in uncompressed_bytes",
+                       request->batch.uncompressed_bytes);
   if (status == STATUS_BAD_BATCH)
-    return refusal_new(status, "the records are not well-formed cairn.v1.Records with at least one record: a field is unknown or given "
+    return refusal_new(status,
+                       "the records are not well-formed cairn.v1.Records with at least one record: a field is unknown or given "
                        "twice, a header has no proper name, or bytes are missing");
   return refusal_of_status(status);
 }
@@ -81,10 +86,13 @@ static struct failure *check_claims(const struct partition_append *append) {
   int64_t max_time_ms = found->max_time_ms;
   if (found->some_without_time && batch->base_timestamp_ms > max_time_ms) max_time_ms = batch->base_timestamp_ms;
   if (batch->max_timestamp_ms != 0 && batch->max_timestamp_ms != max_time_ms)
-    return refusal_new(STATUS_BAD_BATCH, "max_timestamp_ms says %" PRId64 ", the greatest timestamp in the batch is %" PRId64
-                       "; correct it, or leave it 0", batch->max_timestamp_ms, max_time_ms);
+    return refusal_new(STATUS_BAD_BATCH,
+                       "max_timestamp_ms says %" PRId64 ", the greatest timestamp in the batch is %" PRId64
+                       "; correct it, or leave it 0",
+                       batch->max_timestamp_ms, max_time_ms);
   if (batch->base_timestamp_ms < 0)
-    return refusal_new(STATUS_BAD_BATCH, "base_timestamp_ms is negative; give milliseconds since 1970, or 0 for the broker's time");
+    return refusal_new(STATUS_BAD_BATCH,
+                       "base_timestamp_ms is negative; give milliseconds since 1970, or 0 for the broker's time");
   return NULL;
 }
 
@@ -149,10 +157,10 @@ static enum status propose(struct partition_append *append) {
 }
 
 static void answer_mismatch(struct partition_append *append) {
-  struct failure *failure =
-      refusal_new(STATUS_OFFSET_MISMATCH, "the next record would get offset %" PRId64 ", not the expected %" PRId64
-                  ": somebody else appended, or this was appended before; read from there and decide anew",
-                  append->depends_on, append->request.expected_offset);
+  struct failure *failure = refusal_new(STATUS_OFFSET_MISMATCH,
+                                        "the next record would get offset %" PRId64 ", not the expected %" PRId64
+                                        ": somebody else appended, or this was appended before; read from there and decide anew",
+                                        append->depends_on, append->request.expected_offset);
   failure->has_next_offset = true;
   failure->next_offset = append->depends_on;
   refuse(append, failure);

@@ -22,11 +22,11 @@ struct partition {
   atomic_int_fast64_t published_high_watermark;
   uint64_t committed_bytes; /* of payloads, since the partition was opened here */
 
-  uint32_t waiting;       /* on the three lists that follow */
-  struct list stalled;    /* appends without room, in order */
-  struct list depending;  /* mismatches whose reason is not committed yet, by what they depend on */
-  struct list readers;    /* reads that wait for more */
-  struct list tails;      /* all followers */
+  uint32_t waiting;      /* on the three lists that follow */
+  struct list stalled;   /* appends without room, in order */
+  struct list depending; /* mismatches whose reason is not committed yet, by what they depend on */
+  struct list readers;   /* reads that wait for more */
+  struct list tails;     /* all followers */
 
   struct list_node node;         /* of host->partitions */
   struct list_node stalled_node; /* of host->stalled */

@@ -12,12 +12,15 @@ struct failure *partition_check_offset(const struct partition *partition, record
   record_offset high_watermark = replica_high_watermark(partition->replica);
   struct failure *failure = NULL;
   if (offset < view.start_offset) {
-    failure = refusal_new(STATUS_BELOW_START, "offset %" PRId64 " is gone: the log begins at %" PRId64
-                          " since older records were trimmed; read from there", offset, view.start_offset);
+    failure =
+        refusal_new(STATUS_BELOW_START,
+                    "offset %" PRId64 " is gone: the log begins at %" PRId64 " since older records were trimmed; read from there",
+                    offset, view.start_offset);
     failure->next_offset = view.start_offset;
   } else if (offset > view.next_offset) {
-    failure = refusal_new(STATUS_BEYOND_END, "offset %" PRId64 " does not exist yet: the next record gets %" PRId64
-                          "; read or wait from there", offset, high_watermark);
+    failure = refusal_new(STATUS_BEYOND_END,
+                          "offset %" PRId64 " does not exist yet: the next record gets %" PRId64 "; read or wait from there",
+                          offset, high_watermark);
     failure->next_offset = high_watermark;
   }
   if (failure != NULL) failure->has_next_offset = true;
@@ -32,9 +35,11 @@ struct failure *partition_read_failure(const struct log_read *read) {
                             read->next_offset);
       break;
     case STATUS_DAMAGED:
-      failure = refusal_new(STATUS_DAMAGED, "the records from offset %" PRId64 " to %" PRId64
-                            " cannot be read: their bytes on disk are damaged; restore them from elsewhere, or read on from %" PRId64,
-                            read->offset, read->next_offset, read->next_offset);
+      failure =
+          refusal_new(STATUS_DAMAGED,
+                      "the records from offset %" PRId64 " to %" PRId64
+                      " cannot be read: their bytes on disk are damaged; restore them from elsewhere, or read on from %" PRId64,
+                      read->offset, read->next_offset, read->next_offset);
       break;
     case STATUS_NOT_FOUND: return partition_closed_failure();
     default: return refusal_of_status(read->status);

@@ -24,7 +24,8 @@ static const char *advice(enum status status) {
     case STATUS_JOURNAL_FULL: return "try again in a moment; journal-bytes sets its size";
     case STATUS_DISK_FULL: return "free some space: appends go on by themselves then";
     case STATUS_UNKNOWN_PARTITION: return "its topic was deleted meanwhile";
-    case STATUS_UNKNOWN_OUTCOME: return "the disk failed before it was known to be kept; look into the partition before you send it again";
+    case STATUS_UNKNOWN_OUTCOME:
+      return "the disk failed before it was known to be kept; look into the partition before you send it again";
     case STATUS_DRAINING: return "try again when it is back, or ask another broker";
     case STATUS_LOADING: return "try again in a moment";
     case STATUS_IO: return "look at the broker's log; the disk may need to be replaced";

@@ -30,15 +30,19 @@ static struct failure *route_failure(enum status status, struct bytes topic, uin
   int size = topic.size <= TOPIC_NAME_MAX ? (int)topic.size : (int)TOPIC_NAME_MAX;
   const char *name = (const char *)topic.data;
   if (status == STATUS_UNKNOWN_TOPIC && !topic_name_valid(topic))
-    return refusal_new(status, "there is no topic of that name, and there cannot be: a name has 1 to %u characters of a-z A-Z 0-9 . _ -",
+    return refusal_new(status,
+                       "there is no topic of that name, and there cannot be: a name has 1 to %u characters of a-z A-Z 0-9 . _ -",
                        TOPIC_NAME_MAX);
   if (status == STATUS_UNKNOWN_TOPIC)
     return refusal_new(status, "there is no topic \"%.*s\"; create it: cairn topic create %.*s", size, name, size, name);
   if (status == STATUS_UNKNOWN_PARTITION)
     return refusal_new(status, "topic \"%.*s\" has partitions 0 to %u, not %u", size, name, partition_count - 1, number);
   if (status == STATUS_DAMAGED)
-    return refusal_new(status, "partition %u of topic \"%.*s\" cannot be opened: its bytes on disk are damaged; see the broker's log, and "
-                       "run cairn verify on its data directory", number, size, name);
+    return refusal_new(
+        status,
+        "partition %u of topic \"%.*s\" cannot be opened: its bytes on disk are damaged; see the broker's log, and "
+        "run cairn verify on its data directory",
+        number, size, name);
   return refusal_new(status, "partition %u of topic \"%.*s\" is still being opened; try again in a moment", number, size, name);
 }
 

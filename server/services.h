@@ -35,9 +35,9 @@ struct services {
   struct log_identity identity;
   char advertised[ADDRESS_TEXT_SIZE];
 
-  atomic_int stage;        /* enum services_stage */
-  atomic_uint in_work;     /* requests and streams, plus one for the node until it stops */
-  atomic_bool idle;        /* set when in_work has come to 0 */
+  atomic_int stage;    /* enum services_stage */
+  atomic_uint in_work; /* requests and streams, plus one for the node until it stops */
+  atomic_bool idle;    /* set when in_work has come to 0 */
 };
 
 /* @any-thread. Counts a request that will outlive its handler. */

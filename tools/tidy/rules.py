@@ -113,6 +113,9 @@ EXCEPTIONS = {
     ("clients/c/bell.c", "sys/syscall.h"): "the library's blocking calls wait for their answers",
     ("clients/c/bell.c", "unistd.h"): "the library's blocking calls wait for their answers",
     ("clients/c/bell.c", "syscall"): "the library's blocking calls wait for their answers",
+    ("server/main.c", "unistd.h"): "main() asks how many processors there are; a second signal stops at once",
+    ("server/main.c", "write"): "the last words, from a signal handler",
+    ("server/routing.c", "pthread.h"): "the one lock: see docs/decisions/0003-lanes.md",
 }
 
 # Advice: over these, look for the missing noun.

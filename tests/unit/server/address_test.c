@@ -22,7 +22,8 @@ static void addresses_are_read_and_printed_back(void **state) {
 
 static void what_is_no_address_is_refused(void **state) {
   (void)state;
-  static const char *const bad[] = {"", ":", "7411", "host:", ":7411", "host:65536", "host:-1", "host:7x", "::1:7411", "[]:1", "a b:1"};
+  static const char *const bad[] = {"",        ":",       "7411",     "host:", ":7411", "host:65536",
+                                    "host:-1", "host:7x", "::1:7411", "[]:1",  "a b:1"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     struct address address;
     assert_false(address_parse(bad[i], &address));

@@ -18,7 +18,8 @@
 #define MIB (1u << 20)
 
 static const struct log_set_options log_options = {
-    .journal = {.ring_bytes = 16 * MIB, .file_bytes = 4 * MIB, .group_bytes_max = 256u << 10, .files_ready = 2, .idle_close_ms = 20},
+    .journal =
+        {.ring_bytes = 16 * MIB, .file_bytes = 4 * MIB, .group_bytes_max = 256u << 10, .files_ready = 2, .idle_close_ms = 20},
     .tail_bytes = MIB,
     .store_bytes_max = 64 * MIB,
     .readers = 1,

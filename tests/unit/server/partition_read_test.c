@@ -40,9 +40,7 @@ struct reading {
 };
 static struct reading readings[4];
 
-static void read_done(struct partition_read *read) {
-  atomic_store(&((struct reading *)(void *)read)->finished, true);
-}
+static void read_done(struct partition_read *read) { atomic_store(&((struct reading *)(void *)read)->finished, true); }
 static struct partition_read *reading_init(size_t i, record_offset offset) {
   memset(&readings[i], 0, sizeof readings[i]);
   readings[i].read.partition = lab.partition;

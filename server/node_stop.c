@@ -1,0 +1,79 @@
+#include "base/memory.h"
+#include "server/log_service.h"
+#include "server/node_internal.h"
+
+/* At the end of a drain: what finished just now may still be on its way to the wire. */
+#define LAST_WORDS_NS (200u * NS_PER_MS)
+
+static void drain_lane(struct lane_errand *errand) {
+  partition_host_drain(&errand->node->hosts[errand->lane]);
+  log_service_drain_streams(&errand->node->services, errand->lane);
+  errand_done(errand);
+}
+
+static void drain_is_over(struct timer *timer) {
+  struct node *node = container_of(timer, struct node, drain_timer);
+  atomic_store_explicit(&node->services.idle, true, memory_order_release);
+}
+
+static void set_drain_timer(struct lane_errand *errand) {
+  struct node *node = errand->node;
+  struct loop *loop = node->hosts[0].loop;
+  node->drain_timer.fire = drain_is_over;
+  loop_timer_set(loop, &node->drain_timer, loop_now_ns(loop) + node->options->drain_ms * NS_PER_MS);
+  errand_done(errand);
+}
+
+static void cancel_drain_timer(struct lane_errand *errand) {
+  loop_timer_cancel(errand->node->hosts[0].loop, &errand->node->drain_timer);
+  errand_done(errand);
+}
+
+/* New requests are refused from here on; what is in work may finish, but not for ever. */
+static void drain(struct node *node) {
+  struct services *services = &node->services;
+  health_set_all(services->health, false);
+  atomic_store_explicit(&services->stage, SERVICES_DRAINING, memory_order_release);
+  for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, drain_lane);
+  (void)node_on_lane(node, 0, set_drain_timer);
+  services_end(services); /* the node's own */
+  world_wait(node->world, &services->idle);
+  (void)node_on_lane(node, 0, cancel_drain_timer);
+  rpc_serve_stop(node->world->rpc, LAST_WORDS_NS);
+  /* Every call is over now; what some of them left on the lanes ends by itself. */
+  if (atomic_load_explicit(&services->in_work, memory_order_acquire) == 0) return;
+  atomic_store_explicit(&services->idle, false, memory_order_release);
+  services_begin(services);
+  services_end(services);
+  world_wait(node->world, &services->idle);
+}
+
+static void stop_lanes(struct node *node) {
+  if (node->controller != NULL)
+    (void)node_on_lane(node, 0, node_settle_partitions); /* nothing travels between lanes after this */
+  inflater_free(node->inflater);
+  for (unsigned i = 0; i < node->lane_count; i++) lane_stop(node->lanes[i]);
+}
+
+/* After the last checkpoint, which asks each owner for its state. */
+static void free_partitions(struct node *node) {
+  for (unsigned i = 0; i < node->lane_count; i++) partition_host_close(&node->hosts[i]);
+  controller_free(node->controller);
+  routing_free(node->routing);
+  map_follower_free(node->follower);
+  for (unsigned i = 0; i < node->lane_count; i++) lane_free(node->lanes[i]);
+}
+
+void node_stop(struct node *node, bool checkpoint) {
+  if (node == NULL) return;
+  if (node->serving) drain(node);
+  if (node->lane_count > 0) stop_lanes(node);
+  log_set_close(node->logs, checkpoint);
+  free_partitions(node);
+  health_free(node->services.health);
+  reflection_free(node->services.reflection);
+  memory_free(node->lanes);
+  memory_free(node->hosts);
+  memory_free(node->streams);
+  memory_free(node);
+}
