@@ -11,7 +11,7 @@ from cairn.v1 import admin_pb2
 from harness import batch, read_values
 
 # Small files, so that a few records make several of each.
-OPTIONS = ["--journal-bytes", "16MiB", "--journal-file-bytes", "4MiB"]
+OPTIONS = ["--journal-bytes", "24MiB", "--journal-file-bytes", "4MiB"]
 
 
 def flip(path, position):

@@ -9,7 +9,7 @@ import harness
 import loop_disk
 from harness import batch, read_values
 
-OPTIONS = ["--journal-bytes", "16MiB", "--journal-file-bytes", "4MiB", "--disk-reserve-bytes", "8MiB"]
+OPTIONS = ["--journal-bytes", "24MiB", "--journal-file-bytes", "4MiB", "--disk-reserve-bytes", "8MiB"]
 
 
 class FullDiskTest(harness.Case):

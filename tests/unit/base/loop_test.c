@@ -272,6 +272,9 @@ static unsigned random_below(unsigned bound) {
   return (unsigned)(random_state >> 33) % bound;
 }
 
+/* Due after every timer that was set before it. */
+static struct step last_timer;
+
 static void shuffle_timers(struct step *step) {
   struct loop *loop = step->fixture->loop;
   uint64_t now_ns = loop_now_ns(loop);
@@ -281,7 +284,7 @@ static void shuffle_timers(struct step *step) {
     else loop_timer_set(loop, &chosen->timer, now_ns + random_below(3 * MILLISECOND));
   }
   if (--step->number > 0) loop_post(loop, &step->task);
-  else sem_post(&step->fixture->said);
+  else loop_timer_set(loop, &last_timer.timer, now_ns + 3 * MILLISECOND);
 }
 
 static unsigned disorders;
@@ -296,11 +299,11 @@ static void timers_survive_random_setting_moving_and_cancelling(void **state) {
   random_state = seed_new();
   disorders = 0;
   for (unsigned i = 0; i < 64; i++) timed[i] = step_of(100 + i, check_not_early);
+  last_timer = step_of(99, say);
   struct step shuffler = step_of(50, shuffle_timers);
   loop_post(fixture->loop, &shuffler.task);
 
   sem_wait(&fixture->said);
-  usleep(5000);
   stop();
 
   assert_int_equal(disorders, 0);

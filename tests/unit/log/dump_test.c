@@ -14,7 +14,7 @@
 #include "log/tables.h"
 
 struct fixture {
-  char directory[64];
+  char directory[256];
   struct world *world;
   struct store *store;
 };
@@ -22,7 +22,7 @@ struct fixture {
 static int set_up(void **state) {
   struct fixture *fixture = NEW(struct fixture);
   const char *base = getenv("TEST_TMPDIR");
-  snprintf(fixture->directory, sizeof fixture->directory, "%.40s/dump.XXXXXX", base != NULL ? base : "/tmp");
+  snprintf(fixture->directory, sizeof fixture->directory, "%.200s/dump.XXXXXX", base != NULL ? base : "/tmp");
   assert_non_null(mkdtemp(fixture->directory));
   assert_int_equal(world_os_open(fixture->directory, true, &fixture->world), STATUS_OK);
   assert_int_equal(world_store_open(fixture->world, "store.mdb", 64u << 20, true, &fixture->store), STATUS_OK);
@@ -35,7 +35,7 @@ static int tear_down(void **state) {
   struct fixture *fixture = *state;
   store_close(fixture->store);
   world_os_close(fixture->world);
-  char command[128];
+  char command[600];
   snprintf(command, sizeof command, "rm -rf '%s'", fixture->directory);
   assert_int_equal(system(command), 0);
   memory_free(fixture);

@@ -65,7 +65,7 @@ void fixture_run(struct fixture *fixture, group_id group, void (*what)(void *con
 struct fixture *fixture_new(void) {
   struct fixture *fixture = NEW(struct fixture);
   const char *base = getenv("TEST_TMPDIR");
-  snprintf(fixture->directory, sizeof fixture->directory, "%.40s/log.XXXXXX", base != NULL ? base : "/tmp");
+  snprintf(fixture->directory, sizeof fixture->directory, "%.200s/log.XXXXXX", base != NULL ? base : "/tmp");
   CHECK(mkdtemp(fixture->directory) != NULL);
   CHECK(world_os_open(fixture->directory, true, &fixture->world) == STATUS_OK);
   fault_disk_init(&fixture->fault, fixture->world->disk);
@@ -89,7 +89,7 @@ void fixture_free(struct fixture *fixture) {
   fixture->world->disk = fixture->fault.inner;
   world_os_close(fixture->world);
   buffer_deinit(&fixture->reason);
-  char command[128];
+  char command[600];
   snprintf(command, sizeof command, "rm -rf '%s'", fixture->directory);
   CHECK(system(command) == 0);
   CHECK(account_used(&fixture->account) == 0);
@@ -389,7 +389,7 @@ void fixture_path(const struct fixture *fixture, const char *name, char *out, si
 }
 
 void fixture_flip(const struct fixture *fixture, const char *name, long offset) {
-  char path[256];
+  char path[512];
   fixture_path(fixture, name, path, sizeof path);
   FILE *file = fopen(path, "r+b");
   CHECK(file != NULL);
@@ -404,7 +404,7 @@ void fixture_flip(const struct fixture *fixture, const char *name, long offset) 
 static int by_name(const void *a, const void *b) { return strcmp(a, b); }
 
 size_t fixture_list(const struct fixture *fixture, const char *name, char out[][64], size_t max) {
-  char path[256];
+  char path[512];
   fixture_path(fixture, name, path, sizeof path);
   DIR *directory = opendir(path);
   if (directory == NULL) return 0;
@@ -419,7 +419,7 @@ size_t fixture_list(const struct fixture *fixture, const char *name, char out[][
 }
 
 bool fixture_has(const struct fixture *fixture, const char *name) {
-  char path[256];
+  char path[512];
   struct stat info;
   fixture_path(fixture, name, path, sizeof path);
   return stat(path, &info) == 0;

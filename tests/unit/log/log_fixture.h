@@ -14,7 +14,7 @@
 #define FIXTURE_LOGS_MAX 20000u
 
 struct fixture {
-  char directory[64];
+  char directory[256];
   struct world *world;
   struct fault_disk fault;
   struct loop *lanes[2];

@@ -196,7 +196,7 @@ static void a_damaged_store_is_rebuilt(void **state) {
   fixture_checkpoint(fixture);
   fixture_append(fixture, 1, 10, 1000, true);
   fixture_close(fixture, true);
-  char path[256];
+  char path[512];
   fixture_path(fixture, "store.mdb", path, sizeof path);
   assert_int_equal(truncate(path, 0), 0);
 
@@ -219,7 +219,7 @@ static void without_any_identity_it_refuses(void **state) {
   assert_int_equal(fixture_open(fixture), STATUS_OK);
   fixture_create(fixture, 1, 256u << 10);
   fixture_close(fixture, true);
-  char path[256];
+  char path[512];
   fixture_path(fixture, "identity", path, sizeof path);
   assert_int_equal(unlink(path), 0);
   assert_int_equal(fixture_open(fixture), STATUS_OK);

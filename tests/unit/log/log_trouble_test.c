@@ -147,7 +147,7 @@ static void a_flipped_byte_in_the_journal_fences_whom_it_hit(void **state) {
   char files[16][64];
   assert_true(fixture_list(fixture, "journal", files, 16) > 0);
   fixture_close(fixture, false);
-  char path[128];
+  char path[512];
   snprintf(path, sizeof path, "journal/%s", files[0]);
   char real[256];
   fixture_path(fixture, path, real, sizeof real);
@@ -259,7 +259,7 @@ static void a_store_with_a_flipped_bit_is_rebuilt_and_loses_nothing(void **state
   fixture_set_start(fixture, 1, 500);
   fixture_checkpoint(fixture);
   fixture_close(fixture, true);
-  char path[256];
+  char path[512];
   fixture_path(fixture, "store.mdb", path, sizeof path);
   FILE *file = fopen(path, "r+b");
   assert_non_null(file);

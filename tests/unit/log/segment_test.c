@@ -14,7 +14,7 @@
 #define VALUE 500u
 
 struct fixture {
-  char directory[64];
+  char directory[256];
   struct disk *disk;
   struct segment_writer writer;
   struct entry entries[ENTRIES];
@@ -24,7 +24,7 @@ struct fixture {
 static int set_up(void **state) {
   struct fixture *fixture = NEW(struct fixture);
   const char *base = getenv("TEST_TMPDIR");
-  snprintf(fixture->directory, sizeof fixture->directory, "%.40s/segment.XXXXXX", base != NULL ? base : "/tmp");
+  snprintf(fixture->directory, sizeof fixture->directory, "%.200s/segment.XXXXXX", base != NULL ? base : "/tmp");
   assert_non_null(mkdtemp(fixture->directory));
   assert_int_equal(disk_os_open(fixture->directory, true, &fixture->disk), STATUS_OK);
   assert_int_equal(disk_make_dir(fixture->disk, "p"), STATUS_OK);
@@ -49,7 +49,7 @@ static int tear_down(void **state) {
   segment_writer_close(&fixture->writer);
   for (size_t i = 0; i < ENTRIES; i++) entry_release(&fixture->entries[i]);
   disk_os_close(fixture->disk);
-  char command[128];
+  char command[600];
   snprintf(command, sizeof command, "rm -rf '%s'", fixture->directory);
   assert_int_equal(system(command), 0);
   memory_free(fixture);
