@@ -1,6 +1,6 @@
 """kill -9 under load, again and again, on one directory.
 
-CAIRN_ROUNDS sets the number of rounds (in the suite 12; before a release 100), CAIRN_SEED the seed.
+TEST_ROUNDS sets the number of rounds (in the suite 12; before a release 100), TEST_SEED the seed.
 """
 
 import os
@@ -11,8 +11,8 @@ import time
 import harness
 import load
 
-ROUNDS = int(os.environ.get("CAIRN_ROUNDS", "12"))
-SEED = int(os.environ.get("CAIRN_SEED", "1"))
+ROUNDS = int(os.environ.get("TEST_ROUNDS", "12"))
+SEED = int(os.environ.get("TEST_SEED", "1"))
 PARTITIONS = 8
 
 

@@ -1,7 +1,7 @@
 """Power cuts under load: the disk image is copied while the broker writes, and a broker is started on the copy.
 
 kill -9 keeps the page cache and proves nothing about syncing; this does. A broker whose syncs do nothing must fail it, and the second
-test sees that it does. CAIRN_ROUNDS sets the number of rounds (in the suite 4; before a release 20).
+test sees that it does. TEST_ROUNDS sets the number of rounds (in the suite 4; before a release 20).
 """
 
 import ctypes
@@ -17,8 +17,8 @@ import harness
 import load
 import loop_disk
 
-ROUNDS = int(os.environ.get("CAIRN_ROUNDS", "4"))
-SEED = int(os.environ.get("CAIRN_SEED", "1"))
+ROUNDS = int(os.environ.get("TEST_ROUNDS", "4"))
+SEED = int(os.environ.get("TEST_SEED", "1"))
 PARTITIONS = 8
 OPTIONS = ["--journal-bytes", "32MiB", "--journal-file-bytes", "4MiB", "--disk-reserve-bytes", "8MiB"]
 

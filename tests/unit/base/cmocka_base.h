@@ -19,11 +19,11 @@
 #define assert_status(expression, expected) assert_string_equal(status_name(expression), status_name(expected))
 #define assert_ok(expression) assert_status(expression, STATUS_OK)
 
-/* Where a random test begins: elsewhere in each run, or where CAIRN_SEED says. Prints the line that repeats it. */
+/* Where a random test begins: where TEST_SEED says (./dev test: the hash of the tree), or elsewhere in each run. Prints the line that repeats it. */
 __attribute__((unused)) static uint64_t seed_new(void) {
-  const char *wanted = getenv("CAIRN_SEED");
+  const char *wanted = getenv("TEST_SEED");
   uint64_t seed = wanted != NULL ? strtoull(wanted, NULL, 10) : (uint64_t)getpid() * 0x9e3779b97f4a7c15u;
-  print_message("to repeat: CAIRN_SEED=%llu\n", (unsigned long long)seed);
+  print_message("to repeat: TEST_SEED=%llu\n", (unsigned long long)seed);
   return seed;
 }
 
