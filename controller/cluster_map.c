@@ -10,6 +10,7 @@
 #include "proto/pack.h"
 
 #define MIB (INT64_C(1) << 20)
+#define MAP_BROKERS_MAX 1000u
 
 const struct topic_settings topic_settings_default = {
     .retention_bytes = -1,
@@ -147,11 +148,9 @@ static struct map_topic *copy_topic(const struct map_topic *topic) {
 static enum status create_topic(struct cluster_map *map, const struct map_topic *topic) {
   if (map_get(map->by_name, bytes_of_string(topic->name)) != NULL) return STATUS_TOPIC_EXISTS;
   if (topic->id < map->next_topic_id) return STATUS_INVALID;
-  for (uint32_t i = 0; i < topic->partition_count; i++)
-    if (topic->partitions[i].group < map->next_group_id) return STATUS_INVALID;
+  if (topic->partition_count == 0 || topic->partitions[0].group < map->next_group_id) return STATUS_INVALID;
 
-  for (uint32_t i = 0; i < topic->partition_count; i++)
-    if (topic->partitions[i].group >= map->next_group_id) map->next_group_id = topic->partitions[i].group + 1;
+  map->next_group_id = topic->partitions[topic->partition_count - 1].group + 1; /* they rise: map_message.c */
   map->next_topic_id = topic->id + 1;
   add_topic(map, copy_topic(topic));
   return STATUS_OK;
@@ -208,14 +207,14 @@ enum status cluster_map_apply(struct cluster_map *map, const struct command *com
 /* ---- As bytes ---- */
 
 /* A generous bound for the objects that stand for the map while it is packed or unpacked. */
-static size_t arena_bytes(size_t topics, size_t partitions) {
-  return (size_t)MIB + topics * 2048 + partitions * 512;
+static size_t arena_bytes(size_t brokers, size_t topics, size_t partitions) {
+  return (size_t)MIB + brokers * 512 + topics * 2048 + partitions * 512;
 }
 
 enum status cluster_map_encode(const struct cluster_map *map, struct buffer *out) {
-  struct arena *arena = arena_new(arena_bytes(map->topic_count, map->partition_count));
-  Cairn__Internal__V1__ClusterMap message = CAIRN__INTERNAL__V1__CLUSTER_MAP__INIT;
   size_t broker_count = map_count(map->brokers);
+  struct arena *arena = arena_new(arena_bytes(broker_count, map->topic_count, map->partition_count));
+  Cairn__Internal__V1__ClusterMap message = CAIRN__INTERNAL__V1__CLUSTER_MAP__INIT;
   enum status status = STATUS_TOO_LARGE;
 
   message.cluster_id = id_to_message(map->cluster_id);
@@ -240,6 +239,12 @@ done:
   return status;
 }
 
+/* A topic among those of a snapshot: nobody else's name or id, and none that is still to be given out. */
+static bool fits(const struct cluster_map *map, const struct map_topic *topic) {
+  if (map_get(map->by_name, bytes_of_string(topic->name)) != NULL || map_get_number(map->by_id, topic->id) != NULL) return false;
+  return topic->id < map->next_topic_id && topic->partitions[topic->partition_count - 1].group < map->next_group_id;
+}
+
 static enum status from_message(struct cluster_map *map, const Cairn__Internal__V1__ClusterMap *message) {
   if (!id_from_message(&message->cluster_id, map->cluster_id)) return STATUS_CORRUPT;
   map->version = message->version;
@@ -257,6 +262,10 @@ static enum status from_message(struct cluster_map *map, const Cairn__Internal__
     struct map_topic topic;
     enum status status = topic_from_message(message->topics[i], &topic);
     if (status != STATUS_OK) return status;
+    if (!fits(map, &topic)) {
+      map_topic_deinit(&topic);
+      return STATUS_CORRUPT;
+    }
     struct map_topic *kept = NEW(struct map_topic);
     *kept = topic;
     add_topic(map, kept);
@@ -266,7 +275,7 @@ static enum status from_message(struct cluster_map *map, const Cairn__Internal__
 
 enum status cluster_map_decode(struct cluster_map *map, struct bytes bytes) {
   PRE(map->version == 0 && map->topic_count == 0);
-  struct arena *arena = arena_new(arena_bytes(MAP_TOPICS_MAX, MAP_PARTITIONS_MAX));
+  struct arena *arena = arena_new(arena_bytes(MAP_BROKERS_MAX, MAP_TOPICS_MAX, MAP_PARTITIONS_MAX));
   Cairn__Internal__V1__ClusterMap *message = NULL;
   enum status status = pack_unpack(arena, &cairn__internal__v1__cluster_map__descriptor, bytes, &message);
   status = status == STATUS_OK ? from_message(map, message) : STATUS_CORRUPT;

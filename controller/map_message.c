@@ -96,7 +96,7 @@ Cairn__Internal__V1__TopicPlace *topic_to_message(struct arena *arena, const str
 
 enum status topic_from_message(const Cairn__Internal__V1__TopicPlace *message, struct map_topic *out) {
   struct map_topic topic = {0};
-  if (message == NULL || message->id == 0) return STATUS_CORRUPT;
+  if (message == NULL || message->id == 0 || message->id == UINT64_MAX) return STATUS_CORRUPT;
   if (message->n_partitions == 0 || message->n_partitions > TOPIC_PARTITIONS_MAX) return STATUS_CORRUPT;
   if (!topic_name_valid(bytes_of_string(message->name))) return STATUS_CORRUPT;
   enum status status = settings_from_message(message->settings, &topic.settings);
@@ -108,14 +108,16 @@ enum status topic_from_message(const Cairn__Internal__V1__TopicPlace *message, s
   topic.created_ms = message->created_ms;
   topic.partition_count = (uint32_t)message->n_partitions;
   topic.partitions = memory_new_array(topic.partition_count, sizeof *topic.partitions);
+  uint64_t group = 0; /* of the partition before: they rise */
   for (uint32_t i = 0; i < topic.partition_count; i++) {
     const Cairn__Internal__V1__PartitionPlace *place = message->partitions[i];
     topic.partitions[i] =
         (struct map_partition){.number = place->partition, .group = place->group_id, .instance = place->instance};
-    if (place->partition != i || place->group_id == 0 || place->instance == 0) {
+    if (place->partition != i || place->group_id <= group || place->group_id == UINT64_MAX || place->instance == 0) {
       map_topic_deinit(&topic);
       return STATUS_CORRUPT;
     }
+    group = place->group_id;
   }
   *out = topic;
   return STATUS_OK;

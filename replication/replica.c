@@ -188,18 +188,20 @@ void replica_delete(struct replica *replica, void (*done)(void *context), void *
   replica->deleted = done;
   replica->deleted_context = context;
   answer_all(replica, STATUS_UNKNOWN_PARTITION);
+  log_set_owner(replica->log, &(struct log_owner){0});
   if (lane_failed(replica->lane)) { /* no CLOSE frame will ever be durable: the next start finds the log and closes it */
     finish_delete(replica);
     return;
   }
-  log_set_owner(replica->log, &(struct log_owner){0});
   log_delete(replica->log, lane_write(replica->lane));
 }
 
 /* ---- Looking ---- */
 
 struct log *replica_log(struct replica *replica) { return replica->log; }
-bool replica_fenced(const struct replica *replica) { return replica->raft.stopped || log_view(replica->log).damaged; }
+bool replica_fenced(const struct replica *replica) {
+  return replica->raft.stopped || lane_failed(replica->lane) || log_view(replica->log).damaged;
+}
 bool replica_is_leader(const struct replica *replica) { return !replica_fenced(replica); }
 entry_term replica_term(const struct replica *replica) { return replica->raft.hard_state.term; }
 record_offset replica_high_watermark(const struct replica *replica) { return replica->high_watermark; }

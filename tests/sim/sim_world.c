@@ -8,6 +8,8 @@
 #include "tests/sim/sim_random.h"
 #include "tests/sim/sim_store.h"
 
+#define LOOK_AGAIN_NS 10000u
+
 struct sim_entropy {
   struct entropy entropy;
   struct sim_random random;
@@ -47,8 +49,30 @@ static int64_t wall_ms(struct world *world) {
   return sim_world->loops.clock.wall_offset_ms + (int64_t)(sim_now_ns(sim_world->process.sim) / 1000000u);
 }
 
+struct awaited {
+  const atomic_bool *flag;
+};
+
+static bool has_come(void *context) {
+  const struct awaited *awaited = context;
+  return atomic_load_explicit(awaited->flag, memory_order_acquire);
+}
+
+/* A fiber looks again and again, also when its process is dead: those it waits for unwind meanwhile. */
+static void world_await(struct world *world, const atomic_bool *flag) {
+  struct sim *sim = sim_world_of(world)->process.sim;
+  struct awaited awaited = {.flag = flag};
+  if (sim_fiber_current(sim) == NULL) {
+    CHECK_MSG(sim_run_until(sim, has_come, &awaited, UINT64_MAX), "%s waits for ever", sim_world_of(world)->name);
+  }
+  while (!has_come(&awaited)) {
+    sim_fiber_wake(sim_fiber_current(sim), sim_now_ns(sim) + LOOK_AGAIN_NS);
+    sim_fiber_park(sim);
+  }
+}
+
 static const struct world_ops sim_world_ops = {
-    .loop_new = world_loop, .store_open = world_store, .now_ns = now_ns, .wall_ms = wall_ms};
+    .loop_new = world_loop, .store_open = world_store, .wait = world_await, .now_ns = now_ns, .wall_ms = wall_ms};
 
 struct sim_world *sim_world_new(struct sim *sim, struct sim_disk *device, const char *name) {
   struct sim_world *sim_world = NEW(struct sim_world);
