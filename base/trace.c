@@ -31,7 +31,7 @@ void trace_set_sink(void (*sink)(void *context, const char *line), void *context
 }
 
 /* Appends and returns the new length; a line that is too long is cut. */
-static size_t add(char *line, size_t length, const char *format, va_list arguments) {
+__attribute__((format(printf, 3, 0))) static size_t add(char *line, size_t length, const char *format, va_list arguments) {
   int added = vsnprintf(line + length, LINE_SIZE_MAX - length, format, arguments);
   if (added < 0) return length;
   size_t whole = length + (size_t)added;

@@ -280,11 +280,21 @@ static bool disk_is_full(int descriptor) {
   return status_of_lmdb(errno) == STATUS_NO_SPACE || (uint64_t)space.f_bavail * space.f_frsize < ROOM_WANTED;
 }
 
+/* Behind its end the file keeps blocks for the commits to come: on a full disk a small one, which says what was trimmed, must still get
+ * through. Best effort. */
+static void keep_room(int descriptor) {
+  struct stat stat;
+  if (fstat(descriptor, &stat) != 0) return;
+  int result = fallocate(descriptor, FALLOC_FL_KEEP_SIZE, stat.st_size, ROOM_WANTED);
+  (void)result;
+}
+
 static enum status store_lmdb_commit(struct store *store, const struct store_change *changes, size_t count) {
   struct store_lmdb *os = store_lmdb_of(store);
   if (count == 0) return STATUS_OK;
   struct commit commit = {.changes = changes, .count = count};
   enum status status = guarded(os, NULL, commit_guarded, &commit);
+  if (status == STATUS_OK) keep_room(os->descriptor);
   if (status != STATUS_IO) return status;
   if (!commit.panicked && disk_is_full(os->descriptor)) return STATUS_NO_SPACE;
   atomic_store(&os->broken, (int)STATUS_IO);

@@ -61,13 +61,26 @@ void output_write(struct output *output, const void *data, size_t size) {
   output->size += size;
 }
 
+/* What does not fit on the stack is laid out a second time: nothing is ever cut. */
+static void write_long(struct output *output, size_t size, const char *format, va_list arguments)
+    __attribute__((format(printf, 3, 0)));
+static void write_long(struct output *output, size_t size, const char *format, va_list arguments) {
+  char *text = memory_new(size + 1);
+  vsnprintf(text, size + 1, format, arguments);
+  output_write(output, text, size);
+  memory_free(text);
+}
+
 void output_printf(struct output *output, const char *format, ...) {
   char line[LINE_SIZE];
-  va_list arguments;
+  va_list arguments, again;
   va_start(arguments, format);
+  va_copy(again, arguments);
   int size = vsnprintf(line, sizeof line, format, arguments);
+  if (size > 0 && (size_t)size >= sizeof line) write_long(output, (size_t)size, format, again);
+  else if (size > 0) output_write(output, line, (size_t)size);
+  va_end(again);
   va_end(arguments);
-  if (size > 0) output_write(output, line, (size_t)size < sizeof line ? (size_t)size : sizeof line - 1);
 }
 
 bool output_broken(const struct output *output) { return output->broken; }
