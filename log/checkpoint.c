@@ -112,6 +112,7 @@ static bool lanes_answered(struct checkpoint *checkpoint) {
 
 static void release_journal(struct checkpoint *checkpoint) {
   struct log_set *set = checkpoint->set;
+  if (atomic_load(&set->unadopted) > 0) return;
   uint64_t floor = journal_usage(set->journal).current_file; /* before the floors: what comes later is in files not below it */
   for (size_t i = 0; i < LOG_LANES_MAX; i++) {
     struct log_lane *lane = atomic_load(&set->lanes[i]);
@@ -128,6 +129,7 @@ static bool is_due(struct checkpoint *checkpoint, uint64_t now_ns) {
   if (atomic_load(&set->fenced) || !checkpoint->started) return false;
   if (!list_empty(&checkpoint->waiters)) return true;
   if (now_ns < checkpoint->not_before_ns) return false;
+  if (atomic_load(&set->pressed)) return true;
   uint64_t unflushed = atomic_load_explicit(&set->unflushed_bytes, memory_order_relaxed);
   if (unflushed >= set->options.tail_bytes / 2) return true;
   /* When space is short, what was trimmed or deleted goes at once. */
@@ -143,7 +145,7 @@ static void begin_round(struct checkpoint *checkpoint, bool last) {
   struct journal_usage usage = journal_usage(set->journal);
   uint64_t files = set->options.journal.ring_bytes / set->options.journal.file_bytes;
   uint64_t keep = usage.used_bytes > usage.ring_bytes / 2 ? files / 4 : files / 2;
-  if (keep == 0) keep = 1;
+  if (atomic_exchange(&set->pressed, false) || keep == 0) keep = 1;
   checkpoint_round_begin(&checkpoint->round, set, last);
   checkpoint->round.request = (struct checkpoint_request){
       .everything = !list_empty(&checkpoint->waiters),
@@ -157,11 +159,18 @@ static void begin_round(struct checkpoint *checkpoint, bool last) {
   ask_lanes(checkpoint, LANE_COLLECT);
 }
 
+static void poll_space(struct checkpoint *checkpoint) {
+  struct disk_space space;
+  enum status status = disk_space(checkpoint->set->world->disk, &space);
+  if (status == STATUS_OK) atomic_store(&checkpoint->set->free_bytes, space.available);
+}
+
 static void write_round(struct checkpoint *checkpoint) {
   struct log_set *set = checkpoint->set;
   uint64_t unflushed = atomic_load(&set->unflushed_bytes);
   atomic_store(&set->round_bytes, unflushed + set->options.tail_bytes / 2);
   checkpoint_round_write(&checkpoint->round);
+  poll_space(checkpoint); /* before the lanes stop counting as waiting what is on the disk now */
   if (checkpoint->round.committed) {
     submit_frame(checkpoint);
     checkpoint->phase = PHASE_FRAME;
@@ -273,12 +282,6 @@ void checkpoint_request_round(struct checkpoint *checkpoint, struct loop *loop, 
   struct waiter *waiter = NEW(struct waiter);
   *waiter = (struct waiter){.checkpoint = checkpoint, .loop = loop, .done = done, .task.run = waiter_run};
   loop_post(checkpoint->loop, &waiter->task);
-}
-
-static void poll_space(struct checkpoint *checkpoint) {
-  struct disk_space space;
-  enum status status = disk_space(checkpoint->set->world->disk, &space);
-  if (status == STATUS_OK) atomic_store(&checkpoint->set->free_bytes, space.available);
 }
 
 static void poll_fire(struct timer *timer) {

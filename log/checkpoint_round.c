@@ -85,15 +85,38 @@ static void fail_group(struct checkpoint_round *round, struct image_update *upda
   item->status = status;
   if (status == STATUS_DAMAGED) item->lost_index = item->entries[update->bad_entry].entry.head.index;
   if (status == STATUS_IO) update->image->abandoned = true;
-  if (status == STATUS_NO_SPACE) {
-    round->stop = true;
-  } else {
-    item->carry = item->entry_count > 0;
-  }
+  item->carry = item->entry_count > 0;
   round->failed = true;
   trace_warn("flush_failed", "group=%" PRIu64 " instance=%" PRIu64 " status=%s", item->group, item->instance,
              status_name(status));
   image_update_discard(update, round->set->world->disk, &round->changes);
+}
+
+/* Its entries stay in the journal; only the row is recorded. */
+static void leave_entries(const struct image *image, struct checkpoint_item *item) {
+  struct group_row *row = &item->row;
+  item->flush = false;
+  while (row->term_count > 0 && row->terms[row->term_count - 1].first > image->row.flushed_index) row->term_count--;
+}
+
+static enum status flush_group(struct checkpoint_round *round, struct image_update *update, struct checkpoint_item *item) {
+  struct log_set *set = round->set;
+  const struct group_row *flushed = &item->row;
+  enum status status =
+      image_update_flush(update, set->world->disk, set->journal, item->entries, item->entry_count, &round->changes);
+  update->row.flushed_index = flushed->flushed_index;
+  update->row.flushed_offset = flushed->flushed_offset;
+  update->row.flushed_chain = flushed->flushed_chain;
+  update->row.leader_time_ms = flushed->leader_time_ms;
+  if (status != STATUS_NO_SPACE) return status;
+  trace_warn("checkpoint_lacks_space", "group=%" PRIu64 " do=\"free space on the disk; it goes on by itself\"", item->group);
+  round->full = true;
+  round->failed = true;
+  item->row.terms = update->row.terms;
+  item->row.term_count = update->row.term_count;
+  update->row.terms = NULL;
+  image_update_discard(update, set->world->disk, &round->changes);
+  return status;
 }
 
 static void write_group(struct checkpoint_round *round, struct checkpoint_item *item) {
@@ -101,18 +124,16 @@ static void write_group(struct checkpoint_round *round, struct checkpoint_item *
   struct image *image = image_of(round, item);
   note_dump_due(round, image, item);
   struct image_update *update = &round->updates[round->update_count];
+  /* Without space for entries rows are recorded all the same: what was trimmed or deleted gives some back. */
+  if (round->full && item->entry_count > 0) leave_entries(image, item);
   image_update_begin(update, image, &round->changes);
-  struct group_row flushed = item->row;
   merge_row(update, item);
-  enum status status = STATUS_OK;
-  if (item->flush) {
-    status = image_update_flush(update, set->world->disk, set->journal, item->entries, item->entry_count, &round->changes);
-    update->row.flushed_index = flushed.flushed_index;
-    update->row.flushed_offset = flushed.flushed_offset;
-    update->row.flushed_chain = flushed.flushed_chain;
-    update->row.leader_time_ms = flushed.leader_time_ms;
-  }
-  if (status != STATUS_OK) {
+  enum status status = item->flush ? flush_group(round, update, item) : STATUS_OK;
+  if (status == STATUS_NO_SPACE) {
+    leave_entries(image, item);
+    image_update_begin(update, image, &round->changes);
+    merge_row(update, item);
+  } else if (status != STATUS_OK) {
     fail_group(round, update, item, status);
     return;
   }
@@ -245,7 +266,8 @@ static void write_dump(struct checkpoint_round *round) {
   enum status status = dump_write(set->world->disk, set->store, set->checkpointed.dump + 1);
   if (status != STATUS_OK) {
     trace_warn("dump_failed", "generation=%" PRIu64 " status=%s", set->checkpointed.dump + 1, status_name(status));
-    if (round->dump_due) round->may_release = false;
+    /* On a full disk what was trimmed goes without a dump, or there would never be space for one. */
+    if (round->dump_due && status != STATUS_NO_SPACE) round->may_release = false;
     return;
   }
   set->checkpointed.dump++;
@@ -273,14 +295,8 @@ static void write_items(struct checkpoint_round *round) {
     if (lane == NULL) continue;
     list_for_each(&lane->items, node, next) {
       struct checkpoint_item *item = list_entry(node, struct checkpoint_item, node);
-      if (round->stop) {
-        item->status = STATUS_NO_SPACE;
-      } else if (item->carry) {
-        load_carried(round, item);
-      } else {
-        write_group(round, item);
-      }
-      if (item->carry && !round->stop && item->status != STATUS_OK) load_carried(round, item);
+      if (!item->carry) write_group(round, item);
+      if (item->carry) load_carried(round, item);
     }
   }
 }
@@ -293,11 +309,6 @@ void checkpoint_round_write(struct checkpoint_round *round) {
   round->updated = memory_new_array(count + 1, sizeof(struct checkpoint_item *));
   write_items(round);
   uint64_t written_ns = world_now_ns(set->world);
-  if (round->stop) {
-    abandon(round, STATUS_NO_SPACE);
-    trace_warn("checkpoint_abandoned", "status=NO_SPACE do=\"free space on the disk; it goes on by itself\"");
-    return;
-  }
   if (round->update_count == 0 && round->removal_count == 0 && set->gone.count == 0 && !round->last) return;
   enum status status = commit(round);
   if (status != STATUS_OK) {
@@ -319,11 +330,7 @@ void checkpoint_round_write(struct checkpoint_round *round) {
 static bool remove_one(struct checkpoint_round *round, const struct checkpoint_removal *removal) {
   struct disk *disk = round->set->world->disk;
   char path[DISK_PATH_MAX];
-  if (removal->first_index == 0) {
-    segment_dir_path(path, removal->group, removal->instance);
-    enum status status = disk_remove(disk, path);
-    return status == STATUS_OK || status == STATUS_NOT_FOUND;
-  }
+  if (removal->first_index == 0) return segment_remove_dir(disk, removal->group, removal->instance) == STATUS_OK;
   segment_path(path, removal->group, removal->instance, removal->first_index);
   enum status status = disk_remove(disk, path);
   if (status != STATUS_OK && status != STATUS_NOT_FOUND) return false;

@@ -23,7 +23,7 @@ struct checkpoint_round {
   bool failed;      /* try again in a second */
   bool may_release; /* what covers it is durable, in store and dump */
   bool dump_due;
-  bool stop; /* no space: nothing more of this round */
+  bool full; /* no space: no more entries in this round, only rows */
   struct table_changes changes;
   struct image_update *updates;
   struct checkpoint_item **updated; /* whose each update is */

@@ -176,7 +176,8 @@ static uint64_t plan_group(struct journal *journal) {
     }
     queue->start += taken;
     if (queue->start < journal_frame_body_size(frame)) break;
-    if (frame->kind == FRAME_ENTRY) admitted += journal_cost(journal_frame_body_size(frame));
+    bool was_admitted = frame->kind == FRAME_ENTRY && !frame->from_reserve;
+    if (was_admitted) admitted += journal_cost(journal_frame_body_size(frame));
     /* The table of the next file, which comes after this group, knows it. */
     journal_states_note(journal->states, frame->kind, frame->group, frame->instance,
                         frame->head_size > 0 ? bytes_of(frame->head, frame->head_size) : frame->payload.bytes);

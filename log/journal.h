@@ -44,7 +44,7 @@
 
 /* Sizes are rounded down to blocks; a ring has at least five files, a file room for at least four groups. */
 struct journal_options {
-  uint8_t owner[JOURNAL_OWNER_SIZE]; /* the broker's identity: files of another owner are STATUS_FOREIGN */
+  uint8_t owner[JOURNAL_OWNER_SIZE]; /* the broker's incarnation: files of another owner are STATUS_FOREIGN; zeros: whoever only looks */
   uint64_t ring_bytes;        /* 512 MiB: when this much is not checkpointed, appends are refused */
   uint64_t file_bytes;        /* 64 MiB */
   uint32_t group_bytes_max;   /* 1 MiB */
@@ -83,6 +83,7 @@ struct journal_frame {
   group_id group;
   instance_id instance;
   enum frame_kind kind;
+  bool from_reserve; /* an ENTRY for which journal_admit() was not asked: writing it gives no room back */
   entry_index first_index; /* ENTRY: the index. CUT: the first void one. Else 0. */
   uint32_t head_size;
   uint8_t head[JOURNAL_FRAME_HEAD_MAX]; /* the body is the head ... */

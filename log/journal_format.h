@@ -15,7 +15,7 @@
  *       16    8  sequence of the file
  *       24    8  salt: random, new in every lap; seeds every checksum below
  *       32    8  size of the file, bytes
- *       40   16  owner: the broker's identity, as the journal's options name it
+ *       40   16  owner: the broker's incarnation
  *       56       zeros
  *
  * A group: its head, its directory (a row for each frame or part of a frame), then the bodies in the directory's order, without

@@ -59,6 +59,11 @@ static enum status open_file(struct scan *scan, const struct scan_file *file, st
   return disk_open(scan->disk, path, DISK_READ_ONLY | DISK_DIRECT, out_disk);
 }
 
+static bool is_owned(const struct scan *scan, const struct journal_file_head *head) {
+  static const uint8_t anybody[JOURNAL_OWNER_SIZE];
+  return memcmp(scan->owner, anybody, JOURNAL_OWNER_SIZE) == 0 || memcmp(scan->owner, head->owner, JOURNAL_OWNER_SIZE) == 0;
+}
+
 /* Either copy of the head will do; which says what is bad when neither does. */
 static enum status read_head(struct scan *scan, struct scan_file *file, struct disk_file *disk) {
   uint64_t copy_at = file->size >= 2 * JOURNAL_BLOCK ? (file->size / JOURNAL_BLOCK - 1) * JOURNAL_BLOCK : 0;
@@ -73,7 +78,7 @@ static enum status read_head(struct scan *scan, struct scan_file *file, struct d
     if (status == STATUS_FOREIGN) return STATUS_FOREIGN;
     if (status == STATUS_OK) {
       file->state = FILE_READABLE;
-      return memcmp(file->file.head.owner, scan->owner, JOURNAL_OWNER_SIZE) == 0 ? STATUS_OK : STATUS_FOREIGN;
+      return is_owned(scan, &file->file.head) ? STATUS_OK : STATUS_FOREIGN;
     }
     /* Zeros in front: a new file whose head was never written, so no group was either. Its copy may have been torn. */
     if (status == STATUS_END && i == 0) blank = true;

@@ -54,12 +54,19 @@ struct log_view log_view(const struct log *log) {
       .commit_index = log->commit_index,
       .durable_index = log->durable_index,
       .flushed_index = log->flushed_index,
-      .bytes = log->unflushed_bytes,
+      .bytes = log->segment_bytes + log->unflushed_bytes,
       .hard_state = log->hard_state,
       .damaged = log->damaged,
   };
-  for (size_t i = 0; i < log->segment_count; i++) view.bytes += log->segments[i].length;
   return view;
+}
+
+void log_take_segments(struct log *log, struct segment_info *segments, size_t count) {
+  memory_free(log->segments);
+  log->segments = segments;
+  log->segment_count = count;
+  log->segment_bytes = 0;
+  for (size_t i = 0; i < count; i++) log->segment_bytes += segments[i].length;
 }
 
 size_t log_damaged_ranges(const struct log *log, struct log_range *out_ranges, size_t max) {
@@ -150,6 +157,7 @@ uint64_t log_append(struct log *log, struct journal_write *write, const struct e
   struct entry sealed = *entry;
   entry_seal(&sealed.head, entry->payload.bytes, log->last_chain);
   struct journal_frame *frame = journal_write_add(write, log->group, log->instance, FRAME_ENTRY);
+  frame->from_reserve = sealed.head.kind != ENTRY_RECORDS && sealed.head.kind != ENTRY_COMMAND;
   frame->first_index = sealed.head.index;
   frame->head_size = ENTRY_HEAD_SIZE;
   entry_encode_head(&sealed.head, frame->head);
@@ -233,18 +241,21 @@ static void become_closed(struct log *log, uint64_t file) {
   log_lane_wake(lane);
 }
 
-void log_frame_durable(struct log *log, const struct journal_frame *frame) {
-  struct log_lane *lane = log->lane;
-  if (frame->place.file > lane->durable_file) lane->durable_file = frame->place.file;
-  if (frame->kind == FRAME_OPEN && log->pinned_file != 0) log->pinned_file = frame->place.file;
-  if (frame->kind == FRAME_CLOSE) become_closed(log, frame->place.file);
-  if (frame->kind != FRAME_ENTRY) return;
+void log_take_place(struct log *log, const struct journal_frame *frame) {
   struct tail_slot *slot = tail_at(&log->tail, frame->first_index);
   if (slot == NULL || slot->entry.head.chain != get_u64(frame->head + ENTRY_CHAIN_AT)) return; /* cut meanwhile */
   slot->place = frame->place;
   slot->durable = true;
   if (frame->first_index == log->durable_index + 1) log->durable_index = frame->first_index;
-  tail_pool_evict(&lane->pool);
+  tail_pool_evict(&log->lane->pool);
+}
+
+void log_frame_durable(struct log *log, const struct journal_frame *frame) {
+  struct log_lane *lane = log->lane;
+  if (frame->place.file > lane->durable_file) lane->durable_file = frame->place.file;
+  if (frame->kind == FRAME_OPEN && log->pinned_file != 0) log->pinned_file = frame->place.file;
+  if (frame->kind == FRAME_CLOSE) become_closed(log, frame->place.file);
+  if (frame->kind == FRAME_ENTRY) log_take_place(log, frame);
 }
 
 void log_set_commit(struct log *log, entry_index commit) {

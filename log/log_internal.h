@@ -52,6 +52,7 @@ struct log {
   uint64_t unmarked_bytes; /* committed since the last durable commit index */
   struct segment_info *segments;
   size_t segment_count;
+  uint64_t segment_bytes; /* of all of them */
   struct log_range *damage;
   size_t damage_count;
   uint64_t pinned_file; /* of its OPEN or CLOSE frame, until the store has it; 0: none */
@@ -78,7 +79,7 @@ struct log_lane {
   uint64_t tick_ns; /* today's period */
   bool active;      /* something happened since the last tick */
   atomic_uint joining; /* adopted logs that the lane has not met yet */
-  uint64_t durable_file; /* newest journal file that a frame of this lane is known to be in */
+  uint64_t durable_file; /* no frame of its logs that is still on its way is in an older file */
   struct journal_write own; /* carried entries and commit marks */
   bool own_busy;
   atomic_bool own_done;
@@ -89,7 +90,8 @@ struct log_lane {
   atomic_uint_fast64_t floor; /* no journal file below it is needed by this lane */
 };
 
-enum lane_request { LANE_NOTHING, LANE_COLLECT, LANE_APPLY };
+/* WORKING: the lane has taken it up, and it cannot be called off any more. */
+enum lane_request { LANE_NOTHING, LANE_COLLECT, LANE_APPLY, LANE_WORKING };
 
 struct log_set {
   struct world *world;
@@ -98,6 +100,7 @@ struct log_set {
   struct store *store;
   struct log_identity identity;
   struct list logs; /* not adopted yet */
+  atomic_size_t unadopted; /* how many: no lane speaks for what they need of the journal */
   _Atomic(struct log_lane *) lanes[LOG_LANES_MAX];
   struct tail_budget tail_budget;
   struct images images; /* the checkpoint's, after recovery */
@@ -109,6 +112,7 @@ struct log_set {
   atomic_uint next_reader;
   atomic_bool fenced;       /* a store or journal failed */
   atomic_bool store_failed; /* its index must not be asked any more */
+  atomic_bool pressed;      /* an append found no room in the journal: the next round is to free all it can */
   atomic_bool lanes_stopped;
   atomic_uint_fast64_t unflushed_bytes;
   atomic_uint_fast64_t round_bytes; /* unflushed_bytes above which appends wait for the round that runs; UINT64_MAX: none does */
@@ -121,7 +125,9 @@ void log_free(struct log *log);
 void log_note_term(struct log *log, entry_index index, entry_term term);
 void log_forget_terms(struct log *log); /* of entries before the first kept */
 void log_note_damage(struct log *log, struct log_range range);
+void log_take_segments(struct log *log, struct segment_info *segments, size_t count); /* in place of those it had; takes over the array */
 void log_mark_dirty(struct log *log); /* a round may want something of it */
+void log_take_place(struct log *log, const struct journal_frame *frame); /* an entry's frame is durable, there */
 /* The oldest journal file that it needs; UINT64_MAX: none. */
 uint64_t log_pinned_file(const struct log *log);
 

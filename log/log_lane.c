@@ -148,9 +148,7 @@ static struct log *take_log(struct log_lane *lane, const struct checkpoint_item 
 }
 
 static void apply_flushed(struct log *log, struct checkpoint_item *item) {
-  memory_free(log->segments);
-  log->segments = item->segments;
-  log->segment_count = item->segment_count;
+  log_take_segments(log, item->segments, item->segment_count);
   item->segments = NULL;
   if (!item->flush || log->closed || item->row.flushed_index <= log->flushed_index) return;
   uint64_t bytes = log_bytes_between(log, log->flushed_index + 1, item->row.flushed_index);
@@ -177,6 +175,7 @@ static void carry(struct log_lane *lane, struct log *log, struct checkpoint_item
     struct journal_frame *frame = journal_write_add(&lane->own, log->group, log->instance, FRAME_ENTRY);
     frame->first_index = entry->entry.head.index;
     frame->head_size = ENTRY_HEAD_SIZE;
+    frame->from_reserve = true;
     frame->owner = log;
     log->reads++; /* stays until the frame is answered */
     if (frame->first_index > log->carried_through) log->carried_through = frame->first_index;
@@ -188,7 +187,9 @@ static void carry(struct log_lane *lane, struct log *log, struct checkpoint_item
 
 static void note_lost(struct log *log, entry_index index) {
   struct tail_slot *slot = tail_at(&log->tail, index);
-  if (slot == NULL || tail_cached(&log->tail, index)) return;
+  if (slot == NULL || slot->lost || tail_cached(&log->tail, index)) return;
+  log->unflushed_bytes -= entry_size(&slot->entry.head);
+  atomic_fetch_sub_explicit(&log->set->unflushed_bytes, entry_size(&slot->entry.head), memory_order_relaxed);
   slot->lost = true;
   log->damaged = true;
   log->row_dirty = true;
@@ -235,13 +236,14 @@ void log_lane_read_ended(struct log *log) {
 
 /* ---- The lane's own frames ---- */
 
+/* They say nothing about where the newest frames of others are: those may stand in an older file and be told later, because these are told
+ * past the lane's mailbox. */
 static void take_own_places(struct log_lane *lane) {
   for (size_t i = 0; i < lane->own.count; i++) {
     const struct journal_frame *frame = &lane->own.frames[i];
     struct log *log = frame->owner;
-    if (frame->place.file > lane->durable_file && lane->own.status == STATUS_OK) lane->durable_file = frame->place.file;
     if (log == NULL) continue;
-    if (lane->own.status == STATUS_OK && !log->closed) log_frame_durable(log, frame);
+    if (lane->own.status == STATUS_OK && !log->closed) log_take_place(log, frame);
     log->reads--;
     log_lane_read_ended(log);
   }
@@ -274,6 +276,13 @@ static void publish_floor(struct log_lane *lane) {
   atomic_store(&lane->floor, floor);
 }
 
+/* The checkpoint calls off what it asked of a lane that seemed to sleep: whoever swaps first has it. */
+static int take_request(struct log_lane *lane) {
+  int request = atomic_load(&lane->request);
+  if (request == LANE_NOTHING) return LANE_NOTHING;
+  return atomic_compare_exchange_strong(&lane->request, &request, LANE_WORKING) ? request : LANE_NOTHING;
+}
+
 void log_lane_turn(struct log_lane *lane) {
   bool stopped = atomic_load_explicit(&lane->set->lanes_stopped, memory_order_relaxed);
   bool changed = false;
@@ -281,7 +290,7 @@ void log_lane_turn(struct log_lane *lane) {
     take_own_places(lane);
     changed = true;
   }
-  int request = atomic_load(&lane->request);
+  int request = take_request(lane);
   if (request == LANE_COLLECT) log_lane_collect(lane);
   if (request == LANE_APPLY) {
     apply(lane);

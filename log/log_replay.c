@@ -80,7 +80,10 @@ enum status log_replay(struct log *log, entry_index applied, entry_index through
     const struct tail_slot *slot = tail_at(&log->tail, replay.next);
     if (slot == NULL || slot->lost) continue;
     enum status status = replay_slot(&replay, slot);
-    if (status == STATUS_DAMAGED) continue;
+    if (status == STATUS_DAMAGED) { /* read a moment ago, and rotten since */
+      log->damaged = true;
+      continue;
+    }
     if (status != STATUS_OK) return status;
   }
   return STATUS_OK;

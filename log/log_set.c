@@ -248,10 +248,14 @@ static enum status open_directory(struct log_set *set, const struct log_identity
   if (status != STATUS_OK) return status;
   report->fresh = !survey.ours;
   status = find_identity(set, format, report->fresh, out_reason);
+  memcpy(set->options.journal.owner, set->identity.incarnation, JOURNAL_OWNER_SIZE);
   if (status == STATUS_OK) status = make_dirs(disk);
   if (status != STATUS_OK) return status;
   status = open_all(set, report->fresh, report);
-  if (status == STATUS_FOREIGN) explain(out_reason, "a file of the data directory was written by a newer Cairn: start that version");
+  if (status == STATUS_FOREIGN) {
+    explain(out_reason, "a file of the data directory was written by a newer Cairn, or its journal is another broker's: start that "
+                        "version, or put the right journal back");
+  }
   if (status != STATUS_OK) return status;
   struct visit_dir visit = {.set = set};
   return disk_list(disk, "p", report_stray, &visit);
@@ -339,18 +343,33 @@ struct log *log_create(struct log_set *set, struct loop *lane, struct journal_wr
   log->row_dirty = true;
   struct journal_frame *frame = journal_write_add(write, group, instance, FRAME_OPEN);
   frame->head_size = OPEN_FRAME_SIZE;
-  open_frame_encode(settings, frame->head);
+  open_frame_encode(&(struct open_frame){.settings = *settings}, frame->head);
   write->bytes += OPEN_FRAME_SIZE;
   log_mark_dirty(log);
   return log;
 }
 
+void log_create_lost(struct log_set *set, struct loop *lane, struct journal_write *write, group_id group, instance_id instance,
+                     const struct log_settings *settings) {
+  struct log *log = log_create(set, lane, write, group, instance, settings);
+  log->damaged = true;
+  open_frame_encode(&(struct open_frame){.settings = *settings, .lost = true}, write->frames[write->count - 1].head);
+}
+
 void log_adopt(struct log *log, struct loop *lane) {
+  struct log_set *set = log->set;
   list_remove(&log->node);
-  log_lane_adopt(log_lane_get(log->set, lane), log);
+  log_lane_adopt(log_lane_get(set, lane), log);
+  atomic_fetch_sub(&set->unadopted, 1);
+}
+
+void log_set_adopt_rest(struct log_set *set, struct loop *lane) {
+  list_for_each(&set->logs, node, next) log_adopt(list_entry(node, struct log, node), lane);
 }
 
 /* ---- Admission ---- */
+
+static uint64_t cost_of(uint64_t payload_bytes) { return journal_cost(ENTRY_HEAD_SIZE + payload_bytes); }
 
 enum status log_set_admit(struct log_set *set, uint64_t payload_bytes) {
   if (atomic_load_explicit(&set->fenced, memory_order_relaxed)) return STATUS_FENCED;
@@ -359,8 +378,11 @@ enum status log_set_admit(struct log_set *set, uint64_t payload_bytes) {
   if (available < set->options.disk_reserve_bytes + waiting + payload_bytes) return STATUS_DISK_FULL;
   /* What is appended faster than it can be flushed would leave memory and be read back: slower still. */
   if (waiting >= atomic_load_explicit(&set->round_bytes, memory_order_relaxed)) return STATUS_JOURNAL_FULL;
-  enum status status = journal_admit(set->journal, journal_cost(payload_bytes));
-  if (status == STATUS_JOURNAL_FULL) checkpoint_kick(set->checkpoint);
+  enum status status = journal_admit(set->journal, cost_of(payload_bytes));
+  if (status == STATUS_JOURNAL_FULL) {
+    atomic_store_explicit(&set->pressed, true, memory_order_relaxed);
+    checkpoint_kick(set->checkpoint);
+  }
   if (status == STATUS_IO) {
     atomic_store(&set->fenced, true);
     return STATUS_FENCED;
@@ -369,7 +391,7 @@ enum status log_set_admit(struct log_set *set, uint64_t payload_bytes) {
 }
 
 void log_set_admit_undo(struct log_set *set, uint64_t payload_bytes) {
-  journal_admit_undo(set->journal, journal_cost(payload_bytes));
+  journal_admit_undo(set->journal, cost_of(payload_bytes));
 }
 
 void log_set_checkpoint(struct log_set *set, struct loop *loop, struct task *done) {

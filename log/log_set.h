@@ -85,10 +85,16 @@ struct journal *log_set_journal(struct log_set *set);
 /* A new, empty log, its OPEN frame in `write`. On the lane that will own it. PRE: this (group, instance) never existed. */
 struct log *log_create(struct log_set *set, struct loop *lane, struct journal_write *write, group_id group, instance_id instance,
                        const struct log_settings *settings);
-/* Gives a recovered log to its lane, before the lanes run. */
+/* The same in place of one that rot has taken as a whole: empty and damaged for ever, so that no later start makes it anew. Nobody opens it;
+ * any lane will do. */
+void log_create_lost(struct log_set *set, struct loop *lane, struct journal_write *write, group_id group, instance_id instance,
+                     const struct log_settings *settings);
+/* Gives a recovered log to its lane, before the lanes run. No journal file is recycled before the last one is given. */
 void log_adopt(struct log *log, struct loop *lane);
+/* Those that nobody opened: a lane keeps for them what the journal has of them. */
+void log_set_adopt_rest(struct log_set *set, struct loop *lane);
 
-/* @any-thread. May this many bytes of entries be appended? Asks the journal, the disk and the checkpoint. STATUS_JOURNAL_FULL (also for
+/* @any-thread. May an entry with a payload of this many bytes be appended? Asks the journal, the disk and the checkpoint. STATUS_JOURNAL_FULL (also for
  * some ten milliseconds while more is appended than can be flushed: ask again), STATUS_DISK_FULL, STATUS_FENCED (after an I/O
  * error). OK takes the room: it comes back by itself. */
 enum status log_set_admit(struct log_set *set, uint64_t payload_bytes) MUST_CHECK;

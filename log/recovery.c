@@ -8,22 +8,25 @@
 #include "base/memory.h"
 #include "base/trace.h"
 
+#define OPEN_FLAG_LOST 1u
 #define RECOVERY_GAP_MAX (1u << 24) /* indexes: a frame further ahead is not believed */
 
-void open_frame_encode(const struct log_settings *settings, uint8_t out[OPEN_FRAME_SIZE]) {
+void open_frame_encode(const struct open_frame *frame, uint8_t out[OPEN_FRAME_SIZE]) {
   memset(out, 0, OPEN_FRAME_SIZE);
   out[0] = 1;
-  put_u64(out + 8, settings->segment_bytes);
-  put_u64(out + 16, (uint64_t)settings->retention_bytes);
-  put_u64(out + 24, (uint64_t)settings->retention_ms);
+  out[1] = frame->lost ? OPEN_FLAG_LOST : 0;
+  put_u64(out + 8, frame->settings.segment_bytes);
+  put_u64(out + 16, (uint64_t)frame->settings.retention_bytes);
+  put_u64(out + 24, (uint64_t)frame->settings.retention_ms);
 }
 
-enum status open_frame_decode(struct bytes body, struct log_settings *out_settings) {
+enum status open_frame_decode(struct bytes body, struct open_frame *out_frame) {
   if (body.size != OPEN_FRAME_SIZE) return STATUS_CORRUPT;
   if (body.data[0] != 1) return STATUS_FOREIGN;
-  *out_settings = (struct log_settings){.segment_bytes = get_u64(body.data + 8),
-                                        .retention_bytes = (int64_t)get_u64(body.data + 16),
-                                        .retention_ms = (int64_t)get_u64(body.data + 24)};
+  *out_frame = (struct open_frame){.settings = {.segment_bytes = get_u64(body.data + 8),
+                                                .retention_bytes = (int64_t)get_u64(body.data + 16),
+                                                .retention_ms = (int64_t)get_u64(body.data + 24)},
+                                   .lost = (body.data[1] & OPEN_FLAG_LOST) != 0};
   return STATUS_OK;
 }
 
@@ -190,6 +193,16 @@ static void found_hard_state(struct recovered *log, struct bytes body) {
   *known = state;
 }
 
+static void found_open(struct recovered *log, const struct journal_found *frame) {
+  struct open_frame open;
+  if (open_frame_decode(frame->body, &open) != STATUS_OK) {
+    trace_warn("open_frame_unknown", "group=%" PRIu64, frame->group);
+    return;
+  }
+  log->image->row.settings = open.settings;
+  log->damaged = log->damaged || open.lost;
+}
+
 static void found(void *context, const struct journal_found *frame) {
   struct recovery *recovery = context;
   if (frame->kind == FRAME_CHECKPOINT) {
@@ -205,10 +218,7 @@ static void found(void *context, const struct journal_found *frame) {
   if (frame->kind == FRAME_ENTRY) found_entry(log, frame);
   if (frame->kind == FRAME_CUT) found_cut(log, frame->first_index);
   if (frame->kind == FRAME_HARD_STATE) found_hard_state(log, frame->body);
-  if (frame->kind == FRAME_OPEN && !log->image->stored) {
-    enum status status = open_frame_decode(frame->body, &log->image->row.settings);
-    if (status != STATUS_OK) trace_warn("open_frame_unknown", "group=%" PRIu64, frame->group);
-  }
+  if (frame->kind == FRAME_OPEN && !log->image->stored) found_open(log, frame);
   if (frame->kind != FRAME_CLOSE) return;
   drop_entries(log, 0);
   log->closed = true;

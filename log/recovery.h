@@ -3,7 +3,8 @@
  *
  * 1. Frames at or below what the store has are skipped; entries must follow each other by index, offset, term and chain link.
  * 2. A hole, which only rot can make, is kept as one: what is behind it is served, and the log is damaged.
- * 3. Nothing is removed because something fails to mention it: only a CLOSE frame or a tombstone removes files.
+ * 3. Nothing is removed because something fails to mention it: only a CLOSE frame or a tombstone removes files, and a good checkpoint
+ *    what an unfinished one began behind it.
  */
 #ifndef CAIRN_LOG_RECOVERY_H
 #define CAIRN_LOG_RECOVERY_H
@@ -15,9 +16,14 @@
 
 #define OPEN_FRAME_SIZE 32u
 
-/* The body of an OPEN frame: version u8 (1), 7 zeros, segment bytes u64, retention bytes i64, retention ms i64. */
-void open_frame_encode(const struct log_settings *settings, uint8_t out[OPEN_FRAME_SIZE]);
-enum status open_frame_decode(struct bytes body, struct log_settings *out_settings) MUST_CHECK;
+/* The body of an OPEN frame: version u8 (1), flags u8 (1: log_create_lost() made it), 6 zeros, segment bytes u64, retention bytes i64,
+ * retention ms i64. */
+struct open_frame {
+  struct log_settings settings;
+  bool lost;
+};
+void open_frame_encode(const struct open_frame *frame, uint8_t out[OPEN_FRAME_SIZE]);
+enum status open_frame_decode(struct bytes body, struct open_frame *out_frame) MUST_CHECK;
 
 /* An unflushed stretch of one log, as the journal tells it. */
 struct recovered {

@@ -125,21 +125,27 @@ struct record {
   size_t flushed;
 };
 
-static enum status record_one(struct recovery *recovery, struct recovered *log, struct record *record) {
-  struct log_set *set = recovery->set;
-  uint64_t bytes = 0;
-  size_t count = committed_count(log, &bytes);
-  if (bytes < CHECKPOINT_SMALL_BYTES) count = 0;
-  record->log = log;
-  record->flushed = count;
+static enum status begin_record(struct recovery *recovery, struct record *record, size_t flush) {
+  struct recovered *log = record->log;
+  record->flushed = flush;
   image_update_begin(&record->update, log->image, &recovery->changes);
   struct group_row *row = &record->update.row;
   row->damaged = row->damaged || log->damaged;
   row->closed = log->closed;
-  enum status status = STATUS_OK;
-  if (count > 0 && !log->closed) {
-    add_terms(row, log, count);
-    status = image_update_flush(&record->update, set->world->disk, NULL, log->entries, count, &recovery->changes);
+  if (flush == 0) return STATUS_OK;
+  add_terms(row, log, flush);
+  return image_update_flush(&record->update, recovery->set->world->disk, NULL, log->entries, flush, &recovery->changes);
+}
+
+static enum status record_one(struct recovery *recovery, struct recovered *log, struct record *record) {
+  uint64_t bytes = 0;
+  size_t count = committed_count(log, &bytes);
+  if (bytes < CHECKPOINT_SMALL_BYTES || log->closed) count = 0;
+  record->log = log;
+  enum status status = begin_record(recovery, record, count);
+  if (status == STATUS_NO_SPACE) { /* the journal goes on keeping them: a start should need no space */
+    image_update_discard(&record->update, recovery->set->world->disk, &recovery->changes);
+    status = begin_record(recovery, record, 0);
   }
   if (status != STATUS_OK) return status;
   image_update_drop(&record->update, NULL, &recovery->changes);
@@ -190,9 +196,17 @@ static void remove_closed(struct recovery *recovery, struct record *record) {
     (void)status; /* its row says dropped: the next opening tries again */
   }
   if (!update->row.closed) return;
-  segment_dir_path(path, update->row.group, update->row.instance);
-  enum status status = disk_remove(disk, path);
+  enum status status = segment_remove_dir(disk, update->row.group, update->row.instance);
   (void)status;
+}
+
+/* Segments that begin behind what is flushed: a checkpoint that did not come to its end began them, and the journal has what is in them. Where
+ * anything is in doubt they stay. */
+static void remove_unrecorded(struct recovery *recovery, const struct recovered *log) {
+  const struct log_set_report *report = recovery->report;
+  const struct group_row *row = &log->image->row;
+  if (report->store_rebuilt || report->journal.rotten_groups > 0 || log->damaged || row->damaged || log->closed) return;
+  segment_remove_above(recovery->set->world->disk, row->group, row->instance, row->flushed_index);
 }
 
 static enum status record_all(struct recovery *recovery) {
@@ -215,6 +229,7 @@ static enum status record_all(struct recovery *recovery) {
     }
     remove_closed(recovery, record);
     image_update_apply(&record->update);
+    if (record->log->count > 0) remove_unrecorded(recovery, record->log);
     release_entries(record->log, record->flushed);
   }
   memory_free(records);
@@ -308,9 +323,9 @@ static void fill_log(struct log *log, struct recovered *from) {
   log->max_time_ms = row->max_time_ms;
   for (size_t i = 0; i < row->term_count; i++) log_note_term(log, row->terms[i].first, row->terms[i].term);
   if (log->term_count > 0) log->last_term = log->terms[log->term_count - 1].term;
-  log->segments = memory_new_array(image->segment_count + 1, sizeof *log->segments);
-  log->segment_count = image->segment_count;
-  if (image->segment_count > 0) memcpy(log->segments, image->segments, image->segment_count * sizeof *log->segments);
+  struct segment_info *segments = memory_new_array(image->segment_count + 1, sizeof *segments);
+  if (image->segment_count > 0) memcpy(segments, image->segments, image->segment_count * sizeof *segments);
+  log_take_segments(log, segments, image->segment_count);
   log->recovered_applied = image->state_applied;
   struct buffer state = log->recovered_state;
   log->recovered_state = from->state;
@@ -371,6 +386,7 @@ void recovery_make_logs(struct recovery *recovery) {
     fill_log(log, from);
     fill_tail(log, from);
     list_push_back(&recovery->set->logs, &log->node);
+    atomic_fetch_add(&recovery->set->unadopted, 1);
   }
   memory_free(sorted);
 }

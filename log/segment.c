@@ -46,6 +46,42 @@ bool segment_name_parse(const char *name, entry_index *out_first_index) {
   return at - name == 20 && strcmp(at, ".segment") == 0;
 }
 
+struct removal {
+  struct disk *disk;
+  group_id group;
+  instance_id instance;
+  entry_index above;
+};
+
+static void remove_if_above(void *context, const char *name) {
+  const struct removal *removal = context;
+  entry_index first = 0;
+  if (!segment_name_parse(name, &first) || first <= removal->above) return;
+  char path[DISK_PATH_MAX];
+  segment_path(path, removal->group, removal->instance, first);
+  enum status status = disk_remove(removal->disk, path);
+  (void)status;
+}
+
+void segment_remove_above(struct disk *disk, group_id group, instance_id instance, entry_index index) {
+  char path[DISK_PATH_MAX];
+  segment_dir_path(path, group, instance);
+  struct removal removal = {.disk = disk, .group = group, .instance = instance, .above = index};
+  enum status status = disk_list(disk, path, remove_if_above, &removal);
+  (void)status; /* most have no directory */
+}
+
+enum status segment_remove_dir(struct disk *disk, group_id group, instance_id instance) {
+  char path[DISK_PATH_MAX];
+  segment_dir_path(path, group, instance);
+  enum status status = disk_remove(disk, path);
+  if (status == STATUS_EXISTS) { /* a checkpoint that did not come to its end left one that no row names */
+    segment_remove_above(disk, group, instance, 0);
+    status = disk_remove(disk, path);
+  }
+  return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
 void segment_header_encode(const struct segment_header *header, uint8_t out[SEGMENT_HEADER_SIZE]) {
   memset(out, 0, SEGMENT_HEADER_SIZE);
   put_u32(out, SEGMENT_MAGIC);

@@ -63,6 +63,11 @@ void segment_path(char out[DISK_PATH_MAX], group_id group, instance_id instance,
 bool segment_dir_parse(const char *name, group_id *out_group, instance_id *out_instance);
 bool segment_name_parse(const char *name, entry_index *out_first_index);
 
+/* Removes the segments of a replica that begin above `index`, recorded or not; best effort. */
+void segment_remove_above(struct disk *disk, group_id group, instance_id instance, entry_index index);
+/* Its directory, and with it every segment that is left. */
+enum status segment_remove_dir(struct disk *disk, group_id group, instance_id instance) MUST_CHECK;
+
 struct segment_header {
   group_id group;
   instance_id instance;

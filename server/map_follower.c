@@ -24,6 +24,7 @@ void map_follower_free(struct map_follower *follower) {
   struct map_cursor cursor = {0};
   for (struct partition *partition; (partition = map_next(follower->leftovers, &cursor)) != NULL;) partition_release(partition);
   map_free(follower->leftovers);
+  memory_free(follower->lost);
   memory_free(follower);
 }
 

@@ -10,6 +10,13 @@ struct map_follower {
   struct list openings;
   struct list settling;  /* waits for all openings */
   struct map *leftovers; /* at start: partitions of deleted topics, by group */
+  struct lost_partition *lost; /* at start: those of which nothing is left */
+  size_t lost_count;
+};
+
+struct lost_partition {
+  struct map_partition place;
+  struct log_settings settings;
 };
 
 /* One lane's part of an opening: first a task there, then a report on lane 0. */

@@ -34,6 +34,12 @@ static enum status adopt(struct adoption *adoption, struct log *log, const struc
                         &topic->settings, out_partition);
 }
 
+static void remember_lost(struct map_follower *follower, const struct map_topic *topic, uint32_t i) {
+  follower->lost = memory_grow_array(follower->lost, follower->lost_count + 1, sizeof *follower->lost);
+  follower->lost[follower->lost_count++] =
+      (struct lost_partition){.place = topic->partitions[i], .settings = partition_log_settings(&topic->settings)};
+}
+
 /* Routes the partition if its log is there and good. One that still has to be made stays absent as LOADING. */
 static void adopt_partition(struct adoption *adoption, const struct map_topic *topic, uint32_t i) {
   const struct map_partition *place = &topic->partitions[i];
@@ -47,7 +53,9 @@ static void adopt_partition(struct adoption *adoption, const struct map_topic *t
 
   struct partition *partition = NULL;
   enum status status = STATUS_NOT_FOUND;
-  if (log != NULL && log_view(log).instance == place->instance) status = adopt(adoption, log, topic, i, &partition);
+  if (log == NULL) remember_lost(adoption->follower, topic, i);
+  else if (log_view(log).damaged && log_view(log).last_index == 0) status = STATUS_DAMAGED; /* nothing is left of it */
+  else if (log_view(log).instance == place->instance) status = adopt(adoption, log, topic, i, &partition);
   if (status == STATUS_OK) {
     routing_set_partition(routing, name, place->number, partition);
     adoption->report.opened++;
@@ -108,7 +116,19 @@ static void make_missing(struct map_follower *follower, const struct map_topic *
   else memory_free(wanted);
 }
 
+/* Doubt ends with the next start; what is lost stays lost. */
+static void mark_lost(struct map_follower *follower) {
+  struct partition_host *host = &follower->options.hosts[0];
+  for (size_t i = 0; i < follower->lost_count; i++) {
+    const struct lost_partition *lost = &follower->lost[i];
+    log_create_lost(follower->options.logs, host->loop, lane_write(host->lane), lost->place.group, lost->place.instance,
+                    &lost->settings);
+  }
+  follower->lost_count = 0;
+}
+
 void map_follower_make(struct map_follower *follower, const struct cluster_map *map) {
+  mark_lost(follower);
   const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) make_missing(follower, topic);
   struct map_cursor cursor = {0};

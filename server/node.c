@@ -117,6 +117,12 @@ static void adopt_on_lane(struct lane_errand *errand) {
   errand_done(errand);
 }
 
+/* After all lanes: logs that no partition claims, or whose partition could not be opened. */
+static void adopt_rest(struct lane_errand *errand) {
+  log_set_adopt_rest(errand->node->logs, errand->node->hosts[errand->lane].loop);
+  errand_done(errand);
+}
+
 static void make_missing(struct lane_errand *errand) {
   map_follower_make(errand->node->follower, controller_map(errand->node->controller));
   errand_done(errand);
@@ -129,6 +135,7 @@ static void start_partitions(struct node *node) {
     trace_warn("partitions_settled", "opened=%zu made=%zu damaged=%zu deleted=%zu unclaimed=%zu", report.opened, report.missing,
                report.damaged, report.deleted, report.orphans);
   for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, adopt_on_lane);
+  (void)node_on_lane(node, 0, adopt_rest);
   (void)node_on_lane(node, 0, make_missing);
   node->partition_count = report.opened + report.missing;
 }

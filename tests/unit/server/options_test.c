@@ -143,6 +143,17 @@ static void values_that_do_not_go_together_are_refused(void **state) {
   assert_true(problem_has("journal-bytes"));
 }
 
+static void a_ring_that_could_never_admit_a_whole_request_is_refused(void **state) {
+  (void)state;
+  assert_int_equal(flags("--journal-bytes", "6MiB"), STATUS_OK);
+  assert_int_equal(flags("--journal-file-bytes", "1MiB"), STATUS_OK);
+  assert_int_equal(flags("--journal-group-bytes", "64KiB"), STATUS_OK);
+  assert_int_equal(options_check(&options, &problem), STATUS_INVALID);
+  assert_true(problem_has("request-bytes-max"));
+  assert_int_equal(flags("--request-bytes-max", "2MiB"), STATUS_OK);
+  assert_int_equal(options_check(&options, &problem), STATUS_OK);
+}
+
 static void what_is_printed_can_be_read_again(void **state) {
   (void)state;
   assert_int_equal(flags("--memory-bytes", "123456789"), STATUS_OK);
@@ -192,6 +203,7 @@ int main(void) {
       TEST(a_line_without_a_value_is_an_error),
       TEST(a_listener_beyond_loopback_wants_insecure_and_an_address),
       TEST(values_that_do_not_go_together_are_refused),
+      TEST(a_ring_that_could_never_admit_a_whole_request_is_refused),
       TEST(what_is_printed_can_be_read_again),
       TEST(every_setting_is_in_the_help),
   };
