@@ -72,6 +72,7 @@ class FailedSyncTest(harness.Case):
                 client.append(topic="t", partition=0, batch=batch(b"before-%d" % i))
                 acknowledged.append(b"before-%d" % i)
 
+            time.sleep(0.5)  # a broker that is idle writes its closing group, and then nothing more
             journal = os.path.join(data, "journal")
             for name in sorted(os.listdir(journal)):
                 disk.break_syncs(os.path.join(journal, name))

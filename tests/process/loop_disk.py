@@ -77,16 +77,28 @@ class ThinDisk(LoopDisk):
 
     def break_syncs(self, path):
         """Gives the blocks of a file that hold only zeros back to the tmpfs and fills that up: what was written stays, but from now on
-        nothing more that is written to the file can reach the disk."""
-        with open(path, "rb") as file:
+        nothing more that is written to the file can reach the disk. Nobody may write to the file meanwhile."""
+        while self._punch(path):
+            self._fill()
+
+    def _punch(self, path):
+        """True if there was something to give back. Not one page may stay: of a write that finds room for its first page only, Linux's
+        loop device says that it succeeded."""
+        found = False
+        with open(path, "rb") as file, open(self.image, "rb") as image:
             for logical, physical, length in extents(path):
                 for start, size in zero_runs(file, logical, length):
-                    run("fallocate", "-p", "-o", str(physical + start - logical), "-l", str(size), self.image)
-        with open(os.path.join(self.tmpfs, "filler"), "ab") as filler:
+                    at = physical + start - logical
+                    if holds_data(image, at, size):
+                        run("fallocate", "-p", "-o", str(at), "-l", str(size), self.image)
+                        found = True
+        return found
+
+    def _fill(self):
+        with open(os.path.join(self.tmpfs, "filler"), "ab", buffering=0) as filler:
             try:
-                while True:
-                    filler.write(b"\0" * (64 << 10))
-                    filler.flush()
+                while filler.write(b"\0" * (64 << 10)):
+                    pass
             except OSError:
                 pass
 
@@ -107,6 +119,14 @@ def extents(path):
         if len(parts) >= 6 and parts[0].isdigit():
             found.append((int(parts[1]) * BLOCK, int(parts[3]) * BLOCK, int(parts[5]) * BLOCK))
     return found
+
+
+def holds_data(file, offset, size):
+    """Does a sparse file have a page of its own anywhere in this range?"""
+    try:
+        return os.lseek(file.fileno(), offset, os.SEEK_DATA) < offset + size
+    except OSError:  # nothing but a hole up to the end
+        return False
 
 
 def zero_runs(file, offset, length):
