@@ -327,7 +327,8 @@ static void run_release(struct task *task) {
 /* Takes what was submitted, oldest first. */
 static void run_arrived(struct task *task) {
   struct journal *journal = container_of(task, struct journal, arrived);
-  struct task *newest = atomic_exchange_explicit(&journal->submitted, NULL, memory_order_acquire);
+  /* Acquire: the writes. Release: whoever finds it empty now posts this very task again, after the loop has let go of it. */
+  struct task *newest = atomic_exchange_explicit(&journal->submitted, NULL, memory_order_acq_rel);
   struct task *oldest = NULL;
   while (newest != NULL) {
     struct task *before = newest->next;
