@@ -418,9 +418,9 @@ static void server_stream_delivers_all_then_the_status(void **state) {
   assert_int_equal(f->exchange.code, GRPC_CODE_OK);
   assert_int_equal(f->exchange.count, 500);
   assert_int_equal(f->exchange.messages[499]->size, 20000);
-  assert_true(f->echo.queued_most <= 4);
   exchange_end(&f->exchange);
   assert_true(echo_wait_closed(&f->echo, 1, 0));
+  assert_true(f->echo.queued_most <= 4);
 }
 
 static void burst_arrives_whole_before_the_status(void **state) {
