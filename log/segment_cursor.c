@@ -85,7 +85,7 @@ static enum status skip_padding(struct segment_cursor *cursor) {
   while (cursor->position < cursor->limit) {
     enum status status = load(cursor, ENTRY_HEAD_SIZE);
     if (status != STATUS_OK) return status;
-    if (in_chunk(cursor) >= 4 && get_u32(at_position(cursor)) != 0) return STATUS_OK;
+    if (*at_position(cursor) != 0) return STATUS_OK; /* only the first byte: padding can be as short as one */
     status = load(cursor, DISK_BLOCK_SIZE);
     if (status != STATUS_OK) return status;
     size_t padding = 0;

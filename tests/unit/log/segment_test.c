@@ -21,6 +21,17 @@ struct fixture {
   uint64_t positions[ENTRIES];
 };
 
+static struct entry entry_of(size_t i, size_t size, uint64_t chain) {
+  struct blob *blob = NULL;
+  assert_int_equal(blob_new(NULL, size, &blob), STATUS_OK);
+  memset(blob->data, (int)i, size);
+  struct entry entry = {.payload = {.blob = blob, .bytes = bytes_of(blob->data, size)}};
+  entry.head = (struct entry_head){
+      .kind = ENTRY_RECORDS, .record_count = 2, .index = 5 + i, .term = 1, .base_offset = 10 + (record_offset)(2 * i)};
+  entry_seal(&entry.head, entry.payload.bytes, chain);
+  return entry;
+}
+
 static int set_up(void **state) {
   struct fixture *fixture = NEW(struct fixture);
   const char *base = getenv("TEST_TMPDIR");
@@ -31,13 +42,7 @@ static int set_up(void **state) {
   uint64_t chain = 77;
   for (size_t i = 0; i < ENTRIES; i++) {
     struct entry *entry = &fixture->entries[i];
-    struct blob *blob = NULL;
-    assert_int_equal(blob_new(NULL, VALUE, &blob), STATUS_OK);
-    memset(blob->data, (int)i, VALUE);
-    entry->payload = (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, VALUE)};
-    entry->head = (struct entry_head){
-        .kind = ENTRY_RECORDS, .record_count = 2, .index = 5 + i, .term = 1, .base_offset = 10 + (record_offset)(2 * i)};
-    entry_seal(&entry->head, entry->payload.bytes, chain);
+    *entry = entry_of(i, VALUE, chain);
     chain = entry->head.chain;
   }
   *state = fixture;
@@ -102,6 +107,35 @@ static void damage(struct fixture *fixture, uint64_t position) {
   assert_int_equal(disk_read(file, position, &byte, 1, &got), STATUS_OK);
   byte ^= 4;
   assert_int_equal(disk_write(file, position, bytes_of(&byte, 1)), STATUS_OK);
+  disk_close(file);
+}
+
+static void padding_of_any_length_is_passed(void **state) {
+  static const size_t paddings[] = {0, 1, 2, 3, 4, 5, DISK_BLOCK_SIZE - 1, 3, 0, 1};
+  const size_t count = sizeof paddings / sizeof paddings[0];
+  struct fixture *fixture = *state;
+  uint64_t chain = 77;
+  for (size_t i = 0; i < count; i++) {
+    entry_release(&fixture->entries[i]);
+    fixture->entries[i] = entry_of(i, 2 * DISK_BLOCK_SIZE - ENTRY_HEAD_SIZE - paddings[i], chain);
+    chain = fixture->entries[i].head.chain;
+  }
+  create(fixture);
+  for (size_t i = 0; i < count; i++) {
+    assert_int_equal(segment_append(&fixture->writer, &fixture->entries[i], 1), STATUS_OK);
+    assert_int_equal(segment_finish(&fixture->writer), STATUS_OK);
+    struct segment_info info = fixture->writer.info;
+    segment_writer_close(&fixture->writer);
+    assert_int_equal(segment_open_append(fixture->disk, 1, 2, &info, &fixture->writer), STATUS_OK);
+  }
+
+  struct segment_cursor cursor;
+  struct disk_file *file = NULL;
+  enum status status = STATUS_OK;
+  open_cursor(fixture, &cursor, &file);
+  assert_int_equal(walk(fixture, &cursor, &status), count);
+  assert_int_equal(status, STATUS_END);
+  segment_cursor_deinit(&cursor);
   disk_close(file);
 }
 
@@ -222,6 +256,7 @@ static void names_are_parsed_strictly(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(padding_of_any_length_is_passed, set_up, tear_down),
       cmocka_unit_test_setup_teardown(entries_come_back_across_flushes, set_up, tear_down),
       cmocka_unit_test_setup_teardown(bytes_beyond_the_recorded_length_do_not_exist, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_bad_payload_can_be_skipped, set_up, tear_down),
