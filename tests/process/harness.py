@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -19,6 +20,7 @@ from cairn.v1 import admin_pb2, log_pb2, record_pb2
 CAIRND = os.environ.get("CAIRND", "server/cairnd")
 CAIRN = os.environ.get("CAIRN", "clients/cli/cairn")
 
+LINES_SHOWN = 40
 READY = re.compile(r"^cairnd: ready on (\S+)", re.MULTILINE)
 
 
@@ -82,6 +84,8 @@ class Broker:
     def close(self):
         if self.alive():
             self.kill()
+        if sys.exc_info()[0] is not None and self.process is not None:  # a test that fails shows what its brokers said
+            print("".join("    | " + line for line in self.said().splitlines(True)[-LINES_SHOWN:]), flush=True)
         shutil.rmtree(self.home, ignore_errors=True)
 
     def __enter__(self):

@@ -9,6 +9,10 @@ import os
 import shutil
 import subprocess
 import tempfile
+import typing
+
+
+COPIES_MAX = 20
 
 
 class Lacking(Exception):
@@ -25,6 +29,13 @@ def run(*command):
 def need_root():
     if os.geteuid() != 0:
         raise Lacking("this test mounts file systems and needs root")
+
+
+class Writes(typing.NamedTuple):
+    """Of a block device, as Linux's Documentation/block/stat.rst has it."""
+
+    done: int
+    in_flight: int
 
 
 class LoopDisk:
@@ -51,11 +62,23 @@ class LoopDisk:
             self.mounted = False
 
     def power_cut(self):
-        """A disk as it would be if the power failed now: a copy of the image, taken while the broker writes."""
+        """A disk as it would be if the power failed now: a copy of the image. Whoever writes has to be stopped; what they had under way,
+        and the file system's own writes, may still go on for a moment. So a copy counts only if nothing reached the disk meanwhile:
+        else it is not of one instant, and can miss what was synced."""
         home = tempfile.mkdtemp(prefix="cairn-disk-")
         copy = os.path.join(home, "image")
-        shutil.copyfile(self.image, copy)
-        return LoopDisk(0, image=copy, home=home)
+        for _ in range(COPIES_MAX):
+            before = self._writes()
+            shutil.copyfile(self.image, copy)
+            if before == self._writes() and before.in_flight == 0:
+                return LoopDisk(0, image=copy, home=home)
+        raise Lacking("the disk did not come to rest in %d copies" % COPIES_MAX)
+
+    def _writes(self):
+        device = os.path.basename(run("findmnt", "-n", "-o", "SOURCE", self.mount_point).strip())
+        with open("/sys/block/%s/stat" % device) as stat:
+            fields = [int(field) for field in stat.read().split()]
+        return Writes(done=fields[4], in_flight=fields[8])
 
     def close(self):
         self.unmount()
