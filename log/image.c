@@ -133,7 +133,8 @@ static enum status open_new(struct flush *flush, const struct entry_head *first)
       .group = update->row.group, .instance = update->row.instance, .changes = flush->changes};
   bool made_dir = false;
   enum status status = segment_create(flush->disk, &header, &flush->writer, &made_dir);
-  update->made_dir = update->made_dir || made_dir;
+  /* A round that failed may have made the directory, and nobody synced its name. */
+  update->made_dir = update->made_dir || made_dir || update->image->segment_count == 0;
   if (status != STATUS_OK) return status;
   update->made_file = true;
   add_segment(update, &flush->writer.info);

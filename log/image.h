@@ -54,7 +54,7 @@ struct image_update {
   size_t segment_count;
   size_t segment_capacity;
   uint64_t index_position;
-  bool made_dir;  /* p/ must be synced */
+  bool made_dir;  /* p/ must be synced: the group's directory is new, or may be */
   bool made_file; /* the group's directory must be synced */
   size_t changes_begin; /* of the transaction, before this update added to it */
   struct segment_info *dropped; /* to remove once the transaction is durable */

@@ -192,6 +192,44 @@ static void every_failing_operation_is_survived(void **state) {
   assert_int_equal(violations, 0);
 }
 
+/* A single log, so that nobody else's first segment syncs what its own forgot. */
+static void live_alone(struct crash_lab *lab) {
+  struct crash_lane *lane = lane_new();
+  struct log_set_options options = options_of();
+  if (crash_lane_open(lane, lab, &options)) {
+    struct lane_step create = step(LANE_CREATE, 1, 0, 0);
+    struct lane_step append = step(LANE_APPEND, 1, 3000, 2);
+    crash_lane_turn(lane, &create, 1, 1);
+    for (unsigned i = 0; i < 4 && crash_lane_going(lane); i++) {
+      crash_lane_turn(lane, &append, 1, 1);
+      crash_lane_wait(lane);
+      crash_lane_checkpoint(lane);
+    }
+  }
+  crash_lane_close(lane, false);
+  memory_free(lane);
+}
+
+/* The round that made a log's directory failed, so its name is not durable; the next one, which finds the directory there, must not
+ * take it for that. */
+static void a_directory_of_a_failed_round_is_synced_by_the_next(void **state) {
+  (void)state;
+  static const char *const faults[] = {"fail 1st write on p/*.segment with no_space",
+                                       "fail 2nd write on p/*.segment with no_space",
+                                       "fail 1st sync on p/*.segment with io"};
+  const struct crash_subject alone = {.name = "crash_points",
+                                      .model_new = crash_model_new,
+                                      .model_free = memory_free,
+                                      .live = live_alone,
+                                      .recover = recover};
+  for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+    struct crash_options options = {.seed = 1, .stride = 1, .violations_max = 3, .fault = faults[i]};
+    struct crash_totals totals = crash_sweep(&alone, &options);
+    assert_true(totals.faults_fired > 0);
+    assert_int_equal(totals.violations, 0);
+  }
+}
+
 static void a_disk_whose_syncs_do_nothing_is_noticed(void **state) {
   (void)state;
   struct crash_options options = {.seed = 1, .stride = 29, .quiet = true, .violations_max = 5, .fault = "lie every sync on *"};
@@ -230,6 +268,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(every_crash_point_recovers),
       cmocka_unit_test(other_interleavings_recover_too),
       cmocka_unit_test(every_failing_operation_is_survived),
+      cmocka_unit_test(a_directory_of_a_failed_round_is_synced_by_the_next),
       cmocka_unit_test(a_disk_whose_syncs_do_nothing_is_noticed),
       cmocka_unit_test(a_forgotten_directory_sync_is_noticed),
       cmocka_unit_test(acknowledging_before_the_sync_is_noticed),
