@@ -112,7 +112,7 @@ static bool lanes_answered(struct checkpoint *checkpoint) {
 
 static void release_journal(struct checkpoint *checkpoint) {
   struct log_set *set = checkpoint->set;
-  if (atomic_load(&set->unadopted) > 0) return;
+  if (atomic_load(&set->unadopted) > 0 || checkpoint->round.release_held) return;
   uint64_t floor = journal_usage(set->journal).current_file; /* before the floors: what comes later is in files not below it */
   for (size_t i = 0; i < LOG_LANES_MAX; i++) {
     struct log_lane *lane = atomic_load(&set->lanes[i]);
@@ -190,6 +190,7 @@ static void end_frame(struct checkpoint *checkpoint) {
                 status_name(checkpoint->frame->status));
     atomic_store(&set->fenced, true);
     checkpoint->round.may_release = false;
+    checkpoint->round.release_held = true;
   }
   if (checkpoint->stopping) checkpoint->round.may_release = false; /* it may still be on its way */
   checkpoint->phase = PHASE_APPLY;

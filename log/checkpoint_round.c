@@ -25,8 +25,14 @@ void checkpoint_item_free(struct checkpoint_item *item) {
 
 void checkpoint_round_begin(struct checkpoint_round *round, struct log_set *set, bool last) {
   struct checkpoint_removal *removals = round->removals;
-  *round = (struct checkpoint_round){
-      .set = set, .last = last, .removals = removals, .removal_count = round->removal_count, .rounds = round->rounds + 1};
+  *round = (struct checkpoint_round){.set = set,
+                                     .last = last,
+                                     .removals = removals,
+                                     .removal_count = round->removal_count,
+                                     .rounds = round->rounds + 1,
+                                     .dump_owed = round->dump_owed || set->dump_owed,
+                                     .release_held = round->release_held};
+  set->dump_owed = false;
   table_changes_init(&round->changes);
 }
 
@@ -72,11 +78,11 @@ static void put_state(struct checkpoint_round *round, const struct checkpoint_it
   buffer_deinit(&value);
 }
 
-static void note_dump_due(struct checkpoint_round *round, const struct image *image, const struct checkpoint_item *item) {
+static void note_dump_owed(struct checkpoint_round *round, const struct image *image, const struct checkpoint_item *item) {
   bool set_changed = !image->stored || item->row.closed;
   bool map_changed = item->group == 0 && item->has_state && item->state_applied != image->state_applied;
   bool passed = item->has_state && item->row.start_index > image->dumped_applied + 1;
-  round->dump_due = round->dump_due || set_changed || map_changed || passed;
+  round->dump_owed = round->dump_owed || set_changed || map_changed || passed;
 }
 
 /* A group failed: its part of the transaction is taken back; the others go on. */
@@ -122,7 +128,7 @@ static enum status flush_group(struct checkpoint_round *round, struct image_upda
 static void write_group(struct checkpoint_round *round, struct checkpoint_item *item) {
   struct log_set *set = round->set;
   struct image *image = image_of(round, item);
-  note_dump_due(round, image, item);
+  note_dump_owed(round, image, item);
   struct image_update *update = &round->updates[round->update_count];
   /* Without space for entries rows are recorded all the same: what was trimmed or deleted gives some back. */
   if (round->full && item->entry_count > 0) leave_entries(image, item);
@@ -261,15 +267,17 @@ static void abandon(struct checkpoint_round *round, enum status status) {
 
 static void write_dump(struct checkpoint_round *round) {
   struct log_set *set = round->set;
-  bool due = round->dump_due || round->last || round->rounds % CHECKPOINT_DUMP_EVERY == 0;
+  bool due = round->dump_owed || round->last || round->rounds % CHECKPOINT_DUMP_EVERY == 0;
   if (!due) return;
   enum status status = dump_write(set->world->disk, set->store, set->checkpointed.dump + 1);
   if (status != STATUS_OK) {
     trace_warn("dump_failed", "generation=%" PRIu64 " status=%s", set->checkpointed.dump + 1, status_name(status));
     /* On a full disk what was trimmed goes without a dump, or there would never be space for one. */
-    if (round->dump_due && status != STATUS_NO_SPACE) round->may_release = false;
+    round->release_held = round->dump_owed && status != STATUS_NO_SPACE;
     return;
   }
+  round->dump_owed = false;
+  round->release_held = false;
   set->checkpointed.dump++;
   struct map_cursor cursor = {0};
   for (struct image *image = NULL; (image = map_next(set->images.map, &cursor)) != NULL;) {
@@ -318,10 +326,10 @@ void checkpoint_round_write(struct checkpoint_round *round) {
     return;
   }
   round->committed = true;
-  round->may_release = true;
   accept(round);
   uint64_t committed_ns = world_now_ns(set->world);
   write_dump(round);
+  round->may_release = !round->release_held;
   trace_debug("checkpoint", "sequence=%" PRIu64 " logs=%zu entries=%" PRIu64 " read_back=%" PRIu64 " write_us=%" PRIu64 " commit_us=%" PRIu64 " dump_us=%" PRIu64,
               set->checkpointed.sequence, round->update_count, round->entries, round->read_back, (written_ns - begin_ns) / 1000u,
               (committed_ns - written_ns) / 1000u, (world_now_ns(set->world) - committed_ns) / 1000u);

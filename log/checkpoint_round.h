@@ -22,7 +22,9 @@ struct checkpoint_round {
   bool carried;     /* something is appended again */
   bool failed;      /* try again in a second */
   bool may_release; /* what covers it is durable, in store and dump */
-  bool dump_due;
+  /* Kept from round to round. */
+  bool dump_owed;    /* the store knows what no dump does yet, and nothing could tell it again but the journal */
+  bool release_held; /* so the journal keeps it: the dump failed, for another reason than lack of space */
   bool full; /* no space: no more entries in this round, only rows */
   struct table_changes changes;
   struct image_update *updates;

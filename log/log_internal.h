@@ -105,6 +105,7 @@ struct log_set {
   struct tail_budget tail_budget;
   struct images images; /* the checkpoint's, after recovery */
   struct checkpoint_row checkpointed;
+  bool dump_owed; /* recovery could not write one; the first round's */
   struct table_changes gone; /* rows of segments whose files were removed: the next transaction's */
   struct checkpoint *checkpoint;
   struct reader **readers;

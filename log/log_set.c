@@ -9,7 +9,6 @@
 #include "base/memory.h"
 #include "base/trace.h"
 #include "log/checkpoint.h"
-#include "log/dump.h"
 #include "log/identity.h"
 #include "log/log_internal.h"
 #include "log/reader.h"
@@ -187,10 +186,6 @@ static enum status open_all(struct log_set *set, bool fresh, struct log_set_repo
   if (status == STATUS_OK) status = recovery_finish(&recovery);
   if (status == STATUS_OK) recovery_make_logs(&recovery);
   recovery_deinit(&recovery);
-  uint64_t newest = 0;
-  if (status == STATUS_OK && dump_list(set->world->disk, &newest, 1) == 1 && newest > set->checkpointed.dump) {
-    set->checkpointed.dump = newest;
-  }
   return status;
 }
 

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/trace.h"
+#include "log/dump.h"
 #include "log/identity.h"
 #include "log/recovery.h"
 
@@ -217,6 +218,7 @@ static enum status record_all(struct recovery *recovery) {
   struct map_cursor cursor = {0};
   for (struct recovered *log = NULL; status == STATUS_OK && (log = map_next(recovery->logs, &cursor)) != NULL;) {
     if (!log->told && !log->damaged && log->image->stored && !(log->closed && log->image->segment_count > 0)) continue;
+    recovery->dump_owed = recovery->dump_owed || !log->image->stored || log->closed;
     status = record_one(recovery, log, &records[count++]);
   }
   if (status == STATUS_OK) status = sync_dirs(set->world->disk, records, count);
@@ -234,6 +236,22 @@ static enum status record_all(struct recovery *recovery) {
   }
   memory_free(records);
   return status;
+}
+
+/* The frames that told of logs which began or ended are in files that are about to go, and nothing of that is carried: without a dump
+ * the store would be the only one to know. On a full disk it has to wait for a checkpoint; a start should need no space. */
+static void dump_if_owed(struct recovery *recovery) {
+  struct log_set *set = recovery->set;
+  uint64_t newest = 0;
+  if (dump_list(set->world->disk, &newest, 1) == 1 && newest > set->checkpointed.dump) set->checkpointed.dump = newest;
+  if (!recovery->dump_owed) return;
+  enum status status = dump_write(set->world->disk, set->store, set->checkpointed.dump + 1);
+  if (status == STATUS_OK) {
+    set->checkpointed.dump++;
+    return;
+  }
+  trace_warn("dump_failed", "generation=%" PRIu64 " status=%s", set->checkpointed.dump + 1, status_name(status));
+  set->dump_owed = true;
 }
 
 /* ---- Carrying ---- */
@@ -296,6 +314,7 @@ enum status recovery_finish(struct recovery *recovery) {
   }
   enum status status = record_all(recovery);
   if (status != STATUS_OK) return status;
+  dump_if_owed(recovery);
   carry_all(recovery);
   status = journal_start(recovery->set->journal, &recovery->carried);
   if (status != STATUS_OK) return status;

@@ -9,6 +9,7 @@ struct fault_file {
   struct disk_file file;
   struct disk_file *inner;
   bool is_segment;
+  bool is_dump;
 };
 
 static struct fault_disk *fault_of(struct disk *disk) { return container_of(disk, struct fault_disk, disk); }
@@ -19,7 +20,10 @@ static enum status fault_open(struct disk *disk, const char *path, unsigned flag
   enum status status = disk_open(fault_of(disk)->inner, path, flags, &inner);
   if (status != STATUS_OK) return status;
   struct fault_file *file = NEW(struct fault_file);
-  *file = (struct fault_file){.file.disk = disk, .inner = inner, .is_segment = strstr(path, ".segment") != NULL};
+  *file = (struct fault_file){.file.disk = disk,
+                              .inner = inner,
+                              .is_segment = strstr(path, ".segment") != NULL,
+                              .is_dump = strncmp(path, "dump/", 5) == 0};
   *out_file = &file->file;
   return STATUS_OK;
 }
@@ -32,6 +36,7 @@ static enum status fault_read(struct disk_file *file, uint64_t offset, void *int
 }
 static enum status fault_write(struct disk_file *file, uint64_t offset, const struct bytes *parts, size_t count) {
   if (file_of(file)->is_segment && atomic_load(&fault_of(file->disk)->full)) return STATUS_NO_SPACE;
+  if (file_of(file)->is_dump && atomic_load(&fault_of(file->disk)->dumps_fail)) return STATUS_IO;
   return disk_write_parts(file_of(file)->inner, offset, parts, count);
 }
 static enum status fault_sync(struct disk_file *file) {

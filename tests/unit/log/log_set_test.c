@@ -214,6 +214,37 @@ static void a_damaged_store_is_rebuilt(void **state) {
   assert_int_equal(fixture_read_all(fixture, 1, 0, 65536, 1000), 2110);
 }
 
+/* A start takes what began and ended out of the journal: a store that is damaged before the first checkpoint must not have been the
+ * only one to know. */
+static void what_a_start_recorded_outlives_its_store(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 256u << 10);
+  fixture_create(fixture, 3, 256u << 10);
+  fixture_append(fixture, 1, 300, 1000, true);
+  fixture_delete(fixture, 3);
+  fixture_reopen(fixture, false);
+  for (int i = 0; i < 500 && fixture_has(fixture, "journal/00000000000000000001"); i++) { /* the file that tells of them */
+    fixture_append(fixture, 1, 4, 60000, false);
+  }
+  assert_false(fixture_has(fixture, "journal/00000000000000000001"));
+  size_t last = (size_t)fixture_view(fixture, 1).last_index;
+  fixture_close(fixture, false);
+  char path[512];
+  fixture_path(fixture, "store.mdb", path, sizeof path);
+  assert_int_equal(truncate(path, 0), 0);
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  assert_true(fixture->report.store_rebuilt);
+  assert_int_equal(fixture->log_count, 1);
+  assert_int_equal(fixture_view(fixture, 1).last_index, last);
+  fixture_commit_all(fixture, 1);
+  fixture_checkpoint(fixture);
+  char names[16][64];
+  assert_true(fixture_list(fixture, "p/1-1", names, 16) >= 3); /* the size of its segments is still known */
+}
+
 static void without_any_identity_it_refuses(void **state) {
   struct fixture *fixture = *state;
   assert_int_equal(fixture_open(fixture), STATUS_OK);
@@ -266,6 +297,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_deleted_log_takes_its_files_along, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_flipped_byte_in_a_segment_costs_only_its_entry, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_damaged_store_is_rebuilt, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_a_start_recorded_outlives_its_store, set_up, tear_down),
       cmocka_unit_test_setup_teardown(without_any_identity_it_refuses, set_up, tear_down),
       cmocka_unit_test_setup_teardown(records_are_found_by_time, set_up, tear_down),
   };

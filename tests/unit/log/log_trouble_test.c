@@ -214,6 +214,30 @@ static void ten_thousand_logs_open_at_once(void **state) {
   assert_int_equal(fixture_read_all(fixture, 77, 0, 65536, 100), 3);
 }
 
+/* What only the store knows is in the journal until a dump has it too, however many rounds and kicks come before that. */
+static void the_journal_waits_for_a_dump_that_failed(void **state) {
+  struct fixture *fixture = *state;
+  atomic_store(&fixture->fault.dumps_fail, true);
+  fixture_create(fixture, 1, 16u << 20);
+  for (int i = 0; i < 6; i++) {
+    fixture_append(fixture, 1, 32, 60000, true);
+    fixture_checkpoint(fixture);
+    usleep(50000);
+  }
+  assert_true(journal_usage(log_set_journal(fixture->set)).current_file > 2);
+  assert_int_equal(journal_usage(log_set_journal(fixture->set)).oldest_file, 1);
+
+  atomic_store(&fixture->fault.dumps_fail, false);
+  fixture_append(fixture, 1, 1, 100, true);
+  fixture_checkpoint(fixture);
+
+  double begin = seconds();
+  while (journal_usage(log_set_journal(fixture->set)).oldest_file == 1) {
+    assert_true(seconds() - begin < 5);
+    usleep(1000);
+  }
+}
+
 struct findings {
   size_t count;
   record_offset first, end;
@@ -288,6 +312,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(small_old_tails_move_to_the_head_of_the_journal, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_big_uncommitted_tail_does_not_stop_the_others, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_flipped_byte_in_the_journal_fences_whom_it_hit, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(the_journal_waits_for_a_dump_that_failed, set_up, tear_down),
       cmocka_unit_test_setup_teardown(ten_thousand_logs_open_at_once, set_up, tear_down),
       cmocka_unit_test_setup_teardown(verify_names_the_damage_and_changes_nothing, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_store_with_a_flipped_bit_is_rebuilt_and_loses_nothing, set_up, tear_down),
