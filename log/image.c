@@ -309,6 +309,7 @@ void image_update_apply(struct image_update *update) {
 /* Gives the space back. Best effort: what is beyond the record does not exist anyway. */
 static void cut_files(const struct image_update *update, struct disk *disk) {
   const struct image *image = update->image;
+  bool removed = false;
   for (size_t i = 0; i < update->segment_count; i++) {
     const struct segment_info *info = &update->segments[i];
     const struct segment_info *last = image->segment_count == 0 ? NULL : &image->segments[image->segment_count - 1];
@@ -318,6 +319,7 @@ static void cut_files(const struct image_update *update, struct disk *disk) {
     enum status status = STATUS_OK;
     if (!known) {
       status = disk_remove(disk, path);
+      removed = true;
     } else if (info->first_index == last->first_index && !last->sealed && !image->abandoned) {
       struct disk_file *file = NULL;
       status = disk_open(disk, path, 0, &file);
@@ -326,6 +328,11 @@ static void cut_files(const struct image_update *update, struct disk *disk) {
     }
     (void)status;
   }
+  if (!removed) return;
+  char dir[DISK_PATH_MAX];
+  segment_dir_path(dir, image->row.group, image->row.instance);
+  enum status status = disk_sync_dir(disk, dir); /* or they might come back between those that are written next */
+  (void)status;
 }
 
 void image_update_discard(struct image_update *update, struct disk *disk, struct table_changes *changes) {

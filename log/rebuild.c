@@ -110,7 +110,8 @@ static enum status scan_entries(struct scan *scan, struct disk_file *file, uint6
   }
   segment_cursor_deinit(&cursor);
   scan->info.length = (end + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE * DISK_BLOCK_SIZE;
-  if (scan->next != NULL) { /* sealed: what is missing at its end is damage, not the end */
+  bool ends_before_next = scan->next != NULL && scan->info.last_index < scan->next->first_index;
+  if (ends_before_next) { /* sealed: what is missing at its end is damage, not the end */
     scan->info.length = size / DISK_BLOCK_SIZE * DISK_BLOCK_SIZE;
     scan->info.sealed = true;
     if (scan->info.end_offset != scan->next->base_offset && scan->next->chained) {
@@ -232,6 +233,11 @@ static void settle(struct recovered *log) {
   }
 }
 
+/* A checkpoint that did not come to its end began it, and what it was about to hold went into the one before it later on. */
+static bool overlaps(const struct image *image, entry_index first) {
+  return image->segment_count > 0 && image->segments[image->segment_count - 1].last_index >= first;
+}
+
 static enum status scan_group(struct recovery *recovery, group_id group, instance_id instance) {
   char path[DISK_PATH_MAX];
   segment_dir_path(path, group, instance);
@@ -251,6 +257,10 @@ static enum status scan_group(struct recovery *recovery, group_id group, instanc
     }
     bool below = i + 1 < firsts.count && firsts.at[i + 1] <= log->image->row.start_index;
     if (below) continue; /* below the log's start */
+    if (overlaps(log->image, firsts.at[i])) {
+      trace_warn("segment_left_behind", "group=%" PRIu64 " instance=%" PRIu64 " first=%" PRIu64, group, instance, firsts.at[i]);
+      continue;
+    }
     status = scan_segment(recovery, log, firsts.at[i], i + 1 < firsts.count ? firsts.at[i + 1] : 0);
   }
   memory_free(firsts.at);

@@ -51,16 +51,17 @@ struct removal {
   group_id group;
   instance_id instance;
   entry_index above;
+  bool any;
 };
 
 static void remove_if_above(void *context, const char *name) {
-  const struct removal *removal = context;
+  struct removal *removal = context;
   entry_index first = 0;
   if (!segment_name_parse(name, &first) || first <= removal->above) return;
   char path[DISK_PATH_MAX];
   segment_path(path, removal->group, removal->instance, first);
   enum status status = disk_remove(removal->disk, path);
-  (void)status;
+  removal->any = removal->any || status == STATUS_OK;
 }
 
 void segment_remove_above(struct disk *disk, group_id group, instance_id instance, entry_index index) {
@@ -68,6 +69,8 @@ void segment_remove_above(struct disk *disk, group_id group, instance_id instanc
   segment_dir_path(path, group, instance);
   struct removal removal = {.disk = disk, .group = group, .instance = instance, .above = index};
   enum status status = disk_list(disk, path, remove_if_above, &removal);
+  /* One that came back after a power cut would stand among those that are written from now on. */
+  if (removal.any) status = disk_sync_dir(disk, path);
   (void)status; /* most have no directory */
 }
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/trace.h"
+#include "log/segment.h"
 #include "tests/unit/log/log_fixture.h"
 
 static int set_up(void **state) {
@@ -214,6 +215,67 @@ static void a_damaged_store_is_rebuilt(void **state) {
   assert_int_equal(fixture_read_all(fixture, 1, 0, 65536, 1000), 2110);
 }
 
+/* Writes entries [first, end) of the log's first segment into a segment of their own, as a checkpoint that failed might have. */
+static void leave_segment_behind(struct fixture *fixture, entry_index first, entry_index end) {
+  struct disk *disk = fixture->world->disk;
+  char path[DISK_PATH_MAX];
+  struct disk_file *file = NULL;
+  struct segment_info info = {.first_index = 1, .length = SEGMENT_HEADER_SIZE + end * 2000, .chained = true};
+  struct segment_cursor cursor;
+  segment_path(path, 1, 1, 1);
+  assert_int_equal(disk_open(disk, path, DISK_READ_ONLY, &file), STATUS_OK);
+  segment_cursor_init(&cursor, file, &info, NULL, SEGMENT_CHUNK_BYTES);
+  struct segment_writer writer = {0};
+  struct entry entry;
+  for (entry_index index = 1; index < end; index++) {
+    uint64_t chain = cursor.chain;
+    assert_int_equal(segment_cursor_next(&cursor, &entry), STATUS_OK);
+    assert_int_equal(entry.head.index, index);
+    if (index == first) {
+      struct segment_header header = {.group = 1,
+                                      .instance = 1,
+                                      .first_index = first,
+                                      .base_offset = entry.head.base_offset,
+                                      .previous_chain = chain,
+                                      .chained = true};
+      bool made_dir = false;
+      assert_int_equal(segment_create(disk, &header, &writer, &made_dir), STATUS_OK);
+    }
+    if (index >= first) assert_int_equal(segment_append(&writer, &entry, 1), STATUS_OK);
+    blob_part_release(entry.payload);
+  }
+  assert_int_equal(segment_finish(&writer), STATUS_OK);
+  segment_writer_close(&writer);
+  segment_cursor_deinit(&cursor);
+  disk_close(file);
+}
+
+static void a_segment_left_behind_is_not_taken_for_the_end(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 16u << 20);
+  fixture_append(fixture, 1, 500, 1000, true);
+  fixture_checkpoint(fixture);
+  fixture_close(fixture, true);
+  leave_segment_behind(fixture, 300, 350);
+  char path[512];
+  fixture_path(fixture, "store.mdb", path, sizeof path);
+  assert_int_equal(truncate(path, 0), 0);
+  for (int i = 0; i < 20; i++) { /* nor does the journal have them any more */
+    char name[64];
+    snprintf(name, sizeof name, "journal/%020d", i);
+    fixture_path(fixture, name, path, sizeof path);
+    unlink(path);
+  }
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  assert_true(fixture->report.store_rebuilt);
+  assert_int_equal(fixture_view(fixture, 1).last_index, 500);
+  fixture_commit_all(fixture, 1);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 65536, 1000), 500);
+}
+
 /* A start takes what began and ended out of the journal: a store that is damaged before the first checkpoint must not have been the
  * only one to know. */
 static void what_a_start_recorded_outlives_its_store(void **state) {
@@ -297,6 +359,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_deleted_log_takes_its_files_along, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_flipped_byte_in_a_segment_costs_only_its_entry, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_damaged_store_is_rebuilt, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_segment_left_behind_is_not_taken_for_the_end, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_a_start_recorded_outlives_its_store, set_up, tear_down),
       cmocka_unit_test_setup_teardown(without_any_identity_it_refuses, set_up, tear_down),
       cmocka_unit_test_setup_teardown(records_are_found_by_time, set_up, tear_down),
