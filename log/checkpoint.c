@@ -133,7 +133,7 @@ static bool is_due(struct checkpoint *checkpoint, uint64_t now_ns) {
   uint64_t unflushed = atomic_load_explicit(&set->unflushed_bytes, memory_order_relaxed);
   if (unflushed >= set->options.tail_bytes / 2) return true;
   /* When space is short, what was trimmed or deleted goes at once. */
-  bool short_of_space = atomic_load(&set->free_bytes) < 2 * set->options.disk_reserve_bytes + unflushed;
+  bool short_of_space = log_set_free_bytes(set) < 2 * set->options.disk_reserve_bytes + unflushed;
   if (short_of_space && now_ns - checkpoint->last_round_ns >= POLL_NS) return true;
   struct journal_usage usage = journal_usage(set->journal);
   if (usage.used_bytes >= usage.ring_bytes / 4) return true;
@@ -159,18 +159,12 @@ static void begin_round(struct checkpoint *checkpoint, bool last) {
   ask_lanes(checkpoint, LANE_COLLECT);
 }
 
-static void poll_space(struct checkpoint *checkpoint) {
-  struct disk_space space;
-  enum status status = disk_space(checkpoint->set->world->disk, &space);
-  if (status == STATUS_OK) atomic_store(&checkpoint->set->free_bytes, space.available);
-}
-
 static void write_round(struct checkpoint *checkpoint) {
   struct log_set *set = checkpoint->set;
   uint64_t unflushed = atomic_load(&set->unflushed_bytes);
   atomic_store(&set->round_bytes, unflushed + set->options.tail_bytes / 2);
   checkpoint_round_write(&checkpoint->round);
-  poll_space(checkpoint); /* before the lanes stop counting as waiting what is on the disk now */
+  log_set_see_space(set); /* before the lanes stop counting as waiting what is on the disk now */
   if (checkpoint->round.committed) {
     submit_frame(checkpoint);
     checkpoint->phase = PHASE_FRAME;
@@ -287,8 +281,8 @@ void checkpoint_request_round(struct checkpoint *checkpoint, struct loop *loop, 
 
 static void poll_fire(struct timer *timer) {
   struct checkpoint *checkpoint = container_of(timer, struct checkpoint, poll);
-  poll_space(checkpoint);
   struct log_set *set = checkpoint->set;
+  log_set_see_space(set);
   if (journal_usage(set->journal).failed && !atomic_exchange(&set->fenced, true)) {
     trace_error("journal_failed", "do=\"appends are refused, reads go on: restart on a good disk\"");
   }
@@ -309,7 +303,6 @@ static void start_run(struct task *task) {
   struct checkpoint *checkpoint = container_of(task, struct checkpoint, start);
   checkpoint->started = true;
   checkpoint->last_round_ns = loop_now_ns(checkpoint->loop);
-  poll_space(checkpoint);
   loop_timer_set(checkpoint->loop, &checkpoint->poll, loop_now_ns(checkpoint->loop) + POLL_NS);
 }
 

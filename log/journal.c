@@ -138,6 +138,11 @@ static enum status make_file_now(struct journal *journal) {
   return STATUS_OK;
 }
 
+uint64_t journal_keep_free(const struct journal *journal) {
+  uint64_t claimed = journal->claimed_bytes == NULL ? 0 : atomic_load_explicit(journal->claimed_bytes, memory_order_relaxed);
+  return journal->disk_reserve_bytes + claimed;
+}
+
 enum status journal_next_file(struct journal *journal) {
   struct journal_ring *ring = &journal->ring;
   if (ring->ready_count == 0 && (journal->helper != NULL || journal->job_running)) return STATUS_NO_SPACE;
@@ -239,6 +244,7 @@ static void tend_ring(struct journal *journal) {
   if (journal->stalled) journal_ring_give_up(ring, ring->released_below); /* no group can be written that says so first */
   if (journal->space_timer.slot != 0) files_max = 0;
   if (!journal_ring_plan(ring, files_max, &journal->job)) return;
+  if (!journal->stalled) journal->job.keep_free = journal_keep_free(journal);
   journal->job_running = true;
   loop_post(journal->helper, &journal->job_task);
 }
@@ -386,8 +392,10 @@ enum status journal_admit(struct journal *journal, uint64_t bytes) {
     int64_t room = atomic_load_explicit(&journal->room, memory_order_relaxed);
     int64_t wanted = (int64_t)(admitted + bytes);
     if (wanted > room) {
+      /* A checkpoint helps, unless it takes files that cannot be made. */
       uint64_t lacking = atomic_load_explicit(&journal->lacking, memory_order_relaxed);
-      return lacking > 0 && wanted <= room + (int64_t)lacking ? STATUS_DISK_FULL : STATUS_JOURNAL_FULL;
+      bool in_reach = bytes <= atomic_load_explicit(&journal->reachable, memory_order_relaxed);
+      return lacking > 0 && !in_reach && wanted <= room + (int64_t)lacking ? STATUS_DISK_FULL : STATUS_JOURNAL_FULL;
     }
   } while (!atomic_compare_exchange_weak_explicit(&journal->admitted, &admitted, admitted + bytes, memory_order_relaxed,
                                                   memory_order_relaxed));
@@ -407,10 +415,10 @@ void journal_release(struct journal *journal, uint64_t file) {
 void journal_publish_usage(struct journal *journal) {
   const struct journal_ring *ring = &journal->ring;
   const struct journal_file *current = journal_ring_current(ring);
-  uint64_t lacking = 0;
-  int64_t room = journal_ring_room(ring, &lacking);
-  atomic_store_explicit(&journal->lacking, lacking, memory_order_relaxed);
-  atomic_store_explicit(&journal->room, room, memory_order_relaxed);
+  struct journal_room room = journal_ring_room(ring);
+  atomic_store_explicit(&journal->lacking, room.lacking, memory_order_relaxed);
+  atomic_store_explicit(&journal->reachable, room.reachable, memory_order_relaxed);
+  atomic_store_explicit(&journal->room, room.bytes, memory_order_relaxed);
   atomic_store_explicit(&journal->used_bytes, journal_ring_used_bytes(ring), memory_order_relaxed);
   atomic_store_explicit(&journal->current_file, current == NULL ? 0 : current->head.sequence, memory_order_relaxed);
   atomic_store_explicit(&journal->oldest_file, journal_ring_oldest(ring), memory_order_relaxed);
@@ -423,6 +431,9 @@ struct journal_usage journal_usage(struct journal *journal) {
       .current_file = atomic_load_explicit(&journal->current_file, memory_order_relaxed),
       .oldest_file = atomic_load_explicit(&journal->oldest_file, memory_order_relaxed),
       .durable_group = atomic_load_explicit(&journal->durable_group, memory_order_relaxed),
+      .admitted_bytes = atomic_load_explicit(&journal->admitted, memory_order_relaxed),
+      .space_taken = atomic_load(&journal->ring.space_taken),
+      .space_filled = atomic_load(&journal->ring.space_filled),
       .failed = atomic_load_explicit(&journal->failed, memory_order_relaxed),
   };
 }

@@ -31,6 +31,7 @@
 #ifndef CAIRN_LOG_JOURNAL_H
 #define CAIRN_LOG_JOURNAL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,6 +51,8 @@ struct journal_options {
   uint32_t group_bytes_max;   /* 1 MiB */
   uint32_t files_ready;       /* zero-filled before journal_start() returns: 2; the rest behind */
   uint32_t idle_close_ms;     /* an idle journal writes a small closing group after this long: 20 */
+  uint64_t disk_reserve_bytes; /* files are made while this stays free; but a start gets its first one, and so does who stands still */
+  const atomic_uint_fast64_t *claimed_bytes; /* and what others are about to write; NULL: nothing */
 };
 
 /* On disk: numbers are never given a new meaning. */
@@ -187,6 +190,9 @@ struct journal_usage {
   uint64_t current_file;
   uint64_t oldest_file;
   uint64_t durable_group;
+  uint64_t admitted_bytes; /* taken by appends that are not written yet */
+  uint64_t space_taken;    /* of the disk, by files that were made or are being made, and ... */
+  uint64_t space_filled;   /* ... how much of that is written: what is missing is going to be */
   bool failed;
 };
 struct journal_usage journal_usage(struct journal *journal);

@@ -26,6 +26,8 @@ struct journal {
   struct world *world;
   uint64_t idle_close_ns;
   uint32_t files_ready;
+  uint64_t disk_reserve_bytes;
+  const atomic_uint_fast64_t *claimed_bytes;
   struct loop *loop; /* NULL until started */
 
   /* The loop's own. */
@@ -64,6 +66,7 @@ struct journal {
   _Atomic(uint64_t) admitted; /* taken by appends that are not written yet */
   _Atomic(int64_t) room;      /* what they may take */
   _Atomic(uint64_t) lacking;  /* how much more there would be on a disk with space */
+  _Atomic(uint64_t) reachable; /* how much there would be if all files were released */
   _Atomic(uint64_t) release_below;
   atomic_bool release_posted;
   atomic_bool failed;
@@ -85,6 +88,9 @@ enum status journal_next_file(struct journal *journal) MUST_CHECK;
 
 /* Writes a group of nothing. */
 enum status journal_write_closing(struct journal *journal) MUST_CHECK;
+
+/* What a file that is not wanted urgently has to leave free. */
+uint64_t journal_keep_free(const struct journal *journal);
 
 /* Tells other threads how full it is. */
 void journal_publish_usage(struct journal *journal);

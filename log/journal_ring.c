@@ -120,9 +120,12 @@ bool journal_ring_plan(struct journal_ring *ring, uint32_t files_max, struct jou
   }
   if (file_count(ring) >= files_max) return false;
   out_job->kind = JOB_MAKE;
+  out_job->keep_free = 0;
+  out_job->filled = &ring->space_filled;
   out_job->file = NEW(struct journal_file);
   ring->in_job_count = 1;
   name_file(ring, out_job->file);
+  atomic_fetch_add(&ring->space_taken, out_job->file->head.size);
   return true;
 }
 
@@ -133,6 +136,7 @@ enum status journal_ring_finish(struct journal_ring *ring, struct journal_job *j
   if (job->kind == JOB_REMOVE || job->status != STATUS_OK) {
     /* A number that no file got is given to the next, so that sequences stay dense. */
     if (job->kind == JOB_MAKE) ring->next_name = file->name;
+    if (job->kind == JOB_MAKE) atomic_store(&ring->space_taken, atomic_load(&ring->space_filled));
     if (job->status == STATUS_NO_SPACE) ring->short_of_space = true;
     disk_close(file->disk);
     memory_free(file);
@@ -175,6 +179,7 @@ static enum status fill_with_zeros(const struct journal_job *job, struct disk_fi
     if (step > FILL_STEP) step = FILL_STEP;
     status = disk_write(file, at, bytes_of(zeros, (size_t)step));
     at += step;
+    atomic_fetch_add(job->filled, step);
     if (status == STATUS_OK && atomic_load(&job->cancel)) status = STATUS_CANCELLED;
   }
   memory_free(zeros);
@@ -185,7 +190,8 @@ static enum status make_file(struct journal_job *job) {
   struct disk_space space;
   enum status status = disk_space(job->disk, &space);
   if (status != STATUS_OK) return status;
-  if (space.available < job->file->head.size) return STATUS_NO_SPACE; /* spares everybody a disk that is full for a moment */
+  /* Spares everybody a disk that is full for a moment. */
+  if (space.available < job->file->head.size || space.available - job->file->head.size < job->keep_free) return STATUS_NO_SPACE;
 
   struct disk_file *unfinished = NULL;
   status = disk_open(job->disk, UNFINISHED_PATH, DISK_CREATE | DISK_DIRECT, &unfinished);
@@ -264,7 +270,7 @@ static uint64_t capacity(const struct journal_ring *ring) {
   return journal_groups_end(ring->file_bytes) - 2 * (uint64_t)JOURNAL_BLOCK; /* the head, and the closing group */
 }
 
-int64_t journal_ring_room(const struct journal_ring *ring, uint64_t *out_lacking) {
+struct journal_room journal_ring_room(const struct journal_ring *ring) {
   uint32_t needed = 0; /* files that are not free to be taken sooner or later, the current one included */
   list_for_each(&ring->used, node, following) {
     if (is_current(file_of(node)) || !released(ring, file_of(node))) needed++;
@@ -275,8 +281,10 @@ int64_t journal_ring_room(const struct journal_ring *ring, uint64_t *out_lacking
   int64_t files = (int64_t)ring->files_nominal - needed - JOURNAL_FILES_RESERVE;
   int64_t missing = (int64_t)ring->files_nominal - file_count(ring);
   int64_t lacking = ring->short_of_space && missing > 0 ? missing : 0;
-  *out_lacking = (uint64_t)lacking * capacity(ring);
-  return (files - lacking) * (int64_t)capacity(ring) + (int64_t)left;
+  int64_t reachable = (int64_t)ring->files_nominal - 1 - JOURNAL_FILES_RESERVE - lacking;
+  return (struct journal_room){.bytes = (files - lacking) * (int64_t)capacity(ring) + (int64_t)left,
+                               .lacking = (uint64_t)lacking * capacity(ring),
+                               .reachable = reachable > 0 ? (uint64_t)reachable * capacity(ring) : 0};
 }
 
 uint64_t journal_ring_used_bytes(const struct journal_ring *ring) {

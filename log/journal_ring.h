@@ -60,6 +60,10 @@ struct journal_ring {
   uint64_t given_up_below; /* ... and a durable group says that these do not count */
   uint64_t start_file;     /* the first file of this process */
   bool short_of_space;     /* the last attempt to make a file ended so */
+
+  /* Any thread may read them: see struct journal_usage. */
+  atomic_uint_fast64_t space_taken;
+  atomic_uint_fast64_t space_filled;
 };
 
 enum journal_job_kind { JOB_MAKE, JOB_RECYCLE, JOB_REMOVE };
@@ -69,6 +73,8 @@ struct journal_job {
   struct disk *disk;
   struct journal_file *file; /* the job's until it is finished */
   uint64_t old_name;         /* RECYCLE, REMOVE */
+  uint64_t keep_free;        /* MAKE: bytes of the disk that must be left; 0 unless the planner's caller sets it */
+  atomic_uint_fast64_t *filled; /* MAKE: counts up with what is written */
   atomic_bool cancel;        /* MAKE: give up at the next step; set by whoever waits for it */
   enum status status;
 };
@@ -100,9 +106,12 @@ uint64_t journal_ring_releasable(const struct journal_ring *ring);
 /* A group that says so is durable. */
 void journal_ring_give_up(struct journal_ring *ring, uint64_t below);
 
-/* Bytes that appends may still use: the nominal ring without what is in use and the reserve. `out_lacking`: how much more it
- * would be if files could be made. */
-int64_t journal_ring_room(const struct journal_ring *ring, uint64_t *out_lacking);
+struct journal_room {
+  int64_t bytes;      /* that appends may still use: the nominal ring without what is in use and the reserve */
+  uint64_t lacking;   /* how much more it would be if files could be made */
+  uint64_t reachable; /* how much it would be if all that are there were released */
+};
+struct journal_room journal_ring_room(const struct journal_ring *ring);
 /* Bytes in files that are in use and not released. */
 uint64_t journal_ring_used_bytes(const struct journal_ring *ring);
 /* The oldest file that is not released; 0: none. */

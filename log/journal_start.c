@@ -20,6 +20,8 @@ static struct journal *journal_new(struct world *world, const struct journal_opt
   journal->world = world;
   journal->idle_close_ns = (uint64_t)options->idle_close_ms * 1000000u;
   journal->files_ready = options->files_ready > 0 ? options->files_ready : 1;
+  journal->disk_reserve_bytes = options->disk_reserve_bytes;
+  journal->claimed_bytes = options->claimed_bytes;
   journal_ring_init(&journal->ring, world->disk, world->entropy, options);
   journal_group_init(&journal->group, group_bytes(options, journal->ring.file_bytes));
   journal->states = journal_states_new(entropy_next(world->entropy));
@@ -82,6 +84,7 @@ static enum status make_first_files(struct journal *journal) {
   struct journal_ring *ring = &journal->ring;
   while (ring->ready_count < journal->files_ready &&
          journal_ring_plan(ring, ring->used_count + journal->files_ready, &journal->job)) {
+    if (ring->ready_count > 0) journal->job.keep_free = journal_keep_free(journal);
     journal_job_run(&journal->job);
     enum status status = journal_ring_finish(ring, &journal->job);
     if (status == STATUS_NO_SPACE && ring->ready_count > 0) break;

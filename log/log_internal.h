@@ -117,8 +117,14 @@ struct log_set {
   atomic_bool lanes_stopped;
   atomic_uint_fast64_t unflushed_bytes;
   atomic_uint_fast64_t round_bytes; /* unflushed_bytes above which appends wait for the round that runs; UINT64_MAX: none does */
-  atomic_uint_fast64_t free_bytes; /* of the disk, as last seen */
+  atomic_uint_fast64_t free_mark; /* free on the disk when it was last seen, plus space_filled of the journal then */
 };
+
+/* ---- log_set.c ---- */
+/* Looks how much of the disk is free. Blocks. */
+void log_set_see_space(struct log_set *set);
+/* @any-thread. What is free by what was last seen, without what the journal's files have taken since and are about to. */
+uint64_t log_set_free_bytes(const struct log_set *set);
 
 /* ---- log.c ---- */
 struct log *log_new(struct log_set *set, group_id group, instance_id instance);

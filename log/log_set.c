@@ -207,6 +207,7 @@ static void start_loops(struct log_set *set) {
   for (size_t i = 0; i < set->reader_count; i++) {
     set->readers[i] = reader_new(set, world_loop_new(set->world, "reader", LOOP_MAY_BLOCK));
   }
+  log_set_see_space(set);
   set->checkpoint = checkpoint_new(set);
   checkpoint_start(set->checkpoint);
 }
@@ -219,7 +220,9 @@ static struct log_set *set_new(struct world *world, const struct log_set_options
   tail_budget_init(&set->tail_budget, (size_t)options->tail_bytes);
   images_init(&set->images);
   table_changes_init(&set->gone);
-  atomic_init(&set->free_bytes, UINT64_MAX);
+  set->options.journal.disk_reserve_bytes = options->disk_reserve_bytes;
+  set->options.journal.claimed_bytes = &set->unflushed_bytes;
+  atomic_init(&set->free_mark, UINT64_MAX);
   atomic_init(&set->round_bytes, UINT64_MAX);
   return set;
 }
@@ -364,12 +367,27 @@ void log_set_adopt_rest(struct log_set *set, struct loop *lane) {
 
 /* ---- Admission ---- */
 
+/* Appends are flushed from memory that is counted until it is on the disk and the disk was looked at again; what else takes space in
+ * between, and much of it at once, are the journal's files. */
+void log_set_see_space(struct log_set *set) {
+  struct disk_space space;
+  uint64_t filled = journal_usage(set->journal).space_filled; /* first: what comes meanwhile may be counted twice, not never */
+  enum status status = disk_space(set->world->disk, &space);
+  if (status == STATUS_OK) atomic_store(&set->free_mark, space.available + filled);
+}
+
+uint64_t log_set_free_bytes(const struct log_set *set) {
+  uint64_t mark = atomic_load_explicit(&set->free_mark, memory_order_relaxed);
+  uint64_t taken = journal_usage(set->journal).space_taken;
+  return mark > taken ? mark - taken : 0;
+}
+
 static uint64_t cost_of(uint64_t payload_bytes) { return journal_cost(ENTRY_HEAD_SIZE + payload_bytes); }
 
 enum status log_set_admit(struct log_set *set, uint64_t payload_bytes) {
   if (atomic_load_explicit(&set->fenced, memory_order_relaxed)) return STATUS_FENCED;
   uint64_t waiting = atomic_load_explicit(&set->unflushed_bytes, memory_order_relaxed);
-  uint64_t available = atomic_load_explicit(&set->free_bytes, memory_order_relaxed);
+  uint64_t available = log_set_free_bytes(set);
   if (available < set->options.disk_reserve_bytes + waiting + payload_bytes) return STATUS_DISK_FULL;
   /* What is appended faster than it can be flushed would leave memory and be read back: slower still. */
   if (waiting >= atomic_load_explicit(&set->round_bytes, memory_order_relaxed)) return STATUS_JOURNAL_FULL;

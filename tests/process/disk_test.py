@@ -1,12 +1,14 @@
 """A disk that is full, and a disk whose syncs fail: real ones."""
 
 import os
+import threading
 import time
 
 import grpc
 
 import harness
 import loop_disk
+from cairn.v1 import log_pb2
 from harness import batch, read_values
 
 OPTIONS = ["--journal-bytes", "24MiB", "--journal-file-bytes", "4MiB", "--disk-reserve-bytes", "8MiB"]
@@ -56,6 +58,53 @@ class FullDiskTest(harness.Case):
                 % (appended, time.monotonic() - began)
             )
             self.assertEqual(read_values(client, "t", 0, offset=appended), [b"after"])
+
+
+    def test_fast_writers_leave_the_reserve_free(self):
+        """Segments, the journal's files that are made meanwhile, tables and dumps all take from one disk, faster than anybody looks at it."""
+        disk = loop_disk.LoopDisk(170)
+        self.addCleanup(disk.close)
+        mount = disk.mount()
+        reserve = 32 << 20
+        options = ["--journal-bytes", "96MiB", "--journal-file-bytes", "16MiB", "--disk-reserve-bytes", "32MiB"]
+        broker = harness.Broker(data=os.path.join(mount, "data"), options=options).start()
+        self.addCleanup(broker.close)
+        with harness.Client(broker.address) as client:
+            client.create_topic(name="t", partitions=4)
+        full = threading.Event()
+        writers = [threading.Thread(target=self.write, args=(broker.address, p, full)) for p in range(4)]
+        for writer in writers:
+            writer.start()
+        lowest = 1 << 60
+        deadline = time.monotonic() + 60
+        while any(writer.is_alive() for writer in writers) and time.monotonic() < deadline:
+            space = os.statvfs(mount)
+            lowest = min(lowest, space.f_bavail * space.f_frsize)
+            time.sleep(0.001)
+        self.assertTrue(full.is_set(), "the disk never became full")
+        for writer in writers:
+            writer.join()
+        # What the tables and a dump take is not in the account: it is for such that there is a reserve.
+        self.assertGreater(lowest, reserve - (2 << 20))
+        self.show("%.1f MiB free at the least, with a reserve of %d MiB" % (lowest / 2**20, reserve >> 20))
+
+    @staticmethod
+    def write(address, partition, full):
+        """A stream of appends after another, until the disk is full."""
+        value = os.urandom(100_000)
+
+        def requests(broken):
+            while not broken.is_set():
+                yield log_pb2.AppendRequest(topic="t", partition=partition, request_id=1, batch=batch(value))
+
+        with harness.Client(address) as client:
+            while not full.is_set():
+                broken = threading.Event()
+                for answer in client.append_stream(requests(broken)):
+                    if answer.HasField("error"):
+                        broken.set()
+                        if answer.error.reason == "DISK_FULL":
+                            full.set()
 
 
 class FailedSyncTest(harness.Case):

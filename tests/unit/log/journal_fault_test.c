@@ -19,6 +19,7 @@ static const struct journal_options options = {.ring_bytes = 8 * FILE_BYTES,
                                                .idle_close_ms = 20};
 
 struct stage {
+  struct journal_options options;
   struct sim *sim;
   struct sim_disk *device;
   struct sim_world *node;
@@ -51,7 +52,7 @@ static void run_start(void *context) {
   struct journal_report report;
   stage->found = 0;
   stage->found_last = 0;
-  enum status status = journal_open(sim_world_doors(stage->node), &options, 0, &replay, &stage->journal, &report);
+  enum status status = journal_open(sim_world_doors(stage->node), &stage->options, 0, &replay, &stage->journal, &report);
   stage->start_status = status == STATUS_OK ? journal_start(stage->journal, NULL) : status;
 }
 
@@ -81,7 +82,7 @@ static void process_end(struct stage *stage) {
 
 static int set_up(void **state) {
   static struct stage stage;
-  stage = (struct stage){.sim = sim_new(7)};
+  stage = (struct stage){.options = options, .sim = sim_new(7)};
   stage.device = sim_disk_new(stage.sim, "disk", (uint64_t)64 << 20);
   *state = &stage;
   return 0;
@@ -261,7 +262,7 @@ static void journal_does_not_start_without_any_room(void **state) {
 
 static void journal_refuses_appends_on_a_full_disk_and_resumes(void **state) {
   struct stage *stage = *state;
-  sim_disk_set_capacity(stage->device, 5 * FILE_BYTES);
+  sim_disk_set_capacity(stage->device, 3 * FILE_BYTES); /* one to write, and those that are kept for what must always be possible */
   process_begin(stage);
   assert_ok(stage->start_status);
   sim_run_for(stage->sim, SECOND_NS);
@@ -269,7 +270,7 @@ static void journal_refuses_appends_on_a_full_disk_and_resumes(void **state) {
   enum status status = STATUS_OK;
   while ((status = append(stage, next, 8000)) == STATUS_OK) next++;
   assert_status(status, STATUS_DISK_FULL);
-  assert_true(next > 6);
+  assert_true(next > 3);
   for (int i = 0; i < 5; i++) assert_ok(write_one(stage, 0, 0)); /* what must always be possible */
   assert_false(journal_usage(stage->journal).failed);
 
@@ -282,6 +283,45 @@ static void journal_refuses_appends_on_a_full_disk_and_resumes(void **state) {
   journal_release(stage->journal, journal_usage(stage->journal).current_file);
   sim_run_for(stage->sim, SECOND_NS);
   assert_ok(append(stage, next, 8000));
+}
+
+/* With files enough to go round, it is the checkpoint that an append waits for, full disk or not: it need not be refused. */
+static void journal_with_some_of_its_files_waits_for_the_checkpoint(void **state) {
+  struct stage *stage = *state;
+  sim_disk_set_capacity(stage->device, 5 * FILE_BYTES);
+  process_begin(stage);
+  sim_run_for(stage->sim, SECOND_NS);
+  entry_index next = 1;
+  enum status status = STATUS_OK;
+  while ((status = append(stage, next, 8000)) == STATUS_OK) next++;
+  assert_status(status, STATUS_JOURNAL_FULL);
+  for (int i = 0; i < 4; i++) {
+    journal_release(stage->journal, journal_usage(stage->journal).current_file);
+    sim_run_for(stage->sim, SECOND_NS);
+    assert_ok(append(stage, next++, 8000));
+  }
+}
+
+/* Only the first file is made whatever it leaves: the others leave the reserve, and what others are about to write. */
+static void journal_files_leave_the_reserve_free(void **state) {
+  struct stage *stage = *state;
+  static atomic_uint_fast64_t claimed;
+  stage->options.disk_reserve_bytes = 2 * FILE_BYTES;
+  stage->options.claimed_bytes = &claimed;
+  atomic_store(&claimed, FILE_BYTES);
+  sim_disk_set_capacity(stage->device, 6 * FILE_BYTES + FILE_BYTES / 2);
+  process_begin(stage);
+  assert_ok(stage->start_status);
+
+  sim_run_for(stage->sim, SECOND_NS);
+
+  struct journal_usage usage = journal_usage(stage->journal);
+  assert_int_equal(usage.space_taken, 3 * FILE_BYTES);
+  assert_int_equal(usage.space_filled, 3 * FILE_BYTES);
+  atomic_store(&claimed, 0);
+  sim_run_for(stage->sim, SECOND_NS);
+  assert_int_equal(journal_usage(stage->journal).space_filled, 4 * FILE_BYTES);
+  assert_true(sim_disk_used(stage->device) <= 4 * FILE_BYTES + FILE_BYTES / 2);
 }
 
 /* More than was admitted, on a disk without room for another file: it waits, and goes on when something is released. */
@@ -336,6 +376,8 @@ int main(void) {
       test(journal_open_reports_an_unreadable_disk),
       test(journal_does_not_start_without_any_room),
       test(journal_refuses_appends_on_a_full_disk_and_resumes),
+      test(journal_with_some_of_its_files_waits_for_the_checkpoint),
+      test(journal_files_leave_the_reserve_free),
       test(journal_waits_for_a_file_when_there_is_none),
       test(journal_closes_while_it_waits_for_a_file),
   };
