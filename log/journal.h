@@ -172,7 +172,8 @@ void journal_submit(struct journal *journal, struct journal_write *write);
 
 /* @any-thread. Appends are admitted before they are proposed: takes `bytes` of the ring's room, which journal_release() gives back
  * with the file that they end up in. STATUS_JOURNAL_FULL, STATUS_DISK_FULL (files cannot be made for want of space), STATUS_IO (failed). The last
- * two files are kept for what must always be possible: hard states, cuts, trims, checkpoints; those need no admission. */
+ * two files are kept for what must always be possible: hard states, cuts, trims, checkpoints; those need no admission.
+ * Everything written, what was admitted has come back; after a failure, which is all there is to say then, the account says nothing. */
 enum status journal_admit(struct journal *journal, uint64_t bytes) MUST_CHECK;
 /* @any-thread. The cost in room of a frame with a body of this size; what journal_admit() should be asked for. */
 uint64_t journal_cost(uint64_t body_bytes);

@@ -41,6 +41,7 @@ struct crash_lane {
   struct lane_log logs[MODEL_LOGS];
   struct log_settings settings;
   unsigned in_flight;
+  bool standing; /* an admission that nothing is appended for: too much given back would show in it */
   bool failed;
 };
 

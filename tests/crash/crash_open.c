@@ -149,11 +149,21 @@ bool crash_lane_open(struct crash_lane *lane, struct crash_lab *lab, const struc
   crash_lane_read_all(lane, old_tails);
   if (!crash_lane_going(lane) || lab->violations > 0) return false;
   crash_lane_call(lane, settle_all, old_tails);
+  lane->standing = log_set_admit(lane->set, 1) == STATUS_OK;
   return crash_lane_going(lane);
+}
+
+/* Once everything is quiet, what was admitted has come back to the byte. */
+static void check_account(struct crash_lane *lane) {
+  uint64_t admitted = journal_usage(log_set_journal(lane->set)).admitted_bytes;
+  uint64_t expected = lane->standing ? journal_cost(ENTRY_HEAD_SIZE + 1) : 0;
+  if (!crash_lane_going(lane) || lane->lab->faulty || admitted == expected) return;
+  crash_violation(lane->lab, "%llu bytes are admitted, not %llu", (unsigned long long)admitted, (unsigned long long)expected);
 }
 
 void crash_lane_close(struct crash_lane *lane, bool checkpoint) {
   if (lane->set != NULL) crash_lane_wait(lane);
+  if (lane->set != NULL) check_account(lane);
   loop_stop(lane->loop);
   log_set_close(lane->set, checkpoint);
 }

@@ -81,6 +81,7 @@ void lab_open(struct lab *lab) {
 void lab_close(struct lab *lab, bool checkpoint) {
   inflater_free(lab->inflater);
   lane_stop(lab->lane);
+  assert_int_equal(journal_usage(log_set_journal(lab->logs)).admitted_bytes, 0); /* whatever was refused, and however */
   log_set_close(lab->logs, checkpoint);
   partition_host_close(&lab->host);
   partition_release(lab->partition);
