@@ -2,6 +2,7 @@
 
 import glob
 import os
+import struct
 import subprocess
 
 import grpc
@@ -20,6 +21,25 @@ def flip(path, position):
         byte = f.read(1)
         f.seek(position)
         f.write(bytes([byte[0] ^ 0x40]))
+
+
+def journal_frames(data):
+    """(path, kind, group, position of the body, its size) of what stands in the journal's groups; log/journal_format.h has the bytes."""
+    for path in sorted(glob.glob(os.path.join(data, "journal", "*"))):
+        with open(path, "rb") as f:
+            file = f.read()
+        for at in range(4096, len(file) - 4096, 4096):
+            if file[at : at + 4] != b"CRNG":
+                continue
+            (rows,) = struct.unpack_from("<I", file, at + 64)
+            body = at + 88 + rows * 48
+            for slot in range(rows):
+                group, _, _, size, _, _, _, kind = struct.unpack_from("<QQQIIIII", file, at + 88 + slot * 48)
+                yield path, kind, group, body, size
+                body += size
+
+
+FRAME_OPEN = 4
 
 
 class DamageTest(harness.Case):
@@ -169,6 +189,25 @@ class DamageTest(harness.Case):
             grpc.StatusCode.UNAVAILABLE, "FENCED", self.client.append, topic="t", partition=0, batch=batch(b"new")
         )
         self.assertEqual(read_values(self.client, "t", 0, limit=10)[:10], first[:10])
+
+    def test_a_partition_whose_log_is_lost_stays_lost(self):
+        groups = self.create("t", 3)
+        values = self.fill("t", 20, partition=0, size=500)
+        self.broker.kill()
+        opened = [frame for frame in journal_frames(self.broker.data) if frame[1] == FRAME_OPEN and frame[2] == groups[1]]
+        self.assertEqual(len(opened), 1)
+        flip(opened[0][0], opened[0][3] + 9)
+        # Soon nothing is left of the damage but what the broker has made of it: first in the journal, then in the tables.
+        for way in (self.broker.kill, self.broker.kill, self.broker.stop, self.broker.kill):
+            self.restart()
+            self.refused(
+                grpc.StatusCode.DATA_LOSS, "DAMAGED", self.client.append, topic="t", partition=1, batch=batch(b"new")
+            )
+            self.refused(grpc.StatusCode.DATA_LOSS, "DAMAGED", self.client.read, topic="t", partition=1, offset=0)
+            self.assertEqual(read_values(self.client, "t", 0, limit=20)[:20], values)
+            self.fill("t", 250, partition=2, size=100_000)
+            way()
+        self.assertFalse(os.path.exists(opened[0][0]), "the damaged file should have been recycled long ago")
 
     def test_garbage_after_the_last_group_is_dropped_quietly(self):
         self.create("t")
