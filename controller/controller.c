@@ -96,6 +96,10 @@ static enum status decide_create(struct controller *controller, struct change *c
   if (replicas > 1) return refuse(change, STATUS_INVALID, "there is one broker: a topic can have 1 replica");
   if (cluster_map_partition_count(map) + partitions > MAP_PARTITIONS_MAX || cluster_map_topic_count(map) >= MAP_TOPICS_MAX)
     return refuse(change, STATUS_TOO_LARGE, "a cluster has at most 100000 topics and 200000 partitions: delete some first");
+  uint64_t logs_max = journal_replicas_max(log_set_journal(lane_logs(controller->lane)));
+  if (cluster_map_partition_count(map) + partitions + 1 > logs_max) /* and the controller's own */
+    return refuse(change, STATUS_TOO_LARGE,
+                  "this broker's journal has files for fewer partitions: delete some, or raise journal-file-bytes");
   const char *problem = topic_settings_problem(&change->settings);
   if (problem != NULL) return refuse(change, STATUS_INVALID, problem);
 

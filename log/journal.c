@@ -404,6 +404,10 @@ enum status journal_admit(struct journal *journal, uint64_t bytes) {
 
 void journal_admit_undo(struct journal *journal, uint64_t bytes) { give_back(journal, bytes); }
 
+uint64_t journal_replicas_max(const struct journal *journal) {
+  return (journal->ring.file_bytes / JOURNAL_TABLE_SHARE - JOURNAL_TABLE_HEAD_SIZE) / JOURNAL_TABLE_ROW_SIZE;
+}
+
 void journal_release(struct journal *journal, uint64_t file) {
   uint64_t below = atomic_load(&journal->release_below);
   while (below < file && !atomic_compare_exchange_weak(&journal->release_below, &below, file)) {

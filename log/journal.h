@@ -180,6 +180,10 @@ uint64_t journal_cost(uint64_t body_bytes);
 /* @any-thread. Gives back admitted room whose frames were never submitted. */
 void journal_admit_undo(struct journal *journal, uint64_t bytes);
 
+/* @any-thread. Every file begins with a table of all live replicas: as many as may be opened, so that it leaves three quarters of a file
+ * to what comes after it. A journal that finds more when it is opened makes larger files. */
+uint64_t journal_replicas_max(const struct journal *journal);
+
 /* @any-thread. No frame in files below `file` is needed any more: they may be recycled. */
 void journal_release(struct journal *journal, uint64_t file);
 

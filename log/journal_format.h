@@ -75,6 +75,7 @@
 #define JOURNAL_HARD_STATE_SIZE 24u
 #define JOURNAL_TABLE_ROW_SIZE 40u
 #define JOURNAL_TABLE_HEAD_SIZE 8u
+#define JOURNAL_TABLE_SHARE 4u /* of a file, one in so many bytes may be its table */
 
 static inline uint64_t journal_round_up(uint64_t size) { return (size + JOURNAL_BLOCK - 1) & ~(uint64_t)(JOURNAL_BLOCK - 1); }
 

@@ -78,6 +78,13 @@ enum status journal_open(struct world *world, const struct journal_options *opti
 
 /* ---- Start ---- */
 
+/* A ring of smaller files than before may not hold the table of what there is. Files of another size are not recycled but removed. */
+static void grow_files(struct journal *journal) {
+  uint64_t table = JOURNAL_TABLE_HEAD_SIZE + (uint64_t)journal_states_count(journal->states) * JOURNAL_TABLE_ROW_SIZE;
+  uint64_t bytes = journal_round_up(table * JOURNAL_TABLE_SHARE);
+  if (bytes > journal->ring.file_bytes) journal->ring.file_bytes = bytes;
+}
+
 /* Enough ready files to begin. Those found are all kept until released, so the ring may grow beyond its nominal count. One file will do
  * on a disk that has no room for more. */
 static enum status make_first_files(struct journal *journal) {
@@ -119,6 +126,7 @@ static enum status write_start(struct journal *journal, struct journal_write *ca
 enum status journal_start(struct journal *journal, struct journal_write *carried) {
   PRE(journal->loop == NULL && !journal->broken);
   journal_ring_release(&journal->ring, atomic_load(&journal->release_below));
+  grow_files(journal);
   enum status status = journal_ring_prepare(&journal->ring);
   if (status == STATUS_OK) status = make_first_files(journal);
   if (status == STATUS_OK) status = write_start(journal, carried);

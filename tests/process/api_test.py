@@ -10,6 +10,28 @@ from cairn.v1 import admin_pb2, log_pb2, record_pb2
 from harness import batch, read_values
 
 
+class ManyPartitionsTest(harness.Case):
+    def test_more_partitions_than_a_small_journal_has_files_for_are_refused(self):
+        options = ["--journal-bytes", "6MiB", "--journal-file-bytes", "1MiB", "--journal-group-bytes", "64KiB"]
+        options += ["--request-bytes-max", "1MiB"]
+        with harness.Broker(options=options) as broker:
+            with harness.Client(broker.address) as client:
+                for i in range(6):
+                    client.create_topic(name="t%d" % i, partitions=1000, timeout=30)
+                failure = self.refused(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE", client.create_topic, name="more", partitions=1000
+                )
+                self.assertIn("journal-file-bytes", failure.text)
+                client.create_topic(name="few", partitions=500, timeout=30)
+                for _ in range(80):  # through all files of the ring
+                    client.append(topic="few", partition=0, batch=batch(b"v" * 200_000), timeout=30)
+            broker.kill()
+            broker.start()
+            with harness.Client(broker.address) as client:
+                self.assertEqual(len(read_values(client, "few", 0)), 80)
+                client.append(topic="t0", partition=999, batch=batch(b"v"))
+
+
 class ApiTest(harness.Case):
     @classmethod
     def setUpClass(cls):

@@ -251,6 +251,45 @@ static void journal_open_reports_an_unreadable_disk(void **state) {
   assert_int_equal(stage->found_last, 1);
 }
 
+/* ---- Many replicas ---- */
+
+static void open_many(struct stage *stage, size_t count) {
+  struct turn turn = {0};
+  journal_write_init(&turn.write, stage->lane, turn_done);
+  for (group_id group = 2; group < 2 + count; group++) journal_write_add(&turn.write, group, 1, FRAME_OPEN);
+  journal_submit(stage->journal, &turn.write);
+  assert_true(answered(stage, &turn, SECOND_NS));
+  assert_ok(turn.write.status);
+  journal_write_deinit(&turn.write);
+}
+
+/* Files became smaller since: each still has to hold the table of all that there are, and something besides. */
+static void journal_makes_files_that_hold_its_table(void **state) {
+  struct stage *stage = *state;
+  stage->options.file_bytes = 16 * FILE_BYTES;
+  stage->options.ring_bytes = 8 * stage->options.file_bytes;
+  process_begin(stage);
+  assert_ok(stage->start_status);
+  size_t count = (size_t)journal_replicas_max(stage->journal);
+  assert_true(count > 6000);
+  open_many(stage, count);
+  process_end(stage);
+
+  stage->options = options;
+  process_begin(stage);
+
+  assert_ok(stage->start_status);
+  assert_true(journal_replicas_max(stage->journal) >= count);
+  uint64_t first = journal_usage(stage->journal).current_file;
+  entry_index next = 1;
+  while (journal_usage(stage->journal).current_file < first + 5) {
+    if (append(stage, next, 8000) == STATUS_OK) next++;
+    journal_release(stage->journal, journal_usage(stage->journal).current_file);
+    sim_run_for(stage->sim, SECOND_NS / 100);
+  }
+  assert_true(next > 5 * 10);
+}
+
 /* ---- Full disks ---- */
 
 static void journal_does_not_start_without_any_room(void **state) {
@@ -374,6 +413,7 @@ int main(void) {
       test(journal_fails_when_a_directory_cannot_be_synced),
       test(journal_does_not_start_on_a_disk_that_fails),
       test(journal_open_reports_an_unreadable_disk),
+      test(journal_makes_files_that_hold_its_table),
       test(journal_does_not_start_without_any_room),
       test(journal_refuses_appends_on_a_full_disk_and_resumes),
       test(journal_with_some_of_its_files_waits_for_the_checkpoint),
