@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/list.h"
 #include "base/trace.h"
 #include "log/inspect.h"
 #include "tests/unit/log/log_fixture.h"
@@ -214,6 +215,58 @@ static void ten_thousand_logs_open_at_once(void **state) {
   assert_int_equal(fixture_read_all(fixture, 77, 0, 65536, 100), 3);
 }
 
+struct stray {
+  struct journal_write write;
+  atomic_bool done;
+};
+static void stray_done(struct task *task) {
+  atomic_store(&container_of(container_of(task, struct journal_write, done), struct stray, write)->done, true);
+}
+
+/* Writes an entry that has all that it needs but for one thing: its link is not that of the entry before it. */
+static void write_stray_entry(struct fixture *fixture, group_id group) {
+  struct log_view view = fixture_view(fixture, group);
+  static const uint8_t payload[] = {0x0a, 0x02, 0x12, 0x00};
+  struct entry_head head = {.kind = ENTRY_RECORDS,
+                            .payload_size = sizeof payload,
+                            .record_count = 1,
+                            .uncompressed_size = sizeof payload,
+                            .index = view.last_index + 1,
+                            .term = view.last_term,
+                            .base_offset = view.next_offset};
+  entry_seal(&head, bytes_of(payload, sizeof payload), view.last_chain + 1);
+  struct stray stray = {.done = false};
+  journal_write_init(&stray.write, fixture->lanes[group % 2], stray_done);
+  struct journal_frame *frame = journal_write_add(&stray.write, group, 1, FRAME_ENTRY);
+  frame->first_index = head.index;
+  frame->head_size = ENTRY_HEAD_SIZE;
+  entry_encode_head(&head, frame->head);
+  frame->payload.bytes = bytes_of(payload, sizeof payload);
+  journal_submit(log_set_journal(fixture->set), &stray.write);
+  while (!atomic_load(&stray.done)) usleep(1000);
+  assert_int_equal(stray.write.status, STATUS_OK);
+  journal_write_deinit(&stray.write);
+}
+
+/* All checksums fit; only the chain tells that it belongs to another history. */
+static void an_entry_that_does_not_follow_is_not_taken(void **state) {
+  struct fixture *fixture = *state;
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_create(fixture, 3, 1u << 20);
+  fixture_append(fixture, 1, 10, 1000, true);
+  fixture_append(fixture, 3, 10, 1000, true);
+  write_stray_entry(fixture, 3);
+
+  fixture_reopen(fixture, false);
+
+  assert_int_equal(fixture->report.damaged_logs, 1);
+  assert_true(fixture_view(fixture, 3).damaged);
+  assert_int_equal(fixture_view(fixture, 3).last_index, 10);
+  assert_false(fixture_view(fixture, 1).damaged);
+  fixture_commit_all(fixture, 3);
+  assert_int_equal(fixture_read_all(fixture, 3, 0, 65536, 1000), 10);
+}
+
 /* What only the store knows is in the journal until a dump has it too, however many rounds and kicks come before that. */
 static void the_journal_waits_for_a_dump_that_failed(void **state) {
   struct fixture *fixture = *state;
@@ -312,6 +365,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(small_old_tails_move_to_the_head_of_the_journal, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_big_uncommitted_tail_does_not_stop_the_others, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_flipped_byte_in_the_journal_fences_whom_it_hit, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(an_entry_that_does_not_follow_is_not_taken, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_journal_waits_for_a_dump_that_failed, set_up, tear_down),
       cmocka_unit_test_setup_teardown(ten_thousand_logs_open_at_once, set_up, tear_down),
       cmocka_unit_test_setup_teardown(verify_names_the_damage_and_changes_nothing, set_up, tear_down),
