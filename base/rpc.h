@@ -47,6 +47,11 @@ struct rpc_handler {
   void (*opened)(void *service, struct rpc_call *call);
   /* One message. The handler takes over the hold on `message`. Never NULL: a missing or compressed message is refused below. */
   void (*message)(void *service, struct rpc_call *call, struct blob *message);
+  /* A bidirectional stream sent a message that is not let in: TOO_LARGE, NO_MEMORY, or UNSUPPORTED (compressed). Earlier ones may
+   * still be in work, so the handler decides what becomes of the stream. The handler takes over the hold on `message`, its bytes, which
+   * are charged to nobody and so are to be released at once; NULL when they were compressed. May be NULL: the call ends with the
+   * reason. */
+  void (*refused)(void *service, struct rpc_call *call, enum status reason, struct blob *message);
   /* The client will send no more. Streams only; may be NULL. */
   void (*half_closed)(void *service, struct rpc_call *call);
   /* The transport took one more of the queued messages. Streams only; may be NULL. */

@@ -188,20 +188,13 @@ grpc_byte_buffer *rpc_grpc_buffer_of(const struct blob_part *parts, size_t count
 
 /* ---- Bytes in ---- */
 
-enum status rpc_grpc_blob_of(grpc_byte_buffer *buffer, struct account *account, size_t bytes_max, struct blob **out_blob) {
-  enum status status = STATUS_OK;
+enum status rpc_grpc_blob_of(const grpc_byte_buffer *buffer, struct account *account, size_t bytes_max, struct blob **out_blob) {
   struct blob *blob = NULL;
   const grpc_slice_buffer *slices = &buffer->data.raw.slice_buffer;
-  if (buffer->type != GRPC_BB_RAW || buffer->data.raw.compression != GRPC_COMPRESS_NONE) {
-    status = STATUS_UNSUPPORTED;
-    goto out;
-  }
-  if (slices->length > bytes_max) {
-    status = STATUS_TOO_LARGE;
-    goto out;
-  }
-  status = blob_new(account, slices->length, &blob);
-  if (status != STATUS_OK) goto out;
+  if (buffer->type != GRPC_BB_RAW || buffer->data.raw.compression != GRPC_COMPRESS_NONE) return STATUS_UNSUPPORTED;
+  if (slices->length > bytes_max) return STATUS_TOO_LARGE;
+  enum status status = blob_new(account, slices->length, &blob);
+  if (status != STATUS_OK) return status;
   uint8_t *at = blob->data;
   slices_read_begin();
   for (size_t i = 0; i < slices->count; i++) {
@@ -212,9 +205,7 @@ enum status rpc_grpc_blob_of(grpc_byte_buffer *buffer, struct account *account, 
   slices_read_end();
   CHECK(at == blob->data + blob->size);
   *out_blob = blob;
-out:
-  grpc_byte_buffer_destroy(buffer);
-  return status;
+  return STATUS_OK;
 }
 
 /* ---- Messages that wait ---- */

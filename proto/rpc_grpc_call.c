@@ -343,14 +343,19 @@ static void deliver_nothing(struct server_call *call, bool ok) {
   if (ok && call->handler->half_closed != NULL) call->handler->half_closed(call->serving->service, &call->base);
 }
 
-static void deliver(struct server_call *call, grpc_byte_buffer *buffer) {
+/* C core has read it already; one at a time it may be looked at, whatever the account says. */
+static void tell_refused(struct server_call *call, enum status reason, const grpc_byte_buffer *buffer) {
+  struct blob *message = NULL;
+  if (reason != STATUS_UNSUPPORTED && rpc_grpc_blob_of(buffer, NULL, SIZE_MAX, &message) != STATUS_OK) message = NULL;
+  call->handler->refused(call->serving->service, &call->base, reason, message);
+}
+
+static void deliver(struct server_call *call, const grpc_byte_buffer *buffer) {
   struct blob *message = NULL;
   enum status status = rpc_grpc_blob_of(buffer, call->serving->account, call->serving->message_bytes_max, &message);
-  if (status != STATUS_OK) {
-    refuse_message(call, status);
-    return;
-  }
-  call->handler->message(call->serving->service, &call->base, message);
+  if (status == STATUS_OK) call->handler->message(call->serving->service, &call->base, message);
+  else if (is_bidi(call) && call->handler->refused != NULL) tell_refused(call, status, buffer);
+  else refuse_message(call, status);
 }
 
 static void on_received(struct tag *tag, bool ok) {
@@ -362,13 +367,9 @@ static void on_received(struct tag *tag, bool ok) {
   bool over = call->closed || call->finishing;
   pthread_mutex_unlock(&call->lock);
 
-  if (over) {
-    if (buffer != NULL) grpc_byte_buffer_destroy(buffer);
-  } else if (buffer == NULL) {
-    deliver_nothing(call, ok);
-  } else {
-    deliver(call, buffer);
-  }
+  if (!over && buffer == NULL) deliver_nothing(call, ok);
+  if (!over && buffer != NULL) deliver(call, buffer);
+  if (buffer != NULL) grpc_byte_buffer_destroy(buffer);
 
   /* Not answered at once: from now on we want to hear when the client gives up. */
   pthread_mutex_lock(&call->lock);

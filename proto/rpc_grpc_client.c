@@ -300,7 +300,7 @@ static void fail(struct request *request, const char *text) {
 static void deliver_answer(struct request *request, grpc_byte_buffer *buffer) {
   struct blob *message = NULL;
   if (request->code != GRPC_STATUS_OK) {
-    if (buffer != NULL) grpc_byte_buffer_destroy(buffer);
+    /* whatever came before it is no answer */
   } else if (buffer == NULL) {
     fail(request, "the answer carries no message");
   } else if (rpc_grpc_blob_of(buffer, NULL, MESSAGE_BYTES_MAX, &message) != STATUS_OK) {
@@ -308,6 +308,7 @@ static void deliver_answer(struct request *request, grpc_byte_buffer *buffer) {
   } else {
     request->handler->message(request->context, &request->base, message);
   }
+  if (buffer != NULL) grpc_byte_buffer_destroy(buffer);
 }
 
 static void on_ended(struct tag *tag, bool ok) {
@@ -336,6 +337,7 @@ static void on_received(struct tag *tag, bool ok) {
   if (buffer != NULL && rpc_grpc_blob_of(buffer, NULL, MESSAGE_BYTES_MAX, &message) != STATUS_OK) {
     rpc_grpc_request_cancel(&request->base);
   }
+  if (buffer != NULL) grpc_byte_buffer_destroy(buffer);
   if (message != NULL) {
     request->handler->message(request->context, &request->base, message);
     pthread_mutex_lock(&request->lock);

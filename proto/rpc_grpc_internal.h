@@ -90,8 +90,8 @@ void rpc_grpc_give_errand(struct transport *transport, struct errand *errand, gr
 
 /* Takes over the holds on the parts. */
 grpc_byte_buffer *rpc_grpc_buffer_of(const struct blob_part *parts, size_t count);
-/* Copies a received message. Destroys the buffer. STATUS_UNSUPPORTED: compressed; STATUS_TOO_LARGE; STATUS_NO_MEMORY. */
-enum status rpc_grpc_blob_of(grpc_byte_buffer *buffer, struct account *account, size_t bytes_max, struct blob **out_blob);
+/* Copies a received message. STATUS_UNSUPPORTED: compressed; STATUS_TOO_LARGE; STATUS_NO_MEMORY. */
+enum status rpc_grpc_blob_of(const grpc_byte_buffer *buffer, struct account *account, size_t bytes_max, struct blob **out_blob);
 
 /* Messages that wait until the one before them was taken. Grows; bounded by whoever fills it. */
 struct outbox {

@@ -198,9 +198,18 @@ static void count_in(struct append_stream *stream, size_t size) {
   if (!stream->full) rpc_call_receive(stream->call);
 }
 
+/* A request, perhaps refused already, takes its place in line. */
+static void submit(struct append_stream *stream, struct stream_request *this, size_t size) {
+  this->request.append.patience_ns = UINT64_MAX; /* a stream's deadline is that of all its requests together */
+  this->stream = stream;
+  this->task.run = run_request;
+  settle_home(stream, this->request.append.partition);
+  loop_post(stream->session.home, &this->task);
+  count_in(stream, size);
+}
+
 void log_service_stream_message(void *service, struct rpc_call *call, struct blob *message) {
   struct services *services = service;
-  struct append_stream *stream = rpc_call_context(call);
   struct stream_request *this = NEW(struct stream_request);
   struct partition_append *append = &this->request.append;
   size_t size = message->size;
@@ -211,12 +220,26 @@ void log_service_stream_message(void *service, struct rpc_call *call, struct blo
     this->request.request_id = log_wire_find_request_id(bytes_of(message->data, message->size));
     blob_release(message);
   }
-  append->patience_ns = UINT64_MAX; /* a stream's deadline is that of all its requests together */
-  this->stream = stream;
-  this->task.run = run_request;
-  settle_home(stream, append->partition);
-  loop_post(stream->session.home, &this->task);
-  count_in(stream, size);
+  submit(rpc_call_context(call), this, size);
+}
+
+/* What is before it in the stream may be appended still, so it is answered like any other refusal: in its turn. */
+void log_service_stream_refused(void *service, struct rpc_call *call, enum status reason, struct blob *message) {
+  const struct services *services = service;
+  struct stream_request *this = NEW(struct stream_request);
+  if (reason == STATUS_TOO_LARGE) {
+    this->request.append.failure =
+        refusal_new(reason, "the message is larger than %llu bytes (request-bytes-max); send smaller batches",
+                    (unsigned long long)services->options->request_bytes_max);
+  } else if (reason == STATUS_UNSUPPORTED) {
+    this->request.append.failure =
+        refusal_new(reason, "the message is compressed by gRPC; send it plain and compress the batch instead");
+  } else {
+    this->request.append.failure = refusal_of_status(reason);
+  }
+  if (message != NULL) this->request.request_id = log_wire_find_request_id(bytes_of(message->data, message->size));
+  blob_release(message);
+  submit(rpc_call_context(call), this, 0);
 }
 
 void log_service_stream_sent(void *service, struct rpc_call *call) {

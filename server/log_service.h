@@ -19,6 +19,7 @@ void log_service_append(void *services, struct rpc_call *call, struct blob *mess
 
 void log_service_stream_opened(void *services, struct rpc_call *call);
 void log_service_stream_message(void *services, struct rpc_call *call, struct blob *message);
+void log_service_stream_refused(void *service, struct rpc_call *call, enum status reason, struct blob *message);
 void log_service_stream_half_closed(void *services, struct rpc_call *call);
 void log_service_stream_sent(void *services, struct rpc_call *call);
 void log_service_stream_closed(void *services, struct rpc_call *call, bool cancelled);

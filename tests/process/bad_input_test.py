@@ -177,6 +177,24 @@ class BadInputTest(harness.Case):
         http2_call(self.broker.address, "/cairn.v1.Log/Append", b"\x01" + struct.pack(">I", len(bomb)) + bomb, b"gzip")
         self.assertLess(self.broker.resident_bytes() - before, 32 << 20)
 
+    def test_message_that_is_too_large_for_a_stream(self):
+        good = batch(*[b"x" * 900_000] * 4)
+
+        def requests():
+            for i in range(1, 5):
+                yield log_pb2.AppendRequest(topic="t", partition=0, batch=good, request_id=i)
+            yield log_pb2.AppendRequest(topic="t", partition=0, batch=batch(*[b"x" * 900_000] * 5), request_id=5)
+            yield log_pb2.AppendRequest(topic="t", partition=0, batch=batch(b"behind"), request_id=6)
+
+        for _ in range(5):
+            end = self.client.describe_partition(topic="t", partition=0).next_offset
+            answers = list(self.client.append_stream(requests(), timeout=20))
+            self.assertEqual([a.request_id for a in answers], [1, 2, 3, 4, 5, 6])
+            self.assertEqual([a.base_offset for a in answers[:4]], [end, end + 4, end + 8, end + 12])
+            self.assertEqual([a.error.reason for a in answers], ["", "", "", "", "TOO_LARGE", "SESSION_BROKEN"])
+            self.assertEqual([a.error.executed for a in answers[4:]], [1, 1])
+            self.assertEqual(self.client.describe_partition(topic="t", partition=0).next_offset, end + 16)
+
     # Places
 
     def test_unknown_topic_and_partition(self):

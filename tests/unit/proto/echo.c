@@ -162,6 +162,19 @@ static void on_chat(void *service, struct rpc_call *call, struct blob *message) 
   rpc_call_receive(call);
 }
 
+static void on_chat_refused(void *service, struct rpc_call *call, enum status reason, struct blob *message) {
+  (void)service;
+  char text[64];
+  int size = snprintf(text, sizeof text, "%s %zu", status_name(reason), message == NULL ? 0 : message->size);
+  blob_release(message);
+  struct blob *answer = NULL;
+  CHECK(blob_new(NULL, (size_t)size, &answer) == STATUS_OK);
+  memcpy(answer->data, text, (size_t)size);
+  struct blob_part part = part_of(answer);
+  rpc_call_send(call, &part, 1);
+  rpc_call_receive(call);
+}
+
 static void on_chat_half_closed(void *service, struct rpc_call *call) {
   (void)service;
   rpc_call_finish(call, GRPC_CODE_OK, NULL, NULL, 0);
@@ -211,19 +224,24 @@ static void on_reflection_sent(void *service, struct rpc_call *call) {
 }
 
 const struct rpc_handler echo_handlers[] = {
-    {"/test.Echo/Unary", RPC_UNARY, on_opened, on_unary, NULL, NULL, on_closed},
-    {"/test.Echo/Later", RPC_UNARY, on_opened, on_later, NULL, NULL, on_closed},
-    {"/test.Echo/Many", RPC_SERVER_STREAM, on_opened, on_many, NULL, on_many_sent, on_many_closed},
-    {"/test.Echo/Chat", RPC_BIDI_STREAM, on_chat_opened, on_chat, on_chat_half_closed, NULL, on_closed},
-    {"/test.Echo/Burst", RPC_SERVER_STREAM, on_opened, on_burst, NULL, NULL, on_closed},
-    {"/test.Echo/Hang", RPC_UNARY, on_opened, on_hang, NULL, NULL, on_closed},
-    {"/test.Echo/Refuse", RPC_UNARY, on_opened, on_refuse, NULL, NULL, on_closed},
-    {HEALTH_CHECK_METHOD, RPC_UNARY, NULL, on_health_check, NULL, NULL, NULL},
-    {HEALTH_WATCH_METHOD, RPC_SERVER_STREAM, NULL, on_health_watch, NULL, on_health_watch_sent, on_health_watch_closed},
-    {REFLECTION_V1_METHOD, RPC_BIDI_STREAM, on_reflection_opened, on_reflection, on_reflection_half_closed, on_reflection_sent,
-     NULL},
-    {REFLECTION_V1ALPHA_METHOD, RPC_BIDI_STREAM, on_reflection_opened, on_reflection, on_reflection_half_closed,
-     on_reflection_sent, NULL},
+    {"/test.Echo/Unary", RPC_UNARY, .opened = on_opened, .message = on_unary, .closed = on_closed},
+    {"/test.Echo/Later", RPC_UNARY, .opened = on_opened, .message = on_later, .closed = on_closed},
+    {"/test.Echo/Many", RPC_SERVER_STREAM, .opened = on_opened, .message = on_many, .sent = on_many_sent,
+     .closed = on_many_closed},
+    {"/test.Echo/Chat", RPC_BIDI_STREAM, .opened = on_chat_opened, .message = on_chat, .half_closed = on_chat_half_closed,
+     .closed = on_closed},
+    {"/test.Echo/Patient", RPC_BIDI_STREAM, .opened = on_chat_opened, .message = on_chat, .refused = on_chat_refused,
+     .half_closed = on_chat_half_closed, .closed = on_closed},
+    {"/test.Echo/Burst", RPC_SERVER_STREAM, .opened = on_opened, .message = on_burst, .closed = on_closed},
+    {"/test.Echo/Hang", RPC_UNARY, .opened = on_opened, .message = on_hang, .closed = on_closed},
+    {"/test.Echo/Refuse", RPC_UNARY, .opened = on_opened, .message = on_refuse, .closed = on_closed},
+    {HEALTH_CHECK_METHOD, RPC_UNARY, .message = on_health_check},
+    {HEALTH_WATCH_METHOD, RPC_SERVER_STREAM, .message = on_health_watch, .sent = on_health_watch_sent,
+     .closed = on_health_watch_closed},
+    {REFLECTION_V1_METHOD, RPC_BIDI_STREAM, .opened = on_reflection_opened, .message = on_reflection,
+     .half_closed = on_reflection_half_closed, .sent = on_reflection_sent},
+    {REFLECTION_V1ALPHA_METHOD, RPC_BIDI_STREAM, .opened = on_reflection_opened, .message = on_reflection,
+     .half_closed = on_reflection_half_closed, .sent = on_reflection_sent},
 };
 const size_t echo_handler_count = sizeof echo_handlers / sizeof echo_handlers[0];
 

@@ -15,6 +15,7 @@
  * /test.Echo/Later   the same, from another thread, after a while
  * /test.Echo/Many    {u32 count, u32 size, u32 window}: so many messages of that size, at most `window` of them queued
  * /test.Echo/Chat    the same bytes back, for each
+ * /test.Echo/Patient the same, and for a message that is not let in the reason and the size
  * /test.Echo/Burst   {u32 count, u32 size}: all at once, and the end right behind them
  * /test.Echo/Hang    no answer, ever
  * /test.Echo/Refuse  OFFSET_MISMATCH with everything a failure can carry

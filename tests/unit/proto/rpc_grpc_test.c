@@ -223,6 +223,36 @@ static void message_beyond_the_account_is_refused(void **state) {
   free(data);
 }
 
+static void message_that_a_stream_may_not_send_is_its_services_to_answer(void **state) {
+  struct fixture *f = *state;
+  uint8_t *data = calloc(1, MESSAGE_MAX + 1);
+  struct blob *filler = NULL;
+  exchange_start(&f->exchange, f->channel, "/test.Echo/Patient", RPC_BIDI_STREAM, 30 * SECOND_NS, true);
+
+  exchange_send(&f->exchange, "one", 3);
+  exchange_send(&f->exchange, data, MESSAGE_MAX + 1);
+  exchange_send(&f->exchange, "two", 3);
+  assert_true(exchange_wait_count(&f->exchange, 3));
+  assert_int_equal(blob_new(&f->account, 16u * 1024 * 1024 - 50000, &filler), STATUS_OK);
+  exchange_send(&f->exchange, data, 100000);
+  assert_true(exchange_wait_count(&f->exchange, 4));
+  blob_release(filler);
+  rpc_request_half_close(f->exchange.request);
+  exchange_wait_done(&f->exchange);
+
+  char large[64];
+  snprintf(large, sizeof large, "TOO_LARGE %u", MESSAGE_MAX + 1);
+  const char *const answers[] = {"one", large, "two", "NO_MEMORY 100000"};
+  for (size_t i = 0; i < 4; i++) {
+    assert_int_equal(f->exchange.messages[i]->size, strlen(answers[i]));
+    assert_memory_equal(f->exchange.messages[i]->data, answers[i], strlen(answers[i]));
+  }
+  assert_int_equal(f->exchange.code, GRPC_CODE_OK);
+  assert_int_equal(account_used(&f->account), 0);
+  exchange_end(&f->exchange);
+  free(data);
+}
+
 static void calls_beyond_the_bound_are_refused(void **state) {
   struct fixture *f = *state;
   struct exchange *hanging = calloc(CALLS_MAX, sizeof *hanging);
@@ -609,6 +639,7 @@ int main(void) {
       TEST(unknown_method_is_refused),
       TEST(too_large_message_is_refused),
       TEST(message_beyond_the_account_is_refused),
+      TEST(message_that_a_stream_may_not_send_is_its_services_to_answer),
       TEST(calls_beyond_the_bound_are_refused),
       TEST(deadline_ends_the_call_on_both_sides),
       TEST(cancellation_reaches_the_service),
