@@ -6,12 +6,18 @@
 void account_init(struct account *account, size_t limit) {
   atomic_init(&account->used, 0);
   account->limit = limit;
+  account->whole = NULL;
+}
+
+void account_init_part(struct account *account, struct account *whole, size_t limit) {
+  account_init(account, limit);
+  account->whole = whole;
 }
 
 size_t account_used(const struct account *account) { return atomic_load_explicit(&account->used, memory_order_relaxed); }
 
 /* False when there is no room: the total never passes the limit, not even for a moment. */
-static bool account_charge(struct account *account, size_t size) {
+static bool account_take(struct account *account, size_t size) {
   size_t used = atomic_load_explicit(&account->used, memory_order_relaxed);
   do {
     if (used > account->limit || size > account->limit - used) return false;
@@ -20,9 +26,21 @@ static bool account_charge(struct account *account, size_t size) {
   return true;
 }
 
-static void account_credit(struct account *account, size_t size) {
-  size_t before = atomic_fetch_sub_explicit(&account->used, size, memory_order_relaxed);
-  CHECK(before >= size);
+/* From `account` up to, and without, `end`. */
+static void account_credit(struct account *account, const struct account *end, size_t size) {
+  for (; account != end; account = account->whole) {
+    size_t before = atomic_fetch_sub_explicit(&account->used, size, memory_order_relaxed);
+    CHECK(before >= size);
+  }
+}
+
+static bool account_charge(struct account *account, size_t size) {
+  for (struct account *at = account; at != NULL; at = at->whole) {
+    if (account_take(at, size)) continue;
+    account_credit(account, at, size);
+    return false;
+  }
+  return true;
 }
 
 /* What the heap spends on it: the size, the head, the heap's own word, rounded as the heap rounds. Computed rather than asked
@@ -31,7 +49,7 @@ static size_t allocated_size(size_t size) { return (sizeof(struct blob) + size +
 
 enum status blob_new(struct account *account, size_t size, struct blob **out_blob) {
   if (size > SIZE_MAX / 2) return STATUS_NO_MEMORY;
-  if (account != NULL && !account_charge(account, allocated_size(size))) return STATUS_NO_MEMORY;
+  if (!account_charge(account, allocated_size(size))) return STATUS_NO_MEMORY;
   struct blob *blob = memory_grow_array(NULL, sizeof *blob + size, 1);
   atomic_init(&blob->holders, 1);
   blob->account = account;
@@ -55,7 +73,7 @@ void blob_release(struct blob *blob) {
   struct account *account = blob->account;
   size_t size = allocated_size(blob->size);
   memory_free(blob);
-  if (account != NULL) account_credit(account, size);
+  account_credit(account, NULL, size);
 }
 
 struct blob_part blob_part_of(struct blob *blob, size_t offset, size_t size) {

@@ -16,13 +16,16 @@
 #include "base/bytes.h"
 #include "base/status.h"
 
-/* A budget in bytes, shared by all threads of a broker. Outlives every blob charged to it. */
+/* A budget in bytes, shared by all threads of a broker. Outlives every blob charged to it. One that is a part of another is charged
+ * there too: it keeps one use of memory from taking all of it. */
 struct account {
   atomic_size_t used;
   size_t limit;
+  struct account *whole; /* may be NULL */
 };
 
 void account_init(struct account *account, size_t limit);
+void account_init_part(struct account *account, struct account *whole, size_t limit);
 size_t account_used(const struct account *account);
 
 struct blob {

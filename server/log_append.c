@@ -75,6 +75,9 @@ void log_service_append(void *service, struct rpc_call *call, struct blob *messa
 
 #define STREAM_REQUESTS_MAX 1024u
 #define STREAM_BYTES_MAX (16u << 20)
+/* Of all streams together. An answer that nobody reads is kept, and the account does not know of it; but every stream may always
+ * have one request in flight, so that those who read go on. */
+#define STREAMS_REQUESTS_MAX 65536u
 
 /* What is in flight is counted on the transport's thread: from a message until the transport took its answer. */
 struct append_stream {
@@ -187,12 +190,15 @@ static void settle_home(struct append_stream *stream, const struct partition *pa
 }
 
 static bool has_room(const struct append_stream *stream) {
-  return stream->count < STREAM_REQUESTS_MAX && stream->bytes < STREAM_BYTES_MAX;
+  if (stream->count == 0) return true;
+  return stream->count < STREAM_REQUESTS_MAX && stream->bytes < STREAM_BYTES_MAX &&
+         stream->services->stream_requests < STREAMS_REQUESTS_MAX;
 }
 
 static void count_in(struct append_stream *stream, size_t size) {
   stream->sizes[(stream->first + stream->count) % STREAM_REQUESTS_MAX] = (uint32_t)size;
   stream->count++;
+  stream->services->stream_requests++;
   stream->bytes += size;
   stream->full = !has_room(stream);
   if (!stream->full) rpc_call_receive(stream->call);
@@ -249,6 +255,7 @@ void log_service_stream_sent(void *service, struct rpc_call *call) {
   stream->bytes -= stream->sizes[stream->first];
   stream->first = (stream->first + 1) % STREAM_REQUESTS_MAX;
   stream->count--;
+  stream->services->stream_requests--;
   if (!stream->full || !has_room(stream)) return;
   stream->full = false;
   rpc_call_receive(call);
@@ -266,6 +273,7 @@ void log_service_stream_closed(void *service, struct rpc_call *call, bool cancel
   (void)cancelled;
   struct append_stream *stream = rpc_call_context(call);
   if (stream == NULL) return;
+  stream->services->stream_requests -= stream->count;
   if (!stream->has_home) {
     free_stream(stream);
     return;

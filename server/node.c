@@ -289,6 +289,7 @@ enum status node_start(struct world *world, const struct options *options, struc
   node->options = options;
   node->started_ns = world_now_ns(world);
   account_init(&node->account, options->memory_bytes);
+  account_init_part(&node->read_account, &node->account, options->memory_bytes / 2);
 
   enum status status = node_recover(node, out_problem);
   if (status != STATUS_OK) goto failed;

@@ -9,6 +9,7 @@ struct node {
   struct world *world;
   const struct options *options;
   struct account account;
+  struct account read_account; /* a part of it: answers that readers do not take must not keep appends out */
   struct log_set *logs;
   struct log_identity identity;
   struct log_set_report report;

@@ -53,7 +53,8 @@ const struct option_row option_rows[] = {
      "appends are refused while less than this is free beyond what waits for a checkpoint"},
 
     {"memory-bytes", OPTION_SIZE, AT(memory_bytes), "512MiB", 16 * MIB, 1024 * GIB, false, "SIZE", "Bounds",
-     "batches in memory: received, kept for readers, on their way out; beyond it requests are refused"},
+     "batches in memory: received, kept for readers, on their way out (of those read from disk at most half of it); beyond it "
+     "requests are refused"},
     {"tail-cache-bytes", OPTION_SIZE, AT(tail_cache_bytes), "64MiB", 0, 512 * GIB, false, "SIZE", "Bounds",
      "of that, the newest batches, kept for readers at the tail"},
     {"transport-memory-bytes", OPTION_SIZE, AT(transport_memory_bytes), "256MiB", 16 * MIB, 1024 * GIB, false, "SIZE", "Bounds",

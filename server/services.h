@@ -35,6 +35,8 @@ struct services {
   struct log_identity identity;
   char advertised[ADDRESS_TEXT_SIZE];
 
+  uint32_t stream_requests; /* in flight on all append streams; transport's thread */
+
   atomic_int stage;    /* enum services_stage */
   atomic_uint in_work; /* requests and streams, plus one for the node until it stops */
   atomic_bool idle;    /* set when in_work has come to 0 */

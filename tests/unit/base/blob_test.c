@@ -39,6 +39,32 @@ static void account_without_room_refuses(void **state) {
   assert_int_equal(account_used(&account), 0);
 }
 
+static void part_of_an_account_is_charged_to_the_whole_too(void **state) {
+  (void)state;
+  struct account whole;
+  struct account part;
+  struct blob *a = NULL;
+  struct blob *b = NULL;
+  struct blob *c = NULL;
+  account_init(&whole, 3000);
+  account_init_part(&part, &whole, 1500);
+
+  assert_ok(blob_new(&part, 1000, &a));
+  assert_int_equal(account_used(&whole), account_used(&part));
+  assert_status(blob_new(&part, 1000, &b), STATUS_NO_MEMORY); /* its own limit */
+  assert_ok(blob_new(&whole, 1700, &b));
+  size_t used = account_used(&whole);
+  assert_status(blob_new(&part, 300, &c), STATUS_NO_MEMORY); /* the whole's */
+  assert_int_equal(account_used(&whole), used);
+  blob_release(b);
+  assert_ok(blob_new(&part, 300, &c));
+  blob_release(a);
+  blob_release(c);
+
+  assert_int_equal(account_used(&part), 0);
+  assert_int_equal(account_used(&whole), 0);
+}
+
 static void blob_lives_until_the_last_holder(void **state) {
   (void)state;
   struct account account;
@@ -109,6 +135,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(account_holds_the_allocated_sizes_of_live_blobs),
       cmocka_unit_test(account_without_room_refuses),
+      cmocka_unit_test(part_of_an_account_is_charged_to_the_whole_too),
       cmocka_unit_test(blob_lives_until_the_last_holder),
       cmocka_unit_test(part_without_a_blob_is_nobodys),
       cmocka_unit_test(threads_share_blobs_and_the_account_stays_right),
