@@ -39,6 +39,8 @@ static void *poll_forever(void *argument) {
   for (;;) {
     grpc_event event = grpc_completion_queue_next(transport->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
     if (event.type == GRPC_QUEUE_SHUTDOWN) return NULL;
+    uint64_t turns = atomic_load_explicit(&transport->turns, memory_order_relaxed); /* nobody else writes it */
+    atomic_store_explicit(&transport->turns, turns + 1, memory_order_relaxed);
     CHECK(event.type == GRPC_OP_COMPLETE);
     struct tag *tag = event.tag;
     tag_returns(tag);

@@ -3,6 +3,7 @@
  * rpc_grpc.c            the instance, the polling thread, the table of functions, bytes in and out
  * rpc_grpc_call.c       a call as the server sees it
  * rpc_grpc_listener.c   the server: options, dispatch, stop, the watchdog that makes a dead listener anew
+ * rpc_grpc_flood.c      drops a connection that keeps the polling thread from coming back
  * rpc_grpc_client.c     channels and requests
  *
  * Threads. Everything that completes does so on the polling thread, through a `struct tag`. What lanes may call at the same time is
@@ -66,7 +67,8 @@ struct transport {
   pthread_mutex_t lock;
   struct listener *listener; /* NULL while it does not serve; under `lock` */
   atomic_uint_fast64_t listener_rebuilds;
-  atomic_uint channels; /* open ones */
+  atomic_uint_fast64_t turns; /* of the polling thread: how often it came back from C core */
+  atomic_uint channels;       /* open ones */
   struct tag woken;
   pthread_mutex_t errands_lock; /* guards what follows */
   struct errand *first_errand;

@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "base/memory.h"
 #include "base/trace.h"
+#include "proto/rpc_grpc_flood.h"
 #include "proto/rpc_grpc_internal.h"
 
 /* The listening side of one instance: options, dispatch, stop, and the watchdog.
@@ -44,6 +45,7 @@ struct listener {
   struct sockaddr_storage probe_address;
   socklen_t probe_address_size;
 
+  struct flood_guard *guard;
   pthread_t watchdog;
   pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t changed;
@@ -454,6 +456,7 @@ enum status rpc_grpc_serve(struct rpc *rpc, const struct rpc_serve_options *opti
     goto refuse;
   }
   pthread_setname_np(listener->watchdog, "rpc-watchdog");
+  listener->guard = flood_guard_start(transport, port, listener->serving.account);
   pthread_mutex_lock(&transport->lock);
   transport->listener = listener;
   pthread_mutex_unlock(&transport->lock);
@@ -479,6 +482,7 @@ void rpc_grpc_serve_stop(struct rpc *rpc, uint64_t grace_ns) {
   pthread_cond_broadcast(&listener->changed);
   pthread_mutex_unlock(&listener->lock);
   pthread_join(listener->watchdog, NULL);
+  flood_guard_stop(listener->guard);
   shut_down(listener, grace_ns);
   free_listener(listener);
 }

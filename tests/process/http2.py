@@ -2,10 +2,12 @@
 
 import socket
 import struct
+import threading
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 0, 1, 3, 4, 6, 9
+DATA, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE = 0, 1, 3, 4, 8
+INITIAL_WINDOW_SIZE = 4  # a setting
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
 
 
@@ -28,18 +30,76 @@ def header(name, value):
 
 
 class Connection:
-    """A connection that has said hello. `ack` false: the server's SETTINGS are never acknowledged."""
+    """A connection that has said hello, and reads what it is told, so that it knows how much DATA it may send."""
 
-    def __init__(self, address, settings=b"", ack=True, timeout=30):
+    def __init__(self, address, settings=b"", timeout=30):
         host, port = address.rsplit(":", 1)
         self.address = address
+        self.timeout = timeout
         self.socket = socket.create_connection((host, int(port)), timeout=timeout)
+        self.changed = threading.Condition()
+        self.window = 65535  # of the connection
+        self.initial = 65535  # of a stream
+        self.windows = {}
+        self.closed = False
+        self.reader = threading.Thread(target=self._read, daemon=True)
         self.send(PREFACE + frame(SETTINGS, 0, 0, settings))
-        if ack:
-            self.send(frame(SETTINGS, ACK, 0))
+        self.reader.start()
 
     def send(self, frames):
         self.socket.sendall(frames)
+
+    def send_data(self, stream, messages, end=False):
+        """gRPC messages, each in a frame, as the windows allow; TimeoutError when they stay shut."""
+        for message in messages:
+            size = len(message) + 5
+            with self.changed:
+                self.windows.setdefault(stream, self.initial)
+                if not self.changed.wait_for(lambda: self._room(stream) >= size, self.timeout):
+                    raise TimeoutError("the windows are shut")
+                self.window -= size
+                self.windows[stream] -= size
+            self.send(data(stream, message, end))
+
+    def _room(self, stream):
+        if self.closed:
+            raise ConnectionError("the other side has closed")
+        return min(self.window, self.windows[stream])
+
+    def _read(self):
+        received = b""
+        try:
+            while True:
+                while len(received) >= 9:
+                    size = int.from_bytes(received[:3], "big")
+                    if len(received) < 9 + size:
+                        break
+                    self._take(received[3], received[4], int.from_bytes(received[5:9], "big"), received[9 : 9 + size])
+                    received = received[9 + size :]
+                chunk = self.socket.recv(65536)
+                if not chunk:
+                    break
+                received += chunk
+        except OSError:
+            pass
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
+
+    def _take(self, kind, flags, stream, payload):
+        with self.changed:
+            if kind == WINDOW_UPDATE and stream == 0:
+                self.window += int.from_bytes(payload, "big")
+            elif kind == WINDOW_UPDATE:
+                self.windows[stream] = self.windows.get(stream, self.initial) + int.from_bytes(payload, "big")
+            elif kind == SETTINGS and not flags & ACK:
+                for at in range(0, len(payload), 6):
+                    name, value = struct.unpack(">HI", payload[at : at + 6])
+                    if name == INITIAL_WINDOW_SIZE:
+                        self.windows = {key: window + value - self.initial for key, window in self.windows.items()}
+                        self.initial = value
+                self.send(frame(SETTINGS, ACK, 0))
+            self.changed.notify_all()
 
     def close(self):
         self.socket.close()
