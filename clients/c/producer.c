@@ -259,9 +259,10 @@ size_t cairn_producer_poll(struct cairn_producer *producer, uint32_t timeout_ms)
 static int take_failure(struct cairn_producer *producer, struct cairn_error *error) {
   pthread_mutex_lock(&producer->lock);
   bool failed = producer->has_failure;
+  struct failure failure = producer->first_failure; /* the loop may write the next one as soon as this was taken */
   producer->has_failure = false;
   pthread_mutex_unlock(&producer->lock);
-  if (failed) return error_from_failure(error, &producer->first_failure);
+  if (failed) return error_from_failure(error, &failure);
   error_clear(error);
   return CAIRN_OK;
 }
