@@ -16,6 +16,7 @@
 /* cairnd: reads its settings, opens the real world, starts a node, waits for a signal, stops it. */
 
 #define FILE_LIMIT_MIN 1024u
+#define EXIT_USAGE 2 /* a restart would not help */
 #define PROBLEM_BYTES_MAX 4096u
 #define PRINT_BYTES_MAX 65536u
 
@@ -23,11 +24,11 @@ extern char **environ;
 
 static void print(FILE *to, const struct buffer *text) { fwrite(text->data, 1, text->size, to); }
 
-static int fail(const struct buffer *problem) {
+static int fail(const struct buffer *problem, int code) {
   fputs("cairnd: ", stderr);
   print(stderr, problem);
   fputc('\n', stderr);
-  return EXIT_FAILURE;
+  return code;
 }
 
 #define SAY(problem, ...)                                          \
@@ -201,8 +202,9 @@ int main(int argc, char **argv) {
   enum options_action action = OPTIONS_RUN;
   enum status status = read_options(&options, argc, argv, &action, &problem);
   if (status == STATUS_OK && action != OPTIONS_RUN) return print_and_exit(action, &options);
-  int code = EXIT_SUCCESS;
+  int code = EXIT_USAGE;
   if (status == STATUS_OK) {
+    code = EXIT_FAILURE;
     take_signals();
     trace_set_level((enum trace_level)options.log_level);
     unsigned long files = world_os_raise_file_limit();
@@ -210,7 +212,7 @@ int main(int argc, char **argv) {
     settle_lanes(&options);
     status = run(&options, &problem);
   }
-  if (status != STATUS_OK) code = fail(&problem);
+  code = status == STATUS_OK ? EXIT_SUCCESS : fail(&problem, code);
   buffer_deinit(&problem);
   return code;
 }

@@ -27,7 +27,7 @@ static enum status unknown(const char *where, struct bytes name, struct buffer *
   size_t distance = 0;
   const char *nearest = option_nearest(name, &distance);
   SAY(out_problem, "%s: there is no setting \"%.*s\"; ", where, (int)name.size, (const char *)name.data);
-  if (distance <= 4) SAY(out_problem, "did you mean \"%s\"? ", nearest);
+  if (distance <= 1 + name.size / 4) SAY(out_problem, "did you mean \"%s\"? ", nearest);
   SAY(out_problem, "cairnd --help lists them all");
   return STATUS_INVALID;
 }
@@ -127,7 +127,9 @@ enum status options_read_environment(struct options *options, char *const *envir
     const struct option_row *row = lower_name(name, lower, sizeof lower) ? option_find(bytes_of_string(lower)) : NULL;
     if (row == NULL) {
       if (is_of_others(name)) continue;
-      return unknown("environment", lower_name(name, lower, sizeof lower) ? bytes_of_string(lower) : name, out_problem);
+      char where[128];
+      snprintf(where, sizeof where, "environment variable %.*s", (int)(name.size + strlen(ENVIRONMENT_PREFIX)), *entry);
+      return unknown(where, lower_name(name, lower, sizeof lower) ? bytes_of_string(lower) : name, out_problem);
     }
     enum status status = set(options, row, bytes_of_string(text + name.size + 1), ORIGIN_ENVIRONMENT, "environment", out_problem);
     if (status != STATUS_OK) return status;

@@ -49,7 +49,8 @@ void options_print_help(struct buffer *out) {
   PRINT(out, "\nInstead of running:\n"
              "  --help, --version                      print and exit\n"
              "  --print-config                         print every setting, its value and where that came from\n\n"
-             "SIGTERM or SIGINT: finish open calls (at most drain-ms), take a checkpoint, exit 0. A second one: exit at once.\n");
+             "SIGTERM or SIGINT: finish open calls (at most drain-ms), take a checkpoint, exit 0. A second one: exit at once.\n"
+             "Exit status: 0 stopped as asked, 1 it could not start or go on, 2 a setting makes no sense.\n");
 }
 
 void options_print_config(const struct options *options, struct buffer *out) {
@@ -58,7 +59,9 @@ void options_print_config(const struct options *options, struct buffer *out) {
     const struct option_row *row = &option_rows[i];
     struct buffer line;
     buffer_init(&line, 1024);
-    if (buffer_printf(&line, "%s = ", row->name) == STATUS_OK) option_print_value(options, row, &line);
+    /* What is printed can be read back as a file, which cannot name another. */
+    const char *mark = row->offset == offsetof(struct options, config) ? "# " : "";
+    if (buffer_printf(&line, "%s%s = ", mark, row->name) == STATUS_OK) option_print_value(options, row, &line);
     PRINT(out, "%-48.*s # %s%s\n", (int)line.size, (const char *)line.data, origins[options->origins[i]],
           row->reloadable ? ", reloadable" : "");
     buffer_deinit(&line);
