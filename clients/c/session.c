@@ -201,10 +201,14 @@ static void failure_of_end(const struct session *session, const struct batch *ba
                 session->producer->options.request_timeout_ms);
   } else if (session->end.reason == STATUS_OK) {
     failure_set(out_failure, STATUS_UNKNOWN_OUTCOME, "the broker ended the stream without an answer");
+  } else if (session->end.reason == STATUS_TRANSPORT) {
+    failure_set(out_failure, STATUS_TRANSPORT,
+                "the connection to %s broke before this was answered (%s), so it may have been appended", session->address,
+                session->end.text);
   }
   /* Messages are given away one at a time: behind the first that may be on its way, none is. */
   if (batch->place > atomic_load_explicit(&session->taken, memory_order_relaxed) + 1) {
-    failure_set(out_failure, STATUS_SESSION_BROKEN, "the connection ended before this was sent");
+    failure_set(out_failure, STATUS_SESSION_BROKEN, "the connection to %s ended before this was sent", session->address);
   }
 }
 

@@ -125,7 +125,7 @@ static void print_counts(const struct append *append) {
 }
 
 static int append_failed(struct append *append) {
-  struct report_subject subject = {.topic = append->topic};
+  struct report_subject subject = {.topic = append->topic, .unknown = append->unknown};
   if (append->partition >= 0) {
     subject.has_partition = true;
     subject.partition = (uint32_t)append->partition;

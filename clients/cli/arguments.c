@@ -111,7 +111,9 @@ static int find_command(struct cli *cli, int argc, char *const *argv, unsigned *
   }
   cli->command = command_find(words[0], words[1]);
   if (cli->command == NULL) {
-    if (!command_noun_known(words[0]) || words[1] != NULL) return unknown_command(cli, words[0], words[1]);
+    bool known = command_noun_known(words[0]);
+    if (known) cli->noun = words[0];
+    if (!known || words[1] != NULL) return unknown_command(cli, words[0], words[1]);
     cli->help = true; /* a noun alone: its verbs */
     cli->operands[cli->operand_count++] = words[0];
     return CLI_OK;

@@ -257,8 +257,9 @@ static int read_one_partition(struct bench *bench, uint32_t partition) {
     return report_failure(bench->cli, CLI_UNAVAILABLE, "DEADLINE", "the bench cannot read on", "nothing came within --timeout",
                           "a longer --timeout");
   }
-  return report_error(bench->cli, &error, (struct report_subject){bench->topic, true, partition}, "the bench cannot read \"%s\"",
-                      bench->topic);
+  return report_error(bench->cli, &error,
+                      (struct report_subject){.topic = bench->topic, .has_partition = true, .partition = partition},
+                      "the bench cannot read \"%s\"", bench->topic);
 }
 
 static int bench_read_run(struct cli *cli) {

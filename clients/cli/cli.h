@@ -63,6 +63,7 @@ struct output;
 
 struct cli {
   const struct command *command;
+  const char *noun;                    /* a known one, of a command that is not */
   const char *values[CLI_OPTIONS_MAX]; /* by the option's place in the table; "" for a flag that is given */
   const char *operands[CLI_OPERANDS_MAX];
   unsigned operand_count;

@@ -68,8 +68,8 @@ static size_t add_letter(struct format *format, char letter, const char **out_wh
     add_literal(format, '%');
     return 1;
   }
-  if (letter == '\0' || strchr("tpokKvsSTh", letter) == NULL) {
-    *out_why = "after a percent sign comes one of t p o k K v s S T h %; see `cairn help format`";
+  if (letter == '\0' || strchr("tpokKvsSRTh", letter) == NULL) {
+    *out_why = "after a percent sign comes one of t p o k K v s S R T h %; see `cairn help format`";
     return 0;
   }
   format->tokens[format->count++] = (struct token){.letter = letter == 's' ? 'v' : letter};
@@ -114,6 +114,13 @@ static void write_number(struct output *output, int64_t number) {
 
 static int64_t size_of(struct cairn_bytes bytes) { return bytes.data == NULL ? -1 : (int64_t)bytes.size; }
 
+/* In front of values that may hold anything: so that a program can tell where each ends. */
+static void write_binary_size(struct output *output, int64_t size) {
+  uint32_t bits = (uint32_t)size;
+  uint8_t bytes[4] = {(uint8_t)(bits >> 24), (uint8_t)(bits >> 16), (uint8_t)(bits >> 8), (uint8_t)bits};
+  output_write(output, bytes, sizeof bytes);
+}
+
 static void write_headers(struct output *output, const struct cairn_record *record) {
   for (size_t i = 0; i < record->header_count; i++) {
     if (i > 0) output_write(output, ",", 1);
@@ -135,6 +142,7 @@ void format_write(const struct format *format, const struct cairn_record *record
       case 'K': write_number(output, size_of(record->key)); break;
       case 'v': output_write(output, record->value.data, record->value.size); break;
       case 'S': write_number(output, size_of(record->value)); break;
+      case 'R': write_binary_size(output, size_of(record->value)); break;
       case 'T': write_number(output, record->timestamp_ms); break;
       case 'h': write_headers(output, record); break;
       default: break;

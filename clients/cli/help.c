@@ -18,38 +18,35 @@ struct topic {
 };
 
 static const struct topic topics[] = {
-    {"format",
-     "How `cairn read -f FORMAT` prints a record (the language of kcat):\n\n"
-     "  %t  topic                 %k  key           %v or %s  value\n"
-     "  %p  partition             %K  size of the key    %S  size of the value (-1: there is none)\n"
-     "  %o  offset                %T  timestamp, ms since 1970\n"
-     "  %h  headers, name=value,name=value          %%  a percent sign\n\n"
-     "Escapes: \\n \\r \\t \\\\ \\xNN. Nothing is added: end the format with \\n for lines.\n\n"
-     "  cairn read orders -f '%p:%o %k=%v\\n'\n"},
-    {"positions",
-     "Where `--from` and `--to` can stand:\n\n"
-     "  start        the oldest record that is kept\n"
-     "  end          behind the newest record\n"
-     "  42           offset 42\n"
-     "  -10          10 records before the end\n"
-     "  @2024-05-01T10:00:00Z   the first record of that time or later; also @2024-05-01, @...+02:00\n"
-     "  @-15m        15 minutes ago (ms, s, m, h, d)\n"
-     "  @1714557600000          ms since 1970\n\n"
-     "`--to` ends before its position.\n"},
-    {"exit-codes",
-     "  0    done\n"
-     "  1    failed\n"
-     "  2    the command line makes no sense\n"
-     "  3    there is no such thing\n"
-     "  4    it exists already, or another precondition does not hold\n"
-     "  5    not allowed\n"
-     "  6    no broker could do it now: unavailable, overloaded, or too late\n"
-     "  7    some of it was done\n"
-     "  8    a check found damage\n"
-     "  130  interrupted\n"},
-    {"environment",
-     "  CAIRN_SERVER  the broker, HOST:PORT (the flag --server wins; default 127.0.0.1:7411)\n"
-     "  NO_COLOR      no color, also on a terminal\n"},
+    {"format", "How `cairn read -f FORMAT` prints a record (the language of kcat):\n\n"
+               "  %t  topic                 %k  key           %v or %s  value\n"
+               "  %p  partition             %K  size of the key    %S  size of the value (-1: there is none)\n"
+               "  %o  offset                %T  timestamp, ms since 1970\n"
+               "  %h  headers, name=value,name=value          %%  a percent sign\n"
+               "  %R  size of the value as four bytes, big endian, signed\n\n"
+               "Escapes: \\n \\r \\t \\\\ \\xNN. Nothing is added: end the format with \\n for lines.\n\n"
+               "  cairn read orders -f '%p:%o %k=%v\\n'\n"},
+    {"positions", "Where `--from` and `--to` can stand:\n\n"
+                  "  start        the oldest record that is kept\n"
+                  "  end          behind the newest record\n"
+                  "  42           offset 42\n"
+                  "  -10          10 records before the end\n"
+                  "  @2024-05-01T10:00:00Z   the first record of that time or later; also @2024-05-01, @...+02:00\n"
+                  "  @-15m        15 minutes ago (ms, s, m, h, d)\n"
+                  "  @1714557600000          ms since 1970\n\n"
+                  "`--to` ends before its position.\n"},
+    {"exit-codes", "  0    done\n"
+                   "  1    failed\n"
+                   "  2    the command line makes no sense\n"
+                   "  3    there is no such thing\n"
+                   "  4    it exists already, or another precondition does not hold\n"
+                   "  5    not allowed\n"
+                   "  6    no broker could do it now: unavailable, overloaded, or too late\n"
+                   "  7    some of it was done\n"
+                   "  8    a check found damage\n"
+                   "  130  interrupted\n"},
+    {"environment", "  CAIRN_SERVER  the broker, HOST:PORT (the flag --server wins; default 127.0.0.1:7411)\n"
+                    "  NO_COLOR      no color, also on a terminal\n"},
     {NULL, NULL},
 };
 
@@ -107,6 +104,18 @@ static void print_commands(struct output *output, const char *noun) {
   }
 }
 
+/* The verbs of a noun, and the first example of each. */
+static void print_noun(struct output *output, const char *noun) {
+  output_printf(output, "Commands:\n");
+  print_commands(output, noun);
+  output_printf(output, "\nExamples:\n");
+  for (size_t i = 0; commands[i] != NULL; i++) {
+    if (strcmp(commands[i]->noun, noun) != 0 || commands[i]->examples == NULL) continue;
+    output_printf(output, "  # %s\n  %s\n", commands[i]->examples[0], commands[i]->examples[1]);
+  }
+  output_printf(output, "\nMore: `cairn %s VERB --help`.\n", noun);
+}
+
 static void print_overview(struct output *output) {
   output_printf(output, "cairn: the command line of a replicated commit log\n\n"
                         "Usage: cairn [--server HOST:PORT] [-o table|json] COMMAND ...\n\n"
@@ -126,9 +135,7 @@ int help_print(const struct cli *cli) {
   if (cli->command != NULL) {
     print_command(cli->output, cli->command);
   } else if (cli->operand_count > 0) {
-    output_printf(cli->output, "Commands:\n");
-    print_commands(cli->output, cli->operands[0]);
-    output_printf(cli->output, "\nMore: `cairn %s VERB --help`.\n", cli->operands[0]);
+    print_noun(cli->output, cli->operands[0]);
   } else {
     print_overview(cli->output);
   }
@@ -153,8 +160,7 @@ static int help_run(struct cli *cli) {
     return CLI_OK;
   }
   if (!command_noun_known(cli->operands[0])) return report_usage(cli, "there is no help about \"%s\"", cli->operands[0]);
-  output_printf(cli->output, "Commands:\n");
-  print_commands(cli->output, cli->operands[0]);
+  print_noun(cli->output, cli->operands[0]);
   return CLI_OK;
 }
 

@@ -60,8 +60,8 @@ static int describe_run(struct cli *cli) {
   struct cairn_partition_state state;
   struct cairn_error error;
   if (cairn_partition_describe(cli->client, topic, partition, &state, &error) != CAIRN_OK) {
-    return report_error(cli, &error, (struct report_subject){topic, true, partition}, "cannot describe partition %u of \"%s\"",
-                        partition, topic);
+    return report_error(cli, &error, (struct report_subject){.topic = topic, .has_partition = true, .partition = partition},
+                        "cannot describe partition %u of \"%s\"", partition, topic);
   }
   json_t *object = state_json(topic, partition, &state);
   code = table_print_card(cli, state_card, object);
@@ -102,8 +102,8 @@ static int trim_run(struct cli *cli) {
   int64_t start = 0;
   struct cairn_error error;
   if (cairn_trim(cli->client, topic, partition, before, &start, &error) != CAIRN_OK) {
-    return report_error(cli, &error, (struct report_subject){topic, true, partition}, "cannot trim partition %u of \"%s\"", partition,
-                        topic);
+    return report_error(cli, &error, (struct report_subject){.topic = topic, .has_partition = true, .partition = partition},
+                        "cannot trim partition %u of \"%s\"", partition, topic);
   }
   if (cli->json) output_printf(cli->output, "{\"log_start_offset\": %lld}\n", (long long)start);
   else output_printf(cli->output, "partition %u of %s begins at offset %lld now\n", partition, topic, (long long)start);

@@ -51,8 +51,9 @@ static bool read_over(const struct read *read) {
 
 static int read_failed(const struct read *read, uint32_t partition, const struct cairn_error *error) {
   output_flush(read->cli->output);
-  int code = report_error(read->cli, error, (struct report_subject){read->topic, true, partition},
-                          "cannot read partition %u of topic \"%s\"", partition, read->topic);
+  int code =
+      report_error(read->cli, error, (struct report_subject){.topic = read->topic, .has_partition = true, .partition = partition},
+                   "cannot read partition %u of topic \"%s\"", partition, read->topic);
   return code;
 }
 

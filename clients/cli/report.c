@@ -47,10 +47,15 @@ static void suggest(const struct cli *cli, const struct cairn_error *error, stru
     snprintf(into, size, "smaller records, or `%s topic alter %s --record-bytes-max 3MiB`", cairn, topic);
   } else if (strcmp(reason, "UNKNOWN_PARTITION") == 0 || strcmp(reason, "TOPIC_EXISTS") == 0) {
     snprintf(into, size, "%s topic describe %s", cairn, topic);
+  } else if (subject.unknown > 0) {
+    snprintf(into, size, "%s read %s%s --from -%llu, to see which of the unknown records are there before you append the rest",
+             cairn, topic, partition, (unsigned long long)subject.unknown);
   } else if (strcmp(reason, "TRANSPORT") == 0) {
     snprintf(into, size, "start a broker with `cairnd`, or name one with --server HOST:PORT (asked: %s)", cli->server);
   } else if (error->has_next_offset && cli->command != NULL && strcmp(cli->command->noun, "read") == 0) {
     snprintf(into, size, "%s read %s%s --from %lld", cairn, topic, partition, (long long)error->next_offset);
+  } else if (strcmp(reason, "BEYOND_END") == 0 && error->has_next_offset && subject.has_partition) {
+    snprintf(into, size, "%s partition describe %s %u", cairn, topic, subject.partition);
   } else if (strcmp(reason, "DISK_FULL") == 0) {
     snprintf(into, size, "free space on the broker's disk, or `%s topic alter %s --retention-bytes SIZE`", cairn, topic);
   } else if (error->executed == CAIRN_EXECUTED_MAYBE && subject.topic != NULL) {
@@ -121,7 +126,9 @@ int report_usage(const struct cli *cli, const char *format, ...) {
   va_end(arguments);
   char try_this[128] = "cairn help";
   const struct command *command = cli->command;
-  if (command != NULL) {
+  if (command == NULL && cli->noun != NULL) {
+    snprintf(try_this, sizeof try_this, "cairn %s --help", cli->noun);
+  } else if (command != NULL) {
     snprintf(try_this, sizeof try_this, "cairn %s%s%s --help", command->noun, command->verb == NULL ? "" : " ",
              command->verb == NULL ? "" : command->verb);
   }

@@ -16,6 +16,7 @@ struct report_subject {
   const char *topic;
   bool has_partition;
   uint32_t partition;
+  uint64_t unknown; /* records that may have been appended */
 };
 
 /* `format` says what could not be done. Returns the exit code. */

@@ -273,6 +273,10 @@ class CliTest(WithBroker):
         self.assert_refused(2, "BAD_NAME", "topic", "create", "no such name")
         self.assert_refused(2, "INVALID", "topic", "alter", name, "--segment-bytes", "5")
         self.assert_refused(1, "BEYOND_END", "read", name, "--from", "99", suggests=f"cairn read {name} --partition 0 --from 1")
+        self.assert_refused(
+            1, "BEYOND_END", "partition", "trim", name, "0", "--before", "9", suggests=f"cairn partition describe {name} 0"
+        )
+        self.assert_refused(2, "USAGE", "topic", "frobnicate", suggests="cairn topic --help")
         self.assert_refused(1, "TOO_LARGE", "append", name, stdin=b"x" * 2000000, suggests="--record-bytes-max")
         self.assert_refused(3, "NOT_FOUND", "append", name, "--file", "/nowhere")
         self.assert_refused(2, "USAGE", "append", suggests="cairn append --help")
@@ -312,6 +316,9 @@ class CliTest(WithBroker):
             self.assertIn("Usage: cairn " + " ".join(words), page)
             if words != ["version"]:
                 self.assertIn("Examples:", page)
+        for noun in ("topic", "partition", "segment", "bench", "broker"):
+            for page in (self.out(noun, "--help").decode(), self.out(noun).decode(), self.out("help", noun).decode()):
+                self.assertRegex(page, r"(?m)^  # .*\n  cairn %s " % noun)
         for topic in ("format", "positions", "exit-codes", "environment"):
             self.assertGreater(len(self.out("help", topic)), 100)
 
@@ -351,6 +358,10 @@ class RestartTest(WithBroker):
             offsets.seek(0)
             acknowledged = len(offsets.read().split())
         self.assertIn(process.returncode, (0, 6, 7), error)
+        if b"0 unknown" not in error and process.returncode != 0:
+            self.assertIn(b"error[TRANSPORT]: cannot append", error)
+            self.assertIn(f"why: the connection to {self.broker.address} broke".encode(), error)
+            self.assertIn(f"try: cairn read {name} --from -".encode(), error)
         values = self.out("read", name).split()
         self.assertGreaterEqual(len(values), acknowledged)
         self.assertEqual(values, [b"%d" % i for i in range(len(values))])

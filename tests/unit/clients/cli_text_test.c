@@ -131,6 +131,9 @@ static void format_knows_every_letter(void **state) {
   expect_written("\\n\\t\\r\\\\\\x41\\x7a|", &record, "\n\t\r\\Az|");
   const struct cairn_record empty = {.topic = "t"};
   expect_written("[%k][%K][%v][%S][%h]", &empty, "[][-1][][-1][]");
+  expect_written("%R", &empty, "\xff\xff\xff\xff");
+  const struct cairn_record large = {.topic = "t", .value = {"only the size is looked at", 0x01020304}};
+  expect_written("%R", &large, "\x01\x02\x03\x04");
 }
 
 static void format_says_where_it_is_wrong(void **state) {
