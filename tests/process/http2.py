@@ -102,6 +102,10 @@ class Connection:
             self.changed.notify_all()
 
     def close(self):
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)  # or the reader would keep it open
+        except OSError:
+            pass
         self.socket.close()
 
 
