@@ -191,9 +191,16 @@ enum status batch_inflate(enum entry_codec codec, struct bytes payload, uint32_t
   return status;
 }
 
+/* Libraries differ in what they do behind the first zstd frame: some read on, some stop without a word. What all readers are to
+ * agree on is one frame (inflate_lz4() takes no more than one anyway). */
+static bool is_one_frame(enum entry_codec codec, struct bytes payload) {
+  return codec != ENTRY_CODEC_ZSTD || ZSTD_findFrameCompressedSize(payload.data, payload.size) == payload.size;
+}
+
 enum status batch_check_compressed(enum entry_codec codec, struct bytes payload, uint32_t uncompressed_size,
                                    const struct batch_limits *limits, struct batch_summary *out_summary) {
   if (uncompressed_size > limits->uncompressed_bytes_max) return STATUS_TOO_LARGE;
+  if (!is_one_frame(codec, payload)) return STATUS_BAD_BATCH;
   uint8_t *plain = memory_grow_array(NULL, uncompressed_size, 1);
   enum status status = inflate(codec, payload, plain, uncompressed_size);
   if (status == STATUS_OK) status = batch_check(bytes_of(plain, uncompressed_size), limits, out_summary);

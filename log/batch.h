@@ -46,7 +46,7 @@ struct batch_cursor {
 enum status batch_check(struct bytes payload, const struct batch_limits *limits, struct batch_summary *out_summary) MUST_CHECK;
 
 /* The same for a compressed payload: inflates into memory of `uncompressed_size` bytes at most, checks, throws it away.
- * STATUS_BAD_BATCH when it does not inflate to exactly that size. @offload: dear; at most limits->uncompressed_bytes_max of memory. */
+ * STATUS_BAD_BATCH when it is not one frame that inflates to exactly that size. @offload: dear; at most limits->uncompressed_bytes_max of memory. */
 enum status batch_check_compressed(enum entry_codec codec, struct bytes payload, uint32_t uncompressed_size,
                                    const struct batch_limits *limits, struct batch_summary *out_summary) MUST_CHECK;
 

@@ -64,7 +64,7 @@ static struct failure *check_records(struct partition_append *append) {
   if (request->batch.codec != WIRE_CODEC_NONE && status == STATUS_BAD_BATCH)
     return refusal_new(status,
                        "compressed_records do not inflate to %u bytes of well-formed Records; compress one encoded "
-                       "cairn.v1.Records and give its size in uncompressed_bytes",
+                       "cairn.v1.Records into one frame and give its size in uncompressed_bytes",
                        request->batch.uncompressed_bytes);
   if (status == STATUS_BAD_BATCH)
     return refusal_new(status,

@@ -269,6 +269,28 @@ static void batch_inflates_to_exactly_what_it_says(void **state) {
   }
 }
 
+/* Some libraries read one frame and stop: their readers would see half of it. */
+static void batch_in_more_than_one_frame_is_refused(void **state) {
+  struct build *build = *state;
+  fill_records(build);
+  struct bytes plain = buffer_bytes(&build->records);
+  struct bytes half = bytes_of(plain.data, plain.size / 2);
+  static uint8_t packed[65536];
+  static const uint8_t skippable[] = {0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 'a', 'b', 'c', 'd'};
+  static const enum entry_codec codecs[] = {ENTRY_CODEC_ZSTD, ENTRY_CODEC_LZ4};
+  for (size_t i = 0; i < 2; i++) {
+    struct batch_summary summary;
+    size_t size = compress(codecs[i], half, packed, sizeof packed);
+    size += compress(codecs[i], bytes_after(plain, half.size), packed + size, sizeof packed - size);
+    assert_status(batch_check_compressed(codecs[i], bytes_of(packed, size), (uint32_t)plain.size, &limits, &summary),
+                  STATUS_BAD_BATCH);
+    memcpy(packed, skippable, sizeof skippable);
+    size = sizeof skippable + compress(codecs[i], plain, packed + sizeof skippable, sizeof packed - sizeof skippable);
+    assert_status(batch_check_compressed(codecs[i], bytes_of(packed, size), (uint32_t)plain.size, &limits, &summary),
+                  STATUS_BAD_BATCH);
+  }
+}
+
 /* The frame says 8 MiB, the batch says 1,000 bytes: the batch is believed, and is wrong. */
 static void batch_bomb_is_refused_within_its_bound(void **state) {
   struct build *build = *state;
@@ -298,6 +320,7 @@ int main(void) {
       test(batch_with_bad_header_names_is_refused),
       test(batch_above_a_limit_is_too_large),
       test(batch_inflates_to_exactly_what_it_says),
+      test(batch_in_more_than_one_frame_is_refused),
       test(batch_bomb_is_refused_within_its_bound),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
