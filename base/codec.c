@@ -2,7 +2,11 @@
 
 #include <isa-l/crc.h>
 #include <limits.h>
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h> /* the widest vectors this processor has; xxhash.h alone knows those of the oldest */
+#else
 #include <xxhash.h>
+#endif
 
 /* ISA-L takes its length as an int. */
 #define CRC_CHUNK_MAX ((size_t)INT_MAX & ~(size_t)4095)

@@ -35,6 +35,7 @@ FOREIGN = [
     ("cmocka.h", ("tests/",)),
     ("isa-l", ("base/",)),
     ("xxhash.h", ("base/",)),
+    ("xxh_x86dispatch.h", ("base/",)),
     ("zstd", ("base/", "log/batch", "clients/c/compress")),
     ("lz4", ("base/", "log/batch", "clients/c/compress")),
     ("jansson.h", ("clients/cli/",)),
