@@ -21,6 +21,8 @@ struct world_ops {
   enum status (*store_open)(struct world *world, const char *path, uint64_t size_max, bool create, struct store **out_store);
   /* Waits until another loop has set the flag. */
   void (*wait)(struct world *world, const atomic_bool *flag);
+  void (*wait_word)(struct world *world, const atomic_uint *word, unsigned seen, uint64_t timeout_ns);
+  void (*wake_word)(struct world *world, const atomic_uint *word);
   /* Wall clock and monotonic clock for code that runs before there is a loop. */
   uint64_t (*now_ns)(struct world *world);
   int64_t (*wall_ms)(struct world *world);
@@ -41,6 +43,13 @@ static inline MUST_CHECK enum status world_store_open(struct world *world, const
 }
 /* For code that opens and closes, outside every loop: waits until a loop has set the flag (release order). Never on a loop. */
 static inline void world_wait(struct world *world, const atomic_bool *flag) { world->ops->wait(world, flag); }
+/* For threads of an application, which own no loop: waits while the word is still `seen`, until somebody wakes those who wait on it,
+ * the time has passed (UINT64_MAX: never), or for no reason at all; the caller looks again. Never on a loop. */
+static inline void world_wait_word(struct world *world, const atomic_uint *word, unsigned seen, uint64_t timeout_ns) {
+  world->ops->wait_word(world, word, seen, timeout_ns);
+}
+/* @any-thread. Wakes all. Looks at the address alone: the word may be gone by now. */
+static inline void world_wake_word(struct world *world, const atomic_uint *word) { world->ops->wake_word(world, word); }
 static inline uint64_t world_now_ns(struct world *world) { return world->ops->now_ns(world); }
 static inline int64_t world_wall_ms(struct world *world) { return world->ops->wall_ms(world); }
 

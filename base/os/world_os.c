@@ -2,11 +2,14 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/list.h"
@@ -46,6 +49,18 @@ static void world_os_wait(struct world *world, const atomic_bool *flag) {
   }
 }
 
+static void world_os_wait_word(struct world *world, const atomic_uint *word, unsigned seen, uint64_t timeout_ns) {
+  (void)world;
+  struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000u), .tv_nsec = (long)(timeout_ns % 1000000000u)};
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL, 0);
+}
+
+/* A futex call on memory that is gone does no harm. */
+static void world_os_wake_word(struct world *world, const atomic_uint *word) {
+  (void)world;
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
 static uint64_t world_os_now_ns(struct world *world) {
   (void)world;
   return clock_os_now_ns();
@@ -60,6 +75,8 @@ static const struct world_ops world_os_ops = {
     .loop_new = world_os_loop_new,
     .store_open = world_os_store_open,
     .wait = world_os_wait,
+    .wait_word = world_os_wait_word,
+    .wake_word = world_os_wake_word,
     .now_ns = world_os_now_ns,
     .wall_ms = world_os_wall_ms,
 };

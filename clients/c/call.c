@@ -113,7 +113,7 @@ struct waiter {
 static void waiter_done(struct call *call, struct blob *answer) {
   struct waiter *waiter = container_of(call, struct waiter, call);
   waiter->answer = answer;
-  bell_ring(&waiter->done); /* from here on the waiter may be gone */
+  bell_ring(call->client->world, &waiter->done); /* from here on the waiter may be gone */
 }
 
 static void waiter_start(struct task *task) { call_start(&container_of(task, struct waiter, start_task)->call); }
@@ -132,7 +132,7 @@ int call_and_wait(struct cairn_client *client, const char *method, const struct 
   waiter->call.done = waiter_done;
   waiter->start_task.run = waiter_start;
   loop_post(client->loop, &waiter->start_task);
-  while (bell_listen(&waiter->done) == 0) bell_wait(&waiter->done, 0, UINT64_MAX);
+  while (bell_listen(&waiter->done) == 0) bell_wait(client->world, &waiter->done, 0, UINT64_MAX);
   int code = CAIRN_OK;
   if (waiter->answer == NULL) code = error_from_failure(error, &waiter->call.failure);
   else error_clear(error);
@@ -143,8 +143,8 @@ int call_and_wait(struct cairn_client *client, const char *method, const struct 
 
 /* ---- Messages of protobuf-c ---- */
 
-static int unpack(struct blob *answer, const ProtobufCMessageDescriptor *descriptor, void *out_message,
-                  struct arena **out_arena, struct cairn_error *error) {
+static int unpack(struct blob *answer, const ProtobufCMessageDescriptor *descriptor, void *out_message, struct arena **out_arena,
+                  struct cairn_error *error) {
   struct arena *arena = arena_new(ANSWER_ARENA_BYTES_MAX);
   enum status status = pack_unpack(arena, descriptor, bytes_of(answer->data, answer->size), out_message);
   if (status != STATUS_OK) {

@@ -16,7 +16,7 @@ static void consumer_start_on_loop(struct task *task) { consumer_start(container
 void consumer_ring_if_closed(struct cairn_consumer *consumer) {
   if (!consumer->closing || consumer->asking || consumer->request != NULL || consumer->closed_rung) return;
   consumer->closed_rung = true;
-  bell_ring(&consumer->closed);
+  bell_ring(consumer->client->world, &consumer->closed);
 }
 
 static void consumer_close_on_loop(struct task *task) {
@@ -75,7 +75,7 @@ static void drop_fetched(struct cairn_consumer *consumer) {
 void cairn_consumer_free(struct cairn_consumer *consumer) {
   if (consumer == NULL) return;
   loop_post(consumer->client->loop, &consumer->close_task);
-  while (bell_listen(&consumer->closed) == 0) bell_wait(&consumer->closed, 0, UINT64_MAX);
+  while (bell_listen(&consumer->closed) == 0) bell_wait(consumer->client->world, &consumer->closed, 0, UINT64_MAX);
   drop_fetched(consumer);
   records_reader_deinit(&consumer->reader);
   pthread_mutex_destroy(&consumer->lock);
@@ -99,8 +99,7 @@ static int take_fetched(struct cairn_consumer *consumer, struct cairn_error *err
   } else if (!list_empty(&consumer->fetched)) {
     fetched = list_entry(list_pop_front(&consumer->fetched), struct fetched, node);
     consumer->fetched_bytes -= fetched->message->size;
-    resume = consumer->paused && !consumer->resume_posted &&
-             consumer->fetched_bytes <= consumer->options.prefetch_bytes / 2;
+    resume = consumer->paused && !consumer->resume_posted && consumer->fetched_bytes <= consumer->options.prefetch_bytes / 2;
     if (resume) consumer->resume_posted = true;
   } else if (consumer->failed) {
     failure = consumer->failure;
@@ -152,7 +151,7 @@ int cairn_consumer_next(struct cairn_consumer *consumer, uint32_t timeout_ms, st
     if (deadline_ns == 0) deadline_ns = client_deadline_ns(consumer->client, timeout_ms);
     uint64_t left_ns = client_left_ns(consumer->client, deadline_ns);
     if (left_ns == 0) return CAIRN_WAIT;
-    bell_wait(&consumer->bell, seen, left_ns);
+    bell_wait(consumer->client->world, &consumer->bell, seen, left_ns);
   }
 }
 

@@ -65,8 +65,7 @@ static void describe_done(struct call *call, struct blob *answer) {
 static void find_done(struct call *call, struct blob *answer) {
   struct cairn_consumer *consumer = container_of(call, struct cairn_consumer, ask);
   struct arena *arena = arena_new(PACK_ARENA_BYTES_MAX);
-  const Cairn__V1__FindOffsetResponse *response =
-      answered(consumer, answer, &cairn__v1__find_offset_response__descriptor, arena);
+  const Cairn__V1__FindOffsetResponse *response = answered(consumer, answer, &cairn__v1__find_offset_response__descriptor, arena);
   if (response != NULL) {
     struct consumer_start *start = &consumer->start;
     bool for_from = consumer->options.from.kind == CAIRN_AT_TIME && !start->from_found;
@@ -154,6 +153,6 @@ void consumer_start(struct cairn_consumer *consumer) {
   consumer->fetch_offset = consumer->first_offset;
   pthread_mutex_unlock(&consumer->lock);
   consumer_open(consumer);
-  bell_ring(&consumer->bell);
+  bell_ring(consumer->client->world, &consumer->bell);
   if (consumer->options.notify != NULL) consumer->options.notify(consumer->options.context);
 }

@@ -10,7 +10,7 @@ struct arrival {
 };
 
 static void consumer_tell(struct cairn_consumer *consumer) {
-  bell_ring(&consumer->bell);
+  bell_ring(consumer->client->world, &consumer->bell);
   if (consumer->options.notify != NULL) consumer->options.notify(consumer->options.context);
 }
 

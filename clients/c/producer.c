@@ -69,7 +69,7 @@ void producer_finish(struct cairn_producer *producer, struct batch *batch) {
   }
   pthread_mutex_unlock(&producer->lock);
   if (!deliver) batch_free(batch);
-  bell_ring(&producer->bell);
+  bell_ring(producer->client->world, &producer->bell);
   if (deliver && producer->options.notify != NULL) producer->options.notify(producer->options.context);
 }
 
@@ -123,7 +123,8 @@ static int message_check(const struct cairn_message *message, size_t *out_size, 
   if (message->topic == NULL || message->topic[0] == '\0' || strlen(message->topic) > CAIRN_NAME_MAX) {
     return error_set(error, STATUS_BAD_NAME, "a topic's name has 1 to %d characters", CAIRN_NAME_MAX);
   }
-  if (message->partition < CAIRN_ANY_PARTITION) return error_set(error, STATUS_INVALID, "there is no partition %d", message->partition);
+  if (message->partition < CAIRN_ANY_PARTITION)
+    return error_set(error, STATUS_INVALID, "there is no partition %d", message->partition);
   if (message->header_count > RECORD_HEADERS_MAX) {
     return error_set(error, STATUS_TOO_LARGE, "a record has at most %u headers", RECORD_HEADERS_MAX);
   }
@@ -201,7 +202,7 @@ int cairn_producer_add(struct cairn_producer *producer, const struct cairn_messa
     code = try_add(producer, message, record_size, error);
     pthread_mutex_unlock(&producer->lock);
     if (code != CAIRN_WAIT || producer->options.non_blocking) return code;
-    if (cairn_producer_poll(producer, 0) == 0) bell_wait(&producer->bell, seen, ROOM_WAIT_NS);
+    if (cairn_producer_poll(producer, 0) == 0) bell_wait(producer->client->world, &producer->bell, seen, ROOM_WAIT_NS);
   }
 }
 
@@ -249,7 +250,7 @@ size_t cairn_producer_poll(struct cairn_producer *producer, uint32_t timeout_ms)
   uint64_t deadline_ns = client_deadline_ns(producer->client, timeout_ms);
   for (;;) {
     uint64_t left_ns = client_left_ns(producer->client, deadline_ns);
-    bell_wait(&producer->bell, seen, left_ns);
+    bell_wait(producer->client->world, &producer->bell, seen, left_ns);
     seen = bell_listen(&producer->bell);
     count = deliver_all(producer);
     if (count > 0 || client_left_ns(producer->client, deadline_ns) == 0) return count;
@@ -282,7 +283,7 @@ int cairn_producer_flush(struct cairn_producer *producer, uint32_t timeout_ms, s
     pthread_mutex_unlock(&producer->lock);
     uint64_t left_ns = client_left_ns(producer->client, deadline_ns);
     if (empty || left_ns == 0) break;
-    bell_wait(&producer->bell, seen, left_ns);
+    bell_wait(producer->client->world, &producer->bell, seen, left_ns);
   }
   pthread_mutex_lock(&producer->lock);
   producer->hurry = false;
@@ -294,7 +295,7 @@ int cairn_producer_flush(struct cairn_producer *producer, uint32_t timeout_ms, s
 
 /* Whoever waits for `closed` frees the producer as soon as it rings. */
 static void ring_if_closed(struct cairn_producer *producer) {
-  if (producer->closing && producer->running == 0) bell_ring(&producer->closed);
+  if (producer->closing && producer->running == 0) bell_ring(producer->client->world, &producer->closed);
 }
 
 void producer_stopped_one(struct cairn_producer *producer) {
@@ -327,7 +328,7 @@ static void producer_close_on_loop(struct task *task) {
 void cairn_producer_free(struct cairn_producer *producer) {
   if (producer == NULL) return;
   loop_post(producer->client->loop, &producer->close_task);
-  while (bell_listen(&producer->closed) == 0) bell_wait(&producer->closed, 0, UINT64_MAX);
+  while (bell_listen(&producer->closed) == 0) bell_wait(producer->client->world, &producer->closed, 0, UINT64_MAX);
   deliver_all(producer);
   struct map_cursor cursor = {0};
   for (struct producer_topic *topic = map_next(producer->topics, &cursor); topic != NULL;

@@ -9,8 +9,8 @@
 static enum status count_partitions(struct blob *answer, uint32_t *out_count) {
   struct arena *arena = arena_new(16u * PACK_ARENA_BYTES_MAX);
   Cairn__V1__DescribeTopicResponse *response = NULL;
-  enum status status = pack_unpack(arena, &cairn__v1__describe_topic_response__descriptor,
-                                   bytes_of(answer->data, answer->size), (void *)&response);
+  enum status status = pack_unpack(arena, &cairn__v1__describe_topic_response__descriptor, bytes_of(answer->data, answer->size),
+                                   (void *)&response);
   if (status == STATUS_OK && (response->topic == NULL || response->topic->partitions == 0)) status = STATUS_MALFORMED;
   if (status == STATUS_OK) *out_count = response->topic->partitions;
   arena_free(arena);
@@ -33,7 +33,7 @@ static void topic_answered(struct call *call, struct blob *answer) {
   topic->partition_count = count;
   if (count > 0) sticky_start(&topic->sticky, count, entropy_next(producer->client->world->entropy));
   pthread_mutex_unlock(&producer->lock);
-  bell_ring(&producer->bell);
+  bell_ring(producer->client->world, &producer->bell);
   if (producer->options.notify != NULL) producer->options.notify(producer->options.context);
   producer_stopped_one(producer);
 }

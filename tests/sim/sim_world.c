@@ -9,6 +9,7 @@
 #include "tests/sim/sim_store.h"
 
 #define LOOK_AGAIN_NS 10000u
+#define WAIT_NS_MAX ((uint64_t)1 << 62) /* longer is for ever */
 
 struct sim_entropy {
   struct entropy entropy;
@@ -21,6 +22,7 @@ struct sim_world {
   struct sim_loops loops;
   struct sim_entropy entropy;
   struct sim_fiber *boot;
+  struct list word_waiters;
   char name[24];
 };
 
@@ -71,8 +73,62 @@ static void world_await(struct world *world, const atomic_bool *flag) {
   }
 }
 
-static const struct world_ops sim_world_ops = {
-    .loop_new = world_loop, .store_open = world_store, .wait = world_await, .now_ns = now_ns, .wall_ms = wall_ms};
+/* ---- Words ---- */
+
+struct word_waiter {
+  struct list_node node;
+  const atomic_uint *word;
+  struct sim_fiber *fiber;
+};
+
+struct awaited_word {
+  const atomic_uint *word;
+  unsigned seen;
+};
+
+static bool has_changed(void *context) {
+  const struct awaited_word *awaited = context;
+  return atomic_load(awaited->word) != awaited->seen;
+}
+
+/* A dead process still unwinds: its time goes on. */
+static void world_await_word(struct world *world, const atomic_uint *word, unsigned seen, uint64_t timeout_ns) {
+  struct sim_world *sim_world = sim_world_of(world);
+  struct sim *sim = sim_world->process.sim;
+  struct awaited_word awaited = {.word = word, .seen = seen};
+  const struct sim_clock *clock = &sim_world->loops.clock;
+  uint64_t local_ns = sim_clock_local_ns(clock, sim_now_ns(sim));
+  uint64_t until_ns = timeout_ns < WAIT_NS_MAX ? sim_clock_sim_ns(clock, local_ns + timeout_ns) : UINT64_MAX;
+  if (has_changed(&awaited)) return;
+  struct word_waiter waiter = {.word = word, .fiber = sim_fiber_current(sim)};
+  if (waiter.fiber == NULL) {
+    if (!sim_run_until(sim, has_changed, &awaited, until_ns)) sim_run_for(sim, until_ns - sim_now_ns(sim));
+    return;
+  }
+  list_push_back(&sim_world->word_waiters, &waiter.node);
+  if (until_ns != UINT64_MAX) sim_fiber_wake(waiter.fiber, until_ns);
+  sim_fiber_park(sim);
+  if (list_node_linked(&waiter.node)) list_remove(&waiter.node);
+}
+
+static void world_rouse_word(struct world *world, const atomic_uint *word) {
+  struct sim_world *sim_world = sim_world_of(world);
+  uint64_t now_ns = sim_now_ns(sim_world->process.sim);
+  list_for_each(&sim_world->word_waiters, node, following) {
+    struct word_waiter *waiter = list_entry(node, struct word_waiter, node);
+    if (waiter->word != word) continue;
+    list_remove(node);
+    sim_fiber_wake(waiter->fiber, now_ns);
+  }
+}
+
+static const struct world_ops sim_world_ops = {.loop_new = world_loop,
+                                               .store_open = world_store,
+                                               .wait = world_await,
+                                               .wait_word = world_await_word,
+                                               .wake_word = world_rouse_word,
+                                               .now_ns = now_ns,
+                                               .wall_ms = wall_ms};
 
 struct sim_world *sim_world_new(struct sim *sim, struct sim_disk *device, const char *name) {
   struct sim_world *sim_world = NEW(struct sim_world);
@@ -82,6 +138,7 @@ struct sim_world *sim_world_new(struct sim *sim, struct sim_disk *device, const 
   /* Two processes of one name draw differently: the second began later. */
   sim_world->entropy.entropy.ops = &sim_entropy_ops;
   sim_random_init(&sim_world->entropy.random, sim_seed(sim) + sim_now_ns(sim), sim_world->name);
+  list_init(&sim_world->word_waiters);
   sim_world->world.ops = &sim_world_ops;
   sim_world->world.disk = sim_disk_mount(device, &sim_world->process);
   sim_world->world.entropy = &sim_world->entropy.entropy;
@@ -90,6 +147,7 @@ struct sim_world *sim_world_new(struct sim *sim, struct sim_disk *device, const 
 
 void sim_world_free(struct sim_world *sim_world) {
   if (sim_world == NULL) return;
+  PRE(list_empty(&sim_world->word_waiters));
   sim_fiber_free(sim_world->boot);
   PRE(list_empty(&sim_world->loops.loops));
   PRE(list_empty(&sim_world->process.fibers));
@@ -97,8 +155,12 @@ void sim_world_free(struct sim_world *sim_world) {
   memory_free(sim_world);
 }
 
-struct world *sim_world_doors(struct sim_world *sim_world) { return &sim_world->world; }
-struct sim_process *sim_world_process(struct sim_world *sim_world) { return &sim_world->process; }
+struct world *sim_world_doors(struct sim_world *sim_world) {
+  return &sim_world->world;
+}
+struct sim_process *sim_world_process(struct sim_world *sim_world) {
+  return &sim_world->process;
+}
 
 void sim_world_boot(struct sim_world *sim_world, void (*run)(void *context), void *context) {
   sim_fiber_free(sim_world->boot);

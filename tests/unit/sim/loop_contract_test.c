@@ -50,11 +50,8 @@ static void fire_timer(struct timer *timer) {
 static void run_hook(void *context) { tell(context, '.'); }
 
 static struct teller teller_of(struct story *story, char letter) {
-  return (struct teller){.task = {.run = run_task},
-                         .timer = {.fire = fire_timer},
-                         .story = story,
-                         .letter = letter,
-                         .after_ns = UINT64_MAX};
+  return (struct teller){
+      .task = {.run = run_task}, .timer = {.fire = fire_timer}, .story = story, .letter = letter, .after_ns = UINT64_MAX};
 }
 
 static void begin(void **state, struct story *story) {
@@ -166,6 +163,44 @@ static void clocks_do_not_go_back(void **state) {
   assert_true(world_wall_ms(contract->world) >= before_ms + 20);
 }
 
+/* ---- Words ---- */
+
+struct knocker {
+  struct task task;
+  struct world *world;
+  atomic_uint word;
+};
+
+static void knock(struct task *task) {
+  struct knocker *knocker = container_of(task, struct knocker, task);
+  atomic_fetch_add(&knocker->word, 1);
+  world_wake_word(knocker->world, &knocker->word);
+}
+
+static void a_waiter_wakes_when_its_word_has_changed(void **state) {
+  struct story story;
+  begin(state, &story);
+  struct knocker knocker = {.task = {.run = knock}, .world = story.contract->world};
+  uint64_t before_ns = world_now_ns(knocker.world);
+
+  loop_post(story.loop, &knocker.task);
+  while (atomic_load(&knocker.word) == 0) world_wait_word(knocker.world, &knocker.word, 0, UINT64_C(60000000000));
+
+  assert_true(world_now_ns(knocker.world) < before_ns + UINT64_C(30000000000));
+  world_wait_word(knocker.world, &knocker.word, 0, UINT64_MAX); /* it has changed already */
+  loop_stop(story.loop);
+}
+
+static void a_waiter_gives_up_after_its_time(void **state) {
+  struct contract *contract = *state;
+  atomic_uint word = 5;
+  uint64_t deadline_ns = world_now_ns(contract->world) + 20000000;
+
+  while (world_now_ns(contract->world) < deadline_ns) world_wait_word(contract->world, &word, 5, 20000000);
+
+  assert_true(world_now_ns(contract->world) < deadline_ns + UINT64_C(30000000000));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       CONTRACT_TEST(tasks_run_in_order_and_stop_waits_for_them),
@@ -175,6 +210,8 @@ int main(void) {
       CONTRACT_TEST(the_hook_ends_every_turn_in_which_something_ran),
       CONTRACT_TEST(a_timer_in_the_past_fires_in_the_next_turn),
       CONTRACT_TEST(clocks_do_not_go_back),
+      CONTRACT_TEST(a_waiter_wakes_when_its_word_has_changed),
+      CONTRACT_TEST(a_waiter_gives_up_after_its_time),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
