@@ -212,7 +212,10 @@ void sim_process_init(struct sim_process *process, struct sim *sim, const char *
   *process = (struct sim_process){.sim = sim, .name = name};
   list_init(&process->fibers);
   list_init(&process->held);
+  list_init(&process->deaths);
 }
+
+void sim_process_watch(struct sim_process *process, struct sim_death *death) { list_push_back(&process->deaths, &death->node); }
 
 void sim_process_kill(struct sim_process *process) {
   if (process->dead) return;
@@ -222,6 +225,10 @@ void sim_process_kill(struct sim_process *process) {
   list_for_each(&process->fibers, node, following) {
     struct sim_fiber *fiber = list_entry(node, struct sim_fiber, node);
     if (fiber != process->sim->current) sim_fiber_wake(fiber, process->sim->now_ns);
+  }
+  for (struct list_node *node; (node = list_pop_front(&process->deaths)) != NULL;) {
+    struct sim_death *death = list_entry(node, struct sim_death, node);
+    death->told(death);
   }
 }
 

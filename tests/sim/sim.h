@@ -53,6 +53,12 @@ uint64_t sim_hash(const struct sim *sim);
 
 /* ---- Processes: what is killed together ---- */
 
+/* Embedded in what must know that its process was killed. Told at once, in the middle of whatever killed it: note it, no more. */
+struct sim_death {
+  struct list_node node;
+  void (*told)(struct sim_death *death);
+};
+
 struct sim_process {
   struct sim *sim;
   const char *name;
@@ -60,10 +66,12 @@ struct sim_process {
   bool paused;
   struct list fibers;
   struct list held; /* events that came due during a pause */
+  struct list deaths;
 };
 
 void sim_process_init(struct sim_process *process, struct sim *sim, const char *name); /* keeps `name` */
 void sim_process_kill(struct sim_process *process);
+void sim_process_watch(struct sim_process *process, struct sim_death *death);
 /* SIGSTOP and SIGCONT: nothing of it runs, its clock goes on, what it waited for has happened when it wakes. */
 void sim_process_pause(struct sim_process *process);
 void sim_process_resume(struct sim_process *process);

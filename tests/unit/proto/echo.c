@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/codec.h"
+#include "base/list.h"
 #include "base/memory.h"
 
 static struct timespec after_seconds(unsigned seconds) {
@@ -15,6 +16,17 @@ static struct timespec after_seconds(unsigned seconds) {
   clock_gettime(CLOCK_REALTIME, &deadline);
   deadline.tv_sec += seconds;
   return deadline;
+}
+
+bool (*echo_work)(void);
+
+/* Under the lock, which is let go meanwhile. False: the time has passed. */
+static bool wait_for_change(pthread_cond_t *changed, pthread_mutex_t *lock, const struct timespec *deadline) {
+  if (echo_work == NULL) return pthread_cond_timedwait(changed, lock, deadline) == 0;
+  pthread_mutex_unlock(lock);
+  bool worked = echo_work();
+  pthread_mutex_lock(lock);
+  return worked;
 }
 
 /* ---- The service ---- */
@@ -51,17 +63,36 @@ static void on_unary(void *service, struct rpc_call *call, struct blob *message)
 
 /* What a lane would do, as a thread of its own. */
 struct later {
+  struct task task;
+  struct timer timer;
+  void *(*run)(void *later);
   struct echo *echo;
   struct rpc_call *call;
   struct blob *message;
 };
 
+static void later_fires(struct timer *timer) {
+  struct later *later = container_of(timer, struct later, timer);
+  later->run(later);
+}
+
+static void later_waits(struct task *task) {
+  struct later *later = container_of(task, struct later, task);
+  later->timer.fire = later_fires;
+  loop_timer_set(later->echo->loop, &later->timer, loop_now_ns(later->echo->loop) + 20000000);
+}
+
 static void begin_later(struct echo *echo, struct rpc_call *call, struct blob *message, void *(*run)(void *later)) {
   struct later *later = NEW(struct later);
-  *later = (struct later){.echo = echo, .call = rpc_call_hold(call), .message = message};
+  *later =
+      (struct later){.task = {.run = later_waits}, .run = run, .echo = echo, .call = rpc_call_hold(call), .message = message};
   pthread_mutex_lock(&echo->lock);
   echo->threads++;
   pthread_mutex_unlock(&echo->lock);
+  if (echo->loop != NULL) {
+    loop_post(echo->loop, &later->task);
+    return;
+  }
   pthread_t thread;
   CHECK(pthread_create(&thread, NULL, run, later) == 0);
   pthread_detach(thread);
@@ -79,7 +110,7 @@ static void end_later(struct later *later) {
 
 static void *answer_later(void *argument) {
   struct later *later = argument;
-  usleep(20000);
+  if (later->echo->loop == NULL) usleep(20000);
   on_unary(NULL, later->call, later->message);
   end_later(later);
   return NULL;
@@ -253,7 +284,8 @@ void echo_init(struct echo *echo) {
 
 void echo_deinit(struct echo *echo) {
   pthread_mutex_lock(&echo->lock);
-  while (echo->threads > 0) pthread_cond_wait(&echo->changed, &echo->lock);
+  struct timespec deadline = after_seconds(30);
+  while (echo->threads > 0) CHECK(wait_for_change(&echo->changed, &echo->lock, &deadline));
   pthread_mutex_unlock(&echo->lock);
   pthread_cond_destroy(&echo->changed);
   pthread_mutex_destroy(&echo->lock);
@@ -262,7 +294,7 @@ void echo_deinit(struct echo *echo) {
 bool echo_wait_closed(struct echo *echo, unsigned closed, unsigned cancelled) {
   struct timespec deadline = after_seconds(10);
   pthread_mutex_lock(&echo->lock);
-  while (echo->closed < closed && pthread_cond_timedwait(&echo->changed, &echo->lock, &deadline) == 0) continue;
+  while (echo->closed < closed && wait_for_change(&echo->changed, &echo->lock, &deadline)) continue;
   bool as_told = echo->closed == closed && echo->cancelled == cancelled;
   pthread_mutex_unlock(&echo->lock);
   return as_told;
@@ -271,7 +303,7 @@ bool echo_wait_closed(struct echo *echo, unsigned closed, unsigned cancelled) {
 bool echo_wait_opened(struct echo *echo, unsigned opened) {
   struct timespec deadline = after_seconds(10);
   pthread_mutex_lock(&echo->lock);
-  while (echo->opened < opened && pthread_cond_timedwait(&echo->changed, &echo->lock, &deadline) == 0) continue;
+  while (echo->opened < opened && wait_for_change(&echo->changed, &echo->lock, &deadline)) continue;
   bool as_told = echo->opened == opened;
   pthread_mutex_unlock(&echo->lock);
   return as_told;
@@ -331,8 +363,7 @@ void exchange_send(struct exchange *exchange, const void *data, size_t size) {
 bool exchange_wait_count(struct exchange *exchange, size_t count) {
   struct timespec deadline = after_seconds(20);
   pthread_mutex_lock(&exchange->lock);
-  while (exchange->count < count && !exchange->done &&
-         pthread_cond_timedwait(&exchange->changed, &exchange->lock, &deadline) == 0) {
+  while (exchange->count < count && !exchange->done && wait_for_change(&exchange->changed, &exchange->lock, &deadline)) {
     continue;
   }
   bool reached = exchange->count >= count;
@@ -343,7 +374,7 @@ bool exchange_wait_count(struct exchange *exchange, size_t count) {
 void exchange_wait_done(struct exchange *exchange) {
   struct timespec deadline = after_seconds(30);
   pthread_mutex_lock(&exchange->lock);
-  while (!exchange->done) CHECK(pthread_cond_timedwait(&exchange->changed, &exchange->lock, &deadline) == 0);
+  while (!exchange->done) CHECK(wait_for_change(&exchange->changed, &exchange->lock, &deadline));
   pthread_mutex_unlock(&exchange->lock);
 }
 

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "base/loop.h"
 #include "base/rpc.h"
 #include "proto/failure.h"
 #include "proto/health.h"
@@ -12,7 +13,7 @@
 /* ---- The service ----
  *
  * /test.Echo/Unary   the same bytes back
- * /test.Echo/Later   the same, from another thread, after a while
+ * /test.Echo/Later   the same, from another thread (or from `loop`, where there is one), after a while
  * /test.Echo/Many    {u32 count, u32 size, u32 window}: so many messages of that size, at most `window` of them queued
  * /test.Echo/Chat    the same bytes back, for each
  * /test.Echo/Patient the same, and for a message that is not let in the reason and the size
@@ -23,6 +24,7 @@
 struct echo {
   struct health *health;         /* may be NULL */
   struct reflection *reflection; /* may be NULL */
+  struct loop *loop;             /* may be NULL; else outlives the echo */
   pthread_mutex_t lock;          /* guards what follows */
   pthread_cond_t changed;
   unsigned opened;
@@ -59,6 +61,9 @@ struct exchange {
 };
 
 #define SECOND_NS UINT64_C(1000000000)
+
+/* How those who wait let others work, where these are no threads; false when nothing will happen any more. NULL: they sleep. */
+extern bool (*echo_work)(void);
 
 void exchange_start(struct exchange *exchange, struct rpc_channel *channel, const char *method, enum rpc_kind kind,
                     uint64_t timeout_ns, bool auto_receive);
