@@ -3,9 +3,12 @@
 #include "base/check.h"
 #include "base/memory.h"
 
+#define OWN_SIZE 1u /* what the owner of a new account has in it, so that it is never empty before he has freed it */
+
 void account_init(struct account *account, size_t limit) {
   atomic_init(&account->used, 0);
   account->limit = limit;
+  account->own = 0;
   account->whole = NULL;
 }
 
@@ -14,7 +17,22 @@ void account_init_part(struct account *account, struct account *whole, size_t li
   account->whole = whole;
 }
 
-size_t account_used(const struct account *account) { return atomic_load_explicit(&account->used, memory_order_relaxed); }
+struct account *account_new(struct account *whole, size_t limit) {
+  struct account *account = NEW(struct account);
+  PRE(limit < SIZE_MAX && (whole == NULL || whole->own > 0));
+  account_init_part(account, whole, limit + OWN_SIZE);
+  for (struct account *at = account; at != NULL; at = at->whole) {
+    at->own += OWN_SIZE;
+    if (at != account) at->limit += OWN_SIZE;
+    atomic_fetch_add_explicit(&at->used, OWN_SIZE, memory_order_relaxed);
+  }
+  return account;
+}
+
+size_t account_used(const struct account *account) {
+  size_t used = atomic_load_explicit(&account->used, memory_order_relaxed);
+  return used > account->own ? used - account->own : 0;
+}
 
 /* False when there is no room: the total never passes the limit, not even for a moment. */
 static bool account_take(struct account *account, size_t size) {
@@ -26,11 +44,16 @@ static bool account_take(struct account *account, size_t size) {
   return true;
 }
 
-/* From `account` up to, and without, `end`. */
+/* From `account` up to, and without, `end`. A part may be gone when it has been credited; the whole is not: these bytes are in it too. */
 static void account_credit(struct account *account, const struct account *end, size_t size) {
-  for (; account != end; account = account->whole) {
-    size_t before = atomic_fetch_sub_explicit(&account->used, size, memory_order_relaxed);
+  while (account != end) {
+    struct account *whole = account->whole;
+    bool is_new = account->own > 0;
+    /* Acquire and release: whoever empties it frees it after all others have left it. Another may do so from then on. */
+    size_t before = atomic_fetch_sub_explicit(&account->used, size, memory_order_acq_rel);
     CHECK(before >= size);
+    if (is_new && before == size) memory_free(account);
+    account = whole;
   }
 }
 
@@ -41,6 +64,12 @@ static bool account_charge(struct account *account, size_t size) {
     return false;
   }
   return true;
+}
+
+void account_free(struct account *account) {
+  if (account == NULL) return;
+  PRE(account->own > 0);
+  account_credit(account, NULL, OWN_SIZE);
 }
 
 /* What the heap spends on it: the size, the head, the heap's own word, rounded as the heap rounds. Computed rather than asked

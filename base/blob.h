@@ -10,22 +10,27 @@
 #define CAIRN_BASE_BLOB_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
 #include "base/status.h"
 
-/* A budget in bytes, shared by all threads of a broker. Outlives every blob charged to it. One that is a part of another is charged
- * there too: it keeps one use of memory from taking all of it. */
+/* A budget in bytes, shared by all threads of a broker. Outlives every blob charged to it: one that was init is its owner's to keep so
+ * long; one that is new frees itself when its owner has freed it and the last blob is gone, whichever comes later. One that is a part of
+ * another is charged there too: it keeps one use of memory from taking all of it. */
 struct account {
-  atomic_size_t used;
+  atomic_size_t used; /* of a new one: and the owner's own byte */
   size_t limit;
+  size_t own;            /* of new ones: what `used` has of their owners, itself included */
   struct account *whole; /* may be NULL */
 };
 
 void account_init(struct account *account, size_t limit);
 void account_init_part(struct account *account, struct account *whole, size_t limit);
+struct account *account_new(struct account *whole, size_t limit); /* whole: NULL, or new too and not in use yet */
+void account_free(struct account *account);                       /* NULL is fine */
 size_t account_used(const struct account *account);
 
 struct blob {

@@ -243,7 +243,7 @@ static enum status serve(struct node *node, struct buffer *out_problem) {
       .memory_bytes_max = options->transport_memory_bytes,
       .streams_max = (unsigned)options->streams_max,
       .calls_max = (unsigned)options->calls_max,
-      .account = &node->account,
+      .account = node->account,
   };
   uint16_t port = 0;
   enum status status = rpc_serve(node->world->rpc, &serve_options, &port);
@@ -288,8 +288,8 @@ enum status node_start(struct world *world, const struct options *options, struc
   node->world = world;
   node->options = options;
   node->started_ns = world_now_ns(world);
-  account_init(&node->account, options->memory_bytes);
-  account_init_part(&node->read_account, &node->account, options->memory_bytes / 2);
+  node->account = account_new(NULL, options->memory_bytes);
+  node->read_account = account_new(node->account, options->memory_bytes / 2);
 
   enum status status = node_recover(node, out_problem);
   if (status != STATUS_OK) goto failed;

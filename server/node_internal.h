@@ -8,8 +8,8 @@
 struct node {
   struct world *world;
   const struct options *options;
-  struct account account;
-  struct account read_account; /* a part of it: answers that readers do not take must not keep appends out */
+  struct account *account;      /* the transport may give back a blob when the node is gone */
+  struct account *read_account; /* a part of it: answers that readers do not take must not keep appends out */
   struct log_set *logs;
   struct log_identity identity;
   struct log_set_report report;

@@ -25,7 +25,7 @@ static struct log_set_options log_options(struct node *node) {
       .disk_reserve_bytes = options->disk_reserve_bytes,
       .readers = (uint32_t)options->readers,
       .checkpoint_interval_ms = (uint32_t)options->checkpoint_interval_ms,
-      .account = &node->read_account,
+      .account = node->read_account,
   };
 }
 

@@ -72,6 +72,8 @@ void node_stop(struct node *node, bool checkpoint) {
   free_partitions(node);
   health_free(node->services.health);
   reflection_free(node->services.reflection);
+  account_free(node->read_account);
+  account_free(node->account);
   memory_free(node->lanes);
   memory_free(node->hosts);
   memory_free(node->streams);

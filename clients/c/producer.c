@@ -103,7 +103,7 @@ int cairn_producer_new(struct cairn_client *client, const struct cairn_producer_
   struct cairn_producer *producer = NEW(struct cairn_producer);
   producer->client = client;
   producer->options = given;
-  account_init(&producer->account, given.memory_bytes_max);
+  producer->account = account_new(NULL, given.memory_bytes_max);
   pthread_mutex_init(&producer->lock, NULL);
   producer->topics = map_new(entropy_next(client->world->entropy));
   list_init(&producer->touched);
@@ -147,7 +147,7 @@ static void close_open(struct queue *queue) {
 static enum status open_batch(struct queue *queue, size_t record_size) {
   struct cairn_producer *producer = queue->producer;
   size_t size = queue->size_hint > record_size ? queue->size_hint : record_size;
-  enum status status = batch_new(&producer->account, size, &queue->open);
+  enum status status = batch_new(producer->account, size, &queue->open);
   if (status != STATUS_OK) return status;
   queue->open->queue = queue;
   queue->open->opened_ns = world_now_ns(producer->client->world);
@@ -165,7 +165,7 @@ static enum status queue_add(struct queue *queue, const struct cairn_message *me
       if (status != STATUS_OK) return status;
     }
     struct batch *batch = queue->open;
-    enum status status = batch_add(batch, &producer->account, message, record_size, producer->options.batch_bytes);
+    enum status status = batch_add(batch, producer->account, message, record_size, producer->options.batch_bytes);
     if (status == STATUS_OK && batch->record_count == 1) producer_touch(producer, queue);
     if (status != STATUS_TOO_LARGE) return status;
     close_open(queue);
@@ -337,6 +337,7 @@ void cairn_producer_free(struct cairn_producer *producer) {
   }
   map_free(producer->topics);
   sessions_free(producer);
+  account_free(producer->account);
   pthread_mutex_destroy(&producer->lock);
   memory_free(producer);
 }

@@ -35,7 +35,7 @@
 struct cairn_producer {
   struct cairn_client *client;
   struct cairn_producer_options options; /* with the defaults filled in */
-  struct account account;
+  struct account *account; /* the transport may give back a batch when the producer is gone */
 
   pthread_mutex_t lock; /* guards what follows, and what struct queue and struct producer_topic say */
   struct map *topics;

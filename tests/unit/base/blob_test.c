@@ -85,6 +85,41 @@ static void blob_lives_until_the_last_holder(void **state) {
   assert_int_equal(account_used(&account), 0);
 }
 
+/* A transport gives its last blobs back when the broker that had them made is gone. */
+static void new_account_outlives_its_owner_while_blobs_are_charged(void **state) {
+  (void)state;
+  struct account *account = account_new(NULL, 10000);
+  struct blob *a = NULL;
+  struct blob *b = NULL;
+  assert_int_equal(account_used(account), 0);
+  assert_ok(blob_new(account, 1000, &a));
+  assert_ok(blob_new(account, 1000, &b));
+
+  account_free(account);
+  blob_release(a);
+  assert_true(account_used(account) >= 1000);
+  blob_release(b); /* frees it: asan looks */
+
+  account_free(account_new(NULL, 1));
+  account_free(NULL);
+}
+
+static void new_part_keeps_the_whole_while_blobs_are_charged(void **state) {
+  (void)state;
+  struct account *whole = account_new(NULL, 10000);
+  struct account *part = account_new(whole, 5000);
+  struct blob *a = NULL;
+  struct blob *b = NULL;
+  assert_ok(blob_new(part, 4000, &a));
+  assert_int_equal(blob_new(part, 4000, &b), STATUS_NO_MEMORY);
+  assert_int_equal(account_used(whole), account_used(part));
+
+  account_free(whole);
+  account_free(part);
+  assert_true(account_used(whole) >= 4000);
+  blob_release(a); /* frees both: asan looks */
+}
+
 static void part_without_a_blob_is_nobodys(void **state) {
   (void)state;
   struct blob_part part = {.blob = NULL, .bytes = bytes_of_string("for ever")};
@@ -137,6 +172,8 @@ int main(void) {
       cmocka_unit_test(account_without_room_refuses),
       cmocka_unit_test(part_of_an_account_is_charged_to_the_whole_too),
       cmocka_unit_test(blob_lives_until_the_last_holder),
+      cmocka_unit_test(new_account_outlives_its_owner_while_blobs_are_charged),
+      cmocka_unit_test(new_part_keeps_the_whole_while_blobs_are_charged),
       cmocka_unit_test(part_without_a_blob_is_nobodys),
       cmocka_unit_test(threads_share_blobs_and_the_account_stays_right),
   };
