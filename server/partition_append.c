@@ -166,12 +166,15 @@ static void answer_mismatch(struct partition_append *append) {
   refuse(append, failure);
 }
 
-/* The offset that refutes it may stand on appends that are still on their way: the answer waits for them. */
+/* The offset that refutes it may stand on appends that are still on their way: the answer waits for them. On a fenced partition they
+ * never arrive. */
 static void depend(struct partition_append *append, record_offset next_offset) {
   struct partition *partition = append->partition;
   append->depends_on = next_offset;
   if (replica_high_watermark(partition->replica) >= next_offset) {
     answer_mismatch(append);
+  } else if (replica_fenced(partition->replica)) {
+    refuse(append, refusal_of_status(STATUS_FENCED));
   } else if (partition_may_wait(partition)) {
     list_push_back(&partition->depending, &append->node);
   } else {

@@ -37,6 +37,11 @@ static void hand_in_two(struct lab *of) {
   partition_append(&second.append);
 }
 
+static void hand_in_second(struct lab *of) {
+  (void)of;
+  partition_append(&second.append);
+}
+
 static void expect_refusal(enum status reason) {
   lab_on_lane(&lab, hand_in_first);
   lab_wait(&lab, &first.finished);
@@ -181,6 +186,37 @@ static void a_mismatch_is_answered_after_what_it_rests_on(void **state) {
   lab_append_deinit(&second);
 }
 
+static enum status fail_write(struct disk_file *file, uint64_t offset, const struct bytes *parts, size_t count) {
+  (void)file;
+  (void)offset;
+  (void)parts;
+  (void)count;
+  return STATUS_IO;
+}
+
+/* What it would have to wait for never becomes durable. */
+static void a_mismatch_on_a_fenced_partition_does_not_wait(void **state) {
+  (void)state;
+  const struct disk_ops *ops = lab.world->disk->ops;
+  struct disk_ops failing = *ops;
+  failing.write = fail_write;
+  lab.world->disk->ops = &failing;
+  lab_append_now(&lab, &first, "lost", 1);
+  lab.world->disk->ops = ops;
+  assert_int_equal(first.append.failure->executed, EXECUTED_MAYBE);
+
+  lab_append_init(&lab, &second, "refused", 1);
+  second.append.request.has_expected_offset = true;
+  second.append.request.expected_offset = 0;
+  lab_on_lane(&lab, hand_in_second);
+
+  assert_true(atomic_load(&second.finished));
+  assert_string_equal(status_name(second.append.failure->reason), "FENCED");
+  assert_int_equal(second.append.failure->executed, EXECUTED_NO);
+  lab_append_deinit(&first);
+  lab_append_deinit(&second);
+}
+
 static void what_nobody_waits_for_is_not_begun(void **state) {
   (void)state;
   static atomic_bool gone = true;
@@ -242,6 +278,7 @@ int main(void) {
       TEST(a_batch_that_would_inflate_too_far_is_refused_unread),
       TEST(an_expected_offset_that_holds_appends),
       TEST(a_mismatch_is_answered_after_what_it_rests_on),
+      TEST(a_mismatch_on_a_fenced_partition_does_not_wait),
       TEST(what_nobody_waits_for_is_not_begun),
       TEST(a_partition_that_goes_answers_everyone),
       TEST(what_was_answered_is_there_after_a_restart),
