@@ -38,6 +38,7 @@ struct checkpoint {
   bool last_round;
   bool started;
   bool stopping;
+  bool release_later;
   struct list waiters; /* of the next round */
   struct list served;  /* of this one */
   uint64_t last_round_ns;
@@ -140,6 +141,15 @@ static bool is_due(struct checkpoint *checkpoint, uint64_t now_ns) {
   return now_ns - checkpoint->last_round_ns >= (uint64_t)set->options.checkpoint_interval_ms * 1000000u;
 }
 
+/* What does not fit is flushed, small as it is. */
+static uint64_t carry_max(struct log_set *set, uint64_t ring_bytes) {
+  uint64_t lanes = 0;
+  for (size_t i = 0; i < LOG_LANES_MAX; i++) lanes += atomic_load(&set->lanes[i]) != NULL;
+  uint64_t bytes = ring_bytes / CHECKPOINT_CARRY_SHARE;
+  if (bytes > CHECKPOINT_CARRY_MAX) bytes = CHECKPOINT_CARRY_MAX;
+  return bytes / (lanes > 0 ? lanes : 1);
+}
+
 static void begin_round(struct checkpoint *checkpoint, bool last) {
   struct log_set *set = checkpoint->set;
   struct journal_usage usage = journal_usage(set->journal);
@@ -150,6 +160,7 @@ static void begin_round(struct checkpoint *checkpoint, bool last) {
   checkpoint->round.request = (struct checkpoint_request){
       .everything = !list_empty(&checkpoint->waiters),
       .release_below = usage.current_file + 1 > keep ? usage.current_file + 1 - keep : 0,
+      .carry_max = carry_max(set, usage.ring_bytes),
   };
   for (struct list_node *node = NULL; (node = list_pop_front(&checkpoint->waiters)) != NULL;) {
     list_push_back(&checkpoint->served, node);
@@ -194,10 +205,9 @@ static void end_frame(struct checkpoint *checkpoint) {
 static void end_round(struct checkpoint *checkpoint) {
   checkpoint->phase = PHASE_IDLE;
   atomic_store(&checkpoint->set->round_bytes, UINT64_MAX);
-  if (checkpoint->round.may_release) {
-    release_journal(checkpoint);
-    checkpoint_round_remove_files(&checkpoint->round);
-  }
+  if (checkpoint->round.may_release) checkpoint_round_remove_files(&checkpoint->round);
+  if (checkpoint->round.may_release || (checkpoint->release_later && !checkpoint->stopping)) release_journal(checkpoint);
+  checkpoint->release_later = false;
   bool moved = checkpoint->round.committed || checkpoint->round.carried;
   uint64_t now_ns = loop_now_ns(checkpoint->loop);
   if (!moved) checkpoint->not_before_ns = now_ns + BACKOFF_NS;
@@ -242,6 +252,7 @@ static void kick_run(struct task *task) {
   atomic_store(&checkpoint->kicked, false);
   if (!checkpoint->started) return;
   if (checkpoint->phase == PHASE_IDLE && !checkpoint->stopping) release_journal(checkpoint);
+  else checkpoint->release_later = true; /* a floor may have moved; rounds may follow one another without a pause */
   look(checkpoint);
 }
 
@@ -364,7 +375,7 @@ struct loop *checkpoint_loop(struct checkpoint *checkpoint) { return checkpoint-
 
 enum checkpoint_plan checkpoint_plan(const struct checkpoint_facts *facts, const struct checkpoint_request *request) {
   bool pins = facts->pinned_file < request->release_below;
-  bool room = facts->carried_bytes < CHECKPOINT_CARRY_MAX;
+  bool room = facts->carried_bytes < request->carry_max;
   if (facts->flushable_bytes >= CHECKPOINT_SMALL_BYTES) return PLAN_FLUSH;
   if (facts->flushable_bytes > 0 && request->everything) return PLAN_FLUSH;
   if (facts->row_dirty) return PLAN_ROW;

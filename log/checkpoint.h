@@ -25,7 +25,8 @@
 #include "log/log_set.h"
 
 #define CHECKPOINT_SMALL_BYTES 65536u /* less than this is carried in the journal, not flushed */
-#define CHECKPOINT_CARRY_MAX (16u << 20) /* bytes that one lane appends again in one round */
+#define CHECKPOINT_CARRY_MAX (16u << 20) /* bytes that all lanes append again in one round, at most */
+#define CHECKPOINT_CARRY_SHARE 8u        /* and at most one part in so many of the ring, or tails would chase each other round it */
 #define CHECKPOINT_DUMP_EVERY 16u /* rounds */
 #define CHECKPOINT_FRAME_SIZE 24u
 
@@ -35,6 +36,7 @@ struct log_lane;
 struct checkpoint_request {
   bool everything;        /* flush small tails too */
   uint64_t release_below; /* journal files that should become free */
+  uint64_t carry_max;     /* bytes that one lane appends again */
 };
 
 /* What one log gives to a round, and what comes back to it. */

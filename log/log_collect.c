@@ -79,7 +79,7 @@ static void collect_carry(struct log *log, struct checkpoint_item *item, const s
                           uint64_t *carried) {
   item->carry = true;
   size_t capacity = 0;
-  for (entry_index index = log->flushed_index + 1; index <= log->last_index && *carried < CHECKPOINT_CARRY_MAX; index++) {
+  for (entry_index index = log->flushed_index + 1; index <= log->last_index && *carried < request->carry_max; index++) {
     const struct tail_slot *slot = tail_at(&log->tail, index);
     if (slot == NULL || slot->lost) continue;
     bool old = slot->durable && slot->place.file < request->release_below;

@@ -171,7 +171,7 @@ static void carry(struct log_lane *lane, struct log *log, struct checkpoint_item
     struct flush_entry *entry = &item->entries[i];
     const struct tail_slot *slot = tail_at(&log->tail, entry->entry.head.index);
     if (!entry->cached || slot == NULL || slot->entry.head.chain != entry->entry.head.chain) continue;
-    if (slot->place.file >= lane->wanted.release_below || lane->own.bytes >= CHECKPOINT_CARRY_MAX) continue;
+    if (slot->place.file >= lane->wanted.release_below || lane->own.bytes >= lane->wanted.carry_max) continue;
     struct journal_frame *frame = journal_write_add(&lane->own, log->group, log->instance, FRAME_ENTRY);
     frame->first_index = entry->entry.head.index;
     frame->head_size = ENTRY_HEAD_SIZE;

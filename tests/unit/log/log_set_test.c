@@ -348,11 +348,31 @@ static void records_are_found_by_time(void **state) {
   assert_int_equal(find.offset, 0);
 }
 
+/* Many small tails: together they are more than the ring has room for, each for itself is not worth a segment. */
+static void small_tails_do_not_chase_each_other_round_the_ring(void **state) {
+  struct fixture *fixture = *state;
+  fixture->options.journal.file_bytes = 256u << 10;
+  fixture->options.journal.ring_bytes = 6 * (256u << 10);
+  fixture->options.checkpoint_interval_ms = 60000;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create_many(fixture, 1, 16);
+
+  for (group_id group = 1; log_set_admit(fixture->set, 20000) == STATUS_OK; group = group % 16 + 1) {
+    fixture_append(fixture, group, 1, 20000, true);
+  }
+  unsigned tries = 0;
+  while (log_set_admit(fixture->set, 20000) != STATUS_OK && ++tries < 1000) usleep(10000);
+
+  assert_in_range(tries, 0, 999); /* a checkpoint has made room */
+  log_set_admit_undo(fixture->set, 20000);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_fresh_directory_is_formatted_once, set_up, tear_down),
       cmocka_unit_test_setup_teardown(entries_are_read_hot_and_cold, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_is_durable_survives_without_a_checkpoint, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(small_tails_do_not_chase_each_other_round_the_ring, set_up, tear_down),
       cmocka_unit_test_setup_teardown(streaming_flushes_by_itself_and_recycles, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_trim_drops_whole_segments, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_is_trimmed_in_memory_never_reaches_a_segment, set_up, tear_down),

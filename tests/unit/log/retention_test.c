@@ -48,14 +48,14 @@ static void the_start_never_goes_back(void **state) {
 
 static void small_tails_are_carried_and_big_ones_flushed(void **state) {
   (void)state;
-  struct checkpoint_request request = {.release_below = 5};
+  struct checkpoint_request request = {.release_below = 5, .carry_max = 1000};
   struct checkpoint_facts facts = {.pinned_file = 7};
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_NOTHING);
   facts.flushable_bytes = 100;
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_NOTHING);
   facts.pinned_file = 3;
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_CARRY);
-  facts.carried_bytes = CHECKPOINT_CARRY_MAX;
+  facts.carried_bytes = request.carry_max;
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_FLUSH);
   facts.flushable_bytes = 0;
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_NOTHING);
