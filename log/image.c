@@ -36,6 +36,7 @@ struct image *images_add(struct images *images, group_id group, instance_id inst
   image->row.group = group;
   image->row.instance = instance;
   image->row.start_index = 1;
+  image->owner = images->owner;
   struct table_key key = table_key_group(group, instance);
   CHECK(map_put(images->map, table_key_bytes(&key), image) == NULL);
   return image;
@@ -125,6 +126,7 @@ static enum status open_new(struct flush *flush, const struct entry_head *first)
       .previous_chain = chained ? update->row.flushed_chain : 0,
       .chained = chained,
   };
+  memcpy(header.owner, update->image->owner, sizeof header.owner);
   if (!chained && first->index == update->row.start_index && update->row.start_index > update->row.flushed_index) {
     header.previous_chain = update->row.start_chain;
     header.chained = true;

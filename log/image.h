@@ -26,12 +26,14 @@ struct image {
   entry_index state_applied; /* what the stored state covers */
   entry_index dumped_applied; /* what the state in the newest dump covers */
   bool stored;               /* the store has its row */
+  const uint8_t *owner;      /* the images' */
   bool abandoned;            /* the last segment's file failed: never written again */
 };
 
 /* All images of a set, by group and instance. Owns them. */
 struct images {
   struct map *map;
+  uint8_t owner[SEGMENT_OWNER_SIZE]; /* for the headers of segments */
 };
 void images_init(struct images *images);
 void images_deinit(struct images *images);

@@ -18,6 +18,8 @@ struct check {
   void *context;
   struct inspect_report *report;
   struct store *store;
+  uint8_t owner[SEGMENT_OWNER_SIZE];
+  bool owner_known;
   bool stop; /* a row was bad */
 };
 
@@ -44,6 +46,8 @@ static void check_identity(struct check *check) {
     if (status == STATUS_OK) status = disk_read(file, 0, bytes, sizeof bytes, &got);
     disk_close(file);
     if (status == STATUS_OK) status = identity_decode(bytes_of(bytes, got), &identity);
+    if (status == STATUS_OK) memcpy(check->owner, identity.incarnation, SEGMENT_OWNER_SIZE);
+    check->owner_known = check->owner_known || status == STATUS_OK;
     if (status == STATUS_OK) continue;
     tell_file(check, paths[i], status == STATUS_NOT_FOUND ? "missing" : "damaged",
               "the broker writes it again from the other copy when it starts", false);
@@ -126,6 +130,8 @@ static void check_segment(struct check *check, group_id group, instance_id insta
   check->report->segment_bytes += info->length;
   end_finding(&segment, info->end_offset);
   if (status == STATUS_CORRUPT) tell_file(check, path, "the header is damaged", "its entries are read all the same", false);
+  bool foreign = status == STATUS_OK && check->owner_known && memcmp(header.owner, check->owner, SEGMENT_OWNER_SIZE) != 0;
+  if (foreign) tell_file(check, path, "another broker wrote this file", "put the right one back: it answers DATA_LOSS", true);
   bool gone = status == STATUS_NOT_FOUND || status == STATUS_IO;
   if (!gone && segment.next >= info->end_offset) return;
   tell(check, &(struct inspect_finding){.file = path,

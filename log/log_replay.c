@@ -21,6 +21,11 @@ static enum status replay_segment(struct replay *replay, const struct segment_in
   enum status status = disk_open(log->set->world->disk, path, DISK_READ_ONLY, &file);
   if (status == STATUS_NOT_FOUND) return STATUS_DAMAGED;
   if (status != STATUS_OK) return status;
+  status = segment_check_owner(file, log->group, log->instance, segment->first_index, log->set->identity.incarnation);
+  if (status != STATUS_OK) {
+    disk_close(file);
+    return status == STATUS_FOREIGN ? STATUS_DAMAGED : status;
+  }
   struct segment_cursor cursor;
   segment_cursor_init(&cursor, file, segment, NULL, REPLAY_CHUNK);
   cursor.heads_only = true;

@@ -247,6 +247,7 @@ static enum status open_directory(struct log_set *set, const struct log_identity
   report->fresh = !survey.ours;
   status = find_identity(set, format, report->fresh, out_reason);
   memcpy(set->options.journal.owner, set->identity.incarnation, JOURNAL_OWNER_SIZE);
+  memcpy(set->images.owner, set->identity.incarnation, SEGMENT_OWNER_SIZE);
   if (status == STATUS_OK) status = make_dirs(disk);
   if (status != STATUS_OK) return status;
   status = open_all(set, report->fresh, report);

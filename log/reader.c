@@ -82,6 +82,11 @@ static enum status find_open(struct reader *reader, group_id group, instance_id 
   struct disk_file *file = NULL;
   enum status status = disk_open(reader->set->world->disk, path, DISK_READ_ONLY | DISK_DIRECT, &file);
   if (status != STATUS_OK) return status;
+  status = segment_check_owner(file, group, instance, first_index, reader->set->identity.incarnation);
+  if (status != STATUS_OK) {
+    disk_close(file);
+    return status == STATUS_FOREIGN ? STATUS_NOT_FOUND : status; /* what should be there is not */
+  }
   close_one(oldest);
   *oldest = (struct open_file){
       .group = group, .instance = instance, .first_index = first_index, .file = file, .used = ++reader->uses};

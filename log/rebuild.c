@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/trace.h"
 #include "log/dump.h"
+#include "log/identity.h"
 #include "log/index.h"
 #include "log/recovery.h"
 
@@ -36,11 +37,26 @@ static void take_dumped(void *context, unsigned table, struct bytes key, struct 
   }
 }
 
+struct owner {
+  const struct log_identity *wanted;
+  bool ours;
+};
+static void find_owner(void *context, unsigned table, struct bytes key, struct bytes value) {
+  struct owner *owner = context;
+  struct log_identity identity;
+  (void)key;
+  if (table != TABLE_IDENTITY || identity_decode(value, &identity) != STATUS_OK) return;
+  owner->ours = memcmp(&identity, owner->wanted, sizeof identity) == 0;
+}
+
 static void take_newest_dump(struct recovery *recovery) {
   uint64_t generations[DUMPS_MAX];
   size_t count = dump_list(recovery->set->world->disk, generations, DUMPS_MAX);
   for (size_t i = 0; i < count; i++) {
-    enum status status = dump_read(recovery->set->world->disk, generations[i], take_dumped, recovery);
+    struct owner owner = {.wanted = &recovery->set->identity};
+    enum status status = dump_read(recovery->set->world->disk, generations[i], find_owner, &owner);
+    if (status == STATUS_OK && !owner.ours) status = STATUS_FOREIGN; /* another broker's was put here */
+    if (status == STATUS_OK) status = dump_read(recovery->set->world->disk, generations[i], take_dumped, recovery);
     trace_info("dump_read", "generation=%" PRIu64 " status=%s", generations[i], status_name(status));
     if (status == STATUS_OK) return;
   }
@@ -137,7 +153,8 @@ static enum status open_segment(struct recovery *recovery, const struct group_ro
   if (status == STATUS_OK) status = disk_read(file, 0, block, SEGMENT_HEADER_SIZE, &got);
   if (status == STATUS_OK) status = got < SEGMENT_HEADER_SIZE ? STATUS_CORRUPT : segment_header_decode(block, out_header);
   if (status == STATUS_OK && (out_header->group != row->group || out_header->instance != row->instance ||
-                              out_header->first_index != first)) {
+                              out_header->first_index != first ||
+                              memcmp(out_header->owner, recovery->set->identity.incarnation, SEGMENT_OWNER_SIZE) != 0)) {
     status = STATUS_CORRUPT;
   }
   memory_free(block);

@@ -96,6 +96,7 @@ void segment_header_encode(const struct segment_header *header, uint8_t out[SEGM
   put_u64(out + 40, (uint64_t)header->base_offset);
   put_u64(out + 48, header->previous_chain);
   put_u64(out + 56, header->previous_term);
+  memcpy(out + 64, header->owner, SEGMENT_OWNER_SIZE);
   put_u32(out + 4, crc32c(0, bytes_of(out + 8, SEGMENT_HEADER_SIZE - 8)));
 }
 
@@ -112,7 +113,22 @@ enum status segment_header_decode(const uint8_t in[SEGMENT_HEADER_SIZE], struct 
       .previous_term = get_u64(in + 56),
       .chained = (in[9] & SEGMENT_FLAG_CHAINED) != 0,
   };
+  memcpy(out_header->owner, in + 64, SEGMENT_OWNER_SIZE);
   return STATUS_OK;
+}
+
+enum status segment_check_owner(struct disk_file *file, group_id group, instance_id instance, entry_index first_index,
+                                const uint8_t owner[SEGMENT_OWNER_SIZE]) {
+  uint8_t *block = memory_new_aligned(DISK_BLOCK_SIZE, SEGMENT_HEADER_SIZE);
+  struct segment_header header;
+  size_t got = 0;
+  enum status status = disk_read(file, 0, block, SEGMENT_HEADER_SIZE, &got);
+  bool whole = status == STATUS_OK && got == SEGMENT_HEADER_SIZE && segment_header_decode(block, &header) == STATUS_OK;
+  memory_free(block);
+  if (!whole) return status;
+  bool ours = header.group == group && header.instance == instance && header.first_index == first_index &&
+              memcmp(header.owner, owner, SEGMENT_OWNER_SIZE) == 0;
+  return ours ? STATUS_OK : STATUS_FOREIGN;
 }
 
 /* ---- Writing ---- */

@@ -18,7 +18,8 @@
  *       40    8  base offset of the first entry
  *       48    8  chain link before the first entry
  *       56    8  term of the entry before the first, 0: none or unknown
- *       64 4032  0
+ *       64   16  owner: the incarnation of the broker that wrote it
+ *       80 4016  0
  *
  * 1. Entries are consecutive: each index is the one before plus one, each chain link follows from the one before.
  * 2. A recorded length is a multiple of 4 KiB. A sealed segment never changes again.
@@ -38,6 +39,7 @@
 #include "log/entry.h"
 
 #define SEGMENT_HEADER_SIZE 4096u
+#define SEGMENT_OWNER_SIZE 16u
 #define SEGMENT_CHUNK_BYTES (1u << 20) /* what a sequential read or write moves at once */
 
 /* What the store's row says of a segment. Plain data. */
@@ -75,11 +77,17 @@ struct segment_header {
   record_offset base_offset;
   uint64_t previous_chain;
   entry_term previous_term;
+  uint8_t owner[SEGMENT_OWNER_SIZE];
   bool chained;
 };
 void segment_header_encode(const struct segment_header *header, uint8_t out[SEGMENT_HEADER_SIZE]);
 /* STATUS_CORRUPT, STATUS_FOREIGN (a version that this build does not know). */
 enum status segment_header_decode(const uint8_t in[SEGMENT_HEADER_SIZE], struct segment_header *out_header) MUST_CHECK;
+
+/* Is this open file what its name says, and this broker's? STATUS_FOREIGN: its header is whole and says something else: another file was
+ * put in its place, and its entries follow each other just as well. A damaged header says nothing, and is no reason to refuse. */
+enum status segment_check_owner(struct disk_file *file, group_id group, instance_id instance, entry_index first_index,
+                                const uint8_t owner[SEGMENT_OWNER_SIZE]) MUST_CHECK;
 
 /* ---- Writing ---- */
 

@@ -19,6 +19,8 @@ static enum status fault_open(struct disk *disk, const char *path, unsigned flag
   struct disk_file *inner = NULL;
   enum status status = disk_open(fault_of(disk)->inner, path, flags, &inner);
   if (status != STATUS_OK) return status;
+  bool cached_journal = strncmp(path, "journal/", 8) == 0 && (flags & DISK_DIRECT) == 0;
+  if (cached_journal) atomic_fetch_add(&fault_of(disk)->cached_journal_opens, 1);
   struct fault_file *file = NEW(struct fault_file);
   *file = (struct fault_file){.file.disk = disk,
                               .inner = inner,

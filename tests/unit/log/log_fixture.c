@@ -80,6 +80,7 @@ struct fixture *fixture_new(void) {
       .checkpoint_interval_ms = 60000,
       .account = &fixture->account,
   };
+  fixture->format = (struct log_identity){.cluster = {1}, .incarnation = {2}, .broker_id = 3};
   buffer_init(&fixture->reason, 4096);
   return fixture;
 }
@@ -106,11 +107,10 @@ static void adopt(void *context, struct log *log) {
 }
 
 enum status fixture_open(struct fixture *fixture) {
-  struct log_identity format = {.cluster = {1}, .incarnation = {2}, .broker_id = 3};
   buffer_reset(&fixture->reason);
   memset(fixture->logs, 0, sizeof fixture->logs);
   fixture->log_count = 0;
-  enum status status = log_set_open(fixture->world, &fixture->options, &format, &fixture->set, &fixture->identity,
+  enum status status = log_set_open(fixture->world, &fixture->options, &fixture->format, &fixture->set, &fixture->identity,
                                     &fixture->report, &fixture->reason);
   if (status != STATUS_OK) return status;
   for (int i = 0; i < 2; i++) fixture->lanes[i] = world_loop_new(fixture->world, i == 0 ? "lane0" : "lane1", 0);

@@ -22,6 +22,7 @@ struct fixture {
   struct account account;
   struct log_set *set;
   struct log_set_report report;
+  struct log_identity format; /* of a new directory */
   struct log_identity identity;
   struct buffer reason;
   struct log *logs[FIXTURE_LOGS_MAX]; /* by group */

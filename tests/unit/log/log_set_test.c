@@ -64,6 +64,7 @@ static void what_is_durable_survives_without_a_checkpoint(void **state) {
 
   fixture_reopen(fixture, false);
 
+  assert_int_equal(atomic_load(&fixture->fault.cached_journal_opens), 0); /* what the cache shows need not be on the disk */
   assert_int_equal(fixture_view(fixture, 1).last_index, 100);
   assert_int_equal(fixture_view(fixture, 2).last_index, 35);
   assert_false(fixture_view(fixture, 2).damaged);
@@ -238,6 +239,7 @@ static void leave_segment_behind(struct fixture *fixture, entry_index first, ent
                                       .base_offset = entry.head.base_offset,
                                       .previous_chain = chain,
                                       .chained = true};
+      memcpy(header.owner, fixture->identity.incarnation, sizeof header.owner);
       bool made_dir = false;
       assert_int_equal(segment_create(disk, &header, &writer, &made_dir), STATUS_OK);
     }
@@ -274,6 +276,114 @@ static void a_segment_left_behind_is_not_taken_for_the_end(void **state) {
   assert_int_equal(fixture_view(fixture, 1).last_index, 500);
   fixture_commit_all(fixture, 1);
   assert_int_equal(fixture_read_all(fixture, 1, 0, 65536, 1000), 500);
+}
+
+static void copy_file(const struct fixture *from, const char *from_name, const struct fixture *to, const char *to_name) {
+  char source[512];
+  char target[512];
+  char command[1100];
+  fixture_path(from, from_name, source, sizeof source);
+  fixture_path(to, to_name, target, sizeof target);
+  snprintf(command, sizeof command, "cp '%s' '%s'", source, target);
+  assert_int_equal(system(command), 0);
+}
+
+/* Another broker, with a log of the same numbers whose entries follow each other just as well. */
+static struct fixture *stranger_new(void) {
+  struct fixture *stranger = fixture_new();
+  stranger->format.incarnation[0] = 99;
+  assert_int_equal(fixture_open(stranger), STATUS_OK);
+  fixture_create(stranger, 1, 16u << 20);
+  fixture_append_at(stranger, 1, 500, 1000, 77);
+  fixture_checkpoint(stranger);
+  fixture_set_start(stranger, 1, 100);
+  fixture_close(stranger, true);
+  assert_int_equal(fixture_open(stranger), STATUS_OK);
+  return stranger;
+}
+
+static void another_brokers_segment_is_not_read(void **state) {
+  struct fixture *fixture = *state;
+  static const char name[] = "p/1-1/00000000000000000001.segment";
+  struct fixture *stranger = stranger_new();
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 16u << 20);
+  fixture_create(fixture, 3, 16u << 20);
+  fixture_append(fixture, 1, 500, 1000, true);
+  fixture_append(fixture, 3, 500, 1000, true);
+  fixture_close(fixture, true);
+  copy_file(stranger, name, fixture, name);
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  struct log_read read = {0};
+  for (record_offset offset = 0; offset < 500; offset += 100) {
+    fixture_read(fixture, 1, offset, 65536, &read);
+    assert_int_equal(read.status, STATUS_DAMAGED);
+    assert_int_equal(read.next_offset, 500);
+    read.limit = 0;
+  }
+  assert_int_equal(fixture_read_all(fixture, 3, 0, 65536, 1000), 500);
+  fixture_append(fixture, 1, 10, 1000, true);
+  assert_int_equal(fixture_read_all(fixture, 1, 500, 65536, 1000), 10);
+
+  fixture_close(fixture, true); /* nor when there is no other word for it than the file's */
+  char path[512];
+  fixture_path(fixture, "store.mdb", path, sizeof path);
+  assert_int_equal(truncate(path, 0), 0);
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  assert_true(fixture_view(fixture, 1).damaged);
+  assert_false(fixture_view(fixture, 3).damaged);
+  assert_int_equal(fixture_read_all(fixture, 3, 0, 65536, 1000), 500);
+  fixture_free(stranger);
+}
+
+static void another_brokers_dump_is_not_taken(void **state) {
+  struct fixture *fixture = *state;
+  struct fixture *stranger = stranger_new();
+  char dumps[4][64];
+  char name[80];
+  assert_true(fixture_list(stranger, "dump", dumps, 4) > 0);
+  snprintf(name, sizeof name, "dump/%s", dumps[0]);
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 16u << 20);
+  fixture_append(fixture, 1, 500, 1000, true);
+  fixture_close(fixture, true);
+  copy_file(stranger, name, fixture, "dump/00000000000000009999");
+  char path[512];
+  fixture_path(fixture, "store.mdb", path, sizeof path);
+  assert_int_equal(truncate(path, 0), 0);
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  assert_int_equal(fixture_view(fixture, 1).start_offset, 0);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 65536, 1000), 500);
+  fixture_free(stranger);
+}
+
+/* The journal has been recycled for what a newer one holds; the number in its newest CHECKPOINT frame says so. */
+static void an_older_copy_of_the_store_is_not_believed(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_append(fixture, 1, 100, 1000, true);
+  fixture_checkpoint(fixture);
+  copy_file(fixture, "store.mdb", fixture, "older");
+  for (int i = 0; i < 10; i++) {
+    fixture_append(fixture, 1, 64, 60000, true);
+    fixture_checkpoint(fixture);
+  }
+  assert_true(journal_usage(log_set_journal(fixture->set)).oldest_file > 5);
+  fixture_close(fixture, false);
+  copy_file(fixture, "older", fixture, "store.mdb");
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  assert_true(fixture->report.store_rebuilt);
+  assert_false(fixture_view(fixture, 1).damaged);
+  assert_int_equal(fixture_view(fixture, 1).last_index, 740);
+  fixture_commit_all(fixture, 1);
+  assert_int_equal(fixture_read_all(fixture, 1, 100, 1u << 20, 60000), 640);
 }
 
 /* A start takes what began and ended out of the journal: a store that is damaged before the first checkpoint must not have been the
@@ -380,6 +490,9 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_flipped_byte_in_a_segment_costs_only_its_entry, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_damaged_store_is_rebuilt, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_segment_left_behind_is_not_taken_for_the_end, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(another_brokers_segment_is_not_read, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(another_brokers_dump_is_not_taken, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(an_older_copy_of_the_store_is_not_believed, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_a_start_recorded_outlives_its_store, set_up, tear_down),
       cmocka_unit_test_setup_teardown(without_any_identity_it_refuses, set_up, tear_down),
       cmocka_unit_test_setup_teardown(records_are_found_by_time, set_up, tear_down),
