@@ -123,6 +123,7 @@ struct segment_cursor {
   uint64_t position;
   uint64_t limit; /* the recorded length */
   entry_index next_index;
+  entry_index last_index; /* that has to come before the limit; 0: unknown */
   uint64_t chain;
   bool chained;
   bool skippable; /* after STATUS_CORRUPT: the head is whole, only the payload is not */
@@ -138,7 +139,7 @@ void segment_cursor_init(struct segment_cursor *cursor, struct disk_file *file, 
                          struct account *account, size_t chunk_bytes);
 void segment_cursor_deinit(struct segment_cursor *cursor);
 /* The entry at the cursor, checked: head, payload, index, chain. Its payload is a part of the chunk (empty with heads_only).
- * STATUS_END at the limit. STATUS_CORRUPT: the cursor stays; STATUS_IO, STATUS_NO_MEMORY. */
+ * STATUS_END at the limit, with the last index seen. STATUS_CORRUPT: the cursor stays; STATUS_IO, STATUS_NO_MEMORY. */
 enum status segment_cursor_next(struct segment_cursor *cursor, struct entry *out_entry) MUST_CHECK;
 /* Is the next entry in memory already? */
 bool segment_cursor_ready(const struct segment_cursor *cursor);

@@ -14,6 +14,7 @@ void segment_cursor_init(struct segment_cursor *cursor, struct disk_file *file, 
       .position = SEGMENT_HEADER_SIZE,
       .limit = info->length,
       .next_index = info->first_index,
+      .last_index = info->last_index >= info->first_index ? info->last_index : 0,
       .chain = info->previous_chain,
       .chained = info->chained,
   };
@@ -111,6 +112,8 @@ static enum status check_entry(struct segment_cursor *cursor, const struct entry
 enum status segment_cursor_next(struct segment_cursor *cursor, struct entry *out_entry) {
   cursor->skippable = false;
   enum status status = skip_padding(cursor);
+  /* Zeros up to the limit are padding only behind the last entry. */
+  if (status == STATUS_END && cursor->next_index != 0 && cursor->next_index <= cursor->last_index) return STATUS_CORRUPT;
   if (status != STATUS_OK) return status;
   if (in_chunk(cursor) < ENTRY_HEAD_SIZE) return STATUS_CORRUPT;
   struct entry_head head;
@@ -162,6 +165,7 @@ static enum status leads_to(const struct segment_cursor *from, uint64_t position
   walk.chunk = from->chunk == NULL ? NULL : blob_hold(from->chunk);
   walk.position = position;
   walk.next_index = 0;
+  walk.last_index = 0;
   walk.chained = false;
   walk.heads_only = false;
   *out_leads = false;
