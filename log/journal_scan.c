@@ -11,6 +11,7 @@
 
 #define READ_STEP (4u << 20)
 #define NAME_DIGITS 20u
+#define NUMBER_MAX (UINT64_MAX / 4)
 
 enum file_state { FILE_READABLE, FILE_BLANK, FILE_UNREADABLE };
 
@@ -43,7 +44,7 @@ static void note_name(void *context, const char *name) {
   size_t length = strlen(name);
   if (length != NAME_DIGITS) return;
   for (size_t i = 0; i < length; i++) {
-    if (name[i] < '0' || name[i] > '9') return;
+    if (name[i] < '0' || name[i] > '9' || number > NUMBER_MAX / 10) return; /* nor does any file of ours get that far */
     number = number * 10 + (uint64_t)(name[i] - '0');
   }
   if (scan->file_count == scan->file_capacity) {
@@ -111,6 +112,22 @@ static int by_sequence(const void *a, const void *b) {
   return one->file.name < other->file.name ? -1 : 1;
 }
 
+/* No two of our files have the same number in their heads: one of them is a copy that somebody made. The name tells which. */
+static void pass_over_copies(struct scan *scan) {
+  size_t kept = 0;
+  for (size_t i = 0; i < scan->file_count; i++) {
+    struct scan_file *file = &scan->files[i];
+    struct scan_file *before = kept > 0 ? &scan->files[kept - 1] : NULL;
+    if (before == NULL || before->file.head.sequence != file->file.head.sequence) {
+      scan->files[kept++] = *file;
+    } else if (file->state == FILE_READABLE &&
+               (before->state != FILE_READABLE || file->file.name == file->file.head.sequence)) {
+      *before = *file;
+    }
+  }
+  scan->file_count = kept;
+}
+
 static enum status meet_files(struct scan *scan) {
   enum status status = disk_list(scan->disk, JOURNAL_DIRECTORY, note_name, scan);
   if (status == STATUS_NOT_FOUND) return STATUS_OK;
@@ -127,6 +144,7 @@ static enum status meet_files(struct scan *scan) {
   scan->memory_size = journal_round_up(largest);
   scan->memory = memory_new_aligned(JOURNAL_BLOCK, scan->memory_size);
   if (scan->file_count > 0) qsort(scan->files, scan->file_count, sizeof *scan->files, by_sequence);
+  pass_over_copies(scan);
   return STATUS_OK;
 }
 

@@ -267,6 +267,68 @@ static void an_entry_that_does_not_follow_is_not_taken(void **state) {
   assert_int_equal(fixture_read_all(fixture, 3, 0, 65536, 1000), 10);
 }
 
+static enum status count_visit(void *context, const struct entry *entry) {
+  (void)entry;
+  ++*(size_t *)context;
+  return STATUS_OK;
+}
+
+/* They look like the padding behind the last entry, and the last entry is what they took. */
+static void zeros_at_the_end_of_a_segment_are_damage(void **state) {
+  struct fixture *fixture = *state;
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_append(fixture, 1, 500, 1000, true);
+  fixture_checkpoint(fixture);
+  fixture_append(fixture, 1, 5, 1000, true);
+  fixture_close(fixture, false);
+  char path[512];
+  fixture_path(fixture, "p/1-1/00000000000000000001.segment", path, sizeof path);
+  off_t last = 4096 + 499 * (104 + 1000 + 6);
+  assert_int_equal(truncate(path, last), 0);
+  assert_int_equal(truncate(path, (last + 4095) / 4096 * 4096), 0);
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  size_t visited = 0;
+  assert_int_equal(log_replay(fixture->logs[1], 0, 505, count_visit, &visited), STATUS_OK);
+  assert_int_equal(visited, 504);
+  assert_true(fixture_view(fixture, 1).damaged);
+  fixture_commit_all(fixture, 1);
+  struct log_read read = {0};
+  fixture_read(fixture, 1, 490, 1u << 20, &read);
+  assert_int_equal(read.status, STATUS_OK);
+  assert_int_equal(read.count, 9);
+  log_read_reset(&read);
+  read.limit = 0;
+  fixture_read(fixture, 1, 499, 1u << 20, &read);
+  assert_int_equal(read.status, STATUS_DAMAGED);
+  assert_int_equal(read.next_offset, 500);
+  assert_int_equal(fixture_read_all(fixture, 1, 500, 65536, 1000), 5);
+}
+
+/* Somebody kept copies in the journal's own directory, under names like those of its files. */
+static void copies_among_the_journals_files_are_passed_over(void **state) {
+  struct fixture *fixture = *state;
+  static const char *const names[] = {"00000000000000000000", "00000000000000000999", "18446744073709551615",
+                                      "99999999999999999999"};
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_append(fixture, 1, 50, 1000, true);
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    char command[1200];
+    char directory[512];
+    fixture_path(fixture, "journal", directory, sizeof directory);
+    snprintf(command, sizeof command, "cp '%s/00000000000000000001' '%s/%s'", directory, directory, names[i]);
+    assert_int_equal(system(command), 0);
+    fixture_append(fixture, 1, 50, 1000, true);
+    fixture_reopen(fixture, false);
+    assert_false(fixture_view(fixture, 1).damaged);
+    assert_int_equal(fixture_view(fixture, 1).last_index, 50 * (i + 2));
+    fixture_commit_all(fixture, 1);
+  }
+  fixture_append(fixture, 1, 640, 60000, true);
+  assert_int_equal(fixture_read_all(fixture, 1, 250, 1u << 20, 60000), 640);
+}
+
 /* What only the store knows is in the journal until a dump has it too, however many rounds and kicks come before that. */
 static void the_journal_waits_for_a_dump_that_failed(void **state) {
   struct fixture *fixture = *state;
@@ -366,6 +428,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_big_uncommitted_tail_does_not_stop_the_others, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_flipped_byte_in_the_journal_fences_whom_it_hit, set_up, tear_down),
       cmocka_unit_test_setup_teardown(an_entry_that_does_not_follow_is_not_taken, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(zeros_at_the_end_of_a_segment_are_damage, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(copies_among_the_journals_files_are_passed_over, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_journal_waits_for_a_dump_that_failed, set_up, tear_down),
       cmocka_unit_test_setup_teardown(ten_thousand_logs_open_at_once, set_up, tear_down),
       cmocka_unit_test_setup_teardown(verify_names_the_damage_and_changes_nothing, set_up, tear_down),
