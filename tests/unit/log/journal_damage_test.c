@@ -135,6 +135,26 @@ static void damage_of_a_table_harms_nobody_while_there_is_another(void **state) 
   rig_expect_entries(rig, 1, 1, next - 1, 9000);
 }
 
+/* The one before the current file keeps its table, also when everything was released. */
+static void a_released_file_stays_while_it_has_one_of_two_tables(void **state) {
+  struct rig *rig = *state;
+  rig_start(rig);
+  rig_hard_state(rig, 5, 8);
+  entry_index next = 1;
+  for (int i = 0; i < 5; i++) {
+    next = rig_fill_file(rig, 1, next, 9000);
+    journal_release(rig->journal, journal_usage(rig->journal).current_file);
+    rig_settle(rig);
+  }
+  uint64_t file = journal_usage(rig->journal).current_file;
+  assert_true(file > 5);
+  rig_close(rig);
+  rig_flip(rig, file, 4096 + JOURNAL_GROUP_HEAD_SIZE + JOURNAL_ROW_SIZE + 9, 1);
+  rig_open(rig);
+  assert_int_equal(rig->damage_count, 0);
+  assert_int_equal(rig_found_state(rig, 5).term, 8);
+}
+
 static void damage_of_either_file_head_harms_nobody(void **state) {
   struct rig *rig = *state;
   struct journal_place places[ENTRIES + 1];
@@ -397,6 +417,7 @@ int main(void) {
       test(damage_in_the_middle_of_a_large_body_loses_it_once),
       test(damage_of_an_empty_group_harms_nobody),
       test(damage_of_a_table_harms_nobody_while_there_is_another),
+      test(a_released_file_stays_while_it_has_one_of_two_tables),
       test(damage_of_either_file_head_harms_nobody),
       test(damage_of_both_file_heads_is_anybodys_loss),
       test(damage_of_a_whole_file_between_others_is_noticed),
