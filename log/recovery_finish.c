@@ -165,17 +165,21 @@ static enum status sync_dirs(struct disk *disk, const struct record *records, si
   return disk_sync_dir(disk, "p");
 }
 
+static void put_checkpoint(const struct checkpoint_row *row, struct table_changes *changes) {
+  struct buffer value;
+  buffer_init(&value, 256);
+  CHECK(checkpoint_row_encode(row, &value) == STATUS_OK);
+  table_changes_put(changes, TABLE_META, bytes_of_string("checkpoint"), buffer_bytes(&value));
+  buffer_deinit(&value);
+}
+
 static enum status commit(struct recovery *recovery) {
   struct log_set *set = recovery->set;
   struct checkpoint_row row = set->checkpointed;
   if (recovery->newest_frame.sequence > row.sequence) row.sequence = recovery->newest_frame.sequence;
   row.sequence++;
   row.durable_group = recovery->report->journal.last_group;
-  struct buffer value;
-  buffer_init(&value, 256);
-  CHECK(checkpoint_row_encode(&row, &value) == STATUS_OK);
-  table_changes_put(&recovery->changes, TABLE_META, bytes_of_string("checkpoint"), buffer_bytes(&value));
-  buffer_deinit(&value);
+  put_checkpoint(&row, &recovery->changes);
   uint8_t identity[IDENTITY_SIZE];
   identity_encode(&set->identity, identity);
   table_changes_put(&recovery->changes, TABLE_IDENTITY, bytes_of_string("identity"), bytes_of(identity, sizeof identity));
@@ -295,6 +299,22 @@ static void take_places(struct recovery *recovery) {
   journal_release(recovery->set->journal, oldest < current ? oldest : current);
 }
 
+/* The fresh file begins with all that is not in segments, and soon holds what is acknowledged from now on. Nothing in the others says that it
+ * should be there: without this word a journal that lost just this file would look like one that was killed before it was made. */
+static enum status vouch_for_start(struct recovery *recovery) {
+  struct log_set *set = recovery->set;
+  struct checkpoint_row row = set->checkpointed;
+  row.durable_group = journal_usage(set->journal).durable_group;
+  struct table_changes changes;
+  table_changes_init(&changes);
+  put_checkpoint(&row, &changes);
+  enum status status = store_commit(set->store, changes.changes, changes.count);
+  table_changes_deinit(&changes);
+  if (status == STATUS_NO_SPACE) return STATUS_OK; /* a start should need no space; the next checkpoint says it */
+  if (status == STATUS_OK) set->checkpointed = row;
+  return status;
+}
+
 enum status recovery_finish(struct recovery *recovery) {
   struct map_cursor cursor = {0};
   for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) link_up(log);
@@ -317,6 +337,7 @@ enum status recovery_finish(struct recovery *recovery) {
   dump_if_owed(recovery);
   carry_all(recovery);
   status = journal_start(recovery->set->journal, &recovery->carried);
+  if (status == STATUS_OK) status = vouch_for_start(recovery);
   if (status != STATUS_OK) return status;
   take_places(recovery);
   return STATUS_OK;

@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -329,6 +330,26 @@ static void copies_among_the_journals_files_are_passed_over(void **state) {
   assert_int_equal(fixture_read_all(fixture, 1, 250, 1u << 20, 60000), 640);
 }
 
+/* A journal without its newest file is a whole one that ends earlier: only the store can tell that it should not. */
+static void a_missing_newest_journal_file_is_noticed(void **state) {
+  struct fixture *fixture = *state;
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_append(fixture, 1, 20, 1000, true);
+  fixture_reopen(fixture, false);
+  fixture_append(fixture, 1, 20, 1000, true);
+  char name[80];
+  char path[512];
+  snprintf(name, sizeof name, "journal/%020" PRIu64, journal_usage(log_set_journal(fixture->set)).current_file);
+  fixture_close(fixture, false);
+  fixture_path(fixture, name, path, sizeof path);
+  assert_int_equal(unlink(path), 0);
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  assert_true(fixture_view(fixture, 1).damaged);
+  assert_int_equal(fixture_view(fixture, 1).last_index, 20);
+}
+
 /* What only the store knows is in the journal until a dump has it too, however many rounds and kicks come before that. */
 static void the_journal_waits_for_a_dump_that_failed(void **state) {
   struct fixture *fixture = *state;
@@ -430,6 +451,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(an_entry_that_does_not_follow_is_not_taken, set_up, tear_down),
       cmocka_unit_test_setup_teardown(zeros_at_the_end_of_a_segment_are_damage, set_up, tear_down),
       cmocka_unit_test_setup_teardown(copies_among_the_journals_files_are_passed_over, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_missing_newest_journal_file_is_noticed, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_journal_waits_for_a_dump_that_failed, set_up, tear_down),
       cmocka_unit_test_setup_teardown(ten_thousand_logs_open_at_once, set_up, tear_down),
       cmocka_unit_test_setup_teardown(verify_names_the_damage_and_changes_nothing, set_up, tear_down),
