@@ -224,6 +224,13 @@ static void stray_done(struct task *task) {
   atomic_store(&container_of(container_of(task, struct journal_write, done), struct stray, write)->done, true);
 }
 
+static void submit_stray(struct fixture *fixture, struct stray *stray) {
+  journal_submit(log_set_journal(fixture->set), &stray->write);
+  while (!atomic_load(&stray->done)) usleep(1000);
+  assert_int_equal(stray->write.status, STATUS_OK);
+  journal_write_deinit(&stray->write);
+}
+
 /* Writes an entry that has all that it needs but for one thing: its link is not that of the entry before it. */
 static void write_stray_entry(struct fixture *fixture, group_id group) {
   struct log_view view = fixture_view(fixture, group);
@@ -243,10 +250,7 @@ static void write_stray_entry(struct fixture *fixture, group_id group) {
   frame->head_size = ENTRY_HEAD_SIZE;
   entry_encode_head(&head, frame->head);
   frame->payload.bytes = bytes_of(payload, sizeof payload);
-  journal_submit(log_set_journal(fixture->set), &stray.write);
-  while (!atomic_load(&stray.done)) usleep(1000);
-  assert_int_equal(stray.write.status, STATUS_OK);
-  journal_write_deinit(&stray.write);
+  submit_stray(fixture, &stray);
 }
 
 /* All checksums fit; only the chain tells that it belongs to another history. */
@@ -272,6 +276,24 @@ static enum status count_visit(void *context, const struct entry *entry) {
   (void)entry;
   ++*(size_t *)context;
   return STATUS_OK;
+}
+
+/* Whatever the order in which they are told: a table, the store and frames may all have one. */
+static void terms_never_go_back(void **state) {
+  struct fixture *fixture = *state;
+  static const struct hard_state states[] = {{.term = 7, .vote = 3}, {.term = 9}, {.term = 9, .vote = 2}, {.term = 9}, {.term = 5, .vote = 1}};
+  fixture_create(fixture, 1, 1u << 20);
+  struct stray stray = {.done = false};
+  journal_write_init(&stray.write, fixture->lanes[1], stray_done);
+  for (size_t i = 0; i < sizeof states / sizeof *states; i++) journal_write_add_hard_state(&stray.write, 1, 1, &states[i]);
+  submit_stray(fixture, &stray);
+
+  for (int i = 0; i < 3; i++) {
+    fixture_reopen(fixture, i == 1);
+
+    assert_int_equal(fixture_view(fixture, 1).hard_state.term, 9);
+    assert_int_equal(fixture_view(fixture, 1).hard_state.vote, 2);
+  }
 }
 
 /* They look like the padding behind the last entry, and the last entry is what they took. */
@@ -451,6 +473,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(an_entry_that_does_not_follow_is_not_taken, set_up, tear_down),
       cmocka_unit_test_setup_teardown(zeros_at_the_end_of_a_segment_are_damage, set_up, tear_down),
       cmocka_unit_test_setup_teardown(copies_among_the_journals_files_are_passed_over, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(terms_never_go_back, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_missing_newest_journal_file_is_noticed, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_journal_waits_for_a_dump_that_failed, set_up, tear_down),
       cmocka_unit_test_setup_teardown(ten_thousand_logs_open_at_once, set_up, tear_down),
