@@ -250,6 +250,21 @@ static void settle(struct recovered *log) {
   }
 }
 
+/* A name alone makes no log: does the dump know it, or at least one file say the same? */
+static bool is_a_log(struct recovery *recovery, group_id group, instance_id instance, const struct numbers *firsts) {
+  if (recovery_get(recovery, group, instance, false) != NULL) return true;
+  const struct group_row row = {.group = group, .instance = instance};
+  for (size_t i = 0; i < firsts->count; i++) {
+    struct segment_header header;
+    struct disk_file *file = NULL;
+    uint64_t size = 0;
+    if (open_segment(recovery, &row, firsts->at[i], &file, &header, &size) != STATUS_OK) continue;
+    disk_close(file);
+    return true;
+  }
+  return false;
+}
+
 /* A checkpoint that did not come to its end began it, and what it was about to hold went into the one before it later on. */
 static bool overlaps(const struct image *image, entry_index first) {
   return image->segment_count > 0 && image->segments[image->segment_count - 1].last_index >= first;
@@ -260,7 +275,7 @@ static enum status scan_group(struct recovery *recovery, group_id group, instanc
   segment_dir_path(path, group, instance);
   struct numbers firsts = {0};
   enum status status = disk_list(recovery->set->world->disk, path, note_segment_name, &firsts);
-  if (status != STATUS_OK || firsts.count == 0) {
+  if (status != STATUS_OK || firsts.count == 0 || !is_a_log(recovery, group, instance, &firsts)) {
     memory_free(firsts.at);
     return status;
   }

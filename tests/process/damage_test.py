@@ -2,6 +2,7 @@
 
 import glob
 import os
+import shutil
 import struct
 import subprocess
 
@@ -147,6 +148,19 @@ class DamageTest(harness.Case):
 
     def test_a_missing_store_is_rebuilt(self):
         self.damaged_store(os.remove)
+
+    def test_a_copied_directory_is_no_second_log(self):
+        (group,) = self.create("t")
+        values = self.fill("t", 50)
+        self.assertEqual(self.broker.stop(), 0)
+        shutil.copytree(
+            os.path.join(self.broker.data, "p", "%d-1" % group), os.path.join(self.broker.data, "p", "%d-2" % group)
+        )
+        os.truncate(os.path.join(self.broker.data, "store.mdb"), 0)
+        self.restart()
+        self.assertIn("stray_directory", self.broker.said())
+        self.assertEqual(read_values(self.client, "t", 0), values)
+        self.client.append(topic="t", partition=0, batch=batch(b"new"))
 
     def test_without_any_identity_it_refuses(self):
         self.create("t")
