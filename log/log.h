@@ -150,8 +150,8 @@ struct log_find {
   struct loop *loop;
   struct task done;
 
-  enum status status; /* OK, END (none), DAMAGED, IO */
-  record_offset offset;
+  enum status status;   /* OK, END (none), DAMAGED, IO */
+  record_offset offset; /* DAMAGED: the first readable one behind the damage, 0 when that is not known */
   int64_t found_time_ms;
 
   struct task task;

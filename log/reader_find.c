@@ -61,9 +61,11 @@ static enum status find_in_segment(struct reader *reader, struct reader_work *wo
   for (;;) {
     struct entry entry;
     status = segment_cursor_next(&cursor, &entry);
-    if (status == STATUS_CORRUPT) {
-      work->damage = (struct log_range){.first = expected, .end = segment->end_offset};
-      status = STATUS_DAMAGED; /* what was asked for may have been there */
+    if (status == STATUS_CORRUPT) { /* what was asked for may have been there */
+      record_offset end = segment->end_offset;
+      status = reader_pass_damage(set, work->group, work->instance, segment, &cursor, expected, &end);
+      work->next_offset = status == STATUS_OK ? end : segment->end_offset;
+      status = STATUS_DAMAGED;
     }
     if (status != STATUS_OK) break;
     expected = entry_end_offset(&entry.head);
@@ -80,7 +82,10 @@ static enum status find_unflushed(struct log_set *set, struct reader_work *work,
   struct entry entry;
   enum status status = journal_read_entry(set->journal, wanted->place, work->group, wanted->entry.head.index,
                                           set->options.account, &entry);
-  if (status == STATUS_CORRUPT) return STATUS_DAMAGED;
+  if (status == STATUS_CORRUPT) {
+    work->next_offset = entry_end_offset(&wanted->entry.head);
+    return STATUS_DAMAGED;
+  }
   if (status != STATUS_OK) return status;
   status = find_in_entry(work, &entry);
   entry_release(&entry);

@@ -99,6 +99,18 @@ void partition_keep_retention(struct partition *partition, int64_t now_ms) {
 
 /* ---- Find ---- */
 
+static struct failure *find_failure(const struct log_find *find) {
+  if (find->status != STATUS_DAMAGED || find->offset == 0) return refusal_of_status(find->status);
+  struct failure *failure =
+      refusal_new(STATUS_DAMAGED,
+                  "the record may stand in a range before offset %" PRId64
+                  " whose bytes on disk are damaged; restore them from elsewhere, or ask for a time of the records from there on",
+                  find->offset);
+  failure->has_next_offset = true;
+  failure->next_offset = find->offset;
+  return failure;
+}
+
 static void found(struct task *task) {
   struct partition_find *find = container_of(container_of(task, struct log_find, done), struct partition_find, log);
   find->found = find->log.status == STATUS_OK;
@@ -110,7 +122,7 @@ static void found(struct task *task) {
   } else if (find->log.status == STATUS_END) {
     find->offset = find->log.limit;
   } else {
-    find->failure = refusal_of_status(find->log.status);
+    find->failure = find_failure(&find->log);
   }
   find->done(find);
 }

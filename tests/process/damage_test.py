@@ -24,6 +24,11 @@ def flip(path, position):
         f.write(bytes([byte[0] ^ 0x40]))
 
 
+def time_of(i):
+    """Of the i-th record that fill() appends."""
+    return 1_000_000 + 10 * i
+
+
 def journal_frames(data):
     """(path, kind, group, position of the body, its size) of what stands in the journal's groups; log/journal_format.h has the bytes."""
     for path in sorted(glob.glob(os.path.join(data, "journal", "*"))):
@@ -59,7 +64,7 @@ class DamageTest(harness.Case):
         values = []
         for i in range(count):
             value = b"%s-%d-%d:" % (topic.encode(), partition, i) + b"v" * size
-            self.client.append(topic=topic, partition=partition, batch=batch(value))
+            self.client.append(topic=topic, partition=partition, batch=batch(value, base_timestamp_ms=time_of(i)))
             values.append(value)
         return values
 
@@ -111,6 +116,14 @@ class DamageTest(harness.Case):
         for i, value in enumerate(values):
             if i not in lost:
                 self.assertEqual(good[i], value)
+        with self.assertRaises(grpc.RpcError) as caught:  # a time that the damaged record might be of
+            self.client.find_offset(topic="t", partition=0, timestamp_ms=time_of(lost[0]))
+        failure = harness.Failure(caught.exception)
+        self.assertEqual(
+            (failure.code, failure.reason, failure.next_offset), (grpc.StatusCode.DATA_LOSS, "DAMAGED", str(lost[0] + 1))
+        )
+        answer = self.client.find_offset(topic="t", partition=0, timestamp_ms=time_of(0))
+        self.assertEqual((answer.found, answer.offset), (True, 0))
         answer = self.client.append(topic="t", partition=0, batch=batch(b"new"))
         self.assertEqual(answer.base_offset, end)
         ranges = self.client.describe_partition(topic="t", partition=0).damaged
