@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/trace.h"
@@ -23,7 +24,10 @@
 #define LOST_NS (500 * NS_PER_MS) /* of work without coming back */
 #define GROWTH_MIN (UINT64_C(4) << 20)
 #define GROWTH_RATIO 8u
-#define TRIM_NS (2000 * NS_PER_MS)
+/* What a burst was made of is given back when it is quiet again: few turns in two seconds, many since the last time. */
+#define QUIET_NS (2000 * NS_PER_MS)
+#define QUIET_TURNS 200u
+#define BURST_TURNS 10000u
 
 struct flood_guard {
   struct transport *transport;
@@ -34,7 +38,9 @@ struct flood_guard {
   pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t changed;
   bool stopping;
-  uint64_t trim_at_ns; /* the guard's thread; 0: nothing to give back */
+  uint64_t trimmed_turn; /* what follows is the guard's thread's: turns when memory was given back, ... */
+  uint64_t quiet_turn;   /* ... and when it began to look whether it is quiet, ... */
+  uint64_t quiet_at_ns;  /* ... which it knows then */
 };
 
 static uint64_t clock_ns(clockid_t clock) {
@@ -133,7 +139,7 @@ static bool sleep_ns(struct flood_guard *guard, uint64_t time_ns) {
   return !stopping;
 }
 
-static void drop(struct flood_guard *guard, int fd) {
+static void drop(int fd) {
   struct sockaddr_storage peer;
   socklen_t size = sizeof peer;
   char host[64] = "?";
@@ -143,13 +149,23 @@ static void drop(struct flood_guard *guard, int fd) {
                       NI_NUMERICHOST | NI_NUMERICSERV);
   shutdown(fd, SHUT_RDWR);
   trace_warn("connection_dropped", "peer=\"%s:%s\" why=\"a flood of HTTP/2 frames without end\"", host, port);
-  guard->trim_at_ns = clock_ns(CLOCK_MONOTONIC) + TRIM_NS;
 }
 
-/* Memory in use that no blob accounts for: C core's, above all. */
+static uint64_t resident_bytes(void) {
+  unsigned long all = 0;
+  unsigned long resident = 0;
+  FILE *file = fopen("/proc/self/statm", "r");
+  if (file == NULL) return 0;
+  if (fscanf(file, "%lu %lu", &all, &resident) != 2) resident = 0;
+  fclose(file);
+  return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Memory in use that no blob accounts for: C core's, above all. Another heap than the C library's tells nothing of itself. */
 static uint64_t foreign_bytes(const struct flood_guard *guard) {
   struct mallinfo2 heap = mallinfo2();
   uint64_t used = heap.uordblks + heap.hblkhd;
+  if (used == 0) used = resident_bytes();
   uint64_t ours = guard->account == NULL ? 0 : account_used(guard->account);
   return used > ours ? used - ours : 0;
 }
@@ -166,15 +182,20 @@ static void look(struct flood_guard *guard, uint64_t turn, bool lost) {
   if (sleep_ns(guard, LOOK_NS)) {
     uint64_t bytes = 0;
     int fd = find_flood(&watch, &bytes);
-    if (fd >= 0 && (lost || grows_unduly(guard, before, bytes)) && turns(guard) == turn) drop(guard, fd);
+    if (fd >= 0 && (lost || grows_unduly(guard, before, bytes)) && turns(guard) == turn) drop(fd);
   }
   memory_free(watch.sockets);
 }
 
-/* The heap keeps what the calls of a flood were made of, far beyond what we need again. */
-static void give_back(struct flood_guard *guard) {
-  if (guard->trim_at_ns == 0 || clock_ns(CLOCK_MONOTONIC) < guard->trim_at_ns) return;
-  guard->trim_at_ns = 0;
+/* The heap keeps what a burst was made of, 250 MB for 20,000 open calls. To give it back costs, so it is done while nobody waits. */
+static void give_back(struct flood_guard *guard, uint64_t turn) {
+  uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+  if (now_ns < guard->quiet_at_ns) return;
+  bool quiet = turn - guard->quiet_turn < QUIET_TURNS;
+  guard->quiet_at_ns = now_ns + QUIET_NS;
+  guard->quiet_turn = turn;
+  if (!quiet || turn - guard->trimmed_turn < BURST_TURNS) return;
+  guard->trimmed_turn = turn;
   malloc_trim(0);
 }
 
@@ -190,7 +211,7 @@ static void *guard_forever(void *argument) {
     busy_ns = clock_ns(guard->thread_clock);
     if (turn != turn_before) back_ns = busy_ns;
     if (turn == turn_before && busy_ns - before_ns >= BUSY_NS) look(guard, turn, busy_ns - back_ns >= LOST_NS);
-    give_back(guard);
+    give_back(guard, turn);
   }
   return NULL;
 }

@@ -4,7 +4,8 @@
  * HEADERS, RST_STREAM, SETTINGS and PING: 45 MB of calls that were opened and reset at once held the thread for eight seconds and
  * filled 2.4 GB with calls that nobody had seen yet, while everybody else waited. C core 1.51 has neither a bound for it nor a way to
  * drop a connection, so this looks from outside: the thread is busy and does not come back, and what is being read meanwhile is read
- * from one socket. That socket is shut down, and C core sees the end of the connection.
+ * from one socket. That socket is shut down, and C core sees the end of the connection. And what the heap keeps of a burst of calls, of
+ * whatever kind, is given back to the system once it is quiet.
  *
  * 1. No connection is dropped while the polling thread comes back at all.
  * 2. None is dropped from which less is being read than from all others together.

@@ -18,7 +18,9 @@ NO_WINDOW = struct.pack(">HI", 4, 0)  # SETTINGS_INITIAL_WINDOW_SIZE 0: nothing 
 
 class AbuseTest(harness.Case):
     def setUp(self):
-        self.broker = harness.Broker(options=["--checkpoint-interval-ms", "300ms", *self.options()]).start()
+        self.broker = harness.Broker(
+            options=["--checkpoint-interval-ms", "300ms", *self.options()], environment=harness.MEASURED
+        ).start()
         self.addCleanup(self.broker.close)
         self.client = harness.Client(self.broker.address, options=[("grpc.max_receive_message_length", -1)])
         self.addCleanup(self.client.close)
@@ -32,6 +34,14 @@ class AbuseTest(harness.Case):
         began = time.monotonic()
         self.client.append(topic="t", partition=1, batch=batch(b"x" * size))
         return time.monotonic() - began
+
+    def given_back(self):
+        if self.broker.bound(1) > 1:
+            return  # a sanitizer's heap gives back when it likes
+        deadline = time.monotonic() + 15
+        while self.broker.resident_bytes() > 64 << 20:
+            self.assertLess(time.monotonic(), deadline, "memory of what is over is kept")
+            time.sleep(0.1)
 
     def fill(self, count):
         """So much that only a little of it is in memory, once it is in segments."""
@@ -67,7 +77,7 @@ class AbuseTest(harness.Case):
         appended = self.client.describe_partition(topic="t", partition=0).high_watermark
         self.show("%d MiB for %d appends on %d streams" % (grown >> 20, appended, requests))
         self.assertGreater(appended, 20_000)
-        self.assertLess(grown, 160 << 20)
+        self.assertLess(grown, self.broker.bound(160 << 20))
 
         def others():
             for i in range(200):
@@ -80,7 +90,7 @@ class AbuseTest(harness.Case):
         self.fill(60)
         self.stall("Log/Read", [log_pb2.ReadRequest(topic="t", offset=4 * (i % 60), max_bytes=3 << 20) for i in range(200)])
         self.show("%d MiB resident" % (self.broker.resident_bytes() >> 20))
-        self.assertLess(self.broker.resident_bytes(), 160 << 20)
+        self.assertLess(self.broker.resident_bytes(), self.broker.bound(160 << 20))
         for _ in range(8):
             self.served(1_000_000)
 
@@ -88,7 +98,7 @@ class AbuseTest(harness.Case):
         self.fill(60)
         self.stall("Log/Tail", [log_pb2.TailRequest(topic="t", offset=4 * (i % 60), max_bytes=3 << 20) for i in range(200)])
         self.show("%d MiB resident" % (self.broker.resident_bytes() >> 20))
-        self.assertLess(self.broker.resident_bytes(), 160 << 20)
+        self.assertLess(self.broker.resident_bytes(), self.broker.bound(160 << 20))
         for _ in range(8):
             self.served(1_000_000)
 
@@ -119,11 +129,22 @@ class AbuseTest(harness.Case):
         self.show("slowest append %.0f ms, %d MiB resident" % (slowest[0] * 1000, most[0] >> 20))
         self.assertIn("event=connection_dropped", self.broker.said())
         self.assertLess(slowest[0], 2)
-        self.assertLess(most[0], 256 << 20)
-        deadline = time.monotonic() + 10
-        while self.broker.resident_bytes() > 64 << 20:
-            self.assertLess(time.monotonic(), deadline, "memory of the flood is kept")
-            time.sleep(0.1)
+        self.assertLess(most[0], self.broker.bound(256 << 20))
+        self.given_back()
+
+    def test_calls_that_are_opened_and_say_nothing(self):
+        connections = [Connection(self.broker.address) for _ in range(19)]
+        for connection in connections:
+            self.addCleanup(connection.close)
+            for i in range(1000):
+                connection.send(headers(connection, 1 + 2 * i, "Log/AppendStream" if i % 2 else "Log/Append"))
+        time.sleep(1)
+        self.show("%d MiB resident with 19,000 open calls" % (self.broker.resident_bytes() >> 20))
+        self.served()
+        self.assertLess(self.broker.resident_bytes(), self.broker.bound(400 << 20))
+        for connection in connections:
+            connection.close()
+        self.given_back()
 
     def test_heavy_work_is_no_flood(self):
         big = batch(*[b"x" * 900_000] * 4)

@@ -39,7 +39,7 @@ def bytes_field(number, data):
 class BadInputTest(harness.Case):
     @classmethod
     def setUpClass(cls):
-        cls.broker = harness.Broker().start()
+        cls.broker = harness.Broker(environment=harness.MEASURED).start()
         cls.client = harness.Client(cls.broker.address, options=[("grpc.max_send_message_length", -1)])
         cls.client.create_topic(name="t", partitions=2)
 
@@ -51,7 +51,7 @@ class BadInputTest(harness.Case):
     def tearDown(self):
         self.assertTrue(self.broker.alive(), self.broker.said())
         self.client.append(topic="t", partition=1, batch=batch(b"still serving"))
-        self.assertLess(self.broker.resident_bytes(), RESIDENT_BYTES_MAX)
+        self.assertLess(self.broker.resident_bytes(), self.broker.bound(RESIDENT_BYTES_MAX))
 
     def append_bytes(self, batch_bytes, partition=0):
         request = bytes_field(1, b"t") + field(2, 0, varint(partition)) + bytes_field(3, batch_bytes)
@@ -90,7 +90,7 @@ class BadInputTest(harness.Case):
         self.refused(INVALID, "BAD_BATCH", self.append_bytes, bytes_field(14, flood) * 2)
         with self.assertRaises(grpc.RpcError):
             self.client.raw("Admin/ListTopics")(b"\x9a\x06\x00" * (1 << 20), timeout=10)
-        self.assertLess(self.broker.resident_bytes() - before, 64 << 20)
+        self.assertLess(self.broker.resident_bytes() - before, self.broker.bound(64 << 20))
 
     # Batches
 
@@ -150,7 +150,7 @@ class BadInputTest(harness.Case):
             failure = harness.Failure(caught.exception)
             self.assertIn(failure.reason, ("BAD_BATCH", "TOO_LARGE"))
             self.assertEqual(failure.executed, "no")
-        self.assertLess(self.broker.resident_bytes() - before, 32 << 20)
+        self.assertLess(self.broker.resident_bytes() - before, self.broker.bound(32 << 20))
 
     def test_oversized_record(self):
         exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -175,7 +175,7 @@ class BadInputTest(harness.Case):
         before = self.broker.resident_bytes()
         bomb = gzip.compress(b"\0" * (100 << 20))
         http2_call(self.broker.address, "/cairn.v1.Log/Append", b"\x01" + struct.pack(">I", len(bomb)) + bomb, b"gzip")
-        self.assertLess(self.broker.resident_bytes() - before, 32 << 20)
+        self.assertLess(self.broker.resident_bytes() - before, self.broker.bound(32 << 20))
 
     def test_message_that_is_too_large_for_a_stream(self):
         good = batch(*[b"x" * 900_000] * 4)
