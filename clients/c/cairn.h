@@ -17,8 +17,16 @@
  *
  * Units are in the names: _ms, _bytes. Times are milliseconds since 1970, UTC. Timeouts are relative; CAIRN_FOREVER waits.
  *
- * Errors. Functions that can fail return CAIRN_OK (0) or a code below, and fill `error`, which may be NULL. `reason` is the stable
- * name to decide on (docs/ERRORS.md); `executed` tells whether the request took effect, which no code alone can tell.
+ * Names of topics are never NULL: 1 to CAIRN_NAME_MAX of [a-zA-Z0-9._-], not "." or "..".
+ *
+ * Errors. Functions that can fail return CAIRN_OK (0) or a code below, and fill `error`, which may be NULL; outputs stay as they were.
+ * `reason` is the stable name to decide on (docs/ERRORS.md); `executed` tells whether the request took effect, which no code alone
+ * can tell. The comments of the functions name the reasons of their own. Beside these any call to a broker may end with
+ *   TRANSPORT             no broker was reached, or the connection broke (executed MAYBE if something was to be changed)
+ *   DEADLINE              the time of the call was up (MAYBE)
+ *   DRAINING LOADING BUSY NO_MEMORY   a broker could not do it now, up to the end of that time (NO)
+ *   NOT_LEADER FENCED     no broker could be found that may do it (NO)
+ *   UNSUPPORTED           the broker is older than this library (NO)
  */
 #ifndef CAIRN_H
 #define CAIRN_H
@@ -130,13 +138,13 @@ uint32_t cairn_partition_of_key(struct cairn_bytes key, uint32_t partitions);
 struct cairn_client;
 
 struct cairn_client_options {
-  const char *servers;       /* "HOST:PORT,HOST:PORT", any of the brokers; NULL: CAIRN_DEFAULT_SERVER */
+  const char *servers;       /* "HOST:PORT,HOST:PORT", at most 64, any of the brokers; NULL: CAIRN_DEFAULT_SERVER */
   uint32_t call_timeout_ms;  /* a synchronous call in all, retries included; 0: 30,000 */
   uint32_t reach_timeout_ms; /* but no longer than this while no broker can be reached at all; 0: 3,000 */
   uint32_t retry_backoff_ms; /* before the first retry; doubles, up to 2,000; 0: 50 */
 };
 
-/* Connects when something is asked, not before. CAIRN_INVALID_ARGUMENT: a server that is not HOST:PORT. */
+/* Connects when something is asked, not before. INVALID: a server that is not HOST:PORT, or there are too many. */
 int cairn_client_new(const struct cairn_client_options *options, struct cairn_client **out_client, struct cairn_error *error);
 /* After its producers, consumers and results were freed. NULL is fine. */
 void cairn_client_free(struct cairn_client *client);
@@ -179,7 +187,15 @@ struct cairn_topic_options {
   bool validate_only; /* check everything, change nothing */
 };
 
-/* A synchronous call that changes something is sent again only when it surely had no effect. `out` pointers may be NULL. */
+/* A synchronous call that changes something is sent again only when it surely had no effect. `out` pointers may be NULL, and so
+ * may `options`, and the `visit` of describe. `visit` runs on the caller's thread, before the function returns.
+ *
+ *   create    BAD_NAME, TOPIC_EXISTS, INVALID (a setting), TOO_LARGE (the cluster has as many topics or partitions as it can)
+ *   list      all topics by name, page by page: one that is made or deleted meanwhile may be missed or shown
+ *   describe  UNKNOWN_TOPIC; partitions in the order of their numbers
+ *   alter     UNKNOWN_TOPIC, INVALID
+ *   delete    UNKNOWN_TOPIC; `*out_id` is the id that is never used again
+ */
 int cairn_topic_create(struct cairn_client *client, const char *name, const struct cairn_topic_options *options,
                        struct cairn_topic *out_topic, struct cairn_error *error);
 int cairn_topic_list(struct cairn_client *client, void (*visit)(void *context, const struct cairn_topic *topic), void *context,
@@ -226,15 +242,19 @@ struct cairn_partition_state {
   struct cairn_offset_range damaged[CAIRN_DAMAGED_MAX];
 };
 
+/* These ask about a partition: UNKNOWN_TOPIC, UNKNOWN_PARTITION. */
+
 /* Linearizable: includes every append that was acknowledged before the call. */
 int cairn_partition_describe(struct cairn_client *client, const char *topic, uint32_t partition,
                              struct cairn_partition_state *out_state, struct cairn_error *error);
 
-/* The first offset whose record is of `timestamp_ms` or later; `*out_found` false: there is none, and the offset is the end. */
+/* The first offset whose record is of `timestamp_ms` or later; `*out_found` false: there is none, and the offset is the end.
+ * DAMAGED: it may stand where bytes are damaged; error->next_offset is behind them. */
 int cairn_find_offset(struct cairn_client *client, const char *topic, uint32_t partition, int64_t timestamp_ms,
                       int64_t *out_offset, bool *out_found, struct cairn_error *error);
 
-/* Gives up everything before an offset, for good. */
+/* Gives up everything before an offset, for good; at or below the log start: nothing happens. BEYOND_END: there is no such offset yet,
+ * error->next_offset is the greatest allowed. */
 int cairn_trim(struct cairn_client *client, const char *topic, uint32_t partition, int64_t before_offset,
                int64_t *out_log_start_offset, struct cairn_error *error);
 
@@ -252,7 +272,12 @@ struct cairn_appended {
 };
 
 /* Appends `count` records as one batch, whole or not at all, and waits until a majority has it on stable storage. topic, partition
- * and opaque of the messages are not looked at. An outcome that cannot be known is an error with executed MAYBE. */
+ * and opaque of the messages are not looked at. `options` and `out_appended` may be NULL.
+ *
+ * An outcome that cannot be known is an error with executed MAYBE (UNKNOWN_OUTCOME, TRANSPORT, DEADLINE), and is not sent again: read
+ * the log, or append with an expected offset. Executed NO: UNKNOWN_TOPIC, UNKNOWN_PARTITION, OFFSET_MISMATCH (error->next_offset is
+ * where the log ends), TOO_LARGE (a record beyond the topic's bound, or more than 4,080 KiB in all), BAD_BATCH (no records, or a
+ * header whose name is not UTF-8), DISK_FULL, JOURNAL_FULL, FENCED. */
 int cairn_append(struct cairn_client *client, const char *topic, uint32_t partition, const struct cairn_message *messages,
                  size_t count, const struct cairn_append_options *options, struct cairn_appended *out_appended,
                  struct cairn_error *error);
@@ -266,11 +291,12 @@ struct cairn_read_options {
   uint32_t max_wait_ms; /* but no longer; at most 60,000 */
 };
 
-/* One read from `offset` on: for those who keep the position themselves. cairn_consumer is faster. */
+/* One read from `offset` on: for those who keep the position themselves. cairn_consumer is faster. Free the result before the client.
+ * BELOW_START, BEYOND_END, DAMAGED: error->next_offset tells where the log is, or goes on. INVALID: a max_wait_ms that is too long. */
 int cairn_read(struct cairn_client *client, const char *topic, uint32_t partition, int64_t offset,
                const struct cairn_read_options *options, struct cairn_records **out_records, struct cairn_error *error);
-/* CAIRN_OK: `*out_record` is borrowed until the next call on these records. CAIRN_END. CAIRN_DATA_LOSS: a batch does not match
- * its checksum; the walk cannot go on. */
+/* CAIRN_OK: `*out_record` is borrowed until the next call on these records. CAIRN_END. CORRUPT (CAIRN_DATA_LOSS): a batch does not match
+ * its checksum or cannot be inflated; the walk cannot go on. */
 int cairn_records_next(struct cairn_records *records, struct cairn_record *out_record, struct cairn_error *error);
 int64_t cairn_records_next_offset(const struct cairn_records *records);    /* where to read on */
 int64_t cairn_records_high_watermark(const struct cairn_records *records); /* behind the last committed record */
@@ -317,17 +343,20 @@ int cairn_producer_new(struct cairn_client *client, const struct cairn_producer_
                        struct cairn_producer **out_producer, struct cairn_error *error);
 
 /* Copies the record. CAIRN_WAIT (non_blocking only): no room, or the topic is still being looked up; poll and try again.
- * Errors of the topic (UNKNOWN_TOPIC) come here when the partition must be chosen, else with the delivery. */
+ * Errors of the topic (UNKNOWN_TOPIC) come here when the partition must be chosen, else with the delivery. BAD_NAME, INVALID (a
+ * partition below CAIRN_ANY_PARTITION), TOO_LARGE (more than 4,080 KiB, or more than 1,024 headers), SESSION_BROKEN (stop_on_error).
+ * A record that was not taken is not delivered either. */
 int cairn_producer_add(struct cairn_producer *producer, const struct cairn_message *message, struct cairn_error *error);
 
-/* Runs the callbacks that wait, or waits for the first; returns how many ran. */
+/* Runs the callbacks that wait, or waits for the first, no longer than that; returns how many ran. */
 size_t cairn_producer_poll(struct cairn_producer *producer, uint32_t timeout_ms);
 
-/* Sends what gathered, waits until everything added before was delivered. Returns CAIRN_OK, CAIRN_WAIT when the time was not enough,
- * or the first failure of a delivery since the last flush. */
+/* Sends what gathered, waits until everything was delivered, also what other threads add meanwhile. Returns CAIRN_OK, CAIRN_WAIT when
+ * the time was not enough, or the first failure of a delivery since the last flush. */
 int cairn_producer_flush(struct cairn_producer *producer, uint32_t timeout_ms, struct cairn_error *error);
 
-/* Gives up what is not delivered; callbacks get CAIRN_CANCELLED (executed NO if it was not sent, else MAYBE). NULL is fine. */
+/* Gives up what is not delivered; callbacks get CAIRN_CANCELLED (executed NO if it was not sent, else MAYBE), on this thread. No other
+ * thread may use the producer any more. NULL is fine. */
 void cairn_producer_free(struct cairn_producer *producer);
 
 /* ---- The consumer ---- */
@@ -359,7 +388,8 @@ struct cairn_consumer_options {
   void *context;
 };
 
-/* Begins to read at once, in the background. `topic` is copied. */
+/* Begins to read at once, in the background. `topic` is copied. BAD_NAME, INVALID; what the broker says (UNKNOWN_TOPIC, BELOW_START,
+ * BEYOND_END, DAMAGED, ...) comes from cairn_consumer_next(). */
 int cairn_consumer_new(struct cairn_client *client, const char *topic, uint32_t partition,
                        const struct cairn_consumer_options *options, struct cairn_consumer **out_consumer,
                        struct cairn_error *error);
