@@ -90,6 +90,7 @@ struct rpc_request; /* one call, as the client sees it; counted like rpc_call */
 struct rpc_result {
   enum grpc_status code;
   const char *text;                               /* borrowed during `done` */
+  bool unsent;                                    /* no connection ever had it: whatever it asked for was surely not done */
   struct rpc_metadata metadata[RPC_METADATA_MAX]; /* only those whose key begins with "cairn-" or is "retry-after-ms" */
   size_t metadata_count;
 };

@@ -138,7 +138,7 @@ static void take_pair(struct failure *failure, const struct rpc_metadata *pair) 
 }
 
 void failure_from_result(struct failure *failure, const struct rpc_result *result) {
-  *failure = (struct failure){.reason = reason_of_code(result->code), .executed = EXECUTED_MAYBE};
+  *failure = (struct failure){.reason = reason_of_code(result->code), .executed = result->unsent ? EXECUTED_NO : EXECUTED_MAYBE};
   if (result->code == GRPC_CODE_OK) {
     failure->executed = EXECUTED_YES;
     return;

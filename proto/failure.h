@@ -41,8 +41,8 @@ void failure_finish_call(struct rpc_call *call, const struct failure *failure);
 void failure_refuse_call(struct rpc_call *call, enum status reason, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* What a finished request means; also for code OK (reason OK, executed YES). An answer without `cairn-executed` is MAYBE; one
- * without a reason that we know gets the reason that fits its code best. */
+/* What a finished request means; also for code OK (reason OK, executed YES). An answer without `cairn-executed` is MAYBE, or NO if no
+ * connection ever had the request; one without a reason that we know gets the reason that fits its code best. */
 void failure_from_result(struct failure *failure, const struct rpc_result *result);
 
 /* As a cairn.v1.Error. `into` has FAILURE_ENCODED_MAX bytes; returns the size. */

@@ -59,14 +59,15 @@ static grpc_arg int_arg(const char *name, int value) {
   return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = const_text(name), .value.integer = value};
 }
 
-/* Numbers need no resolver; names go through one, which must not sit on its answer for 30 s after a broker came back. */
+/* Numbers need no resolver; names go through one, which must not sit on its answer for 30 s after a broker came back. No target is
+ * written as C core writes the peer of a connection ("ipv4:127.0.0.1:7411"); see was_unsent(). */
 static void target_of(const char *address, char *target, size_t size) {
   char host[64] = "";
   const char *colon = strrchr(address, ':');
   size_t host_size = colon == NULL ? 0 : (size_t)(colon - address);
   if (host_size > 0 && host_size < sizeof host) memcpy(host, address, host_size);
   struct in_addr four;
-  const char *scheme = address[0] == '[' ? "ipv6:" : inet_pton(AF_INET, host, &four) == 1 ? "ipv4:" : "dns:///";
+  const char *scheme = address[0] == '[' ? "ipv6:///" : inet_pton(AF_INET, host, &four) == 1 ? "ipv4:///" : "dns:///";
   snprintf(target, size, "%s%s", scheme, address);
 }
 
@@ -257,12 +258,21 @@ static const char *copy_text(grpc_slice slice, char **at, const char *end) {
   return text;
 }
 
+/* A call that failed: was it ever given to a connection? C core then names that as its peer, else the channel's target. */
+static bool was_unsent(const struct request *request) {
+  if (request->code != GRPC_STATUS_UNAVAILABLE || request->trailing.count > 0) return false;
+  char *peer = grpc_call_get_peer(request->handle);
+  bool unsent = strstr(peer, ":///") != NULL;
+  gpr_free(peer);
+  return unsent;
+}
+
 static void tell_done(struct request *request) {
   char text[RPC_TEXT_MAX], pairs[4096];
   size_t size = GRPC_SLICE_LENGTH(request->text) < sizeof text ? GRPC_SLICE_LENGTH(request->text) : sizeof text - 1;
   if (size > 0) memcpy(text, GRPC_SLICE_START_PTR(request->text), size);
   text[size] = '\0';
-  struct rpc_result result = {.code = (enum grpc_status)request->code, .text = text};
+  struct rpc_result result = {.code = (enum grpc_status)request->code, .text = text, .unsent = was_unsent(request)};
   char *at = pairs;
   for (size_t i = 0; i < request->trailing.count && result.metadata_count < RPC_METADATA_MAX; i++) {
     const grpc_metadata *pair = &request->trailing.metadata[i];

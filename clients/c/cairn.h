@@ -22,7 +22,7 @@
  * Errors. Functions that can fail return CAIRN_OK (0) or a code below, and fill `error`, which may be NULL; outputs stay as they were.
  * `reason` is the stable name to decide on (docs/ERRORS.md); `executed` tells whether the request took effect, which no code alone
  * can tell. The comments of the functions name the reasons of their own. Beside these any call to a broker may end with
- *   TRANSPORT             no broker was reached, or the connection broke (executed MAYBE if something was to be changed)
+ *   TRANSPORT             no broker was reached (executed NO), or the connection broke with the request on it (MAYBE)
  *   DEADLINE              the time of the call was up (MAYBE)
  *   DRAINING LOADING BUSY NO_MEMORY   a broker could not do it now, up to the end of that time (NO)
  *   NOT_LEADER FENCED     no broker could be found that may do it (NO)

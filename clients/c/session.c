@@ -201,7 +201,7 @@ static void failure_of_end(const struct session *session, const struct batch *ba
                 session->producer->options.request_timeout_ms);
   } else if (session->end.reason == STATUS_OK) {
     failure_set(out_failure, STATUS_UNKNOWN_OUTCOME, "the broker ended the stream without an answer");
-  } else if (session->end.reason == STATUS_TRANSPORT) {
+  } else if (session->end.reason == STATUS_TRANSPORT && session->end.executed != EXECUTED_NO) {
     failure_set(out_failure, STATUS_TRANSPORT,
                 "the connection to %s broke before this was answered (%s), so it may have been appended", session->address,
                 session->end.text);

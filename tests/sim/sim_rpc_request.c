@@ -91,7 +91,10 @@ static void deliver_one(struct sim_request *request, const struct sim_packet *pa
 
 static void tell_result(struct sim_request *request) {
   const struct sim_result *kept = request->result;
-  struct rpc_result result = {.code = kept->code, .text = kept->text, .metadata_count = kept->metadata_count};
+  struct rpc_result result = {.code = kept->code,
+                              .text = kept->text,
+                              .unsent = kept->code == GRPC_CODE_UNAVAILABLE && !request->assigned,
+                              .metadata_count = kept->metadata_count};
   for (size_t i = 0; i < kept->metadata_count; i++) {
     result.metadata[i] = (struct rpc_metadata){.key = kept->keys[i], .value = kept->values[i]};
   }

@@ -64,6 +64,9 @@ static void a_client_that_reaches_nobody_says_so_soon(void **state) {
   assert_int_equal(cairn_client_new(&options, &client, NULL), CAIRN_OK);
   assert_int_equal(cairn_topic_describe(client, "events", NULL, NULL, NULL, &error), CAIRN_UNAVAILABLE);
   assert_string_equal(error.reason, "TRANSPORT");
+  const struct cairn_message message = {.value = {"x", 1}};
+  assert_int_equal(cairn_append(client, "events", 0, &message, 1, NULL, NULL, &error), CAIRN_UNAVAILABLE);
+  assert_int_equal(error.executed, CAIRN_EXECUTED_NO); /* nobody ever had it */
   cairn_client_free(client);
 
   const struct cairn_client_options wrong = {.servers = "localhost"};

@@ -83,6 +83,10 @@ static void answer_without_keys_counts_as_maybe(void **state) {
   assert_int_equal(failure.executed, EXECUTED_MAYBE);
   assert_string_equal(failure.text, "connection reset");
 
+  failure_from_result(&failure, &(struct rpc_result){.code = GRPC_CODE_UNAVAILABLE, .text = "refused", .unsent = true});
+  assert_int_equal(failure.reason, STATUS_TRANSPORT);
+  assert_int_equal(failure.executed, EXECUTED_NO);
+
   failure_from_result(&failure, &(struct rpc_result){.code = GRPC_CODE_OK, .text = ""});
   assert_int_equal(failure.reason, STATUS_OK);
   assert_int_equal(failure.executed, EXECUTED_YES);

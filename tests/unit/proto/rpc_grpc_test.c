@@ -1,6 +1,8 @@
 #include "proto/rpc_grpc.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -74,6 +76,12 @@ static void assert_echoed(const struct exchange *exchange, const void *data, siz
   if (size > 0) assert_memory_equal(exchange->messages[0]->data, data, size);
 }
 
+static void assert_failed(const struct exchange *exchange, enum grpc_status code, enum status reason, enum executed executed) {
+  assert_int_equal(exchange->code, code);
+  assert_string_equal(status_name(exchange->failure.reason), status_name(reason));
+  assert_int_equal(exchange->failure.executed, executed);
+}
+
 /* ---- Threads ---- */
 
 static void many_answers_come_from_other_threads_at_once(void **state) {
@@ -93,6 +101,81 @@ static void many_answers_come_from_other_threads_at_once(void **state) {
     assert_true(echo_wait_closed(&f->echo, (round + 1) * CALLS_MAX, 0)); /* so that the bound on calls is not met */
   }
   free(many);
+}
+
+/* ---- Brokers that are not there, and one that goes ---- */
+
+static void broker_of_any_name_that_is_not_there_surely_did_nothing(void **state) {
+  struct fixture *f = *state;
+  static const char *const addresses[] = {"127.0.0.1:1", "[::1]:1", "localhost:1"};
+  for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++) {
+    struct rpc_channel *channel = rpc_channel_open(f->client, addresses[i]);
+
+    exchange_unary(&f->exchange, channel, "/test.Echo/Unary", "x", 1);
+    assert_failed(&f->exchange, GRPC_CODE_UNAVAILABLE, STATUS_TRANSPORT, EXECUTED_NO);
+    exchange_end(&f->exchange);
+    exchange_start(&f->exchange, channel, "/test.Echo/Chat", RPC_BIDI_STREAM, 30 * SECOND_NS, true);
+    exchange_send(&f->exchange, "x", 1);
+    exchange_wait_done(&f->exchange);
+    assert_failed(&f->exchange, GRPC_CODE_UNAVAILABLE, STATUS_TRANSPORT, EXECUTED_NO);
+    exchange_end(&f->exchange);
+
+    rpc_channel_close(channel);
+  }
+}
+
+/* Says hello as an HTTP/2 server does, reads until the call is there, and is gone. */
+struct vanishing {
+  int listener;
+  pthread_t thread;
+  char address[32];
+};
+
+static void *vanish(void *argument) {
+  const struct vanishing *vanishing = argument;
+  static const char settings[] = "\0\0\0\4\0\0\0\0\0";
+  static char bytes[65536];
+  int fd = accept(vanishing->listener, NULL, NULL);
+  assert_int_equal(send(fd, settings, sizeof settings - 1, 0), sizeof settings - 1);
+  size_t size = 0;
+  while (memmem(bytes, size, "Hang", 4) == NULL) {
+    ssize_t got = recv(fd, bytes + size, sizeof bytes - size, 0);
+    assert_true(got > 0);
+    size += (size_t)got;
+  }
+  close(fd);
+  return NULL;
+}
+
+static void vanishing_start(struct vanishing *vanishing) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof address;
+  vanishing->listener = socket(AF_INET, SOCK_STREAM, 0);
+  assert_int_equal(bind(vanishing->listener, (const struct sockaddr *)(const void *)&address, size), 0);
+  assert_int_equal(listen(vanishing->listener, 1), 0);
+  assert_int_equal(getsockname(vanishing->listener, (struct sockaddr *)(void *)&address, &size), 0);
+  snprintf(vanishing->address, sizeof vanishing->address, "127.0.0.1:%u", ntohs(address.sin_port));
+  assert_int_equal(pthread_create(&vanishing->thread, NULL, vanish, vanishing), 0);
+}
+
+static void broker_that_vanishes_may_have_done_it(void **state) {
+  struct fixture *f = *state;
+  static const enum rpc_kind kinds[] = {RPC_UNARY, RPC_BIDI_STREAM};
+  for (size_t i = 0; i < 2; i++) {
+    struct vanishing vanishing;
+    vanishing_start(&vanishing);
+    struct rpc_channel *channel = rpc_channel_open(f->client, vanishing.address);
+
+    exchange_start(&f->exchange, channel, "/test.Echo/Hang", kinds[i], 30 * SECOND_NS, true);
+    exchange_send(&f->exchange, "x", 1);
+    exchange_wait_done(&f->exchange);
+
+    assert_failed(&f->exchange, GRPC_CODE_UNAVAILABLE, STATUS_TRANSPORT, EXECUTED_MAYBE);
+    exchange_end(&f->exchange);
+    pthread_join(vanishing.thread, NULL);
+    close(vanishing.listener);
+    rpc_channel_close(channel);
+  }
 }
 
 /* ---- What only a raw client sends ---- */
@@ -187,8 +270,8 @@ static void compressed_message_is_refused_unread(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(many_answers_come_from_other_threads_at_once),
-      TEST(message_that_is_missing_or_cut_is_malformed),
+      TEST(many_answers_come_from_other_threads_at_once), TEST(broker_of_any_name_that_is_not_there_surely_did_nothing),
+      TEST(broker_that_vanishes_may_have_done_it),        TEST(message_that_is_missing_or_cut_is_malformed),
       TEST(compressed_message_is_refused_unread),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
