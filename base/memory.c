@@ -3,8 +3,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/check.h"
+
+#define HUGE_PAGE ((size_t)2 << 20)
 
 static void *or_stop(void *memory, size_t size) {
   CHECK_MSG(memory != NULL, "out of memory: %zu bytes", size);
@@ -30,6 +33,14 @@ void *memory_new_aligned(size_t alignment, size_t size) {
   void *memory = NULL;
   int error = posix_memalign(&memory, alignment < sizeof(void *) ? sizeof(void *) : alignment, size == 0 ? 1 : size);
   CHECK_MSG(error == 0, "out of memory: %zu bytes aligned to %zu", size, alignment);
+  return memory;
+}
+
+void *memory_new_large(size_t size) {
+  size_t pages = size / HUGE_PAGE + (size % HUGE_PAGE != 0 ? 1 : 0);
+  size_t rounded = product(pages, HUGE_PAGE);
+  void *memory = memory_new_aligned(HUGE_PAGE, rounded);
+  (void)madvise(memory, rounded, MADV_HUGEPAGE); /* a wish */
   return memory;
 }
 

@@ -12,7 +12,7 @@
 void journal_group_init(struct journal_group *group, uint32_t bytes_max) {
   PRE(bytes_max % JOURNAL_BLOCK == 0 && bytes_max > 0 && bytes_max <= JOURNAL_GROUP_BYTES_MAX);
   *group = (struct journal_group){.bytes_max = bytes_max};
-  group->memory = memory_new_aligned(JOURNAL_BLOCK, bytes_max);
+  group->memory = memory_new_large(bytes_max);
   group->parts = memory_new_array(JOURNAL_GROUP_ROWS_MAX, sizeof *group->parts);
 }
 

@@ -107,6 +107,7 @@ ASSERT_PLACES = ("tests/",)
 # (file, what): why it may. `what` is a header or a call that the tables above would refuse there.
 EXCEPTIONS = {
     ("base/check.c", "unistd.h"): "the last words of a process that stops",
+    ("base/memory.c", "sys/mman.h"): "it asks for huge pages",
     ("base/trace.c", "unistd.h"): "log lines go to standard error, each in one write",
     ("base/trace.c", "write"): "log lines go to standard error, each in one write",
     ("base/trace.c", "clock_gettime"): "a log line says when; nothing decides by it",
