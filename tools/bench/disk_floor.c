@@ -1,8 +1,11 @@
-/* What the disk does by itself: `disk_floor DIRECTORY [FILE]`.
+/* What the disk does by itself, one thing at a time: `disk_floor small|large|growing DIRECTORY` or `disk_floor read FILE`.
  *
- * Writes and syncs 4 KiB blocks into a zero-filled file (past the page cache, through to the disk), one after the other; 1 MiB blocks into
- * the same; a growing file of 1 GiB through the page cache with one sync at the end; and reads FILE, or what it wrote, in
- * 1 MiB steps after asking the kernel to drop it. Prints one JSON object.
+ *   small     4 KiB blocks, one after the other, each written and synced, into a zero-filled file past the page cache
+ *   large     the same with 1 MiB blocks
+ *   growing   a new file of 1 GiB through the page cache, with one sync at the end
+ *   read      FILE in 1 MiB steps, after asking the kernel to drop it
+ *
+ * Prints one JSON object.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -15,6 +18,7 @@
 
 #define MIB (1u << 20)
 #define FILE_BYTES (256u * MIB)
+#define GROWING_BYTES (1024u * MIB)
 #define SMALL_WRITES 4000
 
 static uint64_t now_ns(void) {
@@ -37,7 +41,55 @@ static void put(int file, const void *buffer, size_t size, off_t at) {
   if (pwrite(file, buffer, size, at) != (ssize_t)size) fail("write");
 }
 
-static double read_rate(const char *path, uint8_t *buffer) {
+static int make_file(const char *path, int flags) {
+  int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | flags, 0600);
+  if (file < 0) fail(path);
+  return file;
+}
+
+static int make_zeros(const char *path, uint8_t *buffer) {
+  int file = make_file(path, O_DIRECT | O_DSYNC);
+  memset(buffer, 0, MIB);
+  for (off_t at = 0; at < (off_t)FILE_BYTES; at += MIB) put(file, buffer, MIB, at);
+  memset(buffer, 'x', MIB);
+  return file;
+}
+
+static double per_second(uint64_t bytes, uint64_t began_ns) { return (double)bytes * 1e9 / (double)(now_ns() - began_ns + 1); }
+
+static void run_small(const char *path, uint8_t *buffer) {
+  static uint64_t samples[SMALL_WRITES];
+  int file = make_zeros(path, buffer);
+  for (size_t i = 0; i < SMALL_WRITES; i++) {
+    uint64_t began = now_ns();
+    put(file, buffer, 4096, (off_t)(i * 4096));
+    samples[i] = now_ns() - began;
+  }
+  close(file);
+  qsort(samples, SMALL_WRITES, sizeof *samples, by_value);
+  printf("{\"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f}\n", (double)samples[SMALL_WRITES / 2] / 1e3,
+         (double)samples[SMALL_WRITES * 99 / 100] / 1e3, (double)samples[SMALL_WRITES * 999 / 1000] / 1e3);
+}
+
+static void run_large(const char *path, uint8_t *buffer) {
+  int file = make_zeros(path, buffer);
+  uint64_t began = now_ns();
+  for (off_t at = 0; at < (off_t)FILE_BYTES; at += MIB) put(file, buffer, MIB, at);
+  printf("{\"bytes_per_second\": %.0f}\n", per_second(FILE_BYTES, began));
+  close(file);
+}
+
+static void run_growing(const char *path, uint8_t *buffer) {
+  int file = make_file(path, 0);
+  memset(buffer, 'x', MIB);
+  uint64_t began = now_ns();
+  for (off_t at = 0; at < (off_t)GROWING_BYTES; at += MIB) put(file, buffer, MIB, at);
+  if (fdatasync(file) != 0) fail("sync");
+  printf("{\"bytes_per_second\": %.0f}\n", per_second(GROWING_BYTES, began));
+  close(file);
+}
+
+static void run_read(const char *path, uint8_t *buffer) {
   int file = open(path, O_RDONLY | O_CLOEXEC);
   if (file < 0) fail(path);
   posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
@@ -45,47 +97,25 @@ static double read_rate(const char *path, uint8_t *buffer) {
   uint64_t began = now_ns(), total = 0;
   for (ssize_t got; (got = pread(file, buffer, MIB, (off_t)total)) > 0;) total += (uint64_t)got;
   close(file);
-  return (double)total * 1e9 / (double)(now_ns() - began + 1);
+  printf("{\"bytes_per_second\": %.0f}\n", per_second(total, began));
 }
 
 int main(int argc, char **argv) {
-  if (argc < 2) {
-    fprintf(stderr, "usage: disk_floor DIRECTORY [FILE]\n");
+  if (argc != 3) {
+    fprintf(stderr, "usage: disk_floor small|large|growing DIRECTORY, disk_floor read FILE\n");
     return 2;
   }
-  static uint64_t samples[SMALL_WRITES];
   char path[4096];
-  uint8_t *buffer;
-  snprintf(path, sizeof path, "%s/disk-floor", argv[1]);
+  uint8_t *buffer = NULL;
+  snprintf(path, sizeof path, "%s/disk-floor", argv[2]);
   if (posix_memalign((void **)&buffer, 4096, MIB) != 0) fail("memory");
-  memset(buffer, 0, MIB);
-  int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT | O_DSYNC | O_CLOEXEC, 0600);
-  if (file < 0) fail(path);
-  for (off_t at = 0; at < (off_t)FILE_BYTES; at += MIB) put(file, buffer, MIB, at);
-  memset(buffer, 'x', MIB);
-
-  for (size_t i = 0; i < SMALL_WRITES; i++) {
-    uint64_t began = now_ns();
-    put(file, buffer, 4096, (off_t)(i * 4096));
-    samples[i] = now_ns() - began;
+  if (strcmp(argv[1], "read") == 0) {
+    run_read(argv[2], buffer);
+    return 0;
   }
-  qsort(samples, SMALL_WRITES, sizeof *samples, by_value);
-  uint64_t began = now_ns();
-  for (off_t at = 0; at < (off_t)FILE_BYTES; at += MIB) put(file, buffer, MIB, at);
-  double large = (double)FILE_BYTES * 1e9 / (double)(now_ns() - began);
-  close(file);
-
-  file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (file < 0) fail(path);
-  began = now_ns();
-  for (off_t at = 0; at < (off_t)(1024u * MIB); at += MIB) put(file, buffer, MIB, at);
-  if (fdatasync(file) != 0) fail("sync");
-  double growing = (double)(1024u * (double)MIB) * 1e9 / (double)(now_ns() - began);
-  close(file);
-  double reading = read_rate(argc > 2 ? argv[2] : path, buffer);
+  if (strcmp(argv[1], "small") == 0) run_small(path, buffer);
+  else if (strcmp(argv[1], "large") == 0) run_large(path, buffer);
+  else run_growing(path, buffer);
   unlink(path);
-  printf("{\"write_4k_p50_us\": %.1f, \"write_4k_p99_us\": %.1f, \"write_1m_bytes_per_second\": %.0f, "
-         "\"write_growing_bytes_per_second\": %.0f, \"read_bytes_per_second\": %.0f}\n",
-         (double)samples[SMALL_WRITES / 2] / 1e3, (double)samples[SMALL_WRITES * 99 / 100] / 1e3, large, growing, reading);
   return 0;
 }
