@@ -242,6 +242,23 @@ static enum status record_all(struct recovery *recovery) {
   return status;
 }
 
+static void remove_if_closed(void *context, const char *name) {
+  struct recovery *recovery = context;
+  group_id group = 0;
+  instance_id instance = 0;
+  if (!segment_dir_parse(name, &group, &instance)) return;
+  const struct recovered *log = recovery_get(recovery, group, instance, false);
+  if (log == NULL || !log->closed) return;
+  enum status status = segment_remove_dir(recovery->set->world->disk, group, instance);
+  (void)status; /* the next start tries again */
+}
+
+/* A process that ended between the transaction which says that a log is gone and the removal of what it had, or a power cut behind it. */
+static void remove_leftovers(struct recovery *recovery) {
+  enum status status = disk_list(recovery->set->world->disk, "p", remove_if_closed, recovery);
+  (void)status; /* whoever looks for strays lists it again */
+}
+
 /* The frames that told of logs which began or ended are in files that are about to go, and nothing of that is carried: without a dump
  * the store would be the only one to know. On a full disk it has to wait for a checkpoint; a start should need no space. */
 static void dump_if_owed(struct recovery *recovery) {
@@ -335,6 +352,7 @@ enum status recovery_finish(struct recovery *recovery) {
   enum status status = record_all(recovery);
   if (status != STATUS_OK) return status;
   dump_if_owed(recovery);
+  remove_leftovers(recovery);
   carry_all(recovery);
   status = journal_start(recovery->set->journal, &recovery->carried);
   if (status == STATUS_OK) status = vouch_for_start(recovery);

@@ -154,6 +154,34 @@ static void a_deleted_log_takes_its_files_along(void **state) {
   assert_int_equal(fixture->log_count, 0);
 }
 
+/* Killed, or without power, before the removal of its files had come to its end. */
+static void what_a_deleted_log_left_behind_goes_at_the_next_start(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_create(fixture, 3, 1u << 20);
+  fixture_append(fixture, 1, 500, 1000, true);
+  fixture_append(fixture, 3, 500, 1000, true);
+  fixture_checkpoint(fixture);
+  char left[512];
+  char command[1200];
+  fixture_path(fixture, "p/1-1", left, sizeof left);
+  snprintf(command, sizeof command, "cp -r '%s' '%s.kept'", left, left);
+  assert_int_equal(system(command), 0);
+  fixture_delete(fixture, 1);
+  fixture_checkpoint(fixture);
+  assert_false(fixture_has(fixture, "p/1-1"));
+  fixture_close(fixture, true);
+  snprintf(command, sizeof command, "mv '%s.kept' '%s'", left, left);
+  assert_int_equal(system(command), 0);
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  assert_false(fixture_has(fixture, "p/1-1"));
+  assert_true(fixture_has(fixture, "p/3-1"));
+  assert_int_equal(fixture->log_count, 1);
+}
+
 static void a_flipped_byte_in_a_segment_costs_only_its_entry(void **state) {
   struct fixture *fixture = *state;
   assert_int_equal(fixture_open(fixture), STATUS_OK);
@@ -487,6 +515,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_trim_drops_whole_segments, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_is_trimmed_in_memory_never_reaches_a_segment, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_deleted_log_takes_its_files_along, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_a_deleted_log_left_behind_goes_at_the_next_start, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_flipped_byte_in_a_segment_costs_only_its_entry, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_damaged_store_is_rebuilt, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_segment_left_behind_is_not_taken_for_the_end, set_up, tear_down),
