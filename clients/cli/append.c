@@ -184,8 +184,11 @@ static int open_input(struct append *append) {
   const char *path = cli_option(append->cli, "file");
   enum status status = input_open(path, &append->input);
   if (status == STATUS_OK) return CLI_OK;
+  if (status == STATUS_INVALID)
+    return report_failure(append->cli, CLI_USAGE, status_name(status), "cannot open the input", "it is a directory",
+                          "name a file with --file, or give the records on standard input");
   return report_failure(append->cli, status == STATUS_NOT_FOUND ? CLI_NOT_FOUND : CLI_FAILED, status_name(status),
-                        "cannot open the input", status_text(status), path);
+                        "cannot open the input", status_text(status), path == NULL ? "another standard input" : path);
 }
 
 /* So that a wrong name is told at once, even when there is no input yet. */

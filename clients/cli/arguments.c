@@ -160,6 +160,11 @@ static int take_operands(struct parse *parse, unsigned words_used) {
 int arguments_parse(struct cli *cli, int argc, char *const *argv, const char *environment_server) {
   struct parse parse = {.cli = cli};
   unsigned words_used = 0;
+  if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+    cli->command = command_find("version", NULL);
+    cli->server = CAIRN_DEFAULT_SERVER;
+    return CLI_OK;
+  }
   int code = find_command(cli, argc, argv, &words_used);
   if (code != CLI_OK) return code;
   bool options_over = false;

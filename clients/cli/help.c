@@ -26,15 +26,16 @@ static const struct topic topics[] = {
                "  %R  size of the value as four bytes, big endian, signed\n\n"
                "Escapes: \\n \\r \\t \\\\ \\xNN. Nothing is added: end the format with \\n for lines.\n\n"
                "  cairn read orders -f '%p:%o %k=%v\\n'\n"},
-    {"positions", "Where `--from` and `--to` can stand:\n\n"
-                  "  start        the oldest record that is kept\n"
-                  "  end          behind the newest record\n"
-                  "  42           offset 42\n"
-                  "  -10          10 records before the end\n"
-                  "  @2024-05-01T10:00:00Z   the first record of that time or later; also @2024-05-01, @...+02:00\n"
-                  "  @-15m        15 minutes ago (ms, s, m, h, d)\n"
-                  "  @1714557600000          ms since 1970\n\n"
-                  "`--to` ends before its position.\n"},
+    {"positions",
+     "Where `--from` and `--to` can stand:\n\n"
+     "  start        the oldest record that is kept\n"
+     "  end          behind the newest record\n"
+     "  42           offset 42\n"
+     "  -10          10 records before the end\n"
+     "  @2024-05-01T10:00:00Z   the first record of that time or later; also @2024-05-01, @...+02:00\n"
+     "  @-15m        15 minutes ago (ms, s, m, h, d)\n"
+     "  @1714557600000          ms since 1970\n\n"
+     "`--to` ends before its position, and at the end of the log if that comes first; with --follow it is waited for.\n"},
     {"exit-codes", "  0    done\n"
                    "  1    failed\n"
                    "  2    the command line makes no sense\n"

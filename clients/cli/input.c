@@ -30,10 +30,14 @@ enum status input_open(const char *path, struct input **out_input) {
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return errno == ENOENT ? STATUS_NOT_FOUND : errno == EACCES ? STATUS_DENIED : STATUS_IO;
   }
+  struct stat stat = {0};
+  if (fstat(fd, &stat) == 0 && S_ISDIR(stat.st_mode)) {
+    if (fd != STDIN_FILENO) close(fd);
+    return STATUS_INVALID;
+  }
   struct input *input = NEW(struct input);
   input->fd = fd;
-  struct stat stat;
-  if (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode)) input->bytes_total = (uint64_t)stat.st_size;
+  if (S_ISREG(stat.st_mode)) input->bytes_total = (uint64_t)stat.st_size;
   input->capacity = 2 * PIECE_BYTES;
   input->data = memory_grow_array(NULL, input->capacity, 1);
   *out_input = input;

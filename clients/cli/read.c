@@ -101,10 +101,24 @@ static int read_open_ones(struct read *read) {
 
 /* ---- Partitions ---- */
 
+/* Without --follow nobody waits for an offset that does not exist yet. */
+static int stop_at_end(const struct read *read, uint32_t partition, struct cairn_consumer_options *options) {
+  if (read->follow || options->to.kind != CAIRN_AT_OFFSET) return CLI_OK;
+  struct cairn_partition_state state;
+  struct cairn_error error;
+  if (cairn_partition_describe(read->cli->client, read->topic, partition, &state, &error) != CAIRN_OK)
+    return read_failed(read, partition, &error);
+  if (options->to.value > state.high_watermark) options->to.value = state.high_watermark;
+  return CLI_OK;
+}
+
 static int open_consumer(struct read *read, uint32_t partition) {
   struct cairn_error error;
   uint32_t index = read->consumer_count;
-  int code = cairn_consumer_new(read->cli->client, read->topic, partition, &read->options, &read->consumers[index], &error);
+  struct cairn_consumer_options options = read->options;
+  int stop_code = stop_at_end(read, partition, &options);
+  if (stop_code != CLI_OK) return stop_code;
+  int code = cairn_consumer_new(read->cli->client, read->topic, partition, &options, &read->consumers[index], &error);
   if (code != CAIRN_OK) return read_failed(read, partition, &error);
   read->partitions[index] = partition;
   read->consumer_count++;

@@ -178,6 +178,7 @@ class CliTest(WithBroker):
         self.assertEqual(self.out("read", name, "--from", "10", "--to", "13", *offsets), b"10 11 12 ")
         self.assertEqual(self.out("read", name, "--to", "-98", *offsets), b"0 1 ")
         self.assertEqual(self.out("read", name, "--count", "3", *offsets), b"0 1 2 ")
+        self.assertEqual(self.out("read", name, "--from", "98", "--to", "1000", *offsets), b"98 99 ")
         self.assertEqual(self.out("read", name, "--from", "end"), b"")
         self.assertEqual(self.out("read", name, "--from", "@-1h", "--count", "1", *offsets), b"0 ")
         self.assertEqual(self.out("read", name, "--from", "@2001-01-01", "--to", "@2002-01-01"), b"")
@@ -279,6 +280,7 @@ class CliTest(WithBroker):
         self.assert_refused(2, "USAGE", "topic", "frobnicate", suggests="cairn topic --help")
         self.assert_refused(1, "TOO_LARGE", "append", name, stdin=b"x" * 2000000, suggests="--record-bytes-max")
         self.assert_refused(3, "NOT_FOUND", "append", name, "--file", "/nowhere")
+        self.assert_refused(2, "INVALID", "append", name, "--file", "/", suggests="--file")
         self.assert_refused(2, "USAGE", "append", suggests="cairn append --help")
         self.assert_refused(2, "USAGE", "topic", "creat", "x")
         self.assert_refused(2, "USAGE", "read", name, "-f", "%q")
@@ -316,6 +318,7 @@ class CliTest(WithBroker):
             self.assertIn("Usage: cairn " + " ".join(words), page)
             if words != ["version"]:
                 self.assertIn("Examples:", page)
+        self.assertEqual(self.out("--version"), self.out("version"))
         for noun in ("topic", "partition", "segment", "bench", "broker"):
             for page in (self.out(noun, "--help").decode(), self.out(noun).decode(), self.out("help", noun).decode()):
                 self.assertRegex(page, r"(?m)^  # .*\n  cairn %s " % noun)
