@@ -71,7 +71,7 @@ void recovery_take_row(struct recovery *recovery, unsigned table, struct bytes k
 enum status recovery_scan_journal(struct recovery *recovery) MUST_CHECK;
 /* Links entries up, judges damage, flushes, commits, and starts the journal. */
 enum status recovery_finish(struct recovery *recovery) MUST_CHECK;
-/* Makes the logs. */
+/* recovery_logs.c: makes the logs. */
 void recovery_make_logs(struct recovery *recovery);
 
 #endif
