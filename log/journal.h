@@ -51,8 +51,9 @@ struct journal_options {
   uint32_t group_bytes_max;   /* 1 MiB */
   uint32_t files_ready;       /* zero-filled before journal_start() returns: 2; the rest behind */
   uint32_t idle_close_ms;     /* an idle journal writes a small closing group after this long: 20 */
-  uint64_t disk_reserve_bytes; /* files are made while this stays free; but a start gets its first one, and so does who stands still */
-  const atomic_uint_fast64_t *claimed_bytes; /* and what others are about to write; NULL: nothing */
+  /* Files are made only while both stay free on the disk, except the first of a start and those that all stands still for. */
+  uint64_t disk_reserve_bytes;
+  const atomic_uint_fast64_t *claimed_bytes; /* what others are about to write; NULL: nothing */
 };
 
 /* On disk: numbers are never given a new meaning. */

@@ -120,8 +120,7 @@ static void pass_over_copies(struct scan *scan) {
     struct scan_file *before = kept > 0 ? &scan->files[kept - 1] : NULL;
     if (before == NULL || before->file.head.sequence != file->file.head.sequence) {
       scan->files[kept++] = *file;
-    } else if (file->state == FILE_READABLE &&
-               (before->state != FILE_READABLE || file->file.name == file->file.head.sequence)) {
+    } else if (file->state == FILE_READABLE && (before->state != FILE_READABLE || file->file.name == file->file.head.sequence)) {
       *before = *file;
     }
   }

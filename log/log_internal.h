@@ -105,7 +105,7 @@ struct log_set {
   struct tail_budget tail_budget;
   struct images images; /* the checkpoint's, after recovery */
   struct checkpoint_row checkpointed;
-  bool dump_owed; /* recovery could not write one; the first round's */
+  bool dump_owed;            /* recovery could not write one; the first round's */
   struct table_changes gone; /* rows of segments whose files were removed: the next transaction's */
   struct checkpoint *checkpoint;
   struct reader **readers;
@@ -117,7 +117,7 @@ struct log_set {
   atomic_bool lanes_stopped;
   atomic_uint_fast64_t unflushed_bytes;
   atomic_uint_fast64_t round_bytes; /* unflushed_bytes above which appends wait for the round that runs; UINT64_MAX: none does */
-  atomic_uint_fast64_t free_mark; /* free on the disk when it was last seen, plus space_filled of the journal then */
+  atomic_uint_fast64_t free_mark;   /* free on the disk when it was last seen, plus space_filled of the journal then */
 };
 
 /* ---- log_set.c ---- */

@@ -152,9 +152,9 @@ static enum status open_segment(struct recovery *recovery, const struct group_ro
   status = disk_stat_file(file, &stat);
   if (status == STATUS_OK) status = disk_read(file, 0, block, SEGMENT_HEADER_SIZE, &got);
   if (status == STATUS_OK) status = got < SEGMENT_HEADER_SIZE ? STATUS_CORRUPT : segment_header_decode(block, out_header);
-  if (status == STATUS_OK && (out_header->group != row->group || out_header->instance != row->instance ||
-                              out_header->first_index != first ||
-                              memcmp(out_header->owner, recovery->set->identity.incarnation, SEGMENT_OWNER_SIZE) != 0)) {
+  if (status == STATUS_OK &&
+      (out_header->group != row->group || out_header->instance != row->instance || out_header->first_index != first ||
+       memcmp(out_header->owner, recovery->set->identity.incarnation, SEGMENT_OWNER_SIZE) != 0)) {
     status = STATUS_CORRUPT;
   }
   memory_free(block);

@@ -53,7 +53,7 @@ struct recovery {
   size_t damage_count;
   struct table_changes changes;
   struct checkpoint_row newest_frame; /* CHECKPOINT */
-  bool dump_owed; /* a log began or ended, and no dump knows */
+  bool dump_owed;                     /* a log began or ended, and no dump knows */
   struct journal_write carried;
 };
 

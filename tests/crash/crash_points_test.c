@@ -215,13 +215,9 @@ static void live_alone(struct crash_lab *lab) {
 static void a_directory_of_a_failed_round_is_synced_by_the_next(void **state) {
   (void)state;
   static const char *const faults[] = {"fail 1st write on p/*.segment with no_space",
-                                       "fail 2nd write on p/*.segment with no_space",
-                                       "fail 1st sync on p/*.segment with io"};
-  const struct crash_subject alone = {.name = "crash_points",
-                                      .model_new = crash_model_new,
-                                      .model_free = memory_free,
-                                      .live = live_alone,
-                                      .recover = recover};
+                                       "fail 2nd write on p/*.segment with no_space", "fail 1st sync on p/*.segment with io"};
+  const struct crash_subject alone = {
+      .name = "crash_points", .model_new = crash_model_new, .model_free = memory_free, .live = live_alone, .recover = recover};
   for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
     struct crash_options options = {.seed = 1, .stride = 1, .violations_max = 3, .fault = faults[i]};
     struct crash_totals totals = crash_sweep(&alone, &options);

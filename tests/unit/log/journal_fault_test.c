@@ -301,7 +301,7 @@ static void journal_does_not_start_without_any_room(void **state) {
 
 static void journal_refuses_appends_on_a_full_disk_and_resumes(void **state) {
   struct stage *stage = *state;
-  sim_disk_set_capacity(stage->device, 3 * FILE_BYTES); /* one to write, and those that are kept for what must always be possible */
+  sim_disk_set_capacity(stage->device, 3 * FILE_BYTES); /* one to write, and the two that are kept */
   process_begin(stage);
   assert_ok(stage->start_status);
   sim_run_for(stage->sim, SECOND_NS);

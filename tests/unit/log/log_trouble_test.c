@@ -281,7 +281,8 @@ static enum status count_visit(void *context, const struct entry *entry) {
 /* Whatever the order in which they are told: a table, the store and frames may all have one. */
 static void terms_never_go_back(void **state) {
   struct fixture *fixture = *state;
-  static const struct hard_state states[] = {{.term = 7, .vote = 3}, {.term = 9}, {.term = 9, .vote = 2}, {.term = 9}, {.term = 5, .vote = 1}};
+  static const struct hard_state states[] = {
+      {.term = 7, .vote = 3}, {.term = 9}, {.term = 9, .vote = 2}, {.term = 9}, {.term = 5, .vote = 1}};
   fixture_create(fixture, 1, 1u << 20);
   struct stray stray = {.done = false};
   journal_write_init(&stray.write, fixture->lanes[1], stray_done);
