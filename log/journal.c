@@ -424,7 +424,7 @@ void journal_publish_usage(struct journal *journal) {
   atomic_store_explicit(&journal->reachable, room.reachable, memory_order_relaxed);
   atomic_store_explicit(&journal->room, room.bytes, memory_order_relaxed);
   atomic_store_explicit(&journal->used_bytes, journal_ring_used_bytes(ring), memory_order_relaxed);
-  atomic_store_explicit(&journal->current_file, current == NULL ? 0 : current->head.sequence, memory_order_relaxed);
+  atomic_store_explicit(&journal->current_file, current == NULL ? 0 : current->head.sequence, memory_order_release);
   atomic_store_explicit(&journal->oldest_file, journal_ring_oldest(ring), memory_order_relaxed);
 }
 
@@ -432,7 +432,8 @@ struct journal_usage journal_usage(struct journal *journal) {
   return (struct journal_usage){
       .used_bytes = atomic_load_explicit(&journal->used_bytes, memory_order_relaxed),
       .ring_bytes = journal->ring.file_bytes * journal->ring.files_nominal,
-      .current_file = atomic_load_explicit(&journal->current_file, memory_order_relaxed),
+      /* Acquire: whoever looks at what lanes need after it must not have looked before it. */
+      .current_file = atomic_load_explicit(&journal->current_file, memory_order_acquire),
       .oldest_file = atomic_load_explicit(&journal->oldest_file, memory_order_relaxed),
       .durable_group = atomic_load_explicit(&journal->durable_group, memory_order_relaxed),
       .admitted_bytes = atomic_load_explicit(&journal->admitted, memory_order_relaxed),
