@@ -2,7 +2,8 @@
  *
  * The mailbox is one atomic pointer to the newest task, each task pointing at the one posted before it. Posting is one
  * compare-and-swap; the loop takes the whole chain with one exchange and turns it round, so the order of the swaps is the
- * order of the runs. Instead of a task the pointer may hold SLEEPING: only the post that replaces it makes a system call.
+ * order of the runs. Instead of a task the pointer may hold SLEEPING: only the post that replaces it makes a system call, or
+ * holds it back (wakes.h).
  *
  * A timer is in the heap (sorted) or among the fresh ones (set during this iteration; they join the heap when it is over, which
  * is why they cannot fire in it).
@@ -25,6 +26,7 @@
 #include "base/memory.h"
 #include "base/os/blocking.h"
 #include "base/os/clock_os.h"
+#include "base/os/wakes.h"
 
 #define TURN_TASKS_MAX 1024u
 #define NAME_LENGTH_MAX 15u
@@ -69,6 +71,27 @@ static struct loop_os *loop_os_of(struct loop *loop) { return container_of(loop,
 
 /* ---- Posting and sleeping ---- */
 
+/* The task that replaced the mark may have run already and its owner may wait for the loop to end; loop_os_stop() waits for this
+ * addition. A futex call on memory that was freed meanwhile does no harm. */
+static void wake(atomic_uint *wakes) {
+  atomic_fetch_add_explicit(wakes, 1, memory_order_release);
+  syscall(SYS_futex, wakes, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static _Thread_local struct {
+  atomic_uint *wakes[WAKES_HELD_MAX];
+  unsigned count;
+  bool holds;
+} held;
+
+void wakes_hold(void) { held.holds = true; }
+bool wakes_held(void) { return held.count > 0; }
+
+void wakes_let_go(void) {
+  for (unsigned i = 0; i < held.count; i++) wake(held.wakes[i]);
+  held.count = 0;
+}
+
 static void loop_os_post(struct loop *loop, struct task *task) {
   struct loop_os *os = loop_os_of(loop);
   struct task *newest = atomic_load_explicit(&os->newest, memory_order_relaxed);
@@ -77,11 +100,12 @@ static void loop_os_post(struct loop *loop, struct task *task) {
     /* Release: the loop sees what the poster wrote into the task. */
   } while (!atomic_compare_exchange_weak_explicit(&os->newest, &newest, task, memory_order_release, memory_order_relaxed));
   if (newest != SLEEPING) return;
-  /* From here the task may have run and its owner may wait for the loop to end; loop_os_stop() waits for this addition. A
-   * futex call on memory that was freed meanwhile does no harm. */
-  atomic_uint *wakes = &os->wakes;
-  atomic_fetch_add_explicit(wakes, 1, memory_order_release);
-  syscall(SYS_futex, wakes, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+  if (!held.holds) {
+    wake(&os->wakes);
+    return;
+  }
+  if (held.count == WAKES_HELD_MAX) wakes_let_go();
+  held.wakes[held.count++] = &os->wakes;
 }
 
 /* Moves what was posted behind what is still to run. */
@@ -264,9 +288,10 @@ static void loop_os_stop(struct loop *loop) {
   PRE(!pthread_equal(os->thread, pthread_self()));
   os->stop_task.run = run_stop;
   loop_os_post(loop, &os->stop_task);
+  wakes_let_go();
   int error = pthread_join(os->thread, NULL);
   CHECK_MSG(error == 0, "pthread_join: %s", strerror(error));
-  /* A poster may stand between its swap and its wake. */
+  /* A poster may stand between its swap and its wake, or hold it. */
   while (atomic_load_explicit(&os->wakes, memory_order_acquire) != os->wakes_owed) sched_yield();
   memory_free(os->heap.items);
   memory_free(os->fresh.items);

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/loop.h"
 #include "base/memory.h"
+#include "base/os/wakes.h"
 #include "base/os/world_os.h"
 
 #define MILLISECOND 1000000u
@@ -413,6 +414,105 @@ static void a_loop_may_be_stopped_as_soon_as_the_last_task_has_run(void **state)
   }
 }
 
+/* ---- Wakes held back ---- */
+
+#define QUIET_NS (100 * MILLISECOND)
+
+static void pause_for(uint64_t ns) {
+  struct timespec pause = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+  nanosleep(&pause, NULL);
+}
+
+static bool said_something(void) { return sem_trywait(&fixture->said) == 0; }
+
+static void *hold_and_let_go(void *unused) {
+  (void)unused;
+  static struct step first, second;
+  first = step_of(1, say);
+  second = step_of(2, say);
+  pause_for(QUIET_NS); /* now the loop sleeps */
+  wakes_hold();
+
+  assert_false(wakes_held());
+  loop_post(fixture->loop, &first.task);
+  loop_post(fixture->loop, &second.task);
+  assert_true(wakes_held());
+  pause_for(QUIET_NS);
+  assert_false(said_something());
+  wakes_let_go();
+  assert_false(wakes_held());
+
+  sem_wait(&fixture->said);
+  sem_wait(&fixture->said);
+  return NULL;
+}
+
+static void in_a_thread(void *(*run)(void *)) {
+  pthread_t thread;
+  assert_int_equal(pthread_create(&thread, NULL, run, NULL), 0);
+  pthread_join(thread, NULL);
+}
+
+static void a_loop_sleeps_until_a_held_wake_is_let_go_and_then_runs_all_in_one_turn(void **state) {
+  (void)state;
+
+  in_a_thread(hold_and_let_go);
+
+  stop();
+  ASSERT_TRACE(1, 2);
+  assert_int_equal(fixture->turns, 2); /* the other is the stop's */
+}
+
+static void only_say(struct task *task) { say(list_entry(task, struct step, task)); }
+
+static void *hold_too_many(void *unused) {
+  (void)unused;
+  static struct loop *loops[WAKES_HELD_MAX];
+  static struct step steps[WAKES_HELD_MAX + 1];
+  for (unsigned i = 0; i < WAKES_HELD_MAX; i++) loops[i] = loop_os_new("held", 0);
+  pause_for(QUIET_NS);
+  wakes_hold();
+  for (unsigned i = 0; i < WAKES_HELD_MAX; i++) {
+    steps[i] = (struct step){.task.run = only_say, .fixture = fixture};
+    loop_post(loops[i], &steps[i].task);
+  }
+  pause_for(QUIET_NS);
+  assert_false(said_something());
+
+  steps[WAKES_HELD_MAX] = step_of(WAKES_HELD_MAX, say);
+  loop_post(fixture->loop, &steps[WAKES_HELD_MAX].task);
+
+  for (unsigned i = 0; i < WAKES_HELD_MAX; i++) sem_wait(&fixture->said);
+  assert_true(wakes_held()); /* the last one */
+  for (unsigned i = 0; i < WAKES_HELD_MAX; i++) loop_stop(loops[i]);
+  sem_wait(&fixture->said);
+  return NULL;
+}
+
+static void no_more_wakes_are_held_than_there_is_room_for(void **state) {
+  (void)state;
+  in_a_thread(hold_too_many);
+}
+
+static void *stop_what_it_has_not_woken(void *unused) {
+  (void)unused;
+  static struct step step;
+  step = step_of(1, NULL);
+  pause_for(QUIET_NS);
+  wakes_hold();
+  loop_post(fixture->loop, &step.task);
+  stop();
+  return NULL;
+}
+
+static void a_thread_that_holds_a_wake_may_stop_the_loop(void **state) {
+  (void)state;
+
+  in_a_thread(stop_what_it_has_not_woken);
+
+  ASSERT_TRACE(1);
+}
+
 static void clocks_go_forward_and_agree_with_the_world(void **state) {
   (void)state;
   uint64_t before_ns = loop_now_ns(fixture->loop);
@@ -436,6 +536,9 @@ int main(void) {
       cmocka_unit_test_setup_teardown(posts_of_many_threads_all_run_and_each_threads_in_order, setup, teardown),
       cmocka_unit_test_setup_teardown(two_loops_hand_a_task_back_and_forth, setup, teardown),
       cmocka_unit_test_setup_teardown(a_loop_may_be_stopped_as_soon_as_the_last_task_has_run, setup, teardown),
+      cmocka_unit_test_setup_teardown(a_loop_sleeps_until_a_held_wake_is_let_go_and_then_runs_all_in_one_turn, setup, teardown),
+      cmocka_unit_test_setup_teardown(no_more_wakes_are_held_than_there_is_room_for, setup, teardown),
+      cmocka_unit_test_setup_teardown(a_thread_that_holds_a_wake_may_stop_the_loop, setup, teardown),
       cmocka_unit_test_setup_teardown(clocks_go_forward_and_agree_with_the_world, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
