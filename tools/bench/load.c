@@ -179,8 +179,7 @@ static void unary_start(struct unary *unary) {
 }
 
 static void unary_end(struct unary *unary) {
-  if (unary->status == GRPC_STATUS_OK)
-    count(unary->began_ns, unary->bytes);
+  if (unary->status == GRPC_STATUS_OK) count(unary->began_ns, unary->bytes);
   else if (run.failures++ == 0) {
     char *text = grpc_slice_to_c_string(unary->details);
     fprintf(stderr, "load: the first failure: %d %s\n", (int)unary->status, text);
@@ -202,10 +201,8 @@ static void run_unary(unsigned outstanding) {
     grpc_event event = grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
     struct unary *unary = event.tag;
     unary_end(unary);
-    if (over())
-      open--;
-    else
-      unary_start(unary);
+    if (over()) open--;
+    else unary_start(unary);
   }
   free(calls);
 }
@@ -238,13 +235,11 @@ static void stream_open(struct stream *stream) {
   stream->call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue, method, NULL,
                                           gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
   grpc_op status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
-                    .data.recv_status_on_client = {.trailing_metadata = &stream->trailing,
-                                                   .status = &stream->status,
-                                                   .status_details = &stream->details}};
+                    .data.recv_status_on_client = {
+                        .trailing_metadata = &stream->trailing, .status = &stream->status, .status_details = &stream->details}};
   batch(stream, &status, 1, TAG_STATUS);
   grpc_op open[] = {{.op = GRPC_OP_SEND_INITIAL_METADATA},
-                    {.op = GRPC_OP_RECV_INITIAL_METADATA,
-                     .data.recv_initial_metadata.recv_initial_metadata = &stream->initial}};
+                    {.op = GRPC_OP_RECV_INITIAL_METADATA, .data.recv_initial_metadata.recv_initial_metadata = &stream->initial}};
   batch(stream, open, 2, TAG_OPENED);
 }
 
@@ -279,6 +274,30 @@ static void stream_failed(struct stream *stream) {
   run.failures++;
 }
 
+#define APPEND_RESPONSE_ERROR 15u
+
+/* A refusal is an answer too, and a fast one: it must not pass for an append. (A floor answers with what it likes.) */
+static bool is_refusal(grpc_byte_buffer *answer) {
+  grpc_byte_buffer_reader reader;
+  if (!grpc_byte_buffer_reader_init(&reader, answer)) return true;
+  grpc_slice whole = grpc_byte_buffer_reader_readall(&reader);
+  struct wire_cursor cursor = wire_cursor_of(bytes_of(GRPC_SLICE_START_PTR(whole), GRPC_SLICE_LENGTH(whole)));
+  struct wire_field field;
+  bool refusal = false;
+  while (!refusal && wire_next(&cursor, &field) == STATUS_OK) refusal = field.number == APPEND_RESPONSE_ERROR;
+  grpc_slice_unref(whole);
+  grpc_byte_buffer_reader_destroy(&reader);
+  return refusal;
+}
+
+static void stream_answered(struct stream *stream) {
+  if (!is_refusal(stream->answer)) count(stream->began_ns[stream->first++], stream->bytes);
+  else if (run.failures++ == 0) fprintf(stderr, "load: an append was refused\n");
+  grpc_byte_buffer_destroy(stream->answer);
+  stream->answer = NULL;
+  stream->unanswered--;
+}
+
 static void run_stream(unsigned window) {
   static struct stream stream;
   stream.window = window;
@@ -295,10 +314,7 @@ static void run_stream(unsigned window) {
         break;
       case TAG_RECEIVED:
         if (stream.answer == NULL) break;
-        grpc_byte_buffer_destroy(stream.answer);
-        stream.answer = NULL;
-        stream.unanswered--;
-        count(stream.began_ns[stream.first++], stream.bytes);
+        stream_answered(&stream);
         stream_receive(&stream);
         stream_send(&stream);
         break;
@@ -306,8 +322,7 @@ static void run_stream(unsigned window) {
         stream.done = true;
         if (stream.status != GRPC_STATUS_OK) stream_failed(&stream);
         break;
-      default:
-        break;
+      default: break;
     }
   }
 }
@@ -365,12 +380,9 @@ int main(int argc, char **argv) {
   run.count_from_ns = run.start_ns + duration_ns / 10;
   run.end_ns = run.start_ns + duration_ns;
   if (run.bytes_max > 0) run.count_from_ns = run.start_ns;
-  if (unary)
-    run_unary(n);
-  else if (stream)
-    run_stream(n);
-  else
-    run_tail(n);
+  if (unary) run_unary(n);
+  else if (stream) run_stream(n);
+  else run_tail(n);
   report();
   return run.failures > 0;
 }
