@@ -1,95 +1,380 @@
 #include "replication/raft.h"
 
-#include "base/check.h"
+#include "base/memory.h"
+#include "replication/raft_internal.h"
 
-void raft_init(struct raft *raft, const struct raft_start *start) {
-  PRE(start->self != 0);
-  *raft = (struct raft){
-      .self = start->self,
-      .role = RAFT_FOLLOWER,
-      .hard_state = start->hard_state,
-      .last_index = start->last_index,
-      .persisted_index = start->last_index,
-  };
-  /* The recovered term is the greater of the vote's and the entries': a vote of an older term is void. */
-  if (raft->hard_state.term < start->last_term) {
-    raft->hard_state.term = start->last_term;
-    raft->hard_state.vote = 0;
+/* ---- What is durable ---- */
+
+struct raft_mark raft_mark(const struct raft *raft) {
+  return (struct raft_mark){.term = raft->hard_state.term,
+                            .vote = raft->hard_state.vote,
+                            .index = raft->trail.last_index,
+                            .generation = raft->trail.generation};
+}
+
+struct raft_mark raft_needs_term(const struct raft *raft) {
+  return (struct raft_mark){.term = raft->hard_state.term};
+}
+
+static bool is_durable(const struct raft *raft, const struct raft_mark *needs) {
+  const struct raft_mark *durable = &raft->durable;
+  if (durable->term < needs->term) return false;
+  if (durable->term == needs->term && needs->vote != 0 && durable->vote != needs->vote) return false;
+  return durable->index >= needs->index;
+}
+
+enum raft_hold raft_held(const struct raft *raft, const struct raft_held_message *held) {
+  const struct raft_mark *needs = &held->needs;
+  if (raft->stopped || held->message.term != raft->hard_state.term) return RAFT_DROP;
+  if (needs->index > raft->trail.last_index) return RAFT_DROP;
+  if (trail_durable(&raft->trail, needs->index, needs->generation) < needs->index) return RAFT_DROP; /* cut since */
+  return is_durable(raft, needs) ? RAFT_SEND : RAFT_HOLD;
+}
+
+void raft_disk_owes(struct raft *raft) {
+  if (raft->disk_since_ns == RAFT_NEVER) raft->disk_since_ns = raft->now_ns;
+}
+
+bool raft_disk_stalled(const struct raft *raft) {
+  return raft->disk_since_ns != RAFT_NEVER && raft->now_ns - raft->disk_since_ns >= raft->timing.election_ns;
+}
+
+void raft_save_hard_state(struct raft *raft) {
+  raft->effects->save_hard_state = true;
+  raft_disk_owes(raft);
+}
+
+/* R6: the mark speaks of the log as it was when the write was issued. */
+static void on_persisted(struct raft *raft, const struct raft_mark *mark) {
+  struct raft_mark *durable = &raft->durable;
+  PRE(mark->term <= raft->hard_state.term && mark->generation <= raft->trail.generation);
+  if (mark->term > durable->term || (mark->term == durable->term && mark->vote != 0)) {
+    durable->term = mark->term;
+    durable->vote = mark->vote;
   }
-  /* Sole voter: what is durable here is on a quorum, and no other leader can ever have existed. */
-  raft->hard_state.commit = start->last_index;
-  raft_check_invariants(raft);
+  entry_index index = trail_durable(&raft->trail, mark->index, mark->generation);
+  if (RAFT_MUTANT(STALE_PERSIST)) index = mark->index < raft->trail.last_index ? mark->index : raft->trail.last_index;
+  if (index > durable->index) durable->index = index;
+
+  struct raft_mark all = raft_mark(raft);
+  raft->disk_since_ns = is_durable(raft, &all) ? RAFT_NEVER : raft->now_ns;
+  raft_count_own_vote(raft);
+  if (raft->role == RAFT_LEADER) raft_try_commit(raft);
 }
 
-/* Section 3.4, for a sole voter: the vote, the no-op and what is proposed ride in one write, so they are durable together or not at
- * all, and nobody hears of the term before. */
-static void become_leader(struct raft *raft, struct raft_effects *effects) {
-  raft->hard_state.term++;
-  raft->hard_state.vote = raft->self;
-  raft->role = RAFT_LEADER;
-  raft->term_start = ++raft->last_index;
+/* ---- Sending ---- */
 
-  effects->save_hard_state = true;
-  effects->append_noop = true;
-  effects->noop_index = raft->term_start;
-  effects->role_changed = true;
+struct raft_message raft_message_to(const struct raft *raft, enum raft_message_kind kind, const struct replica_id *to) {
+  return (struct raft_message){.kind = kind, .from = raft->self, .to = *to, .term = raft->hard_state.term};
 }
 
-static void propose(struct raft *raft, struct raft_effects *effects) {
-  if (raft->stopped) {
-    effects->status = STATUS_FENCED;
+void raft_send(struct raft *raft, const struct raft_message *message) {
+  struct raft_effects *effects = raft->effects;
+  CHECK(effects->now_count < RAFT_SENDS_MAX);
+  effects->send_now[effects->now_count++] = *message;
+}
+
+void raft_send_durable(struct raft *raft, const struct raft_message *message, const struct raft_mark *needs) {
+  if (is_durable(raft, needs)) {
+    raft_send(raft, message);
     return;
   }
-  if (raft->role != RAFT_LEADER) become_leader(raft, effects);
-  effects->append_proposal = true;
-  effects->proposal_index = ++raft->last_index;
+  struct raft_effects *effects = raft->effects;
+  CHECK(effects->held_count < RAFT_HELD_MAX);
+  effects->send_after_sync[effects->held_count++] = (struct raft_held_message){.message = *message, .needs = *needs};
 }
 
-/* Section 3.6.2: an entry of an earlier term is committed only by one of this term behind it. */
-static void persisted(struct raft *raft, const struct raft_event *event, struct raft_effects *effects) {
-  PRE(event->index <= raft->last_index);
-  if (event->index > raft->persisted_index) raft->persisted_index = event->index;
+/* ---- Terms and roles ---- */
 
-  bool own_term = raft->role == RAFT_LEADER && raft->persisted_index >= raft->term_start;
-  if (own_term && raft->persisted_index > raft->hard_state.commit) {
-    raft->hard_state.commit = raft->persisted_index;
-    effects->commit_advanced = true;
+static void end_leadership(struct raft *raft) {
+  if (raft_reads_wait(raft)) raft->effects->reads_failed = true;
+  memory_free(raft->leadership);
+  raft->leadership = NULL;
+}
+
+void raft_become_follower(struct raft *raft, entry_term term, const struct replica_id *leader) {
+  PRE(term >= raft->hard_state.term);
+  bool new_term = term > raft->hard_state.term;
+  if (new_term) {
+    raft->hard_state.term = term;
+    raft->hard_state.vote = 0;
+    raft->voted_for = (struct replica_id){0};
+    raft_save_hard_state(raft);
   }
-}
-
-static void disk_failed(struct raft *raft, struct raft_effects *effects) {
-  raft->stopped = true;
-  if (raft->role != RAFT_LEADER) return;
+  bool was_follower = raft->role == RAFT_FOLLOWER;
+  if (raft->role == RAFT_LEADER) end_leadership(raft);
   raft->role = RAFT_FOLLOWER;
-  raft->term_start = 0;
-  effects->role_changed = true;
+  if (leader != NULL && was_follower && !new_term && replica_id_equal(leader, &raft->leader)) return;
+  raft->leader = leader != NULL ? *leader : (struct replica_id){0};
+  raft->vouched = false;
+  /* A higher term alone gives nobody more time (section 9.6): whoever waits already goes on waiting. */
+  if (leader != NULL || !was_follower || raft->election_deadline_ns == RAFT_NEVER) {
+    raft_arm_election(raft, raft->timing.election_ns);
+  }
 }
 
-struct raft_effects raft_step(struct raft *raft, const struct raft_event *event) {
-  struct raft_effects effects = {.status = STATUS_OK};
-  switch (event->kind) {
-    case RAFT_PROPOSE:
-      propose(raft, &effects);
-      break;
-    case RAFT_PERSISTED:
-      if (!raft->stopped) persisted(raft, event, &effects);
-      break;
-    case RAFT_DISK_FAILED:
-      disk_failed(raft, &effects);
+/* R10: nobody knows whose bytes are right. This replica has what may be wrong, so it must not be believed, nor believe a lesser one. */
+void raft_diverged(struct raft *raft, entry_index index) {
+  raft->effects->diverged = true;
+  raft->effects->diverged_index = index;
+  raft->damage = (struct raft_damage){.damaged = true, .through = raft->trail.last_index, .term = raft->hard_state.term};
+  if (raft->role == RAFT_LEADER) raft_resign(raft);
+  raft_arm_election(raft, raft->timing.election_ns);
+}
+
+/* CONFIG_ON_COMMIT is the mistake of going on with the old voters until the entry that replaces them is committed. */
+static struct quorum quorum_of_committed(const struct raft *raft) {
+  struct quorum quorum = {0};
+  const struct raft_config *config = &raft->config;
+  for (size_t i = 0; i < config->count; i++) {
+    size_t position = raft_config_find(&raft->previous_config, &config->members[i].id);
+    if (position == RAFT_NO_POSITION) continue;
+    if (raft->previous_config.members[position].now == RAFT_VOTER) quorum.now |= member_set_of(i);
+  }
+  return quorum;
+}
+
+struct quorum raft_quorum(const struct raft *raft) {
+  if (RAFT_MUTANT(CONFIG_ON_COMMIT) && raft->config_index > raft->hard_state.commit) return quorum_of_committed(raft);
+  return raft_config_quorum(&raft->config);
+}
+
+size_t raft_self_position(const struct raft *raft) { return raft_config_find(&raft->config, &raft->self); }
+
+/* ---- Messages ---- */
+
+static void from_leader(struct raft *raft, const struct raft_message *message) {
+  if (message->term < raft->hard_state.term) {
+    raft_refuse_leader(raft, message);
+    return;
+  }
+  if (raft_second_leader(raft, &message->from, message->term)) {
+    raft->effects->status = STATUS_CORRUPT;
+    return;
+  }
+  raft_become_follower(raft, message->term, &message->from);
+  raft_hear_leader(raft);
+  if (message->kind == RAFT_APPEND) raft_on_append(raft, message);
+  if (message->kind == RAFT_SNAPSHOT) raft_on_snapshot(raft, message);
+  if (message->kind == RAFT_READ_PROBE) raft_on_read_probe(raft, message);
+}
+
+static size_t position_of(const struct raft *raft, const struct replica_id *id) {
+  size_t position = raft_config_find(&raft->config, id);
+  if (!RAFT_MUTANT(STRANGERS_COUNT) || position != RAFT_NO_POSITION) return position;
+  for (size_t i = 0; i < raft->config.count; i++) {
+    if (raft->config.members[i].id.broker == id->broker) return i;
+  }
+  return RAFT_NO_POSITION;
+}
+
+/* R7: from members only. */
+static void from_asked(struct raft *raft, const struct raft_message *message) {
+  size_t position = position_of(raft, &message->from);
+  if (position == RAFT_NO_POSITION) return;
+  if (message->term > raft->hard_state.term) {
+    raft_become_follower(raft, message->term, NULL);
+    return;
+  }
+  bool vote = message->kind == RAFT_PRE_VOTE_ANSWER || message->kind == RAFT_VOTE_ANSWER;
+  if (vote) {
+    raft_on_vote_answer(raft, message, position);
+    return;
+  }
+  bool stale = message->term != raft->hard_state.term && !RAFT_MUTANT(STALE_ACK);
+  if (stale || raft->role != RAFT_LEADER) return;
+  if (message->kind == RAFT_APPEND_ANSWER) raft_on_append_answer(raft, message, position);
+  if (message->kind == RAFT_READ_ANSWER) raft_on_read_answer(raft, message, position);
+}
+
+static bool addressed_here(const struct raft *raft, const struct raft_message *message) {
+  if (message->from.broker == raft->self.broker) return false;
+  if (RAFT_MUTANT(STRANGERS_COUNT)) return message->to.broker == raft->self.broker;
+  return replica_id_equal(&message->to, &raft->self);
+}
+
+static void on_message(struct raft *raft, const struct raft_message *message) {
+  if (!addressed_here(raft, message)) return;
+  switch (message->kind) {
+    case RAFT_PRE_VOTE:
+    case RAFT_VOTE: raft_on_vote_request(raft, message); break;
+    case RAFT_APPEND:
+    case RAFT_SNAPSHOT:
+    case RAFT_READ_PROBE: from_leader(raft, message); break;
+    case RAFT_PRE_VOTE_ANSWER:
+    case RAFT_VOTE_ANSWER:
+    case RAFT_APPEND_ANSWER:
+    case RAFT_READ_ANSWER: from_asked(raft, message); break;
+    case RAFT_TIMEOUT_NOW: raft_on_timeout_now(raft, message); break;
+    case RAFT_RESIGN:
+      if (message->term == raft->hard_state.term && replica_id_equal(&message->from, &raft->leader)) raft_lose_leader(raft);
       break;
   }
-  effects.hard_state = raft->hard_state;
-  effects.term = raft->hard_state.term;
-  effects.commit = raft->hard_state.commit;
-  effects.role = raft->role;
-  raft_check_invariants(raft);
-  return effects;
+}
+
+/* ---- Events ---- */
+
+/* Section 3.4, for a sole member: the vote, the no-op and what is proposed ride in one write, so they are durable together or not at
+ * all, and nobody hears of the term before. */
+static void lead_alone(struct raft *raft) {
+  raft->hard_state.term++;
+  raft->hard_state.vote = raft->self.broker;
+  raft->voted_for = raft->self;
+  raft_save_hard_state(raft);
+  raft_become_leader(raft);
+}
+
+static void propose(struct raft *raft, const struct raft_event *event) {
+  PRE(event->count > 0);
+  if (raft->stopped || raft->damage.damaged) {
+    raft->effects->status = STATUS_FENCED;
+    return;
+  }
+  bool decided_here = event->term == 0 || event->term == raft->hard_state.term;
+  if (raft->role != RAFT_LEADER && raft_alone(raft) && decided_here && trail_room(&raft->trail)) lead_alone(raft);
+  if (raft->role != RAFT_LEADER || !decided_here || raft_transferring(raft)) {
+    raft->effects->status = STATUS_NOT_LEADER;
+    return;
+  }
+  raft_append_own(raft, RAFT_APPEND_PROPOSAL, event->count);
+}
+
+static void disk_failed(struct raft *raft) {
+  if (raft->role == RAFT_LEADER) raft_resign(raft);
+  raft->stopped = true;
+  raft->role = RAFT_FOLLOWER;
+  raft->election_deadline_ns = RAFT_NEVER;
+}
+
+static void timer(struct raft *raft) {
+  if (raft->role == RAFT_LEADER) raft_leader_timer(raft);
+  else raft_election_timer(raft);
+}
+
+static void compacted(struct raft *raft, entry_index index) {
+  PRE(index <= raft->hard_state.commit);
+  if (index > raft->trail.base_index) trail_forget(&raft->trail, index);
+}
+
+static void repaired(struct raft *raft) {
+  raft->damage = (struct raft_damage){0};
+  if (raft->role == RAFT_FOLLOWER && !raft->vouched) raft_arm_election(raft, raft->timing.election_ns);
+}
+
+static void dispatch(struct raft *raft, const struct raft_event *event) {
+  switch (event->kind) {
+    case RAFT_TIMER: timer(raft); break;
+    case RAFT_MESSAGE: on_message(raft, event->message); break;
+    case RAFT_PERSISTED: on_persisted(raft, &event->persisted); break;
+    case RAFT_DISK_FAILED: disk_failed(raft); break;
+    case RAFT_PROPOSE: propose(raft, event); break;
+    case RAFT_SENT: raft_on_sent(raft, &event->sent); break;
+    case RAFT_READ: raft_read(raft); break;
+    case RAFT_CHANGE_MEMBERS: raft_change_members(raft, event->config); break;
+    case RAFT_TRANSFER: raft_transfer(raft, &event->peer); break;
+    case RAFT_CAMPAIGN:
+      if (raft->role != RAFT_LEADER && !raft_alone(raft) && raft_can_campaign(raft)) raft_pre_campaign(raft);
+      break;
+    case RAFT_LEADER_HEARD: raft_leader_heard(raft, &event->peer, event->term); break;
+    case RAFT_LEADER_GONE:
+      if (event->term == raft->hard_state.term && replica_id_equal(&event->peer, &raft->leader)) raft_lose_leader(raft);
+      break;
+    case RAFT_PEER_UP:
+    case RAFT_PEER_DOWN:
+    case RAFT_PEER_RESET:
+    case RAFT_CATCH_UP_FAILED: raft_peer_changed(raft, event->kind, &event->peer); break;
+    case RAFT_INSTALLED: raft_installed(raft); break;
+    case RAFT_INSTALL_FAILED: raft_install_failed(raft); break;
+    case RAFT_COMPACTED: compacted(raft, event->index); break;
+    case RAFT_REPAIRED: repaired(raft); break;
+  }
+}
+
+/* What a replica that has stopped still answers: that it has. */
+static enum status stopped_status(enum raft_event_kind kind) {
+  bool asks = kind == RAFT_PROPOSE || kind == RAFT_READ || kind == RAFT_CHANGE_MEMBERS || kind == RAFT_TRANSFER;
+  return asks ? STATUS_FENCED : STATUS_OK;
+}
+
+static void check_cheaply(const struct raft *raft) {
+  const struct hard_state *state = &raft->hard_state;
+  CHECK(raft->durable.index <= raft->trail.last_index);
+  CHECK(raft->durable.term <= state->term);
+  CHECK(state->commit <= raft->trail.last_index);
+  CHECK(IMPLIES(raft->role == RAFT_LEADER, state->vote == raft->self.broker));
+  CHECK((raft->role == RAFT_LEADER) == (raft->leadership != NULL));
+  CHECK(IMPLIES(raft->stopped || raft->damage.damaged, raft->role == RAFT_FOLLOWER));
+}
+
+static void begin(struct raft *raft, struct raft_effects *effects, uint64_t now_ns) {
+  raft->effects = effects;
+  raft->now_ns = now_ns;
+  effects->status = STATUS_OK;
+  effects->save_hard_state = false;
+  effects->cut = false;
+  effects->append_count = 0;
+  effects->now_count = 0;
+  effects->held_count = 0;
+  effects->commit_advanced = false;
+  effects->config_changed = false;
+  effects->read_ticket = 0;
+  effects->reads_done = 0;
+  effects->reads_failed = false;
+  effects->install = false;
+  effects->diverged = false;
+  effects->reverted = false;
+  effects->reconnect = false;
+}
+
+void raft_step(struct raft *raft, const struct raft_event *event, struct raft_effects *effects) {
+  enum raft_role role = raft->role;
+  entry_term term = raft->hard_state.term;
+  struct replica_id leader = raft->leader;
+  begin(raft, effects, event->now_ns);
+
+  if (raft->stopped) effects->status = stopped_status(event->kind);
+  else dispatch(raft, event);
+  if (raft->role == RAFT_LEADER) raft_lead(raft);
+
+  bool led = role == RAFT_LEADER;
+  bool leads = raft->role == RAFT_LEADER;
+  effects->role_changed = led != leads || term != raft->hard_state.term || !replica_id_equal(&leader, &raft->leader);
+  effects->hard_state = raft->hard_state;
+  if (effects->hard_state.commit > raft->durable.index) effects->hard_state.commit = raft->durable.index;
+  effects->config = &raft->config;
+  effects->commit = raft->hard_state.commit;
+  effects->role = raft->role;
+  effects->term = raft->hard_state.term;
+  effects->leader = raft->leader;
+  effects->deadline_ns = raft_deadline(raft);
+  raft->effects = NULL;
+  check_cheaply(raft);
+}
+
+uint64_t raft_deadline(const struct raft *raft) {
+  return raft->role == RAFT_LEADER ? raft->leadership->tick_ns : raft->election_deadline_ns;
+}
+
+const struct progress *raft_progress(const struct raft *raft, size_t position) {
+  if (raft->leadership == NULL || position >= raft->leadership->count) return NULL;
+  return &raft->leadership->followers[position];
 }
 
 void raft_check_invariants(const struct raft *raft) {
-  CHECK(raft->persisted_index <= raft->last_index);
-  CHECK(raft->hard_state.commit <= raft->persisted_index);
-  CHECK(IMPLIES(raft->role == RAFT_LEADER, raft->hard_state.vote == raft->self));
-  CHECK(IMPLIES(raft->role == RAFT_LEADER, raft->term_start > 0 && raft->term_start <= raft->last_index));
-  CHECK(IMPLIES(raft->stopped, raft->role == RAFT_FOLLOWER));
+  check_cheaply(raft);
+  trail_check_invariants(&raft->trail);
+  CHECK(raft_config_valid(&raft->config));
+  CHECK(raft_config_valid(&raft->previous_config));
+  CHECK(raft->previous_config_index <= raft->config_index);
+  CHECK(raft->config_index <= raft->trail.last_index || RAFT_MUTANT(CONFIG_NOT_REVERTED));
+  CHECK(trail_last_term(&raft->trail) <= raft->hard_state.term);
+  if (raft->role != RAFT_LEADER) return;
+  const struct raft_leadership *leadership = raft->leadership;
+  CHECK(leadership->count == raft->config.count);
+  CHECK(leadership->term_start > 0 && leadership->term_start <= raft->trail.last_index);
+  for (size_t i = 0; i < leadership->count; i++) {
+    progress_check_invariants(&leadership->followers[i]);
+    CHECK(leadership->followers[i].next <= raft->trail.last_index + 1);
+    CHECK(IMPLIES(raft_quiet(raft), leadership->followers[i].window_bytes == 0) || RAFT_MUTANT(WINDOW_LEAK)); /* R12 */
+  }
 }

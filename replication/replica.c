@@ -5,6 +5,9 @@
 #include "base/trace.h"
 #include "replication/replica_internal.h"
 
+#define ELECTION_NS 1000000000u
+#define HEARTBEAT_NS 100000000u
+
 /* ---- Opening ---- */
 
 static enum status replay_entry(void *context, const struct entry *entry) {
@@ -38,6 +41,24 @@ static enum status restore(struct replica *replica) {
   return STATUS_OK;
 }
 
+/* The founding configuration: this broker alone. There is nobody to be told apart from, so its incarnation does not matter yet; the
+ * whole log is committed, so no terms below its end are needed. */
+static void start_raft(struct replica *replica, broker_id self) {
+  struct log_view view = log_view(replica->log);
+  struct raft_config config = {.phase = RAFT_STABLE};
+  struct raft_start start = {.self = {.broker = self},
+                             .hard_state = view.hard_state,
+                             .base_index = view.last_index,
+                             .base_term = view.last_term,
+                             .last_index = view.last_index,
+                             .config = &config,
+                             .damage = {.damaged = view.damaged, .through = view.last_index},
+                             .timing = {.election_ns = ELECTION_NS, .heartbeat_ns = HEARTBEAT_NS}};
+  raft_config_add(&config, &start.self, RAFT_VOTER, RAFT_VOTER);
+  raft_init(&replica->raft, &start);
+  replica->durable = raft_mark(&replica->raft);
+}
+
 enum status replica_open(struct lane *lane, struct log *log, broker_id self, const struct state_machine *machine,
                          struct replica **out_replica) {
   struct log_view view = log_view(log);
@@ -47,12 +68,10 @@ enum status replica_open(struct lane *lane, struct log *log, broker_id self, con
   replica->machine = *machine;
   replica->group = view.group;
   list_init(&replica->uncommitted);
-  raft_init(&replica->raft, &(struct raft_start){.self = self,
-                                                 .hard_state = view.hard_state,
-                                                 .last_term = view.last_term,
-                                                 .last_index = view.last_index});
+  start_raft(replica, self);
   enum status status = restore(replica);
   if (status != STATUS_OK) {
+    raft_deinit(&replica->raft);
     memory_free(replica);
     return status;
   }
@@ -72,10 +91,11 @@ void replica_free(struct replica *replica) {
   if (replica == NULL) return;
   unlink_proposals(replica);
   lane_remove(replica->lane, replica);
+  raft_deinit(&replica->raft);
   memory_free(replica);
 }
 
-/* ---- Proposing ---- */
+/* ---- Obeying ---- */
 
 static void append(struct replica *replica, struct proposal *proposal, entry_index index, entry_term term) {
   struct log_view view = log_view(replica->log);
@@ -107,22 +127,6 @@ static void tell_role(struct replica *replica, const struct raft_effects *effect
   replica->machine.ops->role_changed(replica->machine.owner, effects->role == RAFT_LEADER, effects->term);
 }
 
-enum status replica_propose(struct replica *replica, struct proposal *proposal) {
-  if (replica->deleting) return STATUS_UNKNOWN_PARTITION;
-  if (replica_fenced(replica)) return STATUS_FENCED;
-  if (replica->uncommitted_bytes >= REPLICA_UNCOMMITTED_BYTES_MAX) return STATUS_BUSY;
-
-  struct raft_effects effects = raft_step(&replica->raft, &(struct raft_event){.kind = RAFT_PROPOSE});
-  if (effects.status != STATUS_OK) return effects.status;
-  if (effects.save_hard_state) log_set_hard_state(replica->log, lane_write(replica->lane), &effects.hard_state);
-  if (effects.append_noop) append_noop(replica, effects.noop_index, effects.term);
-  if (effects.append_proposal) append(replica, proposal, effects.proposal_index, effects.term);
-  if (effects.role_changed) tell_role(replica, &effects);
-  return STATUS_OK;
-}
-
-/* ---- Durable, committed, applied, answered ---- */
-
 static void apply_next(struct replica *replica) {
   struct proposal *proposal = list_entry(list_pop_front(&replica->uncommitted), struct proposal, node);
   struct entry_head *head = &proposal->entry.head;
@@ -137,6 +141,46 @@ static void apply_next(struct replica *replica) {
   proposal->done(proposal, STATUS_OK); /* the head is the answer */
 }
 
+static void apply_through(struct replica *replica, entry_index commit) {
+  log_set_commit(replica->log, commit);
+  while (replica->applied < commit && !replica->deleting) apply_next(replica);
+}
+
+static void append_one(struct replica *replica, const struct raft_appended *appended, struct proposal *proposal) {
+  if (appended->kind == RAFT_APPEND_NOOP) append_noop(replica, appended->first, appended->term);
+  else append(replica, proposal, appended->first, appended->term);
+}
+
+/* Does what the protocol asks for, in its order. `proposal`: what the event proposed, or NULL. */
+static void obey(struct replica *replica, const struct raft_effects *effects, struct proposal *proposal) {
+  /* A sole member tells nobody, cuts nothing and waits for nothing. */
+  CHECK(effects->now_count == 0 && effects->held_count == 0 && !effects->cut && effects->deadline_ns == RAFT_NEVER);
+  if (effects->save_hard_state) log_set_hard_state(replica->log, lane_write(replica->lane), &effects->hard_state);
+  for (size_t i = 0; i < effects->append_count; i++) append_one(replica, &effects->appends[i], proposal);
+  if (effects->role_changed) tell_role(replica, effects);
+  if (effects->commit_advanced) apply_through(replica, effects->commit);
+}
+
+static void step(struct replica *replica, struct raft_event *event, struct raft_effects *out_effects) {
+  event->now_ns = loop_now_ns(lane_loop(replica->lane));
+  raft_step(&replica->raft, event, out_effects);
+}
+
+enum status replica_propose(struct replica *replica, struct proposal *proposal) {
+  if (replica->deleting) return STATUS_UNKNOWN_PARTITION;
+  if (replica_fenced(replica)) return STATUS_FENCED;
+  if (replica->uncommitted_bytes >= REPLICA_UNCOMMITTED_BYTES_MAX) return STATUS_BUSY;
+
+  struct raft_event event = {.kind = RAFT_PROPOSE, .count = 1};
+  struct raft_effects effects;
+  step(replica, &event, &effects);
+  if (effects.status != STATUS_OK) return effects.status;
+  obey(replica, &effects, proposal);
+  return STATUS_OK;
+}
+
+/* ---- Durable, or never ---- */
+
 static void finish_delete(struct replica *replica) {
   void (*deleted)(void *context) = replica->deleted;
   void *context = replica->deleted_context;
@@ -144,7 +188,23 @@ static void finish_delete(struct replica *replica) {
   deleted(context);
 }
 
+/* Frames come back in the order in which they were issued, so what they name is the log as it was then: each CUT is a generation. */
+static void note_durable(struct raft_mark *durable, const struct journal_frame *frame) {
+  struct hard_state state;
+  if (frame->kind == FRAME_ENTRY) durable->index = frame->first_index;
+  if (frame->kind == FRAME_CUT) {
+    durable->generation++;
+    if (durable->index >= frame->first_index) durable->index = frame->first_index - 1;
+  }
+  if (frame->kind == FRAME_HARD_STATE) {
+    CHECK(journal_hard_state_decode(bytes_of(frame->head, frame->head_size), &state) == STATUS_OK);
+    durable->term = state.term;
+    durable->vote = state.vote;
+  }
+}
+
 void replica_frame_durable(struct replica *replica, const struct journal_frame *frame) {
+  note_durable(&replica->durable, frame);
   log_frame_durable(replica->log, frame);
   if (frame->kind == FRAME_CLOSE) replica->log = NULL; /* its set frees it */
 }
@@ -154,13 +214,10 @@ void replica_publish(struct replica *replica) {
     finish_delete(replica);
     return;
   }
-  struct log_view view = log_view(replica->log);
-  struct raft_event event = {.kind = RAFT_PERSISTED, .index = view.durable_index, .term = view.last_term};
-  struct raft_effects effects = raft_step(&replica->raft, &event);
-  if (!effects.commit_advanced) return;
-
-  log_set_commit(replica->log, effects.commit);
-  while (replica->applied < effects.commit && !replica->deleting) apply_next(replica);
+  struct raft_event event = {.kind = RAFT_PERSISTED, .persisted = replica->durable};
+  struct raft_effects effects;
+  step(replica, &event, &effects);
+  obey(replica, &effects, NULL);
 }
 
 static void answer_all(struct replica *replica, enum status status) {
@@ -177,8 +234,10 @@ void replica_disk_failed(struct replica *replica) {
     finish_delete(replica);
     return;
   }
-  struct raft_effects effects = raft_step(&replica->raft, &(struct raft_event){.kind = RAFT_DISK_FAILED});
-  if (effects.role_changed) tell_role(replica, &effects);
+  struct raft_event event = {.kind = RAFT_DISK_FAILED};
+  struct raft_effects effects;
+  step(replica, &event, &effects);
+  obey(replica, &effects, NULL);
   answer_all(replica, STATUS_UNKNOWN_OUTCOME);
 }
 
@@ -198,12 +257,14 @@ void replica_delete(struct replica *replica, void (*done)(void *context), void *
 
 /* ---- Looking ---- */
 
-struct log *replica_log(struct replica *replica) { return replica->log; }
+struct log *replica_log(struct replica *replica) {
+  return replica->log;
+}
 bool replica_fenced(const struct replica *replica) {
   return replica->raft.stopped || lane_failed(replica->lane) || log_view(replica->log).damaged;
 }
 bool replica_is_leader(const struct replica *replica) { return !replica_fenced(replica); }
-entry_term replica_term(const struct replica *replica) { return replica->raft.hard_state.term; }
+entry_term replica_term(const struct replica *replica) { return raft_term(&replica->raft); }
 record_offset replica_high_watermark(const struct replica *replica) { return replica->high_watermark; }
 
 int64_t replica_leader_time_ms(const struct replica *replica, int64_t wall_ms) {

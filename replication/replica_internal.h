@@ -15,6 +15,7 @@ struct replica {
   struct list uncommitted; /* proposals, in index order, from commit + 1 on */
   uint64_t uncommitted_bytes;
   entry_index applied;
+  struct raft_mark durable; /* what its frames have told: as of the newest write that came back */
   record_offset high_watermark;
   struct list_node touched; /* on the lane's list while a returned write is being worked through */
   bool deleting;

@@ -1,0 +1,117 @@
+/* Between the chapters of raft. Functions named here run inside a step: raft->effects and raft->now_ns are set. */
+#ifndef CAIRN_REPLICATION_RAFT_INTERNAL_H
+#define CAIRN_REPLICATION_RAFT_INTERNAL_H
+
+#include "base/check.h"
+#include "replication/raft.h"
+#include "replication/raft_mutant.h"
+
+/* What only a leader has. `followers` has one for each member of raft->config, in its order; its own is not used. */
+struct raft_leadership {
+  entry_index term_start; /* the no-op of this term */
+  uint64_t tick_ns;       /* RAFT_NEVER: quiet */
+  uint64_t advanced_ns;   /* when something was last committed, or began to wait */
+  unsigned stalls;
+  struct replica_id transfer_to; /* broker 0: nobody */
+  uint64_t transfer_deadline_ns;
+  bool timeout_now_sent;
+  uint64_t read_attempt; /* under way; 0: none */
+  bool read_aged;        /* it was under way at the last tick already */
+  uint64_t reads_wanted; /* the newest ticket given */
+  uint64_t reads_done;   /* the newest ticket confirmed */
+  entry_index read_index;
+  size_t count;
+  struct progress followers[];
+};
+
+/* ---- raft.c ---- */
+
+/* NULL: the leader is not known. Takes over a higher term. */
+void raft_become_follower(struct raft *raft, entry_term term, const struct replica_id *leader);
+void raft_save_hard_state(struct raft *raft);
+struct raft_message raft_message_to(const struct raft *raft, enum raft_message_kind kind, const struct replica_id *to);
+void raft_send(struct raft *raft, const struct raft_message *message);
+/* At once if what it needs is durable already, else held. */
+void raft_send_durable(struct raft *raft, const struct raft_message *message, const struct raft_mark *needs);
+/* What reveals the term: the term. */
+struct raft_mark raft_needs_term(const struct raft *raft);
+void raft_disk_owes(struct raft *raft);
+bool raft_disk_stalled(const struct raft *raft);
+void raft_diverged(struct raft *raft, entry_index index);
+struct quorum raft_quorum(const struct raft *raft);
+size_t raft_self_position(const struct raft *raft);
+static inline bool raft_alone(const struct raft *raft) { return raft_config_alone(&raft->config, &raft->self); }
+
+/* ---- raft_peer.c ---- */
+
+bool raft_second_leader(const struct raft *raft, const struct replica_id *from, entry_term term);
+void raft_refuse_leader(struct raft *raft, const struct raft_message *request);
+void raft_leader_heard(struct raft *raft, const struct replica_id *peer, entry_term term);
+void raft_peer_changed(struct raft *raft, enum raft_event_kind kind, const struct replica_id *peer);
+
+/* ---- raft_election.c ---- */
+
+/* Waits for a leader: at least `least_ns`, and up to an election timeout more. */
+void raft_arm_election(struct raft *raft, uint64_t least_ns);
+void raft_hear_leader(struct raft *raft);
+void raft_lose_leader(struct raft *raft);
+void raft_election_timer(struct raft *raft);
+bool raft_can_campaign(const struct raft *raft);
+void raft_pre_campaign(struct raft *raft);
+void raft_campaign(struct raft *raft, bool transfer);
+void raft_count_own_vote(struct raft *raft);
+void raft_on_vote_request(struct raft *raft, const struct raft_message *message);
+void raft_on_vote_answer(struct raft *raft, const struct raft_message *message, size_t position);
+
+/* ---- raft_append.c ---- */
+
+void raft_become_leader(struct raft *raft);
+void raft_append_own(struct raft *raft, enum raft_append_kind kind, uint32_t count);
+void raft_lead(struct raft *raft); /* ends each step of a leader: sends what may be sent */
+void raft_leader_timer(struct raft *raft);
+void raft_try_commit(struct raft *raft);
+void raft_advance_commit(struct raft *raft, entry_index commit);
+void raft_on_append_answer(struct raft *raft, const struct raft_message *message, size_t position);
+void raft_on_sent(struct raft *raft, const struct raft_sent *sent);
+bool raft_reachable(const struct raft *raft, size_t position);
+void raft_check_quorum(struct raft *raft);
+void raft_begin_waiting(struct raft *raft);
+
+/* ---- raft_follow.c ---- */
+
+void raft_on_append(struct raft *raft, const struct raft_message *message);
+struct raft_message raft_append_answer_to(const struct raft *raft, const struct raft_message *request, enum raft_verdict verdict);
+
+/* ---- raft_member.c ---- */
+
+void raft_take_config(struct raft *raft, const struct raft_config *config, entry_index index);
+void raft_revert_config(struct raft *raft, entry_index cut_from);
+void raft_change_members(struct raft *raft, const struct raft_config *target);
+void raft_advance_members(struct raft *raft);
+
+/* ---- raft_read.c ---- */
+
+void raft_read(struct raft *raft);
+void raft_advance_reads(struct raft *raft);
+void raft_retry_reads(struct raft *raft);
+bool raft_reads_wait(const struct raft *raft);
+void raft_on_read_probe(struct raft *raft, const struct raft_message *message);
+void raft_on_read_answer(struct raft *raft, const struct raft_message *message, size_t position);
+
+/* ---- raft_transfer.c ---- */
+
+void raft_transfer(struct raft *raft, const struct replica_id *to);
+void raft_advance_transfer(struct raft *raft);
+void raft_transfer_timer(struct raft *raft);
+bool raft_transferring(const struct raft *raft);
+void raft_on_timeout_now(struct raft *raft, const struct raft_message *message);
+void raft_resign(struct raft *raft);
+
+/* ---- raft_snapshot.c ---- */
+
+void raft_offer_snapshot(struct raft *raft, size_t position);
+void raft_on_snapshot(struct raft *raft, const struct raft_message *message);
+void raft_installed(struct raft *raft);
+void raft_install_failed(struct raft *raft);
+
+#endif

@@ -1,0 +1,64 @@
+/* What the host tells of other brokers: who leads, who is alive, whose connection was lost. */
+#include "replication/raft_internal.h"
+
+/* R4: in one term there is one leader. Whoever says otherwise is not believed. */
+bool raft_second_leader(const struct raft *raft, const struct replica_id *from, entry_term term) {
+  if (term != raft->hard_state.term) return false;
+  if (raft->role == RAFT_LEADER) return true;
+  return raft->leader.broker != 0 && !replica_id_equal(&raft->leader, from);
+}
+
+/* An old leader learns from the answer that there is a newer term. */
+void raft_refuse_leader(struct raft *raft, const struct raft_message *request) {
+  struct raft_message answer = raft_append_answer_to(raft, request, RAFT_REJECTED);
+  struct raft_mark needs = raft_needs_term(raft);
+  raft_send_durable(raft, &answer, &needs);
+}
+
+void raft_leader_heard(struct raft *raft, const struct replica_id *peer, entry_term term) {
+  if (term < raft->hard_state.term) {
+    struct raft_message request = {.kind = RAFT_APPEND, .from = *peer, .term = term};
+    raft_refuse_leader(raft, &request);
+    return;
+  }
+  if (raft_second_leader(raft, peer, term)) {
+    raft->effects->status = STATUS_CORRUPT;
+    return;
+  }
+  raft_become_follower(raft, term, peer);
+  raft->vouched = true;
+  raft->contact_ns = raft->now_ns;
+  raft->election_deadline_ns = RAFT_NEVER;
+}
+
+void raft_peer_changed(struct raft *raft, enum raft_event_kind kind, const struct replica_id *peer) {
+  bool follows = raft->role != RAFT_LEADER && raft->leader.broker != 0 && replica_id_equal(peer, &raft->leader);
+  if (kind == RAFT_PEER_DOWN && follows) raft_lose_leader(raft);
+  if (raft->role != RAFT_LEADER) return;
+  size_t position = raft_config_find(&raft->config, peer);
+  if (position == RAFT_NO_POSITION) return;
+  struct progress *progress = &raft->leadership->followers[position];
+  switch (kind) {
+    case RAFT_PEER_UP:
+      if (progress->heard_ns == 0) progress_probe(progress, 0);
+      progress->suspect = false;
+      progress->alive = true;
+      progress->heard_ns = raft->now_ns;
+      break;
+    case RAFT_PEER_DOWN:
+      progress_probe(progress, 0);
+      progress->alive = false;
+      progress->heard_ns = 0;
+      raft_check_quorum(raft);
+      break;
+    case RAFT_PEER_RESET:
+      progress_probe(progress, 0);
+      progress->suspect = false;
+      break;
+    default: /* RAFT_CATCH_UP_FAILED: again at the next tick */
+      if (progress->state != PROGRESS_CATCH_UP) break;
+      progress_probe(progress, 0);
+      progress->waiting = true;
+      break;
+  }
+}

@@ -1,0 +1,82 @@
+/* Handing leadership over (section 3.10), and giving it up. */
+#include "replication/raft_internal.h"
+
+bool raft_transferring(const struct raft *raft) { return raft->leadership != NULL && raft->leadership->transfer_to.broker != 0; }
+
+/* Could it lead, as far as is known here? */
+static bool eligible(const struct raft *raft, size_t position) {
+  const struct raft_member *member = &raft->config.members[position];
+  const struct progress *progress = &raft->leadership->followers[position];
+  bool votes = raft_config_votes(&raft->config, &member->id) && member->then == RAFT_VOTER;
+  return votes && !replica_id_equal(&member->id, &raft->self) && raft_reachable(raft, position) && !progress->suspect &&
+         !progress->reverted;
+}
+
+/* The one that has most, or RAFT_NO_POSITION. */
+static size_t best_placed(const struct raft *raft) {
+  size_t best = RAFT_NO_POSITION;
+  for (size_t i = 0; i < raft->leadership->count; i++) {
+    if (!eligible(raft, i)) continue;
+    if (best == RAFT_NO_POSITION || raft->leadership->followers[i].match > raft->leadership->followers[best].match) best = i;
+  }
+  return best;
+}
+
+/* From now on nothing is proposed, so the target can reach the end of the log. */
+void raft_transfer(struct raft *raft, const struct replica_id *to) {
+  struct raft_effects *effects = raft->effects;
+  if (raft->role != RAFT_LEADER) {
+    effects->status = STATUS_NOT_LEADER;
+    return;
+  }
+  size_t position = to->broker == 0 ? best_placed(raft) : raft_config_find(&raft->config, to);
+  if (position == RAFT_NO_POSITION || !eligible(raft, position)) {
+    effects->status = STATUS_INVALID;
+    return;
+  }
+  struct raft_leadership *leadership = raft->leadership;
+  leadership->transfer_to = raft->config.members[position].id;
+  leadership->transfer_deadline_ns = raft->now_ns + raft->timing.election_ns;
+  leadership->timeout_now_sent = false;
+}
+
+static void stop_transfer(struct raft *raft) { raft->leadership->transfer_to = (struct replica_id){0}; }
+
+void raft_advance_transfer(struct raft *raft) {
+  struct raft_leadership *leadership = raft->leadership;
+  if (!raft_transferring(raft) || leadership->timeout_now_sent) return;
+  size_t position = raft_config_find(&raft->config, &leadership->transfer_to);
+  if (position == RAFT_NO_POSITION) {
+    stop_transfer(raft);
+    return;
+  }
+  if (leadership->followers[position].match != raft->trail.last_index) return;
+  struct raft_message message = raft_message_to(raft, RAFT_TIMEOUT_NOW, &leadership->transfer_to);
+  raft_send(raft, &message);
+  leadership->timeout_now_sent = true;
+}
+
+void raft_transfer_timer(struct raft *raft) {
+  if (!raft_transferring(raft)) return;
+  raft->leadership->timeout_now_sent = false; /* it may have been lost */
+  if (raft->now_ns >= raft->leadership->transfer_deadline_ns) stop_transfer(raft);
+}
+
+void raft_on_timeout_now(struct raft *raft, const struct raft_message *message) {
+  bool from_leader = message->term == raft->hard_state.term && replica_id_equal(&message->from, &raft->leader);
+  if (from_leader && raft->role == RAFT_FOLLOWER && raft_can_campaign(raft)) raft_campaign(raft, true);
+}
+
+/* Says so to everybody, and asks the best placed to campaign: nobody has to wait for a timeout. */
+void raft_resign(struct raft *raft) {
+  bool known_outside = raft->durable.term == raft->hard_state.term;
+  size_t best = best_placed(raft);
+  for (size_t i = 0; i < raft->leadership->count && known_outside; i++) {
+    const struct replica_id *id = &raft->config.members[i].id;
+    if (replica_id_equal(id, &raft->self)) continue;
+    bool heir = i == best && raft->leadership->followers[i].match >= raft->hard_state.commit;
+    struct raft_message message = raft_message_to(raft, heir ? RAFT_TIMEOUT_NOW : RAFT_RESIGN, id);
+    raft_send(raft, &message);
+  }
+  raft_become_follower(raft, raft->hard_state.term, NULL);
+}
