@@ -3,9 +3,10 @@
 #include "base/check.h"
 #include "replication/raft_mutant.h"
 
-void progress_init(struct progress *progress, entry_index next, uint64_t now_ns) {
+void progress_init(struct progress *progress, entry_index next, uint64_t sequence, uint64_t now_ns) {
   PRE(next > 0);
-  *progress = (struct progress){.state = PROGRESS_PROBE, .next = next, .heard_ns = now_ns};
+  *progress = (struct progress){
+      .state = PROGRESS_PROBE, .next = next, .sequence = sequence, .match_sequence = sequence, .heard_ns = now_ns};
 }
 
 static void give_back_all(struct progress *progress) {
@@ -20,6 +21,7 @@ void progress_probe(struct progress *progress, entry_index next) {
   progress->gathering = false;
   progress->waiting = false;
   progress->nudge = false;
+  progress->suspect = false;
   progress->commit = 0;
   give_back_all(progress);
 }
@@ -31,7 +33,9 @@ void progress_forget(struct progress *progress, entry_index next) {
 }
 
 void progress_catch_up(struct progress *progress, entry_index through) {
+  bool suspect = progress->suspect;
   progress_probe(progress, through + 1);
+  progress->suspect = suspect;
   progress->state = PROGRESS_CATCH_UP;
 }
 
@@ -42,11 +46,11 @@ bool progress_open(const struct progress *progress) {
          progress->window_bytes < PROGRESS_BYTES_MAX;
 }
 
-uint64_t progress_ask(struct progress *progress) {
-  PRE(!progress->gathering);
+void progress_ask(struct progress *progress, uint64_t sequence) {
+  PRE(!progress->gathering && sequence > progress->sequence);
   progress->gathering = true;
   progress->nudge = false;
-  return ++progress->sequence;
+  progress->sequence = sequence;
 }
 
 static void take(struct progress *progress, entry_index last, uint32_t bytes) {
@@ -93,6 +97,7 @@ void progress_acknowledged(struct progress *progress, entry_index match) {
 void progress_check_invariants(const struct progress *progress) {
   CHECK(progress->match < progress->next);
   CHECK(progress->window_count <= PROGRESS_MESSAGES_MAX);
+  CHECK(IMPLIES(progress->suspect, progress->state == PROGRESS_CATCH_UP));
   CHECK(IMPLIES(progress->window_count == 0, progress->window_bytes == 0));
   CHECK(IMPLIES(progress->window_count > 0, progress->state == PROGRESS_PIPELINE) || RAFT_MUTANT(WINDOW_LEAK));
 }

@@ -36,7 +36,7 @@ struct progress {
   bool waiting;   /* PROBE: one is under way */
   bool nudge;     /* ask again where it stands, with an empty append */
   bool moved;     /* it acknowledged something since the last tick */
-  bool suspect;   /* damaged: sent nothing, counted for nothing, until it comes back repaired */
+  bool suspect;   /* CATCH_UP, because it is damaged: what it acknowledged before does not count */
   bool reverted;  /* its log went back below match: the same, for good */
   entry_index match;
   entry_index next;
@@ -53,7 +53,8 @@ struct progress {
   uint64_t window_bytes;
 };
 
-void progress_init(struct progress *progress, entry_index next, uint64_t now_ns);
+/* `sequence`: the newest that this leadership has given to anybody. Answers to what was sent before, in an earlier membership, are old. */
+void progress_init(struct progress *progress, entry_index next, uint64_t sequence, uint64_t now_ns);
 
 /* Starts anew behind what it is known to have, or at `next` if that is later. Gives the window back. */
 void progress_probe(struct progress *progress, entry_index next);
@@ -65,8 +66,8 @@ void progress_forget(struct progress *progress, entry_index next);
 /* May entries be sent to it, if there are any? */
 bool progress_open(const struct progress *progress);
 
-/* The host was asked for a message. Returns its sequence. */
-uint64_t progress_ask(struct progress *progress);
+/* The host was asked for message `sequence`. */
+void progress_ask(struct progress *progress, uint64_t sequence);
 /* It sent one, ending at `last`: the entry before its first one, when it is empty. */
 void progress_sent(struct progress *progress, entry_index last, uint32_t bytes);
 

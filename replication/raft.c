@@ -366,6 +366,7 @@ void raft_check_invariants(const struct raft *raft) {
   CHECK(raft_config_valid(&raft->config));
   CHECK(raft_config_valid(&raft->previous_config));
   CHECK(raft->previous_config_index <= raft->config_index);
+  CHECK(raft->previous_config_index <= raft->hard_state.commit || raft->config_index <= raft->hard_state.commit);
   CHECK(raft->config_index <= raft->trail.last_index || RAFT_MUTANT(CONFIG_NOT_REVERTED));
   CHECK(trail_last_term(&raft->trail) <= raft->hard_state.term);
   if (raft->role != RAFT_LEADER) return;

@@ -40,7 +40,8 @@
  *                      no election timer runs until one of the next two. Once per (leader, term) is enough.
  *   RAFT_LEADER_GONE   its digest no longer has the group, or its boot id is new.
  *   RAFT_PEER_DOWN     nothing heard of that broker for an election timeout (or a lane of it stands still, or its disk does).
- *   RAFT_PEER_UP       heard again. A leader wants this for every live member when its role begins, and at each return.
+ *   RAFT_PEER_UP       heard again. A leader wants this for every live member when its role begins, for every live new member when
+ *                      effects.config_changed, and at each return.
  *   RAFT_PEER_RESET    the data connection was lost: nothing of what was under way will arrive.
  *
  * A leader without a majority of live voters steps down; a follower hears of its leader by messages too, but only LEADER_HEARD lets it sleep.
@@ -142,7 +143,7 @@ enum raft_event_kind {
   RAFT_PEER_UP,
   RAFT_PEER_DOWN,
   RAFT_PEER_RESET,
-  RAFT_CATCH_UP_FAILED, /* leader: what was shipped to `peer` did not arrive. When it did, the peer's answer says so. */
+  RAFT_CATCH_UP_FAILED, /* leader: what was shipped to `peer` did not arrive, or its answer did not. It is offered anew. */
   RAFT_INSTALLED,       /* follower: the snapshot of effects.install is in place, durably, with its hard state */
   RAFT_INSTALL_FAILED,
   RAFT_COMPACTED, /* entries up to `index` are not kept any more */

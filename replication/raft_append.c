@@ -30,7 +30,7 @@ void raft_become_leader(struct raft *raft) {
   leadership->count = count;
   leadership->tick_ns = RAFT_NEVER;
   leadership->term_start = raft->trail.last_index + 1;
-  for (size_t i = 0; i < count; i++) progress_init(&leadership->followers[i], leadership->term_start, raft->now_ns);
+  for (size_t i = 0; i < count; i++) progress_init(&leadership->followers[i], leadership->term_start, 0, raft->now_ns);
   raft->role = RAFT_LEADER;
   raft->leader = raft->self;
   raft->vouched = false;
@@ -77,6 +77,13 @@ bool raft_reachable(const struct raft *raft, size_t position) {
   return progress->heard_ns != 0 && raft->now_ns - progress->heard_ns < raft->timing.election_ns;
 }
 
+/* Nothing is under way to it any more. */
+void raft_lose_follower(struct progress *progress) {
+  progress_probe(progress, 0);
+  progress->alive = false;
+  progress->heard_ns = 0;
+}
+
 /* It has everything, knows that everything is committed, and has said so. */
 static bool settled(const struct raft *raft, size_t position) {
   const struct progress *progress = &raft->leadership->followers[position];
@@ -96,7 +103,8 @@ static void ask_for_append(struct raft *raft, size_t position, bool entries) {
   entry_index behind = raft->trail.last_index - prev;
   uint32_t count = behind < RAFT_ENTRIES_MAX ? (uint32_t)behind : RAFT_ENTRIES_MAX;
   struct raft_message message = raft_message_to(raft, RAFT_APPEND, &raft->config.members[position].id);
-  message.sequence = progress_ask(progress);
+  message.sequence = ++raft->leadership->sequence;
+  progress_ask(progress, message.sequence);
   message.append = (struct raft_append){.prev_index = prev,
                                         .prev_term = prev_term,
                                         .commit = raft->hard_state.commit,
@@ -108,7 +116,11 @@ static void ask_for_append(struct raft *raft, size_t position, bool entries) {
 
 static void replicate_to(struct raft *raft, size_t position) {
   struct progress *progress = &raft->leadership->followers[position];
-  if (progress->state == PROGRESS_CATCH_UP || progress->gathering || !raft_reachable(raft, position)) return;
+  if (!raft_reachable(raft, position)) {
+    if (progress->heard_ns != 0) raft_lose_follower(progress);
+    return;
+  }
+  if (progress->state == PROGRESS_CATCH_UP || progress->gathering) return;
   bool behind = progress->next <= raft->trail.last_index;
   bool owes_commit = !behind && progress->window_count == 0 && progress->commit_sent < raft->hard_state.commit;
   if (progress_open(progress) && (progress->state == PROGRESS_PROBE || behind || owes_commit)) {
@@ -149,7 +161,7 @@ static void rejected(struct raft *raft, size_t position, const struct raft_messa
 /* What it had is no longer known: it begins again from nothing, with a snapshot, and counts when that is in place. */
 static void damaged(struct raft *raft, size_t position) {
   struct progress *progress = &raft->leadership->followers[position];
-  if (progress->suspect) return; /* once: more is for its host to ask, with RAFT_PEER_RESET */
+  if (progress->suspect) return; /* under way */
   progress_forget(progress, raft->trail.last_index + 1);
   progress->suspect = true;
   raft_offer_snapshot(raft, position);
@@ -172,6 +184,7 @@ void raft_on_append_answer(struct raft *raft, const struct raft_message *message
       raft_try_commit(raft);
       break;
     case RAFT_REJECTED: rejected(raft, position, message); break;
+    case RAFT_OUTDATED: break; /* an earlier leadership of this very replica was meant */
     case RAFT_DAMAGED: damaged(raft, position); break;
     case RAFT_DIVERGED: raft_diverged(raft, answer->match); break;
   }

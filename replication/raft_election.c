@@ -11,10 +11,16 @@ static uint64_t next_jitter(struct raft *raft) {
   return mixed ^ (mixed >> 31);
 }
 
+/* Section 4.2.2: one that a configuration not yet committed removes may be the only one that has its entry, so it is still needed. */
+static bool needed(const struct raft *raft) {
+  bool removed_for_sure = raft->config_index <= raft->hard_state.commit;
+  return raft_config_votes(&raft->config, &raft->self) ||
+         (!removed_for_sure && raft_config_votes(&raft->previous_config, &raft->self));
+}
+
 /* One that may not campaign, or that leads whenever it is asked to (docs/decisions/0005), waits without a timer. */
 void raft_arm_election(struct raft *raft, uint64_t least_ns) {
-  bool waits = !raft->stopped && !raft->damage.damaged && raft->install == NULL && !raft_alone(raft) &&
-               raft_config_votes(&raft->config, &raft->self);
+  bool waits = !raft->stopped && !raft->damage.damaged && raft->install == NULL && !raft_alone(raft) && needed(raft);
   uint64_t jitter = waits ? next_jitter(raft) % raft->timing.election_ns : 0;
   raft->election_deadline_ns = waits ? raft->now_ns + least_ns + jitter : RAFT_NEVER;
 }
@@ -48,7 +54,7 @@ static bool covers_losses(const struct raft *raft, entry_term last_term, entry_i
 bool raft_can_campaign(const struct raft *raft) {
   if (!covers_losses(raft, trail_last_term(&raft->trail), raft->trail.last_index)) return false;
   return !raft->stopped && !raft->damage.damaged && raft->install == NULL && trail_room(&raft->trail) &&
-         !raft_disk_stalled(raft) && raft_config_votes(&raft->config, &raft->self);
+         !raft_disk_stalled(raft) && needed(raft);
 }
 
 void raft_election_timer(struct raft *raft) {

@@ -45,12 +45,6 @@ static bool well_formed(const struct raft_message *message) {
   return term <= message->term;
 }
 
-/* What is committed here, or was below the newest configuration, is on a majority for good: R5, R8. */
-static entry_index settled_through(const struct raft *raft) {
-  entry_index commit = raft->hard_state.commit;
-  return raft->previous_config_index > commit ? raft->previous_config_index : commit;
-}
-
 static struct compared compare(const struct raft *raft, const struct raft_message *message) {
   const struct raft_append *append = &message->append;
   if (!well_formed(message)) return (struct compared){.result = MALFORMED};
@@ -61,7 +55,7 @@ static struct compared compare(const struct raft *raft, const struct raft_messag
   for (; index <= last && index <= raft->trail.last_index; index++) {
     struct raft_entry theirs = entry_at(append, index);
     if (!trail_has(&raft->trail, index, theirs.term)) {
-      return (struct compared){.result = index <= settled_through(raft) ? FORKED : CONFLICT, .at = index};
+      return (struct compared){.result = index <= raft->hard_state.commit ? FORKED : CONFLICT, .at = index};
     }
     bool known = theirs.chain != 0 && theirs.own_chain != 0;
     if (known && theirs.chain != theirs.own_chain) return (struct compared){.result = FORKED, .at = index}; /* R10 */

@@ -12,6 +12,7 @@ struct raft_leadership {
   uint64_t tick_ns;       /* RAFT_NEVER: quiet */
   uint64_t advanced_ns;   /* when something was last committed, or began to wait */
   unsigned stalls;
+  uint64_t sequence;             /* of the newest append or snapshot to anybody */
   struct replica_id transfer_to; /* broker 0: nobody */
   uint64_t transfer_deadline_ns;
   bool timeout_now_sent;
@@ -75,6 +76,7 @@ void raft_on_append_answer(struct raft *raft, const struct raft_message *message
 void raft_on_sent(struct raft *raft, const struct raft_sent *sent);
 bool raft_reachable(const struct raft *raft, size_t position);
 void raft_check_quorum(struct raft *raft);
+void raft_lose_follower(struct progress *progress);
 void raft_begin_waiting(struct raft *raft);
 
 /* ---- raft_follow.c ---- */

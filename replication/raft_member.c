@@ -2,7 +2,7 @@
  *
  * A configuration is in force from the moment it is in the log, and no longer when its entry is cut. Its predecessor is committed for
  * sure: a leader proposes the next only when the one before is committed (R8), so whoever holds entry n of the configurations
- * knows that n - 1 cannot be cut any more. Two are therefore all that must be kept.
+ * knows that n - 1 is committed, and everything before it. Two are therefore all that must be kept.
  */
 #include "base/memory.h"
 #include "replication/raft_internal.h"
@@ -18,7 +18,7 @@ static void carry_progress(struct raft *raft, const struct raft_config *before) 
   for (size_t i = 0; i < count; i++) {
     size_t position = raft_config_find(before, &raft->config.members[i].id);
     if (position != RAFT_NO_POSITION) leadership->followers[i] = old->followers[position];
-    else progress_init(&leadership->followers[i], raft->trail.last_index + 1, raft->now_ns);
+    else progress_init(&leadership->followers[i], raft->trail.last_index + 1, leadership->sequence, raft->now_ns);
   }
   raft->leadership = leadership;
   memory_free(old);
@@ -36,12 +36,12 @@ void raft_take_config(struct raft *raft, const struct raft_config *config, entry
   raft->config = *config;
   raft->config_index = index;
   if (raft->role == RAFT_LEADER) carry_progress(raft, &raft->previous_config);
+  if (raft->previous_config_index > raft->hard_state.commit) raft_advance_commit(raft, raft->previous_config_index);
   changed(raft);
 }
 
 void raft_revert_config(struct raft *raft, entry_index cut_from) {
   if (cut_from > raft->config_index || RAFT_MUTANT(CONFIG_NOT_REVERTED)) return;
-  CHECK(cut_from > raft->previous_config_index);
   raft->config = raft->previous_config;
   raft->config_index = raft->previous_config_index;
   changed(raft);

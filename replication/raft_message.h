@@ -63,6 +63,7 @@ struct raft_append {
 enum raft_verdict {
   RAFT_MATCHED,  /* durable here up to `match`, in this term's leader's words */
   RAFT_REJECTED, /* my log does not have prev; try (hint_index, hint_term) */
+  RAFT_OUTDATED, /* your term has passed: mine says so, and nothing else is said */
   RAFT_DAMAGED,  /* my log has a hole: count nothing of mine until I am repaired */
   RAFT_DIVERGED  /* same index, same term, other bytes: one of us is wrong, and nobody knows who */
 };

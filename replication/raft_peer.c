@@ -10,7 +10,7 @@ bool raft_second_leader(const struct raft *raft, const struct replica_id *from, 
 
 /* An old leader learns from the answer that there is a newer term. */
 void raft_refuse_leader(struct raft *raft, const struct raft_message *request) {
-  struct raft_message answer = raft_append_answer_to(raft, request, RAFT_REJECTED);
+  struct raft_message answer = raft_append_answer_to(raft, request, RAFT_OUTDATED);
   struct raft_mark needs = raft_needs_term(raft);
   raft_send_durable(raft, &answer, &needs);
 }
@@ -41,20 +41,14 @@ void raft_peer_changed(struct raft *raft, enum raft_event_kind kind, const struc
   switch (kind) {
     case RAFT_PEER_UP:
       if (progress->heard_ns == 0) progress_probe(progress, 0);
-      progress->suspect = false;
       progress->alive = true;
       progress->heard_ns = raft->now_ns;
       break;
     case RAFT_PEER_DOWN:
-      progress_probe(progress, 0);
-      progress->alive = false;
-      progress->heard_ns = 0;
+      raft_lose_follower(progress);
       raft_check_quorum(raft);
       break;
-    case RAFT_PEER_RESET:
-      progress_probe(progress, 0);
-      progress->suspect = false;
-      break;
+    case RAFT_PEER_RESET: progress_probe(progress, 0); break;
     default: /* RAFT_CATCH_UP_FAILED: again at the next tick */
       if (progress->state != PROGRESS_CATCH_UP) break;
       progress_probe(progress, 0);

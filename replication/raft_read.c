@@ -14,7 +14,8 @@ void raft_read(struct raft *raft) {
   struct raft_effects *effects = raft->effects;
   if (raft->damage.damaged) {
     effects->status = STATUS_FENCED;
-  } else if (raft_alone(raft)) { /* nobody else can have committed anything */
+  } else if (raft_alone(raft) && raft->hard_state.commit == raft->trail.last_index) {
+    /* Nothing is committed anywhere that is not in this log, and all of it is. */
     effects->read_ticket = ++raft->read_id;
     effects->reads_done = raft->read_id;
     effects->read_index = raft->hard_state.commit;

@@ -11,7 +11,7 @@ void raft_offer_snapshot(struct raft *raft, size_t position) {
   struct raft_message message = raft_message_to(raft, RAFT_SNAPSHOT, &raft->config.members[position].id);
   entry_term term = 0;
   CHECK(trail_term(&raft->trail, raft->hard_state.commit, &term));
-  message.sequence = ++progress->sequence;
+  message.sequence = progress->sequence = ++raft->leadership->sequence;
   message.snapshot = (struct raft_snapshot){.index = raft->hard_state.commit,
                                             .index_term = term,
                                             .config_index = newest ? raft->config_index : raft->previous_config_index,

@@ -18,6 +18,8 @@ static void start_config(struct raft *raft, const struct raft_start *start) {
   bool earlier = start->previous_config != NULL;
   raft->previous_config = earlier ? *start->previous_config : *start->config;
   raft->previous_config_index = earlier ? start->previous_config_index : start->config_index;
+  /* Nobody proposes a configuration before the one before is committed: raft_member.c. */
+  if (earlier && raft->hard_state.commit < start->previous_config_index) raft->hard_state.commit = start->previous_config_index;
 }
 
 /* What was durable once and is not there now has been lost, and more may have been with it. */

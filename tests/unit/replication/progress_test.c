@@ -12,15 +12,15 @@
 
 static struct progress pipeline_behind(entry_index match) {
   struct progress progress;
-  progress_init(&progress, match + 1, 1);
-  progress_ask(&progress);
+  progress_init(&progress, match + 1, 0, 1);
+  progress_ask(&progress, progress.sequence + 1);
   progress_sent(&progress, match, 0);
   progress_acknowledged(&progress, match);
   return progress;
 }
 
 static void send(struct progress *progress, entry_index last, uint32_t bytes) {
-  progress_ask(progress);
+  progress_ask(progress, progress->sequence + 1);
   progress_sent(progress, last, bytes);
   progress_check_invariants(progress);
 }
@@ -28,7 +28,7 @@ static void send(struct progress *progress, entry_index last, uint32_t bytes) {
 static void progress_probes_with_one_message_at_a_time(void **state) {
   (void)state;
   struct progress progress;
-  progress_init(&progress, 11, 1);
+  progress_init(&progress, 11, 0, 1);
   assert_true(progress_open(&progress));
 
   send(&progress, 14, 400);
@@ -71,7 +71,7 @@ static void progress_waits_for_the_host_to_say_what_it_sent(void **state) {
   (void)state;
   struct progress progress = pipeline_behind(4);
 
-  progress_ask(&progress);
+  progress_ask(&progress, progress.sequence + 1);
 
   assert_false(progress_open(&progress));
   progress_sent(&progress, 4, 0); /* nothing after all */
@@ -100,7 +100,7 @@ static void progress_window_returns_to_nothing(void **state) {
   for (int round = 0; round < 2000; round++) {
     struct progress progress;
     entry_index last = 5;
-    progress_init(&progress, last + 1, 1);
+    progress_init(&progress, last + 1, 0, 1);
     for (int step = 0; step < 80; step++) {
       switch (chance_below(&chance, 8)) {
         case 0: progress_probe(&progress, chance_below(&chance, last + 1)); break;
