@@ -153,7 +153,7 @@ static void raft_alone_confirms_a_read_at_once(void **state) {
   assert_int_equal(effects.read_index, 10);
 }
 
-/* Ten thousand groups a broker: docs/decisions/0006. */
+/* Ten thousand groups a broker: docs/decisions/0008. */
 static void raft_of_a_follower_is_small(void **state) {
   (void)state;
   print_message("struct raft: %zu bytes, and %zu a member of a group that it leads\n", sizeof(struct raft),
