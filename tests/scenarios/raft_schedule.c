@@ -254,11 +254,19 @@ static void ask_the_lonely(struct cluster *cluster) {
   }
 }
 
+/* A process for which more arrived than it has room for dies (cluster_step), also now. */
+static void restart_the_dead(struct schedule *schedule) {
+  for (broker_id broker = 1; broker <= schedule->nodes; broker++) {
+    if (!schedule->cluster->nodes[broker].up) cluster_restart(schedule->cluster, broker);
+  }
+}
+
 static bool settle(struct schedule *schedule) {
   struct cluster *cluster = schedule->cluster;
   uint64_t end = cluster->now_ns + SETTLE_MS_MAX * (uint64_t)MS;
   while (cluster->now_ns < end && cluster->violation[0] == '\0') {
     cluster_run(cluster, 50 * (uint64_t)MS);
+    restart_the_dead(schedule);
     if (cluster_unsettled(cluster) == NULL) return true;
     if (cluster_leader(cluster) == 0) ask_the_lonely(cluster);
   }
