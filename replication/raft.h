@@ -37,8 +37,9 @@
  * Liveness is per pair of brokers and the host's: one heartbeat stream for all groups. The core is told edges, per group:
  *
  *   RAFT_LEADER_HEARD  the broker that this follower follows leads this group in this term, by its digest, and its heartbeats arrive:
- *                      no election timer runs until one of the next two. Once per (leader, term) is enough.
- *   RAFT_LEADER_GONE   its digest no longer has the group, or its boot id is new.
+ *                      no election timer runs until one of the next two. Once after each change of effects.leader is enough.
+ *   RAFT_LEADER_GONE   its digest no longer has the group, or its boot id is new. Only for a leader that was vouched for: a digest
+ *                      may be older than the append by which this replica has just learnt of it.
  *   RAFT_PEER_DOWN     nothing heard of that broker for an election timeout (or a lane of it stands still, or its disk does).
  *   RAFT_PEER_UP       heard again. A leader wants this for every live member when its role begins, for every live new member when
  *                      effects.config_changed, and at each return.

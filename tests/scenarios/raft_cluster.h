@@ -218,6 +218,7 @@ void cluster_step(struct cluster *cluster, struct cluster_node *node, struct raf
 void cluster_send(struct cluster *cluster, struct cluster_node *node, const struct raft_message *message);
 void cluster_fail(struct cluster *cluster, const char *format, ...) __attribute__((format(printf, 2, 3)));
 struct cluster_entry cluster_entry_at(const struct cluster_log *log, entry_index index);
+void cluster_install(struct cluster_log *log, const struct cluster_snapshot *snapshot);
 struct cluster_snapshot cluster_snapshot_of(struct cluster *cluster, struct cluster_node *node, entry_index index);
 uint64_t cluster_mix(uint64_t a, uint64_t b);
 uint64_t cluster_next_network_ns(const struct cluster *cluster);
