@@ -35,7 +35,7 @@ void entry_encode_head(const struct entry_head *head, uint8_t out[ENTRY_HEAD_SIZ
 
 /* A head that passes its checksum was written by some Cairn: what this build has no word for comes from a newer one. */
 static bool head_is_known(const uint8_t in[ENTRY_HEAD_SIZE]) {
-  return in[8] == VERSION && in[9] >= ENTRY_RECORDS && in[9] <= ENTRY_COMMAND && in[10] <= ENTRY_CODEC_LZ4 && in[11] == 0;
+  return in[8] == VERSION && in[9] >= ENTRY_RECORDS && in[9] <= ENTRY_PRODUCER && in[10] <= ENTRY_CODEC_LZ4 && in[11] == 0;
 }
 
 static bool head_makes_sense(const struct entry_head *head) {

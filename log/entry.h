@@ -35,6 +35,7 @@
 #ifndef CAIRN_LOG_ENTRY_H
 #define CAIRN_LOG_ENTRY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/blob.h"
@@ -56,8 +57,9 @@ enum entry_kind {
   ENTRY_NOOP = 2,    /* the start of a term */
   ENTRY_CONFIG = 3,  /* voters and learners of the group */
   ENTRY_TRIM = 4,    /* payload: the new log start offset, u64 */
-  ENTRY_COMMAND = 5  /* a command of the group's owner (group 0: cairn.internal.v1.Command) */
-  /* 6 .. 15 are kept for fences, writers, producers, checkpoints and multi-partition appends. */
+  ENTRY_COMMAND = 5, /* a command of the group's owner (group 0: cairn.internal.v1.Command) */
+  ENTRY_PRODUCER = 6 /* what becomes of a producer (server/producer_entry.h) */
+  /* 7 .. 15 are kept for fences, writers, checkpoints and multi-partition appends. */
 };
 
 enum entry_codec { ENTRY_CODEC_NONE = 0, ENTRY_CODEC_ZSTD = 1, ENTRY_CODEC_LZ4 = 2 };
@@ -89,6 +91,10 @@ struct entry {
 
 static inline record_offset entry_end_offset(const struct entry_head *head) {
   return head->base_offset + (record_offset)head->record_count;
+}
+/* What clients ask for is written only where log_set_admit() gave room for it; the rest always is. */
+static inline bool entry_needs_room(enum entry_kind kind) {
+  return kind == ENTRY_RECORDS || kind == ENTRY_COMMAND || kind == ENTRY_PRODUCER;
 }
 static inline uint64_t entry_size(const struct entry_head *head) { return ENTRY_HEAD_SIZE + (uint64_t)head->payload_size; }
 

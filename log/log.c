@@ -157,7 +157,7 @@ uint64_t log_append(struct log *log, struct journal_write *write, const struct e
   struct entry sealed = *entry;
   entry_seal(&sealed.head, entry->payload.bytes, log->last_chain);
   struct journal_frame *frame = journal_write_add(write, log->group, log->instance, FRAME_ENTRY);
-  frame->from_reserve = sealed.head.kind != ENTRY_RECORDS && sealed.head.kind != ENTRY_COMMAND;
+  frame->from_reserve = !entry_needs_room(sealed.head.kind);
   frame->first_index = sealed.head.index;
   frame->head_size = ENTRY_HEAD_SIZE;
   entry_encode_head(&sealed.head, frame->head);

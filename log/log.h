@@ -77,7 +77,7 @@ void log_set_settings(struct log *log, const struct log_settings *settings);
 /* ---- Writing: everything goes into the lane's journal write of this turn ---- */
 
 /* Adds an entry at the end: seals the head (chain link, payload CRC), remembers it, and adds its frame to `write`. Holds the payload.
- * PRE: index is last + 1, term >= last term, base offset is next_offset; log_set_admit() gave room for it if it is RECORDS or COMMAND.
+ * PRE: index is last + 1, term >= last term, base offset is next_offset; log_set_admit() gave room for it if entry_needs_room().
  * Returns the chain link. */
 uint64_t log_append(struct log *log, struct journal_write *write, const struct entry *entry);
 

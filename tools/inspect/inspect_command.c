@@ -33,6 +33,7 @@ static const char *kind_name(enum entry_kind kind) {
     case ENTRY_CONFIG: return "config";
     case ENTRY_TRIM: return "trim";
     case ENTRY_COMMAND: return "command";
+    case ENTRY_PRODUCER: return "producer";
   }
   return "unknown";
 }

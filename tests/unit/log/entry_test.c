@@ -101,7 +101,7 @@ static enum status decode_with(size_t at, uint8_t value, size_t size) {
 static void entry_head_of_a_newer_build_is_foreign(void **state) {
   (void)state;
   assert_status(decode_with(8, 2, 1), STATUS_FOREIGN);
-  assert_status(decode_with(9, 6, 1), STATUS_FOREIGN);
+  assert_status(decode_with(9, 7, 1), STATUS_FOREIGN);
   assert_status(decode_with(10, 3, 1), STATUS_FOREIGN);
   assert_status(decode_with(11, 1, 1), STATUS_FOREIGN);
 }
