@@ -19,7 +19,9 @@ enum {
   ERROR_EXECUTED = 4,
   ERROR_LEADER = 5,
   ERROR_NEXT_OFFSET = 6,
-  ERROR_RETRY_AFTER_MS = 7
+  ERROR_RETRY_AFTER_MS = 7,
+  ERROR_NEXT_SEQUENCE = 8,
+  ERROR_PRODUCER_EPOCH = 9
 };
 
 static bool is_overload(enum status reason) {
@@ -70,8 +72,8 @@ void failure_refuse_call(struct rpc_call *call, enum status reason, const char *
 
 void failure_finish_call(struct rpc_call *call, const struct failure *failure) {
   PRE(failure->reason != STATUS_OK);
-  char next_offset[24], retry_after[16];
-  struct rpc_metadata metadata[5];
+  char next_offset[24], next_sequence[24], epoch[16], retry_after[16];
+  struct rpc_metadata metadata[7];
   size_t count = 0;
   metadata[count++] = (struct rpc_metadata){"cairn-executed", executed_name(failure->executed)};
   metadata[count++] = (struct rpc_metadata){"cairn-reason", status_name(failure->reason)};
@@ -79,6 +81,12 @@ void failure_finish_call(struct rpc_call *call, const struct failure *failure) {
   if (failure->has_next_offset) {
     snprintf(next_offset, sizeof next_offset, "%" PRId64, failure->next_offset);
     metadata[count++] = (struct rpc_metadata){"cairn-next-offset", next_offset};
+  }
+  if (failure->has_producer) {
+    snprintf(next_sequence, sizeof next_sequence, "%" PRIu64, failure->next_sequence);
+    metadata[count++] = (struct rpc_metadata){"cairn-next-sequence", next_sequence};
+    snprintf(epoch, sizeof epoch, "%" PRIu32, failure->producer_epoch);
+    metadata[count++] = (struct rpc_metadata){"cairn-producer-epoch", epoch};
   }
   if (failure->retry_after_ms != 0) {
     snprintf(retry_after, sizeof retry_after, "%" PRIu32, failure->retry_after_ms);
@@ -117,6 +125,15 @@ static bool read_number(const char *text, int64_t *out_number) {
   return true;
 }
 
+static bool read_u64(const char *text, uint64_t *out_number) {
+  char *end = NULL;
+  if (text[0] < '0' || text[0] > '9') return false;
+  unsigned long long number = strtoull(text, &end, 10);
+  if (*end != '\0') return false;
+  *out_number = number;
+  return true;
+}
+
 static void take_pair(struct failure *failure, const struct rpc_metadata *pair) {
   int64_t number = 0;
   if (strcmp(pair->key, "cairn-executed") == 0) {
@@ -130,6 +147,10 @@ static void take_pair(struct failure *failure, const struct rpc_metadata *pair) 
     snprintf(failure->leader, sizeof failure->leader, "%s", pair->value);
   } else if (strcmp(pair->key, "cairn-next-offset") == 0) {
     failure->has_next_offset = read_number(pair->value, &failure->next_offset);
+  } else if (strcmp(pair->key, "cairn-next-sequence") == 0) {
+    failure->has_producer = read_u64(pair->value, &failure->next_sequence);
+  } else if (strcmp(pair->key, "cairn-producer-epoch") == 0) {
+    if (read_number(pair->value, &number) && number >= 0 && number <= UINT32_MAX) failure->producer_epoch = (uint32_t)number;
   } else if (strcmp(pair->key, "retry-after-ms") == 0) {
     if (read_number(pair->value, &number) && number > 0) {
       failure->retry_after_ms = number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
@@ -165,6 +186,10 @@ size_t failure_encode(const struct failure *failure, uint8_t *into) {
     at = wire_put_varint(wire_put_tag(at, ERROR_NEXT_OFFSET, WIRE_VARINT), (uint64_t)failure->next_offset);
   }
   at = wire_put_uint(at, ERROR_RETRY_AFTER_MS, failure->retry_after_ms);
+  if (failure->has_producer) { /* their presence speaks, so 0 is written too */
+    at = wire_put_varint(wire_put_tag(at, ERROR_NEXT_SEQUENCE, WIRE_VARINT), failure->next_sequence);
+    at = wire_put_varint(wire_put_tag(at, ERROR_PRODUCER_EPOCH, WIRE_VARINT), failure->producer_epoch);
+  }
   POST((size_t)(at - into) <= FAILURE_ENCODED_MAX);
   return (size_t)(at - into);
 }
@@ -186,7 +211,7 @@ enum status failure_decode(struct bytes message, struct failure *out_failure) {
   struct wire_field field;
   enum status status = STATUS_OK;
   while ((status = wire_next(&cursor, &field)) == STATUS_OK) {
-    if (field.number <= ERROR_RETRY_AFTER_MS && field.type != type_of(field.number)) return STATUS_MALFORMED;
+    if (field.number <= ERROR_PRODUCER_EPOCH && field.type != type_of(field.number)) return STATUS_MALFORMED;
     char name[64];
     switch (field.number) {
       case ERROR_CODE: code = field.value <= GRPC_CODE_UNAUTHENTICATED ? (enum grpc_status)field.value : GRPC_CODE_UNKNOWN; break;
@@ -204,6 +229,14 @@ enum status failure_decode(struct bytes message, struct failure *out_failure) {
         failure.next_offset = (int64_t)field.value;
         break;
       case ERROR_RETRY_AFTER_MS: failure.retry_after_ms = field.value < UINT32_MAX ? (uint32_t)field.value : UINT32_MAX; break;
+      case ERROR_NEXT_SEQUENCE:
+        failure.has_producer = true;
+        failure.next_sequence = field.value;
+        break;
+      case ERROR_PRODUCER_EPOCH:
+        failure.has_producer = true;
+        failure.producer_epoch = field.value < UINT32_MAX ? (uint32_t)field.value : UINT32_MAX;
+        break;
       default: break;
     }
   }

@@ -1,5 +1,6 @@
 /* What went wrong, in full: the reason, whether the request took effect, and what a client needs to go on. It travels as a gRPC
- * status with trailing metadata (`cairn-reason`, `cairn-executed`, `cairn-leader`, `cairn-next-offset`, `retry-after-ms`), or
+ * status with trailing metadata (`cairn-reason`, `cairn-executed`, `cairn-leader`, `cairn-next-offset`,
+ * `cairn-next-sequence`, `cairn-producer-epoch`, `retry-after-ms`), or
  * inside a stream as a cairn.v1.Error. docs/ERRORS.md is the table.
  *
  * Plain data, no owner, no thread.
@@ -27,6 +28,9 @@ struct failure {
   char leader[FAILURE_LEADER_SIZE]; /* HOST:PORT, or "" */
   bool has_next_offset;
   int64_t next_offset;
+  bool has_producer; /* next_sequence and producer_epoch are of the producer that an append named */
+  uint64_t next_sequence;
+  uint32_t producer_epoch;
   uint32_t retry_after_ms; /* 0: no advice */
 };
 

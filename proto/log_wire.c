@@ -5,7 +5,14 @@
 #include "base/check.h"
 
 /* Field numbers of proto/cairn/v1/log.proto and record.proto. */
-enum { APPEND_TOPIC = 1, APPEND_PARTITION = 2, APPEND_BATCH = 3, APPEND_REQUEST_ID = 4, APPEND_EXPECTED_OFFSET = 5 };
+enum {
+  APPEND_TOPIC = 1,
+  APPEND_PARTITION = 2,
+  APPEND_BATCH = 3,
+  APPEND_REQUEST_ID = 4,
+  APPEND_EXPECTED_OFFSET = 5,
+  APPEND_PRODUCER = 6
+};
 enum {
   APPENDED_REQUEST_ID = 1,
   APPENDED_BASE_OFFSET = 2,
@@ -15,6 +22,7 @@ enum {
   APPENDED_DURABILITY = 6,
   APPENDED_SYNCED_REPLICAS = 7,
   APPENDED_CHAIN = 8,
+  APPENDED_DUPLICATE = 9,
   APPENDED_ERROR = 15
 };
 enum {
@@ -218,6 +226,7 @@ static enum status take_append_field(struct append_walk *walk, const struct wire
   *out_why = "the request cannot be decoded";
   switch (field->number) {
     case APPEND_TOPIC: *out_why = "the topic's name has a NUL or is not UTF-8"; return take_name(field, &request->topic);
+    case APPEND_PRODUCER: *out_why = "the producer's name has a NUL or is not UTF-8"; return take_name(field, &request->producer);
     case APPEND_PARTITION: return take_u32(field, &request->partition);
     case APPEND_REQUEST_ID: return take_u64(field, &request->request_id);
     case APPEND_EXPECTED_OFFSET: request->has_expected_offset = true; return take_i64(field, &request->expected_offset);
@@ -268,7 +277,8 @@ void log_wire_encode_append_request(const struct wire_append_request *request, s
   size_t batch_size = batch_head_size(&request->batch, payload.bytes.size) + payload.bytes.size;
   size_t expected_size = request->has_expected_offset ? 1 + wire_varint_size((uint64_t)request->expected_offset) : 0;
   size_t topic_size = head_size(request->topic.size) + request->topic.size;
-  size_t size = topic_size + uint_size(request->partition) + uint_size(request->request_id) + expected_size +
+  size_t producer_size = request->producer.size == 0 ? 0 : head_size(request->producer.size) + request->producer.size;
+  size_t size = topic_size + uint_size(request->partition) + uint_size(request->request_id) + expected_size + producer_size +
                 head_size(batch_size) + batch_size - payload.bytes.size;
   struct blob *head = head_blob(size);
   uint8_t *at = wire_put_bytes(head->data, APPEND_TOPIC, request->topic);
@@ -277,6 +287,7 @@ void log_wire_encode_append_request(const struct wire_append_request *request, s
   if (request->has_expected_offset) { /* its presence speaks, so 0 is written too */
     at = wire_put_varint(wire_put_tag(at, APPEND_EXPECTED_OFFSET, WIRE_VARINT), (uint64_t)request->expected_offset);
   }
+  if (request->producer.size > 0) at = wire_put_bytes(at, APPEND_PRODUCER, request->producer);
   at = wire_put_bytes_head(at, APPEND_BATCH, batch_size);
   at = put_batch_head(at, &request->batch, payload.bytes.size);
   POST(at == head->data + head->size);
@@ -289,7 +300,7 @@ void log_wire_encode_append_request(const struct wire_append_request *request, s
 struct blob_part log_wire_encode_append_response(const struct wire_append_response *response) {
   size_t size = uint_size(response->request_id) + i64_size(response->base_offset) + i64_size(response->last_offset) +
                 uint_size(response->term) + i64_size(response->leader_time_ms) + uint_size(response->durability) +
-                uint_size(response->synced_replicas) + 9;
+                uint_size(response->synced_replicas) + 9 + uint_size(response->duplicate);
   struct blob *blob = head_blob(size);
   uint8_t *at = wire_put_uint(blob->data, APPENDED_REQUEST_ID, response->request_id);
   at = put_i64(at, APPENDED_BASE_OFFSET, response->base_offset);
@@ -299,6 +310,7 @@ struct blob_part log_wire_encode_append_response(const struct wire_append_respon
   at = wire_put_uint(at, APPENDED_DURABILITY, response->durability);
   at = wire_put_uint(at, APPENDED_SYNCED_REPLICAS, response->synced_replicas);
   at = wire_put_fixed64(at, APPENDED_CHAIN, response->chain);
+  at = wire_put_uint(at, APPENDED_DUPLICATE, response->duplicate);
   POST(at == blob->data + blob->size);
   return whole(blob);
 }
@@ -333,6 +345,10 @@ enum status log_wire_decode_append_response(struct bytes message, struct wire_ap
       case APPENDED_CHAIN:
         response.chain = field.value;
         status = field.type == WIRE_FIXED64 ? STATUS_OK : STATUS_MALFORMED;
+        break;
+      case APPENDED_DUPLICATE:
+        response.duplicate = field.value != 0;
+        status = field.type == WIRE_VARINT ? STATUS_OK : STATUS_MALFORMED;
         break;
       case APPENDED_ERROR:
         error = field.bytes;

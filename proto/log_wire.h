@@ -45,14 +45,15 @@ struct wire_append_request {
   uint64_t request_id;
   bool has_expected_offset;
   int64_t expected_offset;
+  struct bytes producer; /* as `topic`; empty: none */
   struct wire_batch batch;
   struct bytes payload; /* contents of `records` or `compressed_records` */
 };
 
-/* `topic` and `payload` are borrowed from `message`. On failure `*out_why` is a sentence for the answer (it lives for ever).
+/* `topic`, `producer` and `payload` are borrowed from `message`. On failure `*out_why` is a sentence for the answer (it lives for ever).
  *
  * STATUS_MALFORMED: not the wire format, a known field of another type, a batch given twice, a number out of range.
- * STATUS_BAD_NAME: the topic has NUL or is not UTF-8.
+ * STATUS_BAD_NAME: the topic or the producer has NUL or is not UTF-8.
  * STATUS_BAD_BATCH: no batch; no payload, an empty one, two; an unknown field in the batch; codec and payload that do not go
  *   together; compressed records without uncompressed_bytes.
  * STATUS_UNSUPPORTED: a codec that we do not know. */
@@ -78,6 +79,7 @@ struct wire_append_response {
   uint32_t durability;
   uint32_t synced_replicas;
   uint64_t chain;
+  bool duplicate;
 };
 
 /* One part, not charged to any account; the caller gets the hold. */

@@ -20,6 +20,11 @@ static void replace_failure(struct session_request *request, enum status reason,
   request->append.failure = refusal_new(reason, "%s", text);
 }
 
+/* It was on its way into the log, and nobody can tell whether it got there. */
+static bool in_doubt(const struct session_request *request) {
+  return request->accepted && request->append.failure != NULL && request->append.failure->executed != EXECUTED_NO;
+}
+
 static void flush(struct append_session *session) {
   for (struct list_node *node; (node = list_first(&session->unanswered)) != NULL;) {
     struct session_request *request = list_entry(node, struct session_request, unanswered_node);
@@ -29,7 +34,7 @@ static void flush(struct append_session *session) {
       replace_failure(
           request, STATUS_UNKNOWN_OUTCOME,
           "the outcome of an earlier append of this stream is unknown; look into the partition before you send it again");
-    else if (request->append.failure != NULL) session->told_doubt = request->append.failure->executed != EXECUTED_NO;
+    else session->told_doubt = in_doubt(request);
     session->ops->answer(session, request);
   }
   if (session->ended) {
@@ -40,8 +45,8 @@ static void flush(struct append_session *session) {
 
 /* ---- Deciding, in order ---- */
 
-static void note_failure(struct append_session *session, const struct failure *failure) {
-  if (failure->executed != EXECUTED_NO) session->state = SESSION_IN_DOUBT;
+static void note_failure(struct append_session *session, const struct session_request *request) {
+  if (in_doubt(request)) session->state = SESSION_IN_DOUBT;
   else if (session->state == SESSION_WHOLE) session->state = SESSION_BROKEN;
 }
 
@@ -51,6 +56,7 @@ static void accepted_at_home(struct session_request *request) {
   struct append_session *session = request->session;
   CHECK(session->deciding == request);
   session->deciding = NULL;
+  request->accepted = true;
   pump(session);
 }
 
@@ -58,7 +64,7 @@ static void done_at_home(struct session_request *request) {
   struct append_session *session = request->session;
   if (session->deciding == request) session->deciding = NULL;
   request->done = true;
-  if (request->append.failure != NULL) note_failure(session, request->append.failure);
+  if (request->append.failure != NULL) note_failure(session, request);
   pump(session);
 }
 
@@ -107,7 +113,7 @@ static void decide(struct append_session *session, struct session_request *reque
         "an earlier append of this stream was refused, so this one was not begun; open a new stream and send it again");
     request->done = true;
   } else if (request->append.failure != NULL) {
-    note_failure(session, request->append.failure);
+    note_failure(session, request);
     request->done = true;
   } else {
     hand_over(session, request);

@@ -7,8 +7,8 @@
  *
  * 1. At most one request is undecided in a partition's hands; every other one is decided, or waits here.
  * 2. Answers leave in the order of the requests.
- * 3. Behind a refusal nothing is appended: SESSION_BROKEN, executed no. Behind an outcome that is unknown everything is answered
- *    UNKNOWN_OUTCOME, executed maybe.
+ * 3. Behind a refusal nothing is appended: SESSION_BROKEN, executed no. Behind an outcome that is unknown, of what had been accepted,
+ *    everything is answered UNKNOWN_OUTCOME, executed maybe. (A refusal may say yes or maybe of an earlier attempt: it is one all the same.)
  *
  * Everything runs at home unless it says otherwise.
  */
@@ -63,6 +63,7 @@ struct session_request {
   struct task submit_task;
   struct task accepted_task;
   struct task done_task;
+  bool accepted;
   bool done;
 };
 

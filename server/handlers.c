@@ -35,6 +35,9 @@ const struct rpc_handler service_handlers[] = {
     {LOG "DescribePartition", RPC_UNARY, .message = log_service_describe},
     {LOG "FindOffset", RPC_UNARY, .message = log_service_find_offset},
     {LOG "Trim", RPC_UNARY, .message = log_service_trim},
+    {LOG "OpenProducer", RPC_UNARY, .message = log_service_open_producer},
+    {LOG "ListProducers", RPC_UNARY, .message = log_service_list_producers},
+    {LOG "ForgetProducer", RPC_UNARY, .message = log_service_forget_producer},
 
     {ADMIN "CreateTopic", RPC_UNARY, .message = admin_service_create_topic},
     {ADMIN "ListTopics", RPC_UNARY, .message = admin_service_list_topics},

@@ -15,6 +15,7 @@ static struct blob_part encode_answer(const struct partition_append *append, uin
       .durability = WIRE_DURABILITY_QUORUM_SYNC,
       .synced_replicas = 1,
       .chain = head->chain,
+      .duplicate = append->duplicate,
   };
   return log_wire_encode_append_response(&response);
 }

@@ -1,5 +1,7 @@
 #include "server/log_service.h"
 
+#include <string.h>
+
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/memory.h"
@@ -7,7 +9,16 @@
 #include "proto/pack.h"
 #include "server/services.h"
 
-/* The rarer requests: unpacked by protobuf-c, one struct for all three. */
+#define PAGE_PRODUCERS_DEFAULT 100u
+#define PAGE_PRODUCERS_MAX 1000u
+
+/* A copy of a name; one that is too long keeps so much that it can be seen to be. */
+struct name_copy {
+  size_t size;
+  char data[PRODUCER_NAME_MAX + 1];
+};
+
+/* The rarer requests: unpacked by protobuf-c, one struct for all. */
 struct log_call {
   struct task task;
   struct rpc_call *call;
@@ -16,6 +27,14 @@ struct log_call {
   union {
     struct partition_find find;
     struct partition_trim trim;
+    struct {
+      struct partition_producer change;
+      struct name_copy name;
+    } producer;
+    struct {
+      struct name_copy after;
+      size_t size;
+    } page;
   };
 };
 
@@ -193,5 +212,163 @@ static void trim_run(struct task *task) { partition_trim(&container_of(task, str
 void log_service_trim(void *service, struct rpc_call *call, struct blob *message) {
   static const struct route by = {
       .descriptor = &cairn__v1__trim_request__descriptor, .topic = trim_topic, .fill = trim_fill, .run = trim_run};
+  route(service, call, message, &by);
+}
+
+/* ---- Producers ---- */
+
+static void copy_name(struct name_copy *copy, const char *name) {
+  copy->size = strnlen(name, sizeof copy->data);
+  memcpy(copy->data, name, copy->size);
+}
+
+static struct bytes open_topic(const ProtobufCMessage *message, uint32_t *out_number) {
+  const Cairn__V1__OpenProducerRequest *request = (const Cairn__V1__OpenProducerRequest *)(const void *)message;
+  *out_number = request->partition;
+  return bytes_of_string(request->topic);
+}
+
+static void open_done(struct partition_producer *change) {
+  struct log_call *this = container_of(change, struct log_call, producer.change);
+  if (change->failure != NULL) {
+    services_fail(this->call, change->failure);
+  } else {
+    Cairn__V1__OpenProducerResponse response;
+    cairn__v1__open_producer_response__init(&response);
+    response.producer_id = change->info.id;
+    response.epoch = change->info.epoch;
+    response.next_sequence = change->info.next_sequence;
+    response.last_offset = change->info.last_offset;
+    response.created = !change->known;
+    services_answer(this->call, pack_part(&response.base));
+  }
+  finish(this);
+}
+
+static void fill_change(struct log_call *this, const char *name, enum producer_entry_kind kind,
+                        void (*done)(struct partition_producer *change)) {
+  copy_name(&this->producer.name, name);
+  this->producer.change = (struct partition_producer){.partition = this->partition,
+                                                      .kind = kind,
+                                                      .name = bytes_of(this->producer.name.data, this->producer.name.size),
+                                                      .done = done};
+}
+
+static void open_fill(struct log_call *this, const ProtobufCMessage *message) {
+  const Cairn__V1__OpenProducerRequest *request = (const Cairn__V1__OpenProducerRequest *)(const void *)message;
+  fill_change(this, request->producer, PRODUCER_OPEN, open_done);
+}
+
+static void change_run(struct task *task) {
+  partition_change_producer(&container_of(task, struct log_call, task)->producer.change);
+}
+
+void log_service_open_producer(void *service, struct rpc_call *call, struct blob *message) {
+  static const struct route by = {
+      .descriptor = &cairn__v1__open_producer_request__descriptor, .topic = open_topic, .fill = open_fill, .run = change_run};
+  route(service, call, message, &by);
+}
+
+static struct bytes forget_topic(const ProtobufCMessage *message, uint32_t *out_number) {
+  const Cairn__V1__ForgetProducerRequest *request = (const Cairn__V1__ForgetProducerRequest *)(const void *)message;
+  *out_number = request->partition;
+  return bytes_of_string(request->topic);
+}
+
+static void forget_done(struct partition_producer *change) {
+  struct log_call *this = container_of(change, struct log_call, producer.change);
+  if (change->failure != NULL) {
+    services_fail(this->call, change->failure);
+  } else {
+    Cairn__V1__ForgetProducerResponse response;
+    cairn__v1__forget_producer_response__init(&response);
+    response.forgotten = change->known;
+    services_answer(this->call, pack_part(&response.base));
+  }
+  finish(this);
+}
+
+static void forget_fill(struct log_call *this, const ProtobufCMessage *message) {
+  const Cairn__V1__ForgetProducerRequest *request = (const Cairn__V1__ForgetProducerRequest *)(const void *)message;
+  fill_change(this, request->producer, PRODUCER_FORGET, forget_done);
+}
+
+void log_service_forget_producer(void *service, struct rpc_call *call, struct blob *message) {
+  static const struct route by = {.descriptor = &cairn__v1__forget_producer_request__descriptor,
+                                  .topic = forget_topic,
+                                  .fill = forget_fill,
+                                  .run = change_run};
+  route(service, call, message, &by);
+}
+
+static struct bytes list_topic(const ProtobufCMessage *message, uint32_t *out_number) {
+  const Cairn__V1__ListProducersRequest *request = (const Cairn__V1__ListProducersRequest *)(const void *)message;
+  *out_number = request->partition;
+  return bytes_of_string(request->topic);
+}
+
+static void list_fill(struct log_call *this, const ProtobufCMessage *message) {
+  const Cairn__V1__ListProducersRequest *request = (const Cairn__V1__ListProducersRequest *)(const void *)message;
+  copy_name(&this->page.after, request->page_token);
+  this->page.size = request->page_size == 0 ? PAGE_PRODUCERS_DEFAULT : request->page_size;
+  if (this->page.size > PAGE_PRODUCERS_MAX) this->page.size = PAGE_PRODUCERS_MAX;
+}
+
+/* A producer as a message, with its name, which protobuf-c wants to end with NUL. */
+struct producer_message {
+  Cairn__V1__Producer message;
+  char name[PRODUCER_NAME_MAX + 1];
+};
+
+static void fill_producer(struct producer_message *into, const struct producer_info *info) {
+  Cairn__V1__Producer *message = &into->message;
+  cairn__v1__producer__init(message);
+  memcpy(into->name, info->name.data, info->name.size);
+  message->name = into->name;
+  message->producer_id = info->id;
+  message->epoch = info->epoch;
+  message->next_sequence = info->next_sequence;
+  message->window_sequence = info->window_sequence;
+  message->batches = info->batches;
+  message->last_offset = info->last_offset;
+}
+
+static void answer_producers(struct log_call *this, const struct producer_info *infos, size_t count,
+                             const struct producer_totals *totals) {
+  size_t shown = count > this->page.size ? this->page.size : count;
+  struct producer_message *messages = memory_new_array(shown + 1, sizeof *messages);
+  Cairn__V1__Producer **pointers = memory_new_array(shown + 1, sizeof *pointers);
+  for (size_t i = 0; i < shown; i++) {
+    fill_producer(&messages[i], &infos[i]);
+    pointers[i] = &messages[i].message;
+  }
+  Cairn__V1__ListProducersResponse response;
+  cairn__v1__list_producers_response__init(&response);
+  response.n_producers = shown;
+  response.producers = pointers;
+  response.remembered = totals->producers;
+  response.given_up = totals->given_up;
+  if (count > shown) response.next_page_token = messages[shown - 1].name;
+  services_answer(this->call, pack_part(&response.base));
+  memory_free(messages);
+  memory_free(pointers);
+}
+
+static void list_run(struct task *task) {
+  struct log_call *this = container_of(task, struct log_call, task);
+  struct producer_info *infos = memory_new_array(this->page.size + 1, sizeof *infos); /* one more tells that there are more */
+  size_t count = 0;
+  struct producer_totals totals;
+  enum status status = partition_list_producers(this->partition, bytes_of(this->page.after.data, this->page.after.size), infos,
+                                                this->page.size + 1, &count, &totals);
+  if (status == STATUS_OK) answer_producers(this, infos, count, &totals);
+  else services_fail(this->call, refusal_of_status(status));
+  memory_free(infos);
+  finish(this);
+}
+
+void log_service_list_producers(void *service, struct rpc_call *call, struct blob *message) {
+  static const struct route by = {
+      .descriptor = &cairn__v1__list_producers_request__descriptor, .topic = list_topic, .fill = list_fill, .run = list_run};
   route(service, call, message, &by);
 }

@@ -35,5 +35,8 @@ void log_service_tail_closed(void *services, struct rpc_call *call, bool cancell
 void log_service_describe(void *services, struct rpc_call *call, struct blob *message);
 void log_service_find_offset(void *services, struct rpc_call *call, struct blob *message);
 void log_service_trim(void *services, struct rpc_call *call, struct blob *message);
+void log_service_open_producer(void *services, struct rpc_call *call, struct blob *message);
+void log_service_list_producers(void *services, struct rpc_call *call, struct blob *message);
+void log_service_forget_producer(void *services, struct rpc_call *call, struct blob *message);
 
 #endif

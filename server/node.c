@@ -37,6 +37,8 @@ static void start_lanes(struct node *node) {
         .waiters_max = (uint32_t)options->waiters_max,
         .append_stall_ns = options->append_stall_ms * NS_PER_MS,
         .retention_interval_ns = options->retention_check_interval_ms * NS_PER_MS,
+        .producers_max = (uint32_t)options->producers_max,
+        .hash_seed = entropy_next(node->world->entropy),
     };
     partition_host_init(&node->hosts[i]);
     list_init(&node->streams[i]);

@@ -52,6 +52,7 @@ struct options {
   uint64_t calls_max;
   uint64_t waiters_max;
   uint64_t append_stall_ms;
+  uint64_t producers_max;
   uint64_t drain_ms;
 
   uint64_t segment_bytes;

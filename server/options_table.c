@@ -69,6 +69,8 @@ const struct option_row option_rows[] = {
      "reads and appends that wait on one partition; the next is refused"},
     {"append-stall-ms", OPTION_TIME, AT(append_stall_ms), "5s", 0, HOUR, false, "TIME", "Bounds",
      "how long an append waits for room before it is refused, though never past half of its deadline"},
+    {"producers-max", OPTION_COUNT, AT(producers_max), "1024", 1, 65536, false, "N", "Bounds",
+     "producers that one partition remembers; a new one beyond it makes the one forgotten that appended least recently"},
 
     {"segment-bytes", OPTION_SIZE, AT(segment_bytes), "256MiB", MIB, GIB, false, "SIZE", "Defaults of new topics",
      "begin a new segment file beyond this size"},

@@ -21,6 +21,7 @@ void partition_release(struct partition *partition) {
   CHECK(before > 0);
   if (before > 1) return;
   CHECK(partition->replica == NULL && partition->waiting == 0);
+  producer_state_free(partition->producers);
   memory_free(partition);
 }
 
@@ -80,35 +81,65 @@ static void apply_trim(struct partition *partition, const struct entry *entry) {
   if (start > log_view(partition->log).start_offset) log_set_start(partition->log, start);
 }
 
+static void apply_to_producers(struct partition *partition, const struct entry *entry) {
+  enum status status = producer_state_apply(partition->producers, entry);
+  if (status == STATUS_NOT_FOUND) { /* rot took the entry that opened it: the log is fenced, and what is left of it is served */
+    trace_warn("producer_unknown", "group=%" PRIu64 " index=%" PRIu64 " producer_id=%" PRIu64, partition->place.group,
+               entry->head.index, entry->head.producer_id);
+    return;
+  }
+  /* The entry's checksum held, so a newer Cairn wrote this. To skip it would be to disagree with the other replicas. */
+  CHECK_MSG(status == STATUS_OK,
+            "group %" PRIu64 " holds an entry about a producer at index %" PRIu64
+            " that this version cannot read (%s): run the newer one",
+            partition->place.group, entry->head.index, status_name(status));
+}
+
 static void apply(void *owner, const struct entry *entry) {
   struct partition *partition = owner;
-  if (entry->head.kind == ENTRY_TRIM) apply_trim(partition, entry);
+  const struct entry_head *head = &entry->head;
+  partition->applied_index = head->index;
+  if (head->kind == ENTRY_TRIM) apply_trim(partition, entry);
+  if (head->kind == ENTRY_PRODUCER || (head->kind == ENTRY_RECORDS && head->producer_id != 0))
+    apply_to_producers(partition, entry);
   if (!partition->history_over) return;
   if (entry->head.kind == ENTRY_RECORDS) partition->committed_bytes += entry->head.payload_size;
   partition_wake_soon(partition);
 }
 
 /* The state of a partition, little endian:
- *   0  1  version, 1
+ *   0  1  version: 1, or 2 with producers
  *   1  8  log start offset
+ *   9     version 2: the producers (producer_snapshot.c)
+ * As long as nobody was ever a producer version 1 is written, which an older Cairn can read.
  */
-#define STATE_VERSION 1u
+#define STATE_PLAIN 1u
+#define STATE_WITH_PRODUCERS 2u
 #define STATE_SIZE 9u
 
 static enum status snapshot(void *owner, struct buffer *out) {
   struct partition *partition = owner;
-  uint8_t state[STATE_SIZE] = {STATE_VERSION};
+  struct producer_totals totals = producer_state_totals(partition->producers);
+  bool plain = totals.producers == 0 && totals.given_up == 0;
+  uint8_t state[STATE_SIZE] = {plain ? STATE_PLAIN : STATE_WITH_PRODUCERS};
   put_u64(state + 1, (uint64_t)log_view(partition->log).start_offset);
-  return buffer_append(out, state, sizeof state);
+  enum status status = buffer_append(out, state, sizeof state);
+  if (status != STATUS_OK || plain) return status;
+  return producer_state_encode(partition->producers, out);
 }
 
 static enum status restore(void *owner, struct bytes state) {
   struct partition *partition = owner;
   if (state.size == 0) return STATUS_OK;
-  if (state.data[0] != STATE_VERSION) return STATUS_FOREIGN;
-  if (state.size != STATE_SIZE) return STATUS_CORRUPT;
+  uint8_t version = state.data[0];
+  if (version != STATE_PLAIN && version != STATE_WITH_PRODUCERS) return STATUS_FOREIGN;
+  if (state.size < STATE_SIZE || (version == STATE_PLAIN && state.size != STATE_SIZE)) return STATUS_CORRUPT;
   record_offset start = (record_offset)get_u64(state.data + 1);
   if (start < 0) return STATUS_CORRUPT;
+  if (version == STATE_WITH_PRODUCERS) {
+    enum status status = producer_state_restore(partition->producers, bytes_after(state, STATE_SIZE));
+    if (status != STATUS_OK) return status;
+  }
   if (start > log_view(partition->log).start_offset) log_set_start(partition->log, start);
   return STATUS_OK;
 }
@@ -116,12 +147,23 @@ static enum status restore(void *owner, struct bytes state) {
 static void role_changed(void *owner, bool leader, entry_term term) {
   struct partition *partition = owner;
   if (leader) return;
+  producer_state_drop_proposed(partition->producers);
+  partition->proposed_index = 0;
   trace_warn("partition_lost_leadership", "group=%" PRIu64 " term=%" PRIu64, partition->place.group, term);
   partition_append_fail_all(partition, STATUS_FENCED);
 }
 
 static const struct state_machine_ops partition_machine = {
     .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed};
+
+enum status partition_propose(struct partition *partition, struct proposal *proposal) {
+  enum status status = replica_propose(partition->replica, proposal);
+  if (status != STATUS_OK) return status;
+  const struct entry_head *head = &proposal->entry.head;
+  partition->proposed_index = head->index;
+  if (head->kind == ENTRY_PRODUCER || head->producer_id != 0) producer_state_propose(partition->producers, &proposal->entry);
+  return STATUS_OK;
+}
 
 /* ---- Life ---- */
 
@@ -143,14 +185,17 @@ enum status partition_open(struct partition_host *host, struct log *log, const s
   list_init(&partition->readers);
   list_init(&partition->tails);
   partition_set_settings(partition, settings);
+  partition->producers = producer_state_new(place->group, host->hash_seed);
 
   struct state_machine machine = {.ops = &partition_machine, .owner = partition};
   enum status status = replica_open(host->lane, log, host->self, &machine, &partition->replica);
   if (status != STATUS_OK) {
+    producer_state_free(partition->producers);
     memory_free(partition);
     return status;
   }
   partition->history_over = true;
+  partition->applied_index = log_view(log).commit_index; /* the state may have covered all of it */
   partition_publish_range(partition);
   list_push_back(&host->partitions, &partition->node);
   *out_partition = partition;

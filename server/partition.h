@@ -6,7 +6,9 @@
  * every failure says whether anything was appended.
  *
  * 1. An append is answered OK only after its entry was applied: it is durable on a quorum, and its offsets are final.
- * 2. A refusal that rests on other appends (OFFSET_MISMATCH) is answered only after those are committed.
+ * 2. Conditions are decided in the order of the log, against everything before in it, uncommitted entries included: first whether it is a
+ *    repetition, then (a seat) the writers' fence, then the expected offset. An answer that rests on entries which are not committed is given
+ *    after they are; if leadership is lost first, a refusal becomes FENCED, executed no, and a repetition UNKNOWN_OUTCOME.
  * 3. Appends are proposed in the order in which they were handed in, if plain; a compressed one when it has been checked.
  * 4. Nothing that waits holds payloads: it holds an offset.
  * 5. What waits is bounded by `waiters_max`.
@@ -16,6 +18,7 @@
  * partition_read.c    read with or without waiting
  * partition_tail.c    followers of the end
  * partition_trim.c    trim, retention, find by time
+ * partition_producer.c  open, list and forget producers
  */
 #ifndef CAIRN_SERVER_PARTITION_H
 #define CAIRN_SERVER_PARTITION_H
@@ -32,6 +35,7 @@
 #include "replication/lane.h"
 #include "replication/replica.h"
 #include "server/inflater.h"
+#include "server/producer_state.h"
 #include "server/refusal.h"
 
 struct partition;
@@ -46,6 +50,8 @@ struct partition_host {
   uint32_t waiters_max; /* of one partition */
   uint64_t append_stall_ns;
   uint64_t retention_interval_ns;
+  uint32_t producers_max; /* of one partition; told to the replicas with each open */
+  uint64_t hash_seed;     /* of maps that strangers fill */
 
   struct list partitions;
   struct list stalled; /* those with appends that wait for room */
@@ -103,13 +109,15 @@ struct partition_append {
 
   struct failure *failure;  /* NULL: appended */
   struct proposal proposal; /* its entry's head is the answer */
+  bool duplicate;           /* it was in the log before: of the head only base_offset and record_count are set */
 
   /* The partition's. */
   struct list_node node;
   struct inflater_job job;
   struct batch_summary summary;
   struct batch_limits limits;
-  record_offset depends_on;
+  entry_index depends_on;
+  struct failure *refusal; /* what is answered when that is committed; NULL: it is a repetition */
   uint64_t stalled_until_ns;
   enum status stalled_for;
 };
@@ -205,6 +213,31 @@ struct partition_find {
   struct log_find log; /* the partition's */
 };
 void partition_find(struct partition_find *find);
+
+/* ---- Producers ---- */
+
+/* Open: the next epoch of a name is its own from then on. Forget: nobody has the name any more. */
+struct partition_producer {
+  struct partition *partition;
+  enum producer_entry_kind kind;
+  struct bytes name; /* checked by the partition; lives until `done` */
+  void (*done)(struct partition_producer *request);
+
+  struct failure *failure;
+  bool known;                /* it was there before */
+  struct producer_info info; /* OPEN: as of that entry; the name is borrowed during `done` */
+
+  struct proposal proposal; /* the partition's */
+};
+void partition_change_producer(struct partition_producer *request);
+
+/* What is remembered, as of the newest applied entry: producers by name behind `after`. The names are borrowed until the lane goes on.
+ * STATUS_UNKNOWN_PARTITION when it was deleted. */
+enum status partition_list_producers(struct partition *partition, struct bytes after, struct producer_info *out_infos, size_t max,
+                                     size_t *out_count, struct producer_totals *out_totals) MUST_CHECK;
+
+/* Equal on replicas that applied the same entries. Dear. */
+uint64_t partition_producers_hash(const struct partition *partition);
 
 #define PARTITION_DAMAGED_RANGES_MAX 64u
 struct partition_description {

@@ -9,8 +9,11 @@
  *
  *   handed in ─> checked ─> tried ─> accepted ─> done (appended, or its outcome is unknown)
  *                  │          │ └──> stalled ──> tried again
- *                  │          └────> depending, until what refutes it is committed
+ *                  │          └────> depending, until what it rests on is committed ──> done (refused, or there already)
  *                  └───────────────> done (refused)
+ *
+ * The conditions, in this order and in one go with the proposal: its producer (is it a repetition? does it follow?), the writers' fence (to
+ * come), the expected offset. They are decided against the end of the log, and a repetition is one whatever it expects.
  *
  * A plain payload is checked on the lane: it is a walk over bytes that are about to be checksummed there anyway, and the transport's
  * thread, which would be the other place, is the one that runs out of time first on two cores. A compressed one goes to the inflater.
@@ -27,13 +30,30 @@ static void refuse(struct partition_append *append, struct failure *failure) {
 
 static struct failure *check_size(const struct partition_append *append) {
   const struct wire_batch *batch = &append->request.batch;
-  if (batch->producer_id != 0 || batch->producer_epoch != 0 || batch->first_sequence != 0)
-    return refusal_new(STATUS_UNSUPPORTED, "this version keeps no producer state, so it would not recognise a repeated sequence; "
-                                           "leave producer_id, producer_epoch and first_sequence 0");
   uint64_t size = batch->codec == WIRE_CODEC_NONE ? append->request.payload.size : batch->uncompressed_bytes;
   if (size > append->limits.uncompressed_bytes_max)
     return refusal_new(STATUS_TOO_LARGE, "the batch has %" PRIu64 " bytes of records and may have %u; send smaller batches", size,
                        append->limits.uncompressed_bytes_max);
+  return NULL;
+}
+
+static bool has_producer(const struct partition_append *append) {
+  return append->request.producer.size > 0 || append->request.batch.producer_id != 0;
+}
+
+static struct failure *check_producer(const struct partition_append *append) {
+  const struct wire_batch *batch = &append->request.batch;
+  struct bytes name = append->request.producer;
+  if (name.size > PRODUCER_NAME_MAX)
+    return refusal_new(STATUS_BAD_NAME, "the producer's name has %zu bytes and may have %u", name.size, PRODUCER_NAME_MAX);
+  if (!has_producer(append) && (batch->producer_epoch != 0 || batch->first_sequence != 0))
+    return refusal_new(STATUS_INVALID,
+                       "producer_epoch and first_sequence say nothing without a producer; name it in the request's "
+                       "`producer`, or leave both 0");
+  if (has_producer(append) && batch->first_sequence >= UINT64_MAX - append->summary.record_count)
+    return refusal_new(STATUS_INVALID,
+                       "first_sequence %" PRIu64 " leaves no sequences for the records behind it; begin with another name",
+                       batch->first_sequence);
   return NULL;
 }
 
@@ -102,6 +122,7 @@ static struct failure *check(struct partition_append *append) {
   if (failure == NULL) failure = check_checksum(append);
   if (failure == NULL) failure = check_records(append);
   if (failure == NULL) failure = check_claims(append);
+  if (failure == NULL) failure = check_producer(append);
   return failure;
 }
 
@@ -116,7 +137,7 @@ static void proposal_done(struct proposal *proposal, enum status status) {
   append->done(append);
 }
 
-static void fill_entry(struct partition_append *append) {
+static void fill_entry(struct partition_append *append, producer_id producer) {
   struct partition *partition = append->partition;
   const struct wire_append_request *request = &append->request;
   int64_t now_ms = replica_leader_time_ms(partition->replica, loop_wall_ms(partition->host->loop));
@@ -133,20 +154,28 @@ static void fill_entry(struct partition_append *append) {
       .uncompressed_size = plain ? (uint32_t)request->payload.size : request->batch.uncompressed_bytes,
       .base_time_ms = base_time_ms,
       .max_time_ms = max_time_ms,
+      .producer_id = producer,
   };
+  if (producer != 0) {
+    struct entry_head *head = &append->proposal.entry.head;
+    head->producer_epoch = request->batch.producer_epoch;
+    head->first_sequence = request->batch.first_sequence;
+    /* The state wants it before the log seals the head. */
+    head->payload_crc = request->batch.has_crc32c ? request->batch.crc32c : crc32c(0, request->payload);
+  }
   append->proposal.entry.payload = (struct blob_part){.blob = append->message, .bytes = request->payload};
 }
 
 /* Hands it to replication. The message's hold goes with the payload. */
-static enum status propose(struct partition_append *append) {
+static enum status propose(struct partition_append *append, producer_id producer) {
   struct partition *partition = append->partition;
   struct log_set *logs = lane_logs(partition->host->lane);
   size_t size = append->request.payload.size;
   if (replica_fenced(partition->replica)) return STATUS_FENCED;
   enum status status = log_set_admit(logs, size);
   if (status != STATUS_OK) return status;
-  fill_entry(append);
-  status = replica_propose(partition->replica, &append->proposal);
+  fill_entry(append, producer);
+  status = partition_propose(partition, &append->proposal);
   if (status != STATUS_OK) {
     log_set_admit_undo(logs, size);
     return status;
@@ -156,51 +185,181 @@ static enum status propose(struct partition_append *append) {
   return STATUS_OK;
 }
 
-static void answer_mismatch(struct partition_append *append) {
-  struct failure *failure = refusal_new(STATUS_OFFSET_MISMATCH,
-                                        "the next record would get offset %" PRId64 ", not the expected %" PRId64
-                                        ": somebody else appended, or this was appended before; read from there and decide anew",
-                                        append->depends_on, append->request.expected_offset);
-  failure->has_next_offset = true;
-  failure->next_offset = append->depends_on;
-  refuse(append, failure);
+/* ---- Answers that rest on other entries ---- */
+
+static void answer_repetition(struct partition_append *append) {
+  blob_release(append->message);
+  append->message = NULL;
+  append->done(append);
 }
 
-/* The offset that refutes it may stand on appends that are still on their way: the answer waits for them. On a fenced partition they
- * never arrive. */
-static void depend(struct partition_append *append, record_offset next_offset) {
+static void answer_dependent(struct partition_append *append) {
+  if (append->refusal == NULL) answer_repetition(append);
+  else refuse(append, append->refusal);
+}
+
+/* `refusal`, or of a repetition none: why it does not wait for what it rests on. The original may be on its way. */
+static void refuse_to_wait(struct partition_append *append, struct failure *refusal, enum status why) {
+  struct failure *instead = refusal_of_status(why);
+  if (refusal == NULL) instead->executed = EXECUTED_MAYBE;
+  memory_free(refusal);
+  append->refusal = NULL;
+  refuse(append, instead);
+}
+
+/* Nobody may hear of entries that another leader could still make undone: the answer waits for what is in the log now. On a fenced
+ * partition that never arrives. */
+static void depend(struct partition_append *append, struct failure *refusal) {
   struct partition *partition = append->partition;
-  append->depends_on = next_offset;
-  if (replica_high_watermark(partition->replica) >= next_offset) {
-    answer_mismatch(append);
+  append->refusal = refusal;
+  append->depends_on = partition_head_index(partition);
+  if (partition->applied_index >= append->depends_on) {
+    answer_dependent(append);
   } else if (replica_fenced(partition->replica)) {
-    refuse(append, refusal_of_status(STATUS_FENCED));
+    refuse_to_wait(append, refusal, STATUS_FENCED);
   } else if (partition_may_wait(partition)) {
     list_push_back(&partition->depending, &append->node);
+    /* As with a proposal, what comes behind need not wait for it. */
+    if (refusal == NULL && append->accepted != NULL) append->accepted(append);
   } else {
-    refuse(append, refusal_of_status(STATUS_BUSY));
+    refuse_to_wait(append, refusal, STATUS_BUSY);
   }
 }
 
-/* False: there is no room just now; `stalled_for` says why. */
+static void mismatch(struct partition_append *append, record_offset next_offset) {
+  struct failure *failure = refusal_new(STATUS_OFFSET_MISMATCH,
+                                        "the next record would get offset %" PRId64 ", not the expected %" PRId64
+                                        ": somebody else appended, or this was appended before; read from there and decide anew",
+                                        next_offset, append->request.expected_offset);
+  failure->has_next_offset = true;
+  failure->next_offset = next_offset;
+  depend(append, failure);
+}
+
+static struct failure *refusal_of_verdict(const struct partition_append *append, const struct producer_decision *decision) {
+  uint64_t sequence = append->request.batch.first_sequence;
+  uint32_t epoch = append->request.batch.producer_epoch;
+  switch (decision->verdict) {
+    case PRODUCER_GAP:
+      return refusal_new(STATUS_SEQUENCE_GAP,
+                         "the producer's next sequence here is %" PRIu64 ", not %" PRIu64
+                         ": what lies between never arrived; send it first, in order",
+                         decision->next_sequence, sequence);
+    case PRODUCER_TOO_OLD:
+      return refusal_new(STATUS_DUPLICATE_BEYOND_WINDOW,
+                         "sequence %" PRIu64
+                         " is in the log, but so long ago that its offset is not remembered; go on with %" PRIu64,
+                         sequence, decision->next_sequence);
+    case PRODUCER_REUSED:
+      return refusal_new(STATUS_SEQUENCE_REUSED,
+                         "sequence %" PRIu64
+                         " is in the log with other records (count or checksum differ), and the next one is %" PRIu64
+                         "; a batch is sent again as it was, never cut anew",
+                         sequence, decision->next_sequence);
+    case PRODUCER_FENCED:
+      return refusal_new(STATUS_PRODUCER_FENCED,
+                         "epoch %" PRIu32 " of the producer is over, somebody opened epoch %" PRIu32
+                         "; stop, or open it again if this is the one that should go on",
+                         epoch, decision->epoch);
+    case PRODUCER_MISMATCH:
+      return refusal_new(STATUS_INVALID,
+                         "producer and producer_id are two different producers of this partition; give one of them");
+    default: break;
+  }
+  if (decision->id != 0)
+    return refusal_new(STATUS_UNKNOWN_PRODUCER,
+                       "epoch %" PRIu32 " of the producer was never opened here, the newest is %" PRIu32
+                       "; open it (OpenProducer)",
+                       epoch, decision->epoch);
+  return refusal_new(STATUS_UNKNOWN_PRODUCER,
+                     "this partition does not remember the producer, which claims epoch %" PRIu32 " and sequence %" PRIu64
+                     "; open it (OpenProducer) and go on from the sequence that it is told",
+                     epoch, sequence);
+}
+
+static struct producer_decision ask_producers(const struct partition_append *append) {
+  const struct wire_batch *batch = &append->request.batch;
+  const struct producer_claim claim = {.name = append->request.producer,
+                                       .id = batch->producer_id,
+                                       .epoch = batch->producer_epoch,
+                                       .first_sequence = batch->first_sequence,
+                                       .count = append->summary.record_count,
+                                       .has_crc = batch->has_crc32c,
+                                       .crc = batch->crc32c};
+  return producer_state_decide(append->partition->producers, &claim);
+}
+
+/* True: it has to be appended, all else permitting. */
+static bool producer_allows(struct partition_append *append, const struct producer_decision *decision) {
+  if (decision->verdict == PRODUCER_ACCEPTS || decision->verdict == PRODUCER_NEW) return true;
+  if (decision->verdict == PRODUCER_DUPLICATE) {
+    append->duplicate = true;
+    append->proposal.entry.head =
+        (struct entry_head){.base_offset = decision->base_offset, .record_count = append->summary.record_count};
+    if (decision->uncommitted) depend(append, NULL);
+    else answer_repetition(append);
+    return false;
+  }
+  struct failure *failure = refusal_of_verdict(append, decision);
+  failure->executed = decision->executed;
+  failure->has_producer = decision->id != 0;
+  failure->next_sequence = decision->next_sequence;
+  failure->producer_epoch = decision->epoch;
+  depend(append, failure);
+  return false;
+}
+
+/* ---- Trying ---- */
+
+static void opened(struct proposal *proposal, enum status status) {
+  (void)status;
+  memory_free(proposal);
+}
+
+/* A name's first batch opens it; the entry for that goes ahead of the batch. */
+static enum status open_new(struct partition_append *append, producer_id *out_producer) {
+  struct partition *partition = append->partition;
+  struct proposal *proposal = NEW(struct proposal);
+  proposal->done = opened;
+  enum status status = partition_propose_producer(partition, proposal, PRODUCER_OPEN, append->request.producer, 0);
+  if (status != STATUS_OK) memory_free(proposal);
+  else *out_producer = producer_id_of(partition->place.group, proposal->entry.head.index);
+  return status;
+}
+
+/* False: it cannot be done just now; `stalled_for` says why. */
+static bool stop_for(struct partition_append *append, enum status status) {
+  append->stalled_for = status;
+  if (status == STATUS_BUSY || status == STATUS_JOURNAL_FULL || status == STATUS_LOADING) return false;
+  refuse(append, refusal_of_status(status));
+  return true;
+}
+
+/* False: there is no room just now. */
 static bool try_append(struct partition_append *append) {
+  struct partition *partition = append->partition;
   if (append->abandoned != NULL && atomic_load_explicit(append->abandoned, memory_order_relaxed)) {
     struct failure *failure = refusal_new(STATUS_CANCELLED, "cancelled before it was begun");
     failure->executed = EXECUTED_NO;
     refuse(append, failure);
     return true;
   }
-  record_offset next_offset = log_view(append->partition->log).next_offset;
+  if (!partition_knows_head(partition))
+    return stop_for(append, replica_fenced(partition->replica) ? STATUS_FENCED : STATUS_LOADING);
+  struct producer_decision decision = {.verdict = PRODUCER_ACCEPTS};
+  if (has_producer(append)) {
+    decision = ask_producers(append);
+    if (!producer_allows(append, &decision)) return true;
+  }
+  record_offset next_offset = log_view(partition->log).next_offset;
   if (append->request.has_expected_offset && append->request.expected_offset != next_offset) {
-    depend(append, next_offset);
+    mismatch(append, next_offset);
     return true;
   }
-  enum status status = propose(append);
-  if (status == STATUS_OK) return true;
-  append->stalled_for = status;
-  if (status == STATUS_BUSY || status == STATUS_JOURNAL_FULL) return false;
-  refuse(append, refusal_of_status(status));
-  return true;
+  enum status status = STATUS_OK;
+  if (decision.verdict == PRODUCER_NEW) status = open_new(append, &decision.id);
+  if (status == STATUS_OK) status = propose(append, decision.id);
+  return status == STATUS_OK || stop_for(append, status);
 }
 
 /* ---- Stalling ---- */
@@ -273,6 +432,7 @@ void partition_append(struct partition_append *append) {
   struct partition *partition = append->partition;
   struct partition_host *host = partition->host;
   append->failure = NULL;
+  append->duplicate = false;
   append->limits = (struct batch_limits){.record_bytes_max = (uint32_t)partition->settings.record_bytes_max,
                                          .uncompressed_bytes_max = host->uncompressed_bytes_max};
   if (append->request.batch.codec != WIRE_CODEC_NONE) {
@@ -286,26 +446,34 @@ void partition_append(struct partition_append *append) {
 }
 
 void partition_append_wake(struct partition *partition) {
-  record_offset high_watermark = replica_high_watermark(partition->replica);
   for (struct list_node *node; (node = list_first(&partition->depending)) != NULL;) {
     struct partition_append *append = list_entry(node, struct partition_append, node);
-    if (append->depends_on > high_watermark) break;
+    if (append->depends_on > partition->applied_index) break;
     list_remove(node);
     partition->waiting--;
-    answer_mismatch(append);
+    answer_dependent(append);
   }
   if (!list_empty(&partition->stalled)) retry_stalled(partition, loop_now_ns(partition->host->loop));
 }
 
-static void fail_list(struct partition *partition, struct list *list, enum status reason) {
-  for (struct list_node *node; (node = list_pop_front(list)) != NULL;) {
+/* A refusal may rest on what will never be committed; for a repetition it is the original whose outcome is unknown. */
+static void fail_dependent(struct partition *partition, enum status reason) {
+  for (struct list_node *node; (node = list_pop_front(&partition->depending)) != NULL;) {
+    struct partition_append *append = list_entry(node, struct partition_append, node);
     partition->waiting--;
-    refuse(list_entry(node, struct partition_append, node), refusal_of_status(reason));
+    struct failure *failure =
+        refusal_of_status(append->refusal == NULL && reason == STATUS_FENCED ? STATUS_UNKNOWN_OUTCOME : reason);
+    if (append->refusal == NULL) failure->executed = EXECUTED_MAYBE;
+    memory_free(append->refusal);
+    refuse(append, failure);
   }
 }
 
 void partition_append_fail_all(struct partition *partition, enum status reason) {
-  fail_list(partition, &partition->depending, reason);
-  fail_list(partition, &partition->stalled, reason);
+  fail_dependent(partition, reason);
+  for (struct list_node *node; (node = list_pop_front(&partition->stalled)) != NULL;) {
+    partition->waiting--;
+    refuse(list_entry(node, struct partition_append, node), refusal_of_status(reason));
+  }
   if (list_node_linked(&partition->stalled_node)) list_remove(&partition->stalled_node);
 }

@@ -15,6 +15,9 @@ struct partition {
   struct topic_settings settings;
   struct log *log;         /* NULL once deleted */
   struct replica *replica; /* the same */
+  struct producer_state *producers;
+  entry_index applied_index;
+  entry_index proposed_index; /* the newest that was proposed here; may lie below applied_index */
   bool history_over;       /* entries applied before this are replayed: nobody waits for them */
   bool closed;             /* its topic is deleted */
   bool trimming;           /* retention's own proposal is on its way */
@@ -24,7 +27,7 @@ struct partition {
 
   uint32_t waiting;      /* on the three lists that follow */
   struct list stalled;   /* appends without room, in order */
-  struct list depending; /* mismatches whose reason is not committed yet, by what they depend on */
+  struct list depending; /* answers that rest on entries which are not committed yet, in the order in which they were decided */
   struct list readers;   /* reads that wait for more */
   struct list tails;     /* all followers */
 
@@ -40,6 +43,22 @@ static inline bool partition_may_wait(struct partition *partition) {
   partition->waiting++;
   return true;
 }
+
+/* The newest entry whose effect is known here, applied or not. */
+static inline entry_index partition_head_index(const struct partition *partition) {
+  return partition->proposed_index > partition->applied_index ? partition->proposed_index : partition->applied_index;
+}
+/* May something be decided? Not while the log has entries of which only applying them tells what they do: another leader's, until this
+ * one's first entry is committed. */
+static inline bool partition_knows_head(const struct partition *partition) {
+  return log_view(partition->log).last_index <= partition_head_index(partition);
+}
+
+/* Everything that the partition proposes goes through here, so that the next decision knows of it. As replica_propose(). */
+enum status partition_propose(struct partition *partition, struct proposal *proposal) MUST_CHECK;
+/* Opens or forgets: fills the proposal's entry but for `done`, and proposes it. `epoch` counts for an open. */
+enum status partition_propose_producer(struct partition *partition, struct proposal *proposal, enum producer_entry_kind kind,
+                                       struct bytes name, uint32_t epoch) MUST_CHECK;
 
 /* Soon, on the lane: everyone who waits for something committed looks again. */
 void partition_wake_soon(struct partition *partition);

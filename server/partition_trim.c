@@ -15,7 +15,7 @@ static enum status propose_start(struct partition *partition, record_offset star
   put_u64(payload->data, (uint64_t)start);
   proposal->entry.head = (struct entry_head){.kind = ENTRY_TRIM};
   proposal->entry.payload = (struct blob_part){.blob = payload, .bytes = bytes_of(payload->data, payload->size)};
-  status = replica_propose(partition->replica, proposal);
+  status = partition_propose(partition, proposal);
   if (status != STATUS_OK) blob_release(payload);
   return status;
 }

@@ -42,7 +42,7 @@ static void append_response(struct bytes message) {
     CHECK(response.base_offset == again.base_offset && response.last_offset == again.last_offset);
     CHECK(response.term == again.term && response.leader_time_ms == again.leader_time_ms);
     CHECK(response.durability == again.durability && response.synced_replicas == again.synced_replicas);
-    CHECK(response.chain == again.chain);
+    CHECK(response.chain == again.chain && response.duplicate == again.duplicate);
   }
   blob_part_release(part);
 }

@@ -33,6 +33,7 @@ static void check_again(const struct wire_append_request *request) {
   CHECK(bytes_equal(again.topic, request->topic) && again.partition == request->partition);
   CHECK(again.request_id == request->request_id);
   CHECK(again.has_expected_offset == request->has_expected_offset && again.expected_offset == request->expected_offset);
+  CHECK(bytes_equal(again.producer, request->producer));
   CHECK(bytes_equal(again.payload, request->payload));
   check_batch(&again.batch, &request->batch);
   blob_release(message);
@@ -45,6 +46,7 @@ static void check_against_stock(struct bytes message, const struct wire_append_r
     const Cairn__V1__RecordBatch *batch = stock->batch;
     CHECK(bytes_equal(request->topic, bytes_of_string(stock->topic)) && request->partition == stock->partition);
     CHECK(request->request_id == stock->request_id);
+    CHECK(bytes_equal(request->producer, bytes_of_string(stock->producer)));
     CHECK(request->has_expected_offset == (stock->expect_case == CAIRN__V1__APPEND_REQUEST__EXPECT_EXPECTED_OFFSET));
     CHECK(IMPLIES(request->has_expected_offset, request->expected_offset == stock->expected_offset));
     struct wire_batch as_ours = {.codec = (enum wire_codec)batch->codec,

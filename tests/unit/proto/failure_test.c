@@ -48,6 +48,9 @@ static void every_reason_survives_the_wire(void **state) {
     failure_set(&failure, reason, "number %d", (int)reason);
     failure.next_offset = -1;
     failure.has_next_offset = true;
+    failure.has_producer = true;
+    failure.next_sequence = UINT64_MAX - (uint64_t)reason;
+    failure.producer_epoch = (uint32_t)reason;
     uint8_t bytes[FAILURE_ENCODED_MAX];
     size_t size = failure_encode(&failure, bytes);
 
@@ -56,6 +59,8 @@ static void every_reason_survives_the_wire(void **state) {
     assert_int_equal(back.executed, failure.executed);
     assert_string_equal(back.text, failure.text);
     assert_int_equal(back.next_offset, -1);
+    assert_true(back.has_producer && back.next_sequence == failure.next_sequence);
+    assert_int_equal(back.producer_epoch, failure.producer_epoch);
     assert_int_equal(back.retry_after_ms, failure.retry_after_ms);
   }
 }
@@ -66,6 +71,9 @@ static void longest_failure_fits(void **state) {
                             .executed = EXECUTED_YES,
                             .has_next_offset = true,
                             .next_offset = -1,
+                            .has_producer = true,
+                            .next_sequence = UINT64_MAX,
+                            .producer_epoch = UINT32_MAX,
                             .retry_after_ms = UINT32_MAX};
   memset(failure.text, 'x', sizeof failure.text - 1);
   memset(failure.leader, 'y', sizeof failure.leader - 1);
@@ -100,13 +108,17 @@ static void keys_are_read_and_nonsense_in_them_ignored(void **state) {
                               .metadata = {{"cairn-executed", "no"},
                                            {"cairn-reason", "OFFSET_MISMATCH"},
                                            {"cairn-next-offset", "42"},
+                                           {"cairn-next-sequence", "18446744073709551614"},
+                                           {"cairn-producer-epoch", "7"},
                                            {"retry-after-ms", "99999999999"}},
-                              .metadata_count = 4};
+                              .metadata_count = 6};
   failure_from_result(&failure, &result);
   assert_int_equal(failure.reason, STATUS_OFFSET_MISMATCH);
   assert_int_equal(failure.executed, EXECUTED_NO);
   assert_true(failure.has_next_offset);
   assert_int_equal(failure.next_offset, 42);
+  assert_true(failure.has_producer && failure.next_sequence == UINT64_MAX - 1);
+  assert_int_equal(failure.producer_epoch, 7);
   assert_int_equal(failure.retry_after_ms, UINT32_MAX);
   assert_string_equal(failure.text, status_text(STATUS_OFFSET_MISMATCH));
 
@@ -115,12 +127,16 @@ static void keys_are_read_and_nonsense_in_them_ignored(void **state) {
                                .metadata = {{"cairn-executed", "perhaps"},
                                             {"cairn-reason", "OF_A_NEWER_BROKER"},
                                             {"cairn-next-offset", "4x"},
+                                            {"cairn-next-sequence", "-1"},
+                                            {"cairn-producer-epoch", "4294967296"},
                                             {"retry-after-ms", "-1"}},
-                               .metadata_count = 4};
+                               .metadata_count = 6};
   failure_from_result(&failure, &result);
   assert_int_equal(failure.reason, STATUS_TRANSPORT);
   assert_int_equal(failure.executed, EXECUTED_MAYBE);
   assert_false(failure.has_next_offset);
+  assert_false(failure.has_producer);
+  assert_int_equal(failure.producer_epoch, 0);
   assert_int_equal(failure.retry_after_ms, 0);
 }
 

@@ -91,6 +91,7 @@ static void append_request_goes_out_and_comes_back(void **state) {
                                         .request_id = 1u << 31,
                                         .has_expected_offset = true,
                                         .expected_offset = 0,
+                                        .producer = text("writer-1"),
                                         .batch = full_batch};
   struct blob *message = encode_append(&request, "squeezed");
 
@@ -102,6 +103,7 @@ static void append_request_goes_out_and_comes_back(void **state) {
   assert_int_equal(back.request_id, 1u << 31);
   assert_true(back.has_expected_offset);
   assert_int_equal(back.expected_offset, 0);
+  assert_true(bytes_equal(back.producer, request.producer));
   assert_batch_equal(&back.batch, &full_batch);
   assert_true(bytes_equal(back.payload, text("squeezed")));
   assert_true(back.payload.data > message->data && back.payload.data < message->data + message->size); /* borrowed */
@@ -110,6 +112,7 @@ static void append_request_goes_out_and_comes_back(void **state) {
   Cairn__V1__AppendRequest *stock = cairn__v1__append_request__unpack(NULL, message->size, message->data);
   assert_non_null(stock);
   assert_string_equal(stock->topic, "orders");
+  assert_string_equal(stock->producer, "writer-1");
   assert_int_equal(stock->partition, 7);
   assert_int_equal(stock->expect_case, CAIRN__V1__APPEND_REQUEST__EXPECT_EXPECTED_OFFSET);
   assert_message_is(stock->batch, &full_batch, "squeezed");
@@ -314,7 +317,8 @@ static void append_response_goes_out_and_comes_back(void **state) {
                                           .leader_time_ms = 1700000000123,
                                           .durability = WIRE_DURABILITY_QUORUM_SYNC,
                                           .synced_replicas = 2,
-                                          .chain = 0};
+                                          .chain = 0,
+                                          .duplicate = true};
   struct blob_part part = log_wire_encode_append_response(&response);
   struct blob *message = join(&part, 1);
 
@@ -323,10 +327,12 @@ static void append_response_goes_out_and_comes_back(void **state) {
   bool failed = true;
   assert_int_equal(log_wire_decode_append_response(contents(message), &back, &failed, &failure), STATUS_OK);
   assert_false(failed);
-  assert_memory_equal(&back, &response, sizeof back);
+  assert_memory_equal(&back, &response, offsetof(struct wire_append_response, duplicate));
+  assert_true(back.duplicate);
   Cairn__V1__AppendResponse *stock = cairn__v1__append_response__unpack(NULL, message->size, message->data);
   assert_non_null(stock);
   assert_int_equal(stock->last_offset, INT64_MAX);
+  assert_true(stock->duplicate);
   assert_int_equal(stock->durability, CAIRN__V1__DURABILITY__DURABILITY_QUORUM_SYNC);
   assert_null(stock->error);
   cairn__v1__append_response__free_unpacked(stock, NULL);

@@ -250,10 +250,27 @@ static void an_empty_session_ends_at_once(void **state) {
   assert_true(session_finished);
 }
 
+/* A repetition that is too old, or one of a producer that was given up: the answer speaks of an earlier attempt, nothing was begun. */
+static void a_refusal_that_says_yes_or_maybe_of_an_earlier_attempt_is_one(void **state) {
+  (void)state;
+  accept_at_once = false;
+  ask(1, 0);
+  ask(2, 0);
+  turn_down(0, STATUS_DUPLICATE_BEYOND_WINDOW, EXECUTED_YES);
+
+  assert_int_equal(submitted_count, 1);
+  assert_int_equal(answered_count, 2);
+  assert_int_equal(reasons[0], STATUS_DUPLICATE_BEYOND_WINDOW);
+  assert_int_equal(executed[0], EXECUTED_YES);
+  assert_int_equal(reasons[1], STATUS_SESSION_BROKEN);
+  assert_int_equal(executed[1], EXECUTED_NO);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      TEST(a_refusal_that_says_yes_or_maybe_of_an_earlier_attempt_is_one),
       TEST(requests_are_handed_over_as_soon_as_the_one_before_is_accepted),
       TEST(answers_leave_in_the_order_of_the_requests),
       TEST(nothing_behind_an_undecided_request_is_handed_over),

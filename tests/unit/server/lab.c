@@ -66,7 +66,8 @@ void lab_open(struct lab *lab) {
                                       .uncompressed_bytes_max = MIB,
                                       .waiters_max = 3,
                                       .append_stall_ns = 1000000000u,
-                                      .retention_interval_ns = 3600000000000u};
+                                      .retention_interval_ns = 3600000000000u,
+                                      .producers_max = 3};
   partition_host_init(&lab->host);
   struct log *log = NULL;
   log_set_each(lab->logs, find_log, &log);

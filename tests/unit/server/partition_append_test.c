@@ -96,13 +96,6 @@ static void a_wrong_greatest_time_is_refused(void **state) {
   expect_refusal(STATUS_BAD_BATCH);
 }
 
-static void a_producer_is_refused_until_there_is_producer_state(void **state) {
-  (void)state;
-  lab_append_init(&lab, &first, "a", 1);
-  first.append.request.batch.producer_id = 7;
-  expect_refusal(STATUS_UNSUPPORTED);
-}
-
 static void an_empty_batch_is_refused(void **state) {
   (void)state;
   lab_append_init(&lab, &first, "a", 0);
@@ -271,7 +264,6 @@ int main(void) {
       TEST(a_good_checksum_is_taken_and_a_bad_one_refused),
       TEST(a_wrong_count_is_refused),
       TEST(a_wrong_greatest_time_is_refused),
-      TEST(a_producer_is_refused_until_there_is_producer_state),
       TEST(an_empty_batch_is_refused),
       TEST(a_compressed_batch_is_inflated_to_be_counted),
       TEST(a_batch_that_lies_about_its_size_is_refused),
