@@ -48,6 +48,7 @@ static int appended_unpack(const struct blob *answer, struct cairn_appended *out
         .term = response.term,
         .leader_time_ms = response.leader_time_ms,
         .chain = response.chain,
+        .duplicate = response.duplicate,
     };
   }
   return CAIRN_OK;
@@ -67,10 +68,16 @@ int cairn_append(struct cairn_client *client, const char *topic, uint32_t partit
   struct blob_part payload;
   batch_seal(batch, WIRE_CODEC_NONE, &request.batch, &payload);
   batch_free(batch);
+  bool named = options != NULL && options->producer != NULL;
+  if (named) {
+    request.producer = bytes_of_string(options->producer);
+    request.batch.producer_epoch = options->producer_epoch;
+    request.batch.first_sequence = options->first_sequence;
+  }
   struct blob_part parts[LOG_WIRE_APPEND_PARTS];
   log_wire_encode_append_request(&request, payload, parts);
   struct blob *answer = NULL;
-  code = call_and_wait(client, "/cairn.v1.Log/Append", parts, LOG_WIRE_APPEND_PARTS, false, 0, &answer, error);
+  code = call_and_wait(client, "/cairn.v1.Log/Append", parts, LOG_WIRE_APPEND_PARTS, named, 0, &answer, error);
   if (code != CAIRN_OK) return code;
   code = appended_unpack(answer, out_appended, error);
   blob_release(answer);

@@ -30,6 +30,9 @@ struct batch {
   uint64_t sent_ns;
   uint64_t request_id;
   uint64_t place; /* among the messages of its stream, from 1 on */
+  bool sequenced; /* by a producer with a name: first_sequence is set, and stays as long as it may be in the log */
+  bool in_doubt;  /* it was sent, and nobody knows what became of it */
+  uint64_t first_sequence;
   bool failed;
   struct failure failure;
   int64_t base_offset;

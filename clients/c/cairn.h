@@ -43,6 +43,7 @@ extern "C" {
 #define CAIRN_FOREVER UINT32_MAX
 #define CAIRN_ANY_PARTITION (-1)
 #define CAIRN_NAME_MAX 249
+#define CAIRN_PRODUCER_NAME_MAX 128
 #define CAIRN_ADDRESS_SIZE 64
 #define CAIRN_REASON_SIZE 48
 #define CAIRN_MESSAGE_SIZE 512
@@ -91,6 +92,9 @@ struct cairn_error {
   bool has_next_offset;
   int64_t next_offset;               /* where the log is, or where it goes on behind the damage */
   uint32_t retry_after_ms;           /* 0: no advice */
+  bool has_producer;                 /* the next two are of the producer that an append named */
+  uint64_t next_sequence;
+  uint32_t producer_epoch; /* its newest */
 };
 
 /* ---- Bytes and records ---- */
@@ -261,6 +265,11 @@ int cairn_trim(struct cairn_client *client, const char *topic, uint32_t partitio
 struct cairn_append_options {
   bool has_expected_offset;
   int64_t expected_offset; /* append only if the first record gets this offset; else OFFSET_MISMATCH */
+  const char *
+      producer; /* who appends, by name; NULL: nobody in particular. With a name the call may be made again as often as one likes: the
+                            * records are in the log once, and the library itself tries again when the connection breaks */
+  uint32_t producer_epoch; /* as cairn_open_producer() gave it; 0: it was never opened */
+  uint64_t first_sequence; /* of the first record among the producer's records in this partition, from 0 */
 };
 
 struct cairn_appended {
@@ -269,6 +278,7 @@ struct cairn_appended {
   uint64_t term;
   int64_t leader_time_ms;
   uint64_t chain; /* equal on every replica */
+  bool duplicate; /* it was there before, at these offsets; term, leader_time_ms and chain are 0 */
 };
 
 /* Appends `count` records as one batch, whole or not at all, and waits until a majority has it on stable storage. topic, partition
@@ -281,6 +291,40 @@ struct cairn_appended {
 int cairn_append(struct cairn_client *client, const char *topic, uint32_t partition, const struct cairn_message *messages,
                  size_t count, const struct cairn_append_options *options, struct cairn_appended *out_appended,
                  struct cairn_error *error);
+
+/* ---- Producers of a partition: who appended what, so that a repetition is recognised ---- */
+
+struct cairn_opened {
+  uint64_t producer_id;
+  uint32_t epoch;         /* who appends with an older one is PRODUCER_FENCED from now on */
+  uint64_t next_sequence; /* everything before it is in the log; nothing of an older epoch will be behind it */
+  int64_t last_offset;    /* of its last record; -1: none is remembered */
+  bool created;           /* nobody of that name was remembered */
+};
+
+/* Makes the caller the one who appends under `name`, 1 to CAIRN_PRODUCER_NAME_MAX bytes. */
+int cairn_open_producer(struct cairn_client *client, const char *topic, uint32_t partition, const char *name,
+                        struct cairn_opened *out_opened, struct cairn_error *error);
+
+/* Borrowed during the visit. */
+struct cairn_producer_state {
+  const char *name;
+  uint64_t producer_id;
+  uint32_t epoch;
+  uint64_t next_sequence;
+  uint64_t window_sequence; /* of the oldest batch that would be recognised */
+  uint32_t batches;         /* that would be */
+  int64_t last_offset;      /* of its last record; -1: none is remembered */
+};
+
+/* By name. `out_given_up`, how many were given up ever, may be NULL. */
+int cairn_list_producers(struct cairn_client *client, const char *topic, uint32_t partition,
+                         void (*visit)(void *context, const struct cairn_producer_state *state), void *context,
+                         uint64_t *out_given_up, struct cairn_error *error);
+
+/* For a producer of whom nothing will be sent again. `out_forgotten`, whether it was there, may be NULL. */
+int cairn_forget_producer(struct cairn_client *client, const char *topic, uint32_t partition, const char *name,
+                          bool *out_forgotten, struct cairn_error *error);
 
 /* What one read brought. */
 struct cairn_records;
@@ -321,6 +365,11 @@ struct cairn_delivery {
 };
 
 struct cairn_producer_options {
+  const char *name; /* who appends, 1 to CAIRN_PRODUCER_NAME_MAX bytes; NULL: nobody in particular. With a name every record is in
+                                  * the log once, whatever breaks, and an unknown outcome is cleared up by sending again, until
+                                  * delivery_timeout_ms. One at a time: whoever starts later under the same name takes over, and the one
+                                  * before fails with PRODUCER_FENCED. A program that starts again does not know what the one before it
+                                  * had delivered: ask cairn_open_producer() */
   uint32_t batch_bytes;          /* send when so many bytes gathered; 0: 256 KiB; at most 3 MiB */
   uint32_t linger_ms;            /* how long records may wait for company. 0: not at all while nothing of their partition is on its
                                   * way; while something is, they gather until an answer comes */
@@ -337,8 +386,8 @@ struct cairn_producer_options {
   void *context;
 };
 
-/* Within a partition records are never reordered. What surely had no effect is sent again until delivery_timeout_ms; an unknown
- * outcome is never sent again by itself: it is delivered with executed MAYBE, like everything behind it that was on its way. */
+/* Within a partition records are never reordered. What surely had no effect is sent again until delivery_timeout_ms; without a name an
+ * unknown outcome is never sent again by itself: it is delivered with executed MAYBE, like everything behind it that was on its way. */
 int cairn_producer_new(struct cairn_client *client, const struct cairn_producer_options *options,
                        struct cairn_producer **out_producer, struct cairn_error *error);
 

@@ -27,6 +27,9 @@ int error_from_failure(struct cairn_error *error, const struct failure *failure)
     error->has_next_offset = failure->has_next_offset;
     error->next_offset = failure->next_offset;
     error->retry_after_ms = failure->retry_after_ms;
+    error->has_producer = failure->has_producer;
+    error->next_sequence = failure->next_sequence;
+    error->producer_epoch = failure->producer_epoch;
   }
   return (int)status_grpc_code(failure->reason);
 }

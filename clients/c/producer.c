@@ -99,11 +99,15 @@ int cairn_producer_new(struct cairn_client *client, const struct cairn_producer_
     return error_set(error, STATUS_INVALID, "batch_bytes is %u; at most %u", given.batch_bytes, BATCH_BYTES_OPTION_MAX);
   }
   if ((unsigned)given.codec > CAIRN_CODEC_LZ4) return error_set(error, STATUS_INVALID, "there is no codec %d", (int)given.codec);
+  if (given.name != NULL && (given.name[0] == '\0' || strlen(given.name) > CAIRN_PRODUCER_NAME_MAX)) {
+    return error_set(error, STATUS_BAD_NAME, "a producer's name has 1 to %d bytes", CAIRN_PRODUCER_NAME_MAX);
+  }
   options_fill(&given);
   struct cairn_producer *producer = NEW(struct cairn_producer);
   producer->client = client;
   producer->options = given;
   producer->account = account_new(NULL, given.memory_bytes_max);
+  if (given.name != NULL) producer->name = memory_copy_string(given.name);
   pthread_mutex_init(&producer->lock, NULL);
   producer->topics = map_new(entropy_next(client->world->entropy));
   list_init(&producer->touched);
@@ -338,6 +342,7 @@ void cairn_producer_free(struct cairn_producer *producer) {
   map_free(producer->topics);
   sessions_free(producer);
   account_free(producer->account);
+  memory_free(producer->name);
   pthread_mutex_destroy(&producer->lock);
   memory_free(producer);
 }

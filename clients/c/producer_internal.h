@@ -10,6 +10,7 @@
  * 2. A batch is sent again only after an answer with `executed: no`, or when the transport never took it.
  * 3. A session sends nothing before a question to the same broker was answered: so a broker that is not there costs a wait, never a
  *    `maybe`.
+ *    A producer with a name sends again after an unknown outcome too: the broker recognises the sequences.
  * 4. After a refusal a session sends nothing any more; what is behind it is decided by the answers that still come.
  */
 #ifndef CAIRN_CLIENTS_C_PRODUCER_INTERNAL_H
@@ -35,7 +36,8 @@
 struct cairn_producer {
   struct cairn_client *client;
   struct cairn_producer_options options; /* with the defaults filled in */
-  struct account *account; /* the transport may give back a batch when the producer is gone */
+  struct account *account;               /* the transport may give back a batch when the producer is gone */
+  char *name;                            /* NULL: none */
 
   pthread_mutex_t lock; /* guards what follows, and what struct queue and struct producer_topic say */
   struct map *topics;
@@ -109,6 +111,12 @@ struct queue {
   unsigned attempts; /* since something succeeded */
   uint64_t rest_ns;
   char address[CAIRN_ADDRESS_SIZE]; /* whom to ask first; "" : any */
+  /* Of a producer with a name. It is opened again, which takes the next epoch and tells which sequences are in the log, whenever one that was
+   * given away may be missing: then those behind it are given anew, and nothing of an older epoch can come in between. */
+  bool opened;
+  bool fenced; /* somebody else opened it: never again by us */
+  uint32_t epoch;
+  uint64_t next_sequence;
   struct timer timer;
   struct call lookup;
 };

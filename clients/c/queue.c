@@ -29,21 +29,32 @@ static void take_all(struct queue *queue, struct list *into) {
   pthread_mutex_unlock(&queue->producer->lock);
 }
 
-/* Nothing of it was sent, or what was sent had no effect. */
+/* The batch will not be sent (again). What was in doubt stays so. */
+static void give_up(struct queue *queue, struct batch *batch, const struct failure *failure) {
+  struct failure last = *failure;
+  if (batch->in_doubt && last.executed == EXECUTED_NO) last.executed = EXECUTED_MAYBE;
+  if (batch->sequenced) queue->opened = false;
+  producer_fail(queue->producer, batch, &last);
+}
+
+/* Nothing of it was sent, or what was sent had no effect, unless it is in doubt. */
 static void fail_all(struct queue *queue, struct failure *failure) {
   failure->executed = EXECUTED_NO;
   struct list batches;
   take_all(queue, &batches);
   list_for_each(&batches, node, following) {
     list_remove(node);
-    producer_fail(queue->producer, list_entry(node, struct batch, node), failure);
+    give_up(queue, list_entry(node, struct batch, node), failure);
   }
 }
 
 static void fail_all_stopped(struct queue *queue) {
   struct failure failure;
-  failure_set(&failure, STATUS_SESSION_BROKEN, "an earlier batch of partition %u failed, and stop_on_error is set",
-              queue->partition);
+  if (queue->fenced)
+    failure_set(&failure, STATUS_PRODUCER_FENCED, "somebody else opened this producer in partition %u", queue->partition);
+  else
+    failure_set(&failure, STATUS_SESSION_BROKEN, "an earlier batch of partition %u failed, and stop_on_error is set",
+                queue->partition);
   fail_all(queue, &failure);
 }
 
@@ -54,10 +65,58 @@ static void fail_all_closing(struct queue *queue) {
 }
 
 static void stop_after_error(struct queue *queue) {
-  if (!queue->producer->options.stop_on_error) return;
+  if (!queue->producer->options.stop_on_error && !queue->fenced) return;
   pthread_mutex_lock(&queue->producer->lock);
   queue->stopped = true;
   pthread_mutex_unlock(&queue->producer->lock);
+}
+
+/* ---- Opening a producer that has a name ---- */
+
+static bool must_open(const struct queue *queue) { return queue->producer->name != NULL && !queue->opened; }
+
+/* Everything before `next_sequence` is in the log, and nothing behind it will be unless it is sent now: older epochs are fenced. So batches
+ * before keep their sequences, and are told apart by the broker; those behind get new ones. If the partition remembers nothing, what
+ * became of a batch in doubt cannot be known any more. */
+static void settle_sequences(struct queue *queue, uint64_t next_sequence, bool remembered, struct list *out_lost) {
+  list_init(out_lost);
+  pthread_mutex_lock(&queue->producer->lock);
+  list_for_each(&queue->ready, node, following) {
+    struct batch *batch = list_entry(node, struct batch, node);
+    if (!batch->sequenced || batch->first_sequence < next_sequence) continue;
+    batch->sequenced = false;
+    if (batch->in_doubt && !remembered) {
+      list_remove(node);
+      list_push_back(out_lost, node);
+    } else {
+      batch->in_doubt = false;
+    }
+  }
+  pthread_mutex_unlock(&queue->producer->lock);
+  queue->next_sequence = next_sequence;
+  queue->opened = true;
+}
+
+static enum status take_open(struct queue *queue, const struct blob *answer) {
+  struct arena *arena = arena_new(PACK_ARENA_BYTES_MAX);
+  Cairn__V1__OpenProducerResponse *response = NULL;
+  enum status status =
+      pack_unpack(arena, &cairn__v1__open_producer_response__descriptor, bytes_of(answer->data, answer->size), (void *)&response);
+  if (status == STATUS_OK) {
+    struct list lost;
+    queue->epoch = response->epoch;
+    settle_sequences(queue, response->next_sequence, !response->created, &lost);
+    struct failure failure;
+    failure_set(&failure, STATUS_UNKNOWN_OUTCOME, "partition %u does not remember the producer, and no answer came before",
+                queue->partition);
+    list_for_each(&lost, node, following) {
+      list_remove(node);
+      stop_after_error(queue);
+      producer_fail(queue->producer, list_entry(node, struct batch, node), &failure);
+    }
+  }
+  arena_free(arena);
+  return status;
 }
 
 /* ---- Finding the broker: a question to the leader, which also shows that it is there ---- */
@@ -87,7 +146,12 @@ static void look_done(struct call *call, struct blob *answer) {
   struct queue *queue = container_of(call, struct queue, lookup);
   struct cairn_producer *producer = queue->producer;
   producer->lookups--;
-  if (answer == NULL || producer->closing) {
+  bool found = answer != NULL && !producer->closing;
+  if (found && must_open(queue) && take_open(queue, answer) != STATUS_OK) {
+    failure_set(&call->failure, STATUS_MALFORMED, "the broker's answer is not an OpenProducerResponse");
+    found = false;
+  }
+  if (!found) {
     look_failed(queue, &call->failure);
   } else {
     const struct connection *connection = client_connection(producer->client, call->address);
@@ -110,6 +174,23 @@ static uint64_t oldest_deadline_ns(struct queue *queue) {
   return deadline_ns;
 }
 
+/* For a producer with a name to open it is the question. */
+static struct blob_part ask_for_leader(const struct queue *queue) {
+  if (must_open(queue)) {
+    Cairn__V1__OpenProducerRequest request;
+    cairn__v1__open_producer_request__init(&request);
+    request.topic = pack_text(queue->topic->name);
+    request.partition = queue->partition;
+    request.producer = pack_text(queue->producer->name);
+    return pack_part(&request.base);
+  }
+  Cairn__V1__DescribePartitionRequest request;
+  cairn__v1__describe_partition_request__init(&request);
+  request.topic = pack_text(queue->topic->name);
+  request.partition = queue->partition;
+  return pack_part(&request.base);
+}
+
 static void queue_look(struct queue *queue) {
   struct cairn_producer *producer = queue->producer;
   PRE(queue->stage == QUEUE_LOST);
@@ -118,14 +199,10 @@ static void queue_look(struct queue *queue) {
     list_push_back(&producer->lookups_waiting, &queue->waiting_node);
     return;
   }
-  Cairn__V1__DescribePartitionRequest request;
-  cairn__v1__describe_partition_request__init(&request);
-  request.topic = pack_text(queue->topic->name);
-  request.partition = queue->partition;
   queue->lookup = (struct call){
       .client = producer->client,
-      .method = "/cairn.v1.Log/DescribePartition",
-      .request = {pack_part(&request.base)},
+      .method = must_open(queue) ? "/cairn.v1.Log/OpenProducer" : "/cairn.v1.Log/DescribePartition",
+      .request = {ask_for_leader(queue)},
       .request_parts = 1,
       .idempotent = true,
       .patient = true,
@@ -185,11 +262,19 @@ static void queue_send(struct queue *queue, struct batch *batch) {
                 queue->producer->options.delivery_timeout_ms);
     failure.executed = EXECUTED_NO;
     stop_after_error(queue);
-    producer_fail(queue->producer, batch, &failure);
+    give_up(queue, batch, &failure);
     return;
   }
   queue->in_flight++;
   session_send(queue->session, batch);
+}
+
+/* A sequence may be missing: nothing more goes this way before the producer was opened again. */
+static void leave_home(struct queue *queue) {
+  list_remove(&queue->session_node);
+  if (list_node_linked(&queue->waiting_node)) list_remove(&queue->waiting_node);
+  queue->session = NULL;
+  queue->stage = QUEUE_LOST;
 }
 
 void queue_pump(struct queue *queue) {
@@ -201,6 +286,11 @@ void queue_pump(struct queue *queue) {
       if (queue_next(queue, false, &due_ns) != NULL) queue_look(queue);
       else queue_wake_at(queue, due_ns);
       return;
+    }
+    if (must_open(queue)) {
+      if (queue->in_flight > 0) return;
+      leave_home(queue);
+      continue;
     }
     if (queue->in_flight >= queue->producer->options.in_flight_max) return;
     if (!session_has_room(queue->session)) {
@@ -227,10 +317,12 @@ void queue_acknowledged(struct queue *queue, struct batch *batch) {
 
 static bool try_again(struct queue *queue, const struct batch *batch, const struct failure *failure) {
   struct cairn_client *client = queue->producer->client;
-  if (queue->stopped || queue->producer->closing || failure->executed != EXECUTED_NO) return false;
+  if (queue->stopped || queue->producer->closing) return false;
+  if (failure->executed != EXECUTED_NO && !batch->sequenced) return false;
   if (failure->reason == STATUS_SESSION_BROKEN) return true; /* another's fault */
   const struct retry_case question = {
       .failure = failure,
+      .recognised = batch->sequenced,
       .attempts = ++queue->attempts,
       .backoff_ms = client->retry_backoff_ms,
       .now_ns = queue_now_ns(queue),
@@ -247,12 +339,14 @@ static bool try_again(struct queue *queue, const struct batch *batch, const stru
 
 void queue_refused(struct queue *queue, struct batch *batch, const struct failure *failure) {
   queue->in_flight--;
+  if (failure->executed == EXECUTED_MAYBE) batch->in_doubt = true;
   if (try_again(queue, batch, failure)) {
     list_push_back(&queue->again, &batch->node);
     return;
   }
+  if (failure->reason == STATUS_PRODUCER_FENCED) queue->fenced = true;
   stop_after_error(queue);
-  producer_fail(queue->producer, batch, failure);
+  give_up(queue, batch, failure);
 }
 
 void queue_lost(struct queue *queue) {

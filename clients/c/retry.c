@@ -1,7 +1,14 @@
 #include "clients/c/retry.h"
 
+static bool in_doubt(const struct failure *failure) {
+  if (failure->executed != EXECUTED_MAYBE) return false;
+  return failure->reason == STATUS_UNKNOWN_OUTCOME || failure->reason == STATUS_DEADLINE || failure->reason == STATUS_CANCELLED ||
+         failure->reason == STATUS_TRANSPORT;
+}
+
 static bool retry_allowed(const struct retry_case *c) {
   const struct failure *failure = c->failure;
+  if (c->recognised && in_doubt(failure)) return true;
   enum retry class = status_retry(failure->reason);
   if (class == RETRY_NEVER) return false;
   if (status_grpc_code(failure->reason) == GRPC_CODE_INVALID_ARGUMENT && c->attempts > RETRY_INVALID_MAX) return false;

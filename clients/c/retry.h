@@ -1,7 +1,8 @@
 /* May this be sent again, when, and to whom? Pure: the failure and the time go in, a decision comes out.
  *
  * What changes something is sent again only when it surely had no effect (`executed: no`) and its reason says that trying again
- * may help. What changes nothing is also sent again when the connection failed under it.
+ * may help. What changes nothing is also sent again when the connection failed under it. What a producer with a name sends is recognised by
+ * the broker, so an unknown outcome is cleared up by sending it again.
  */
 #ifndef CAIRN_CLIENTS_C_RETRY_H
 #define CAIRN_CLIENTS_C_RETRY_H
@@ -18,6 +19,7 @@
 struct retry_case {
   const struct failure *failure;
   bool idempotent;         /* sending it twice does no harm */
+  bool recognised;         /* the same, and the answer will tell what became of the first time */
   unsigned attempts;       /* made so far, this one included */
   uint32_t backoff_ms;
   uint64_t now_ns;

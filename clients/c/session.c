@@ -106,6 +106,19 @@ bool session_has_room(const struct session *session) {
          session->in_flight_bytes < SESSION_BYTES_MAX;
 }
 
+static void fill_producer(struct batch *batch, struct wire_append_request *request) {
+  struct queue *queue = batch->queue;
+  if (queue->producer->name == NULL) return;
+  if (!batch->sequenced) {
+    batch->sequenced = true;
+    batch->first_sequence = queue->next_sequence;
+    queue->next_sequence += batch->record_count;
+  }
+  request->producer = bytes_of_string(queue->producer->name);
+  request->batch.producer_epoch = queue->epoch;
+  request->batch.first_sequence = batch->first_sequence;
+}
+
 void session_send(struct session *session, struct batch *batch) {
   PRE(session_has_room(session));
   if (session->stage == SESSION_IDLE) session_open(session);
@@ -120,6 +133,7 @@ void session_send(struct session *session, struct batch *batch) {
   };
   struct blob_part payload;
   batch_seal(batch, (enum wire_codec)producer->options.codec, &request.batch, &payload);
+  fill_producer(batch, &request);
   struct blob_part parts[LOG_WIRE_APPEND_PARTS];
   log_wire_encode_append_request(&request, payload, parts);
   list_push_back(&session->in_flight, &batch->node);

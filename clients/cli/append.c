@@ -165,6 +165,7 @@ static int read_options(struct append *append, struct cairn_producer_options *op
   if (codec != NULL && strcmp(codec, "zstd") == 0) options->codec = CAIRN_CODEC_ZSTD;
   else if (codec != NULL && strcmp(codec, "lz4") == 0) options->codec = CAIRN_CODEC_LZ4;
   else if (codec != NULL && strcmp(codec, "none") != 0) return report_usage(cli, "--codec is \"%s\"; it can be none, zstd or lz4", codec);
+  options->name = cli_option(cli, "producer");
   const char *key = cli_option(cli, "key");
   const char *separator = cli_option(cli, "key-separator");
   if (key != NULL && separator != NULL) return report_usage(cli, "--key and --key-separator exclude each other");
@@ -243,6 +244,7 @@ static const struct option append_options[] = {
     {"partition", 'p', "N", "append to this partition (default: by key; without a key, any)"},
     {"key", 'k', "KEY", "the key of every record"},
     {"key-separator", 'K', "TEXT", "a line is KEY TEXT VALUE; a line without TEXT has no key"},
+    {"producer", 0, "NAME", "append under this name: each record once, also when a connection breaks"},
     {"batch-bytes", 'b', "SIZE", "how much is sent at once (default 256KiB, at most 3MiB)"},
     {"linger", 0, "TIME", "how long a record may wait for others (default 0)"},
     {"codec", 'z', "NAME", "compress batches: none, zstd, lz4"},
@@ -251,10 +253,17 @@ static const struct option append_options[] = {
 };
 
 static const char *const append_examples[] = {
-    "One record", "echo hello | cairn append orders",
-    "A file, one record per line", "cairn append orders --file orders.txt",
-    "Lines like user-17:clicked, by key", "cairn append clicks --key-separator : < clicks.txt",
-    "And where each record went", "cairn append orders --print-offsets < orders.txt", NULL,
+    "One record",
+    "echo hello | cairn append orders",
+    "A file, one record per line",
+    "cairn append orders --file orders.txt",
+    "Lines like user-17:clicked, by key",
+    "cairn append clicks --key-separator : < clicks.txt",
+    "Each record once, whatever breaks",
+    "cairn append orders --producer loader < orders.txt",
+    "And where each record went",
+    "cairn append orders --print-offsets < orders.txt",
+    NULL,
 };
 
 const struct command append_command = {

@@ -11,6 +11,7 @@ const struct command *const commands[] = {
     &append_command,
     &read_command,
     &partition_describe_command,
+    &partition_producers_command,
     &partition_trim_command,
     &broker_describe_command,
     &segment_dump_command,

@@ -88,6 +88,64 @@ const struct command partition_describe_command = {
     .run = describe_run,
 };
 
+/* ---- producers ---- */
+
+static void add_producer(void *context, const struct cairn_producer_state *state) {
+  json_t *row =
+      json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "name", state->name, "epoch", (json_int_t)state->epoch, "next_sequence",
+                (json_int_t)state->next_sequence, "window_sequence", (json_int_t)state->window_sequence, "batches",
+                (json_int_t)state->batches, "last_offset", (json_int_t)state->last_offset);
+  json_array_append_new(context, row);
+}
+
+static const struct column producer_columns[] = {
+    {"producer", "name", COLUMN_TEXT},
+    {"epoch", "epoch", COLUMN_NUMBER},
+    {"next sequence", "next_sequence", COLUMN_NUMBER},
+    {"last offset", "last_offset", COLUMN_NUMBER},
+    {"recognised from", "window_sequence", COLUMN_NUMBER},
+    {"batches", "batches", COLUMN_NUMBER},
+    {NULL, NULL, COLUMN_TEXT},
+};
+
+static int producers_run(struct cli *cli) {
+  uint32_t partition = 0;
+  int code = read_partition(cli, 1, &partition);
+  if (code == CLI_OK) code = cli_connect(cli);
+  if (code != CLI_OK) return code;
+  const char *topic = cli->operands[0];
+  json_t *rows = json_array();
+  struct cairn_error error;
+  if (cairn_list_producers(cli->client, topic, partition, add_producer, rows, NULL, &error) == CAIRN_OK) {
+    code = table_print(cli, producer_columns, rows);
+  } else {
+    code = report_error(cli, &error, (struct report_subject){.topic = topic, .has_partition = true, .partition = partition},
+                        "cannot list the producers of partition %u of \"%s\"", partition, topic);
+  }
+  json_decref(rows);
+  return code;
+}
+
+static const char *const producers_examples[] = {
+    "Who appended to partition 0 of orders, and how far they are",
+    "cairn partition producers orders 0",
+    NULL,
+};
+
+const struct command partition_producers_command = {
+    .noun = "partition",
+    .verb = "producers",
+    .operands = "TOPIC PARTITION",
+    .operands_min = 2,
+    .operands_max = 2,
+    .summary = "List the producers that a partition remembers",
+    .details =
+        "A producer appends under a name (cairn append --producer). What it sends again is recognised, from the sequence shown\n"
+        "on; sequences count its records in this partition. Producers are forgotten only when there are too many.\n",
+    .examples = producers_examples,
+    .run = producers_run,
+};
+
 /* ---- trim ---- */
 
 static int trim_run(struct cli *cli) {

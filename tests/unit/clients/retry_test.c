@@ -46,6 +46,23 @@ static void retry_lets_questions_be_asked_again(void **state) {
   assert_false(decide(STATUS_DAMAGED, true, 1, 10000).again);
 }
 
+static void retry_clears_up_what_is_unknown_where_it_is_recognised(void **state) {
+  (void)state;
+  static const enum status unknown[] = {STATUS_UNKNOWN_OUTCOME, STATUS_DEADLINE, STATUS_TRANSPORT, STATUS_UNKNOWN_PRODUCER};
+  for (size_t i = 0; i < 4; i++) {
+    struct failure failure;
+    failure_set(&failure, unknown[i], NULL);
+    struct retry_case question = {.failure = &failure,
+                                  .attempts = 1,
+                                  .backoff_ms = 50,
+                                  .deadline_ns = 10000 * (uint64_t)MS,
+                                  .reach_deadline_ns = UINT64_MAX};
+    assert_false(retry_decide(&question).again);
+    question.recognised = true;
+    assert_int_equal(retry_decide(&question).again, i < 3); /* the last is the broker's own word */
+  }
+}
+
 static void retry_ends_at_the_deadlines(void **state) {
   (void)state;
   assert_false(decide(STATUS_BUSY, false, 10, 100).again);
@@ -94,6 +111,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(retry_sends_again_only_what_had_no_effect),
       cmocka_unit_test(retry_lets_questions_be_asked_again),
+      cmocka_unit_test(retry_clears_up_what_is_unknown_where_it_is_recognised),
       cmocka_unit_test(retry_ends_at_the_deadlines),
       cmocka_unit_test(retry_waits_longer_each_time_up_to_a_bound),
       cmocka_unit_test(retry_does_not_insist_on_a_bad_checksum),
