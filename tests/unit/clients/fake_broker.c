@@ -24,6 +24,8 @@ struct kept {
 struct fake_partition {
   struct list batches;
   int64_t end;
+  uint32_t epoch; /* of its one producer */
+  uint64_t next_sequence;
 };
 
 struct fake_topic {
@@ -137,6 +139,29 @@ static void describe_partition(void *service, struct rpc_call *call, struct blob
   blob_release(message);
 }
 
+static void open_producer(void *service, struct rpc_call *call, struct blob *message) {
+  struct fake_broker *broker = service;
+  struct arena *arena = arena_new(PACK_ARENA_BYTES_MAX);
+  Cairn__V1__OpenProducerRequest *asked = NULL;
+  enum status status =
+      pack_unpack(arena, &cairn__v1__open_producer_request__descriptor, bytes_of(message->data, message->size), (void *)&asked);
+  CHECK(status == STATUS_OK);
+  pthread_mutex_lock(&broker->lock);
+  struct fake_partition *partition = find(broker, bytes_of_string(asked->topic), asked->partition, &status);
+  Cairn__V1__OpenProducerResponse response;
+  cairn__v1__open_producer_response__init(&response);
+  if (partition != NULL) {
+    response.created = partition->epoch == 0;
+    response.epoch = ++partition->epoch;
+    response.next_sequence = partition->next_sequence;
+  }
+  pthread_mutex_unlock(&broker->lock);
+  if (partition == NULL) failure_refuse_call(call, status, NULL);
+  else answer_packed(call, &response.base);
+  arena_free(arena);
+  blob_release(message);
+}
+
 /* ---- Reading ---- */
 
 static bool tail_send(struct fake_broker *broker, struct stream *tail) {
@@ -233,7 +258,25 @@ static int64_t keep_batch(struct fake_partition *partition, const struct wire_ap
   list_push_back(&partition->batches, &kept->node);
   int64_t base = partition->end;
   partition->end += request->batch.record_count;
+  if (request->producer.size > 0) partition->next_sequence = request->batch.first_sequence + request->batch.record_count;
   return base;
+}
+
+/* What the producer's sequence says: OK, it is the next; EXISTS, it is there, at `out_base`; else why it is refused. */
+static enum status judge_sequence(const struct fake_partition *partition, const struct wire_append_request *request,
+                                  int64_t *out_base) {
+  const struct wire_batch *batch = &request->batch;
+  if (request->producer.size == 0) return STATUS_OK;
+  if (batch->producer_epoch < partition->epoch) return STATUS_PRODUCER_FENCED;
+  if (batch->first_sequence > partition->next_sequence) return STATUS_SEQUENCE_GAP;
+  if (batch->first_sequence == partition->next_sequence) return STATUS_OK;
+  list_for_each(&partition->batches, node, following) {
+    const struct wire_stored_batch *stored = &list_entry(node, struct kept, node)->stored;
+    if (stored->batch.first_sequence != batch->first_sequence || stored->batch.record_count != batch->record_count) continue;
+    *out_base = stored->base_offset;
+    return STATUS_EXISTS;
+  }
+  return STATUS_SEQUENCE_REUSED;
 }
 
 static void append_refuse(struct stream *stream, uint64_t request_id, const struct failure *failure) {
@@ -260,7 +303,9 @@ static void append_one(struct fake_broker *broker, struct stream *stream, struct
   bool refused = ordinal == broker->refuse_at;
   bool lost = ordinal == broker->lose_at;
   int64_t base = -1;
-  if (partition != NULL && ((!refused && !lost) || broker->keep)) base = keep_batch(partition, &request, message);
+  enum status sequence = partition == NULL ? STATUS_OK : judge_sequence(partition, &request, &base);
+  bool keep = partition != NULL && sequence == STATUS_OK && ((!refused && !lost) || broker->keep);
+  if (keep) base = keep_batch(partition, &request, message);
   if (lost) {
     stream->broken = true;
     rpc_call_finish(stream->call, GRPC_CODE_UNAVAILABLE, "lost", NULL, 0);
@@ -268,9 +313,16 @@ static void append_one(struct fake_broker *broker, struct stream *stream, struct
     struct failure failure = broker->refusal;
     if (partition == NULL) failure_set(&failure, status, NULL);
     append_refuse(stream, request.request_id, &failure);
+  } else if (sequence != STATUS_OK && sequence != STATUS_EXISTS) {
+    struct failure failure;
+    failure_set(&failure, sequence, NULL);
+    append_refuse(stream, request.request_id, &failure);
   } else {
-    const struct wire_append_response response = {
-        .request_id = request.request_id, .base_offset = base, .last_offset = partition->end - 1, .leader_time_ms = 1000};
+    const struct wire_append_response response = {.request_id = request.request_id,
+                                                  .base_offset = base,
+                                                  .last_offset = base + request.batch.record_count - 1,
+                                                  .leader_time_ms = 1000,
+                                                  .duplicate = sequence == STATUS_EXISTS};
     struct blob_part part = log_wire_encode_append_response(&response);
     rpc_call_send(stream->call, &part, 1);
     list_for_each(&broker->tails, node, following) {
@@ -338,6 +390,7 @@ static const struct rpc_handler handlers[] = {
     {.method = "/cairn.v1.Admin/CreateTopic", .kind = RPC_UNARY, .message = create_topic},
     {.method = "/cairn.v1.Admin/DescribeTopic", .kind = RPC_UNARY, .message = describe_topic},
     {.method = "/cairn.v1.Log/DescribePartition", .kind = RPC_UNARY, .message = describe_partition},
+    {.method = "/cairn.v1.Log/OpenProducer", .kind = RPC_UNARY, .message = open_producer},
     {.method = "/cairn.v1.Log/Append", .kind = RPC_UNARY, .message = append_unary},
     {.method = "/cairn.v1.Log/AppendStream",
      .kind = RPC_BIDI_STREAM,

@@ -82,6 +82,86 @@ static void producer_reports_maybe_when_the_connection_is_lost(void **state) {
   assert_true(fixture->maybe > 0);
 }
 
+/* ---- With a name ---- */
+
+static struct cairn_producer *named_producer(struct fixture *fixture) {
+  return fixture_producer(fixture, (struct cairn_producer_options){.name = "writer", .batch_bytes = 1000});
+}
+
+static void expect_each_once(struct fixture *fixture, struct cairn_producer *producer) {
+  struct cairn_error error;
+  int code = cairn_producer_flush(producer, 20000, &error);
+  if (code != CAIRN_OK) print_message("%s: %s\n", error.reason, error.message);
+  assert_int_equal(code, CAIRN_OK);
+  cairn_producer_free(producer);
+  assert_false(fixture->out_of_order);
+  assert_int_equal(fixture->records, 5000);
+  assert_int_equal(fixture->failed, 0);
+  assert_int_equal(fake_broker_end(fixture->broker, "events", 0), 5000);
+  expect_numbers(fixture, "events", 5000);
+}
+
+static void lose_the_third(struct fixture *fixture, bool keep) {
+  struct cairn_producer *producer = named_producer(fixture);
+  fake_broker_lose(fixture->broker, 3, keep);
+  add_numbers(producer, "events", 0, 0, 5000);
+  expect_each_once(fixture, producer);
+}
+static void producer_with_a_name_sends_again_what_a_lost_connection_swallowed(void **state) { lose_the_third(*state, false); }
+static void producer_with_a_name_learns_what_a_lost_connection_had_done(void **state) { lose_the_third(*state, true); }
+
+static void producer_with_a_name_clears_up_an_unknown_outcome(void **state) {
+  struct fixture *fixture = *state;
+  struct failure failure;
+  failure_set(&failure, STATUS_UNKNOWN_OUTCOME, NULL);
+  struct cairn_producer *producer = named_producer(fixture);
+
+  fake_broker_refuse(fixture->broker, 5, &failure, true);
+  add_numbers(producer, "events", 0, 0, 5000);
+  expect_each_once(fixture, producer);
+}
+
+/* Without stop_on_error: a sequence is missing then, and those behind it get new ones. */
+static void producer_with_a_name_goes_on_behind_what_it_gave_up(void **state) {
+  struct fixture *fixture = *state;
+  struct failure failure;
+  failure_set(&failure, STATUS_TOO_LARGE, NULL);
+  struct cairn_producer *producer = named_producer(fixture);
+
+  fake_broker_refuse(fixture->broker, 4, &failure, false);
+  add_numbers(producer, "events", 0, 0, 5000);
+
+  struct cairn_error error;
+  assert_int_not_equal(cairn_producer_flush(producer, 20000, &error), CAIRN_OK);
+  assert_string_equal(error.reason, "TOO_LARGE");
+  cairn_producer_free(producer);
+  assert_false(fixture->out_of_order);
+  assert_int_equal(fixture->records, 5000);
+  assert_true(fixture->failed > 0 && fixture->failed < 300); /* that one batch */
+  assert_int_equal(fixture->maybe, 0);
+  assert_int_equal(fake_broker_end(fixture->broker, "events", 0), 5000 - fixture->failed);
+}
+
+static void producer_that_is_fenced_ends(void **state) {
+  struct fixture *fixture = *state;
+  struct failure failure;
+  failure_set(&failure, STATUS_PRODUCER_FENCED, NULL);
+  struct cairn_producer *producer = named_producer(fixture);
+
+  fake_broker_refuse(fixture->broker, 4, &failure, false);
+  struct cairn_error error;
+  for (unsigned i = 0; i < 5000; i++) {
+    const struct cairn_message message = {.topic = "events", .partition = 0, .value = {"0123456789", 10}};
+    if (cairn_producer_add(producer, &message, &error) != CAIRN_OK) break;
+  }
+
+  assert_int_not_equal(cairn_producer_flush(producer, 20000, &error), CAIRN_OK);
+  assert_string_equal(error.reason, "PRODUCER_FENCED");
+  cairn_producer_free(producer);
+  assert_int_equal(fixture->maybe, 0);
+  assert_int_equal(fake_broker_end(fixture->broker, "events", 0), fixture->records - fixture->failed);
+}
+
 static void producer_with_stop_on_error_leaves_a_prefix(void **state) {
   struct fixture *fixture = *state;
   struct failure failure;
@@ -181,6 +261,11 @@ int main(void) {
       TEST(producer_sends_again_what_surely_had_no_effect),
       TEST(producer_never_sends_again_what_may_have_had_an_effect),
       TEST(producer_reports_maybe_when_the_connection_is_lost),
+      TEST(producer_with_a_name_sends_again_what_a_lost_connection_swallowed),
+      TEST(producer_with_a_name_learns_what_a_lost_connection_had_done),
+      TEST(producer_with_a_name_clears_up_an_unknown_outcome),
+      TEST(producer_with_a_name_goes_on_behind_what_it_gave_up),
+      TEST(producer_that_is_fenced_ends),
       TEST(producer_with_stop_on_error_leaves_a_prefix),
       TEST(producer_reports_an_unknown_topic_both_ways),
       TEST(producer_spreads_keys_as_kafka_and_sticks_without),
