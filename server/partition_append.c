@@ -208,7 +208,8 @@ static void refuse_to_wait(struct partition_append *append, struct failure *refu
 }
 
 /* Nobody may hear of entries that another leader could still make undone: the answer waits for what is in the log now. On a fenced
- * partition that never arrives. */
+ * partition that never arrives. (With more replicas than one a refusal that rests on nothing uncommitted wants the leadership confirmed
+ * too: this is the place.) */
 static void depend(struct partition_append *append, struct failure *refusal) {
   struct partition *partition = append->partition;
   append->refusal = refusal;
@@ -344,8 +345,8 @@ static bool try_append(struct partition_append *append) {
     refuse(append, failure);
     return true;
   }
-  if (!partition_knows_head(partition))
-    return stop_for(append, replica_fenced(partition->replica) ? STATUS_FENCED : STATUS_LOADING);
+  enum status status = partition_may_decide(partition);
+  if (status != STATUS_OK) return stop_for(append, status);
   struct producer_decision decision = {.verdict = PRODUCER_ACCEPTS};
   if (has_producer(append)) {
     decision = ask_producers(append);
@@ -356,7 +357,6 @@ static bool try_append(struct partition_append *append) {
     mismatch(append, next_offset);
     return true;
   }
-  enum status status = STATUS_OK;
   if (decision.verdict == PRODUCER_NEW) status = open_new(append, &decision.id);
   if (status == STATUS_OK) status = propose(append, decision.id);
   return status == STATUS_OK || stop_for(append, status);

@@ -48,10 +48,12 @@ static inline bool partition_may_wait(struct partition *partition) {
 static inline entry_index partition_head_index(const struct partition *partition) {
   return partition->proposed_index > partition->applied_index ? partition->proposed_index : partition->applied_index;
 }
-/* May something be decided? Not while the log has entries of which only applying them tells what they do: another leader's, until this
- * one's first entry is committed. */
-static inline bool partition_knows_head(const struct partition *partition) {
-  return log_view(partition->log).last_index <= partition_head_index(partition);
+/* May something be decided here? FENCED, NOT_LEADER: by nobody's word but the leader's. LOADING: not while the log has entries of which only
+ * applying them tells what they do: another leader's, until this one's first entry is committed. */
+static inline enum status partition_may_decide(const struct partition *partition) {
+  if (replica_fenced(partition->replica)) return STATUS_FENCED;
+  if (!replica_is_leader(partition->replica)) return STATUS_NOT_LEADER;
+  return log_view(partition->log).last_index <= partition_head_index(partition) ? STATUS_OK : STATUS_LOADING;
 }
 
 /* Everything that the partition proposes goes through here, so that the next decision knows of it. As replica_propose(). */

@@ -60,14 +60,14 @@ static struct failure *change(struct partition_producer *request) {
   if (!producer_name_valid(request->name))
     return refusal_new(STATUS_BAD_NAME, "a producer's name has 1 to %u bytes of UTF-8 without NUL, this one has %zu",
                        PRODUCER_NAME_MAX, request->name.size);
-  if (!partition_knows_head(partition))
-    return refusal_of_status(replica_fenced(partition->replica) ? STATUS_FENCED : STATUS_LOADING);
+  enum status status = partition_may_decide(partition);
+  if (status != STATUS_OK) return refusal_of_status(status);
   uint32_t epoch = 0;
   if (request->kind == PRODUCER_OPEN && !producer_state_next_epoch(partition->producers, request->name, &epoch))
     return refusal_new(STATUS_INVALID, "the producer was opened 4294967295 times, and has no epoch left; take another name");
   request->known = producer_state_knows(partition->producers, request->name);
   request->proposal.done = changed;
-  enum status status = partition_propose_producer(partition, &request->proposal, request->kind, request->name, epoch);
+  status = partition_propose_producer(partition, &request->proposal, request->kind, request->name, epoch);
   return status == STATUS_OK ? NULL : refusal_of_status(status);
 }
 
