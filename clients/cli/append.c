@@ -274,9 +274,12 @@ const struct command append_command = {
     .operands_max = 1,
     .summary = "Append records, one per line of the input",
     .options = append_options,
-    .details = "An empty line is a record with an empty value; a last line without a newline counts. Keyed records go to the\n"
-               "partition that Kafka's default partitioner would choose. A record is acknowledged when a majority of the\n"
-               "replicas has it on stable storage. After the first failure nothing behind it is appended to its partition.\n",
+    .details =
+        "An empty line is a record with an empty value; a last line without a newline counts. Keyed records go to the\n"
+        "partition that Kafka's default partitioner would choose. A record is acknowledged when a majority of the\n"
+        "replicas has it on stable storage. After the first failure nothing behind it is appended to its partition.\n"
+        "With --producer what was sent when a connection broke is sent again and recognised; a later run under the same name\n"
+        "goes on behind this one and does not compare its input with what is there.\n",
     .examples = append_examples,
     .run = append_run,
 };

@@ -256,6 +256,17 @@ class CliTest(WithBroker):
         self.assertEqual(self.out("read", name), b"c\n")
         self.assertEqual(json.loads(self.out("-o", "json", "partition", "describe", name, "0"))["log_start_offset"], 2)
 
+    def test_producers_are_listed_with_where_they_are(self):
+        name = self.topic()
+        self.assertEqual(self.out("partition", "producers", name, "0", "-o", "json"), b"[]\n")
+        for run in (1, 2):  # the second goes on behind the first
+            self.out("append", name, "--producer", "loader", stdin=b"a\nb\nc\n")
+            (row,) = json.loads(self.out("partition", "producers", name, "0", "-o", "json"))
+            self.assertEqual((row["name"], row["epoch"], row["next_sequence"], row["last_offset"]), ("loader", run, 3 * run, 3 * run - 1))
+        self.assertIn(b"loader", self.out("partition", "producers", name, "0"))
+        self.assertEqual(self.out("read", name), b"a\nb\nc\n" * 2)
+        self.assert_refused(3, "UNKNOWN_TOPIC", "partition", "producers", "nowhere", "0")
+
     def test_the_broker_says_who_it_is(self):
         broker = json.loads(self.out("broker", "describe", "-o", "json"))
         self.assertRegex(broker["cluster_id"], "^[0-9a-f]{32}$")
