@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/codec.h"
 #include "base/memory.h"
+#include "base/mutant.h"
 #include "base/trace.h"
 #include "log/checkpoint_round.h"
 #include "log/log_internal.h"
@@ -118,7 +119,7 @@ static void release_journal(struct checkpoint *checkpoint) {
   for (size_t i = 0; i < LOG_LANES_MAX; i++) {
     struct log_lane *lane = atomic_load(&set->lanes[i]);
     uint64_t wanted = lane == NULL ? UINT64_MAX : atomic_load(&lane->floor);
-    if (wanted < floor) floor = wanted;
+    if (wanted < floor && !MUTANT(recycle_before_checkpoint)) floor = wanted;
   }
   journal_release(set->journal, floor);
 }

@@ -6,6 +6,8 @@
 #include "base/check.h"
 #include "base/codec.h"
 #include "base/memory.h"
+#include "base/mutant.h"
+#include "base/probe.h"
 #include "base/trace.h"
 #include "log/dump.h"
 #include "log/log_internal.h"
@@ -115,6 +117,7 @@ static enum status flush_group(struct checkpoint_round *round, struct image_upda
   update->row.flushed_chain = flushed->flushed_chain;
   update->row.leader_time_ms = flushed->leader_time_ms;
   if (status != STATUS_NO_SPACE) return status;
+  REACHED(checkpoint_lacks_space);
   trace_warn("checkpoint_lacks_space", "group=%" PRIu64 " do=\"free space on the disk; it goes on by itself\"", item->group);
   round->full = true;
   round->failed = true;
@@ -154,6 +157,7 @@ static void write_group(struct checkpoint_round *round, struct checkpoint_item *
 /* A small old tail: its bytes are brought into memory for its lane to append again. */
 static void load_carried(struct checkpoint_round *round, struct checkpoint_item *item) {
   round->carried = round->carried || item->entry_count > 0;
+  if (round->carried) REACHED(small_tail_carried);
   for (size_t i = 0; i < item->entry_count; i++) {
     struct flush_entry *entry = &item->entries[i];
     if (entry->cached || entry->lost || entry->place.file >= round->request.release_below) continue;
@@ -182,6 +186,7 @@ static void load_carried(struct checkpoint_round *round, struct checkpoint_item 
 static enum status sync_dirs(struct checkpoint_round *round) {
   struct disk *disk = round->set->world->disk;
   bool made_dir = false;
+  if (MUTANT(segment_name_not_synced)) return STATUS_OK;
   for (size_t i = 0; i < round->update_count; i++) {
     const struct image_update *update = &round->updates[i];
     made_dir = made_dir || update->made_dir;
@@ -216,7 +221,7 @@ static enum status commit(struct checkpoint_round *round) {
   table_changes_put(&round->changes, TABLE_META, bytes_of_string("checkpoint"), buffer_bytes(&value));
   buffer_deinit(&value);
   add_gone(round);
-  status = store_commit(set->store, round->changes.changes, round->changes.count);
+  if (!MUTANT(tables_not_committed)) status = store_commit(set->store, round->changes.changes, round->changes.count);
   if (status != STATUS_OK) {
     if (status != STATUS_NO_SPACE) atomic_store(&set->store_failed, true);
     return status;

@@ -4,6 +4,8 @@
 #include "base/codec.h"
 #include "base/list.h"
 #include "base/memory.h"
+#include "base/mutant.h"
+#include "base/probe.h"
 #include "log/journal_private.h"
 
 #define SPACE_RETRY_NS 250000000u /* a file that could not be made on a full disk is tried again after so long */
@@ -93,7 +95,7 @@ static enum status write_group(struct journal *journal) {
   };
   struct bytes bytes = journal_group_seal(&journal->group, &file->head, &head);
   enum status status = disk_write(file->disk, file->end, bytes);
-  if (status != STATUS_OK) return status;
+  if (status != STATUS_OK && !MUTANT(write_failure_ignored)) return status;
   file->end += bytes.size;
   journal->sequence = head.sequence;
   journal->hash = head.hash;
@@ -206,6 +208,7 @@ enum status journal_write_next(struct journal *journal) {
     return STATUS_END;
   }
   uint64_t admitted = plan_group(journal);
+  if (MUTANT(ack_before_write) && find_frame(&journal->queue)) answer_packed(journal);
   if (journal->group.rows == 0) {
     enum status status = journal_next_file(journal);
     if (status == STATUS_NO_SPACE) return status;
@@ -299,7 +302,10 @@ static void journal_turn(void *context) {
   struct journal *journal = context;
   enum status status = journal_write_next(journal);
   if (status == STATUS_OK) journal->last_write_ns = loop_now_ns(journal->loop);
-  if (status == STATUS_NO_SPACE) give_up_stalled(journal);
+  if (status == STATUS_NO_SPACE) {
+    REACHED(journal_waits_for_a_file);
+    give_up_stalled(journal);
+  }
   journal->stalled = status == STATUS_NO_SPACE && journal->queue.first != NULL;
   tend_ring(journal);
   if (journal->stalled) return; /* until a job is done, a file is released or the timer fires */
@@ -392,6 +398,7 @@ enum status journal_admit(struct journal *journal, uint64_t bytes) {
     int64_t room = atomic_load_explicit(&journal->room, memory_order_relaxed);
     int64_t wanted = (int64_t)(admitted + bytes);
     if (wanted > room) {
+      REACHED(append_not_admitted);
       /* A checkpoint helps, unless it takes files that cannot be made. */
       uint64_t lacking = atomic_load_explicit(&journal->lacking, memory_order_relaxed);
       bool in_reach = bytes <= atomic_load_explicit(&journal->reachable, memory_order_relaxed);

@@ -1,5 +1,7 @@
 #include "log/journal_judge.h"
 
+#include "base/probe.h"
+
 /* Rule 1: from the newest file back, the lowest first group of all files after this one bounds it. */
 static void void_given_up_groups(struct journal_seen *seen, size_t count) {
   uint64_t bound = UINT64_MAX;      /* from the files after this group's file */
@@ -76,6 +78,7 @@ static void drop_unfinished_start(struct journal_seen *seen, size_t count, struc
     seen[i].lost_before = 0;
     judgement->next_sequence = seen[i].head.sequence;
     if ((seen[i].head.flags & GROUP_CARRY_BEGINS) == 0) continue;
+    REACHED(unfinished_start_dropped);
     judgement->lost_at_end = lost_before; /* they belong to the history before the start */
     break;
   }

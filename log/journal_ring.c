@@ -6,6 +6,8 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/mutant.h"
+#include "base/probe.h"
 
 #define FILL_STEP (256u << 10) /* small, for the sake of the groups that are written meanwhile */
 #define FILE_BYTES_MIN (64u << 10)
@@ -104,6 +106,7 @@ static void plan_reuse(struct journal_ring *ring, struct journal_file *file, str
   job->old_name = file->name;
   job->kind = fits && !surplus ? JOB_RECYCLE : JOB_REMOVE;
   if (job->kind == JOB_REMOVE) return;
+  REACHED(journal_file_recycled);
   ring->in_job_count = 1;
   name_file(ring, file);
 }
@@ -164,8 +167,9 @@ static enum status rename_and_head(struct disk *disk, const char *from, struct j
   char path[DISK_PATH_MAX];
   journal_file_path(path, file->name);
   enum status status = disk_rename(disk, from, path);
-  if (status == STATUS_OK) status = disk_sync_dir(disk, JOURNAL_DIRECTORY);
-  if (status == STATUS_OK) status = disk_open(disk, path, DISK_DIRECT | DISK_WRITE_THROUGH, &file->disk);
+  if (status == STATUS_OK && !MUTANT(journal_name_not_synced)) status = disk_sync_dir(disk, JOURNAL_DIRECTORY);
+  unsigned through = MUTANT(ack_without_sync) ? 0 : DISK_WRITE_THROUGH;
+  if (status == STATUS_OK) status = disk_open(disk, path, DISK_DIRECT | through, &file->disk);
   if (status == STATUS_OK) status = write_heads(file);
   return status;
 }

@@ -3,6 +3,8 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/mutant.h"
+#include "base/probe.h"
 #include "log/log_internal.h"
 #include "log/reader.h"
 
@@ -11,6 +13,7 @@
 #define JOURNAL_ENTRIES_MAX 64u /* read back one by one */
 
 static record_offset committed_end(const struct log *log) {
+  if (MUTANT(read_beyond_commit)) return log->next_offset;
   const struct tail_slot *slot = tail_at(&log->tail, log->commit_index);
   return slot != NULL ? entry_end_offset(&slot->entry.head) : log->flushed_offset;
 }
@@ -117,12 +120,14 @@ static bool resolve(struct log *log, struct log_read *read, struct reader_work *
     }
     if (work == NULL) return false;
     if (in_tail) {
+      REACHED(read_from_the_journal);
       want_journal(log, work, slot);
       return false;
     }
     record_offset next = 0;
     const struct segment_info *segment = find_segment(log, read->offset, &next);
     if (segment != NULL) {
+      REACHED(read_from_a_segment);
       work->job = READER_SEGMENT;
       work->segments = memory_new_array(1, sizeof *work->segments);
       work->segments[0] = *segment;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/mutant.h"
 #include "log/recovery.h"
 
 static void fill_log(struct log *log, struct recovered *from) {
@@ -46,7 +47,7 @@ static void fill_tail(struct log *log, const struct recovered *from) {
     log->last_index = head->index;
     log->last_term = head->term;
     log->last_chain = head->chain;
-    log->next_offset = entry_end_offset(head);
+    log->next_offset = entry_end_offset(head) - (MUTANT(offset_reused) ? 1 : 0);
     log->last_leader_time_ms = head->leader_time_ms;
     if (head->record_count > 0 && head->max_time_ms > log->max_time_ms) log->max_time_ms = head->max_time_ms;
     if (slot->lost && head->record_count > 0) {

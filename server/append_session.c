@@ -2,6 +2,8 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/mutant.h"
+#include "base/probe.h"
 
 void append_session_init(struct append_session *session, const struct append_session_ops *ops, struct loop *home) {
   session->ops = ops;
@@ -107,7 +109,8 @@ static void hand_over(struct append_session *session, struct session_request *re
 }
 
 static void decide(struct append_session *session, struct session_request *request) {
-  if (session->state != SESSION_WHOLE) {
+  if (session->state != SESSION_WHOLE && !MUTANT(session_goes_on)) {
+    REACHED(session_broken);
     replace_failure(
         request, STATUS_SESSION_BROKEN,
         "an earlier append of this stream was refused, so this one was not begun; open a new stream and send it again");

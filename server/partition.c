@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/codec.h"
 #include "base/memory.h"
+#include "base/probe.h"
 #include "base/trace.h"
 #include "server/partition_internal.h"
 
@@ -219,6 +220,7 @@ static void deleted(void *context) {
 
 void partition_close(struct partition *partition) {
   PRE(!partition->closed);
+  if (partition->waiting > 0) REACHED(partition_deleted_under_waiters);
   partition->closed = true;
   partition_append_fail_all(partition, STATUS_UNKNOWN_PARTITION);
   partition_read_hurry_all(partition);

@@ -3,6 +3,8 @@
 #include "base/check.h"
 #include "base/codec.h"
 #include "base/memory.h"
+#include "base/mutant.h"
+#include "base/probe.h"
 #include "server/partition_internal.h"
 
 /* An append:
@@ -130,9 +132,10 @@ static struct failure *check(struct partition_append *append) {
 
 static void proposal_done(struct proposal *proposal, enum status status) {
   struct partition_append *append = container_of(proposal, struct partition_append, proposal);
+  if (MUTANT(waiter_dropped) && proposal->entry.head.index % 61 == 60) return;
   if (status != STATUS_OK) {
     append->failure = refusal_of_status(status);
-    append->failure->executed = EXECUTED_MAYBE; /* it was in the journal's hands */
+    append->failure->executed = MUTANT(unknown_called_no) ? EXECUTED_NO : EXECUTED_MAYBE; /* it was in the journal's hands */
   }
   append->done(append);
 }
@@ -219,6 +222,7 @@ static void depend(struct partition_append *append, struct failure *refusal) {
   } else if (replica_fenced(partition->replica)) {
     refuse_to_wait(append, refusal, STATUS_FENCED);
   } else if (partition_may_wait(partition)) {
+    REACHED(mismatch_waits_for_its_reason);
     list_push_back(&partition->depending, &append->node);
     /* As with a proposal, what comes behind need not wait for it. */
     if (refusal == NULL && append->accepted != NULL) append->accepted(append);
@@ -353,7 +357,8 @@ static bool try_append(struct partition_append *append) {
     if (!producer_allows(append, &decision)) return true;
   }
   record_offset next_offset = log_view(partition->log).next_offset;
-  if (append->request.has_expected_offset && append->request.expected_offset != next_offset) {
+  bool expects = append->request.has_expected_offset && !MUTANT(expected_offset_ignored);
+  if (expects && append->request.expected_offset != next_offset) {
     mismatch(append, next_offset);
     return true;
   }
@@ -376,6 +381,7 @@ static void stall(struct partition_append *append) {
     return;
   }
   uint64_t now_ns = loop_now_ns(host->loop);
+  REACHED(append_stalled);
   append->stalled_until_ns = now_ns + patience_ns;
   list_push_back(&partition->stalled, &append->node);
   if (list_node_linked(&partition->stalled_node)) return;

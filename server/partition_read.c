@@ -1,6 +1,8 @@
 #include <inttypes.h>
 
 #include "base/check.h"
+#include "base/mutant.h"
+#include "base/probe.h"
 #include "server/partition_internal.h"
 
 /* A read looks at most twice: once when it comes, and, if that was too little and it may wait, once more when enough was committed or
@@ -79,6 +81,7 @@ static bool wait_for_more(struct partition_read *read, size_t missing) {
                                 partition->host->waiters_max);
     return false;
   }
+  REACHED(read_waits);
   read->wake_at_bytes = partition->committed_bytes + missing;
   list_push_back(&partition->readers, &read->node);
   read->timer.fire = timed_out;
@@ -113,6 +116,7 @@ static void look_done(struct task *task) {
 static void look(struct partition_read *read) {
   struct partition *partition = read->partition;
   record_offset high_watermark = partition->closed ? 0 : replica_high_watermark(partition->replica);
+  if (MUTANT(read_beyond_commit) && !partition->closed) high_watermark = log_view(partition->log).next_offset;
   read->next_offset = read->offset;
   if (partition->closed || read->offset >= high_watermark) {
     if (partition->closed || read->bytes_min == 0 || !wait_for_more(read, read->bytes_min)) finish(read);

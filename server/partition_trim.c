@@ -3,6 +3,8 @@
 #include "base/check.h"
 #include "base/codec.h"
 #include "base/memory.h"
+#include "base/mutant.h"
+#include "base/probe.h"
 #include "base/trace.h"
 #include "server/partition_internal.h"
 
@@ -57,7 +59,8 @@ void partition_trim(struct partition_trim *trim) {
     return;
   }
   trim->proposal.done = trim_done;
-  enum status status = propose_start(partition, trim->before, &trim->proposal);
+  bool too_far = MUTANT(trim_too_far) && trim->before < high_watermark;
+  enum status status = propose_start(partition, trim->before + (too_far ? 1 : 0), &trim->proposal);
   if (status != STATUS_OK) answer_trim(trim, refusal_of_status(status));
 }
 
@@ -92,6 +95,7 @@ void partition_keep_retention(struct partition *partition, int64_t now_ms) {
   trim->partition = partition_hold(partition);
   trim->proposal.done = retention_done;
   trim->start = start;
+  REACHED(retention_trims);
   partition->trimming = true;
   enum status status = propose_start(partition, start, &trim->proposal);
   if (status != STATUS_OK) retention_done(&trim->proposal, status);

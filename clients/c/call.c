@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/probe.h"
 #include "clients/c/client_internal.h"
 #include "proto/pack.h"
 
@@ -63,6 +64,7 @@ static void call_fail(struct call *call) {
     call_end(call, NULL);
     return;
   }
+  REACHED(call_tried_again);
   if (decision.elsewhere) client_redirect(client, &call->failure, call->address);
   loop_timer_set(client->loop, &call->timer, question.now_ns + decision.after_ns);
 }

@@ -1,5 +1,6 @@
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/probe.h"
 #include "clients/c/consumer_internal.h"
 #include "proto/log_wire.h"
 
@@ -169,6 +170,7 @@ static void reconnect_or_fail(struct cairn_consumer *consumer) {
     consumer_fail(consumer, &consumer->end);
     return;
   }
+  REACHED(consumer_reconnects);
   if (decision.elsewhere) client_redirect(client, &consumer->end, consumer->address);
   loop_timer_set(client->loop, &consumer->timer, now_ns + decision.after_ns);
 }

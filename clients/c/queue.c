@@ -1,6 +1,8 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "base/mutant.h"
+#include "base/probe.h"
 #include "cairn/v1/log.pb-c.h"
 #include "clients/c/producer_internal.h"
 #include "proto/pack.h"
@@ -318,6 +320,7 @@ void queue_acknowledged(struct queue *queue, struct batch *batch) {
 static bool try_again(struct queue *queue, const struct batch *batch, const struct failure *failure) {
   struct cairn_client *client = queue->producer->client;
   if (queue->stopped || queue->producer->closing) return false;
+  if (MUTANT(unknown_sent_again) && failure->executed == EXECUTED_MAYBE) return true;
   if (failure->executed != EXECUTED_NO && !batch->sequenced) return false;
   if (failure->reason == STATUS_SESSION_BROKEN) return true; /* another's fault */
   const struct retry_case question = {
@@ -341,6 +344,7 @@ void queue_refused(struct queue *queue, struct batch *batch, const struct failur
   queue->in_flight--;
   if (failure->executed == EXECUTED_MAYBE) batch->in_doubt = true;
   if (try_again(queue, batch, failure)) {
+    REACHED(batch_sent_again);
     list_push_back(&queue->again, &batch->node);
     return;
   }
