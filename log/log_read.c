@@ -35,8 +35,9 @@ static void add_entry(struct log_read *read, const struct entry *entry) {
 static void read_memory(const struct log *log, struct log_read *read, const struct tail_slot *slot) {
   size_t bytes = 0;
   record_offset next = read->offset;
-  for (; slot != NULL && slot->entry.head.index <= log->commit_index; slot = tail_at(&log->tail, slot->entry.head.index + 1)) {
+  for (; slot != NULL; slot = tail_at(&log->tail, slot->entry.head.index + 1)) {
     const struct entry_head *head = &slot->entry.head;
+    if (head->index > log->commit_index && !MUTANT(read_beyond_commit)) break;
     if (head->base_offset >= read->limit && head->record_count > 0) break;
     if (head->record_count == 0) continue;
     size_t size = (size_t)entry_size(head);
