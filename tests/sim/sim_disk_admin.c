@@ -37,7 +37,9 @@ void sim_disk_free(struct sim_disk *device) {
   memory_free(device);
 }
 
-void sim_disk_set_latency(struct sim_disk *device, const struct sim_disk_latency *latency) { device->latency = *latency; }
+void sim_disk_set_latency(struct sim_disk *device, const struct sim_disk_latency *latency) {
+  device->latency = latency == NULL ? default_latency : *latency;
+}
 void sim_disk_set_capacity(struct sim_disk *device, uint64_t capacity) { device->capacity = capacity; }
 uint64_t sim_disk_used(const struct sim_disk *device) { return device->used; }
 uint64_t sim_disk_operations(const struct sim_disk *device) { return device->stats.operations; }

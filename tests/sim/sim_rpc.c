@@ -144,27 +144,17 @@ size_t sim_rpc_held(const struct rpc *rpc) { return ((const struct sim_rpc *)(co
 
 /* ---- Death: the kernel closes what a process leaves open ---- */
 
-struct death_errand {
-  struct sim_event event;
-  struct sim_rpc *rpc;
-};
-
 static void close_all(struct sim_event *event) {
-  struct death_errand *errand = container_of(event, struct death_errand, event);
-  struct sim_rpc *rpc = errand->rpc;
-  memory_free(errand);
-  sim_serving_died(rpc);
+  struct sim_rpc *rpc = container_of(event, struct sim_rpc, closing);
   struct list_node *node = NULL;
+  sim_serving_died(rpc);
   while ((node = list_first(&rpc->links)) != NULL) sim_connection_close(list_entry(node, struct sim_connection, node));
   sim_channels_died(rpc);
 }
 
 static void died(struct sim_death *death) {
   struct sim_rpc *rpc = container_of(death, struct sim_rpc, death);
-  struct death_errand *errand = NEW(struct death_errand);
-  errand->event.fire = close_all;
-  errand->rpc = rpc;
-  sim_event_set(rpc->sim, &errand->event, sim_now_ns(rpc->sim));
+  sim_event_set(rpc->sim, &rpc->closing, sim_now_ns(rpc->sim));
 }
 
 /* ---- Life ---- */
@@ -183,6 +173,7 @@ struct rpc *sim_rpc_new(struct sim_process *process, struct sim_net *net, struct
   sim_random_init(&rpc->chance, sim_seed(rpc->sim) + sim_now_ns(rpc->sim), process->name);
   rpc->thread.fire = run_errands;
   rpc->death.told = died;
+  rpc->closing.fire = close_all;
   list_init(&rpc->errands);
   list_init(&rpc->links);
   list_init(&rpc->channels);
@@ -205,6 +196,7 @@ void sim_rpc_free(struct rpc *base) {
   }
   CHECK(list_empty(&rpc->errands));
   sim_event_cancel(rpc->sim, &rpc->thread);
+  sim_event_cancel(rpc->sim, &rpc->closing);
   if (list_node_linked(&rpc->death.node)) list_remove(&rpc->death.node);
   memory_free(rpc);
 }

@@ -32,6 +32,7 @@ struct sim_rpc {
   struct sim_random chance;
   struct sim_rpc_options options;
   struct sim_death death;
+  struct sim_event closing; /* after it */
   struct list errands;
   struct sim_event thread;
   struct list links; /* connections, of both kinds */

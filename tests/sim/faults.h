@@ -1,0 +1,20 @@
+/* What breaks, and when: the nemesis of a run. Each fault begins at a time drawn from the seed, hits a machine drawn from the seed,
+ * and ends by itself or when everything heals. A broker that is down is started again after a while; one whose disk has failed
+ * it is killed first, as an operator would.
+ */
+#ifndef CAIRN_TESTS_SIM_FAULTS_H
+#define CAIRN_TESTS_SIM_FAULTS_H
+
+#include "tests/sim/run.h"
+
+struct faults *faults_new(struct run *run); /* begins at once */
+/* Mends everything, now; from here on nothing breaks, and brokers that are down are started. */
+void faults_heal(struct faults *faults);
+void faults_stop_tending(struct faults *faults);        /* nobody starts brokers any more */
+void faults_rot(struct faults *faults, unsigned which); /* flips some bits on the disk of a broker that is down */
+void faults_free(struct faults *faults);                /* PRE: healed */
+
+uint64_t faults_count(const struct faults *faults, enum fault fault);
+uint64_t faults_total(const struct faults *faults);
+
+#endif

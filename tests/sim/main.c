@@ -1,0 +1,102 @@
+/* `./dev sim`: one seed, told; many seeds, counted; every mutant, killed. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "tests/sim/jobs.h"
+#include "tests/sim/mutants.h"
+#include "tests/sim/report.h"
+
+struct arguments {
+  struct jobs_options jobs;
+  bool one;
+  bool trace;
+  bool mutants;
+  const char *only; /* mutant */
+  const char *json;
+  bool probes; /* those that are missing fail the run */
+};
+
+static const char usage[] =
+    "usage: sim --seed N [--trace]                      one seed; --trace tells its story\n"
+    "       sim --seeds N [--jobs J] [--json FILE]      many fresh ones\n"
+    "       sim --seconds S ...                         as many as fit\n"
+    "       sim --mutants [--only NAME] [--seeds N]     every bug on purpose must be noticed within N seeds\n"
+    "  --from N      the first seed (default: $TEST_SEED, or another one each time)\n"
+    "  --nodes N     brokers, each a cluster of one (default: 1)\n"
+    "  --twice N     run each N-th seed twice and compare (default: 10)\n"
+    "  --mutant NAME one seed or many with this mutant on\n"
+    "  --probes      a required probe that no seed reached is a failure\n";
+
+static uint64_t fresh_seed(void) {
+  const char *wanted = getenv("TEST_SEED");
+  if (wanted != NULL) return strtoull(wanted, NULL, 0) * 1000003u;
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (uint64_t)now.tv_sec * 1000003u + (uint64_t)now.tv_nsec;
+}
+
+static bool parse(struct arguments *arguments, int argc, char **argv) {
+  struct jobs_options *jobs = &arguments->jobs;
+  *jobs = (struct jobs_options){.jobs = 1, .nodes = 1, .twice_every = 10, .first = fresh_seed()};
+  for (int i = 1; i < argc; i++) {
+    const char *name = argv[i];
+    bool has_value = i + 1 < argc;
+    const char *value = has_value ? argv[i + 1] : "";
+    i++;
+    if (strcmp(name, "--seed") == 0 && has_value) arguments->one = true, jobs->first = strtoull(value, NULL, 0), jobs->count = 1;
+    else if (strcmp(name, "--seeds") == 0 && has_value) jobs->count = strtoull(value, NULL, 0);
+    else if (strcmp(name, "--seconds") == 0 && has_value) jobs->seconds = strtod(value, NULL);
+    else if (strcmp(name, "--from") == 0 && has_value) jobs->first = strtoull(value, NULL, 0);
+    else if (strcmp(name, "--jobs") == 0 && has_value) jobs->jobs = (unsigned)strtoul(value, NULL, 0);
+    else if (strcmp(name, "--nodes") == 0 && has_value) jobs->nodes = (unsigned)strtoul(value, NULL, 0);
+    else if (strcmp(name, "--twice") == 0 && has_value) jobs->twice_every = (unsigned)strtoul(value, NULL, 0);
+    else if (strcmp(name, "--json") == 0 && has_value) arguments->json = value;
+    else if (strcmp(name, "--only") == 0 && has_value) arguments->only = value;
+    else if (strcmp(name, "--mutant") == 0 && has_value) jobs->mutant = mutant_find(value);
+    else {
+      i--;
+      if (strcmp(name, "--trace") == 0) arguments->trace = true;
+      else if (strcmp(name, "--mutants") == 0) arguments->mutants = true;
+      else if (strcmp(name, "--probes") == 0) arguments->probes = true;
+      else return false;
+    }
+    if (strcmp(name, "--mutant") == 0 && jobs->mutant == MUTANT_NONE) return false;
+  }
+  return jobs->nodes >= 1 && jobs->nodes <= PLAN_NODES_MAX && (jobs->count > 0 || jobs->seconds > 0 || arguments->mutants);
+}
+
+/* In this process, so that a debugger can follow. */
+static int trace_one(const struct jobs_options *options) {
+  struct plan plan;
+  struct run_result result;
+  char words[600];
+  plan_draw(&plan, options->first, options->nodes);
+  plan_print(&plan, words, sizeof words);
+  printf("%s\n", words);
+#ifdef CAIRN_SIMULATED
+  mutant_on = options->mutant;
+#endif
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  run_seed(&plan, true, &result);
+  report_result(&result, options);
+  return result.failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv) {
+  struct arguments arguments = {0};
+  if (!parse(&arguments, argc, argv)) {
+    fputs(usage, stderr);
+    return 2;
+  }
+  if (arguments.mutants) return mutants_run(&arguments.jobs, arguments.only);
+  if (arguments.one && arguments.trace) return trace_one(&arguments.jobs);
+  if (arguments.jobs.count == 0) arguments.jobs.count = UINT64_MAX;
+  if (!arguments.one) printf("sim: seeds from %" PRIu64 "\n", arguments.jobs.first);
+  fflush(stdout);
+  return report_run(&arguments.jobs, arguments.json, arguments.probes);
+}

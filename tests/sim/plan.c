@@ -1,0 +1,100 @@
+#include "tests/sim/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "tests/sim/sim_random.h"
+
+#define KIB ((uint64_t)1024)
+#define MIB (KIB * 1024)
+#define MS ((uint64_t)1000000)
+
+const char *fault_name(enum fault fault) {
+  static const char *const names[] = {
+#define FAULT_NAME(name, what) [FAULT_##name] = #name,
+      FAULTS(FAULT_NAME)
+#undef FAULT_NAME
+  };
+  return names[fault];
+}
+
+static uint64_t pick(struct sim_random *random, const uint64_t *values, size_t count) {
+  return values[sim_random_below(random, count)];
+}
+#define PICK(random, ...) \
+  pick((random), (const uint64_t[]){__VA_ARGS__}, sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
+
+static void draw_options(struct plan *plan, struct sim_random *random) {
+  struct options *options = &plan->options;
+  options_init(options);
+  options->insecure = true;
+  options->lanes = PICK(random, 1, 1, 2, 3);
+  options->readers = PICK(random, 1, 2);
+  options->journal_file_bytes = PICK(random, 256 * KIB, 512 * KIB, MIB);
+  options->journal_bytes = options->journal_file_bytes * PICK(random, 6, 8);
+  options->journal_group_bytes = PICK(random, 64 * KIB, 128 * KIB, 256 * KIB);
+  options->journal_idle_close_ms = PICK(random, 1, 20, 200);
+  options->checkpoint_interval_ms = PICK(random, 20, 200, 1000, 60000);
+  options->store_bytes_max = 64 * MIB;
+  options->disk_reserve_bytes = PICK(random, 0, MIB);
+  options->memory_bytes = PICK(random, 16 * MIB, 64 * MIB);
+  options->tail_cache_bytes = PICK(random, 0, 16 * KIB, MIB);
+  options->waiters_max = PICK(random, 2, 8, 4096);
+  options->append_stall_ms = PICK(random, 0, 50, 5000);
+  options->drain_ms = PICK(random, 100, 1000);
+  options->retention_check_interval_ms = PICK(random, 100, 1000, 30000);
+  options->calls_max = PICK(random, 64, 200, 20000);
+}
+
+static void draw_workload(struct plan *plan, struct sim_random *random) {
+  plan->topics_max = (unsigned)PICK(random, 1, 2, 4);
+  plan->partitions_max = (unsigned)PICK(random, 1, 2, 4);
+  plan->appenders = (unsigned)PICK(random, 1, 2, 3);
+  plan->producers = (unsigned)PICK(random, 0, 1, 2);
+  plan->readers = (unsigned)PICK(random, 0, 1, 2);
+  plan->tailers = (unsigned)PICK(random, 0, 1, 2);
+  plan->admins = (unsigned)PICK(random, 0, 1);
+  plan->record_bytes_max = (uint32_t)PICK(random, 64, 1 * KIB, 8 * KIB, 48 * KIB);
+  plan->batch_records_max = (uint32_t)PICK(random, 1, 2, 8);
+  plan->conditional = sim_random_chance(random, 40);
+  plan->trims = sim_random_chance(random, 40);
+  plan->deletes = sim_random_chance(random, 30);
+  plan->retains = sim_random_chance(random, 25);
+  plan->compressed = sim_random_chance(random, 25);
+  plan->impatient = sim_random_chance(random, 30);
+  plan->think_ns = PICK(random, 5 * MS, 20 * MS, 60 * MS);
+}
+
+void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
+  struct sim_random random;
+  memset(plan, 0, sizeof *plan);
+  plan->seed = seed;
+  sim_random_init(&random, seed, "plan");
+  plan->nodes = nodes > 0 ? nodes : 1;
+  plan->apps = (unsigned)PICK(&random, 1, 2, 3);
+  plan->safety_ns = PICK(&random, 5000, 15000, 40000) * MS;
+  plan->fault_every_ns = PICK(&random, 200, 600, 2000) * MS;
+  for (int i = 0; i < FAULT_COUNT; i++) plan->faults[i] = sim_random_chance(&random, 40);
+  plan->cut_at_end = sim_random_chance(&random, 60);
+  plan->stop_at_end = !plan->cut_at_end && sim_random_chance(&random, 50);
+  plan->rot_at_end = sim_random_chance(&random, 25);
+  plan->rpc.window_bytes = (size_t)PICK(&random, 4 * KIB, 64 * KIB, MIB);
+  plan->rpc.release_ns_max = PICK(&random, 10000, 1 * MS, 50 * MS);
+  plan->disk_bytes = 128 * MIB;
+  sim_random_init(&random, seed, "options");
+  draw_options(plan, &random);
+  sim_random_init(&random, seed, "workload");
+  draw_workload(plan, &random);
+}
+
+void plan_print(const struct plan *plan, char *into, size_t size) {
+  int at = snprintf(into, size, "nodes=%u apps=%u safety=%.0fs faults=", plan->nodes, plan->apps, (double)plan->safety_ns / 1e9);
+  for (int i = 0; i < FAULT_COUNT; i++) {
+    if (!plan->faults[i] || at < 0 || (size_t)at >= size) continue;
+    at += snprintf(into + at, size - (size_t)at, "%s,", fault_name((enum fault)i));
+  }
+  if (at < 0 || (size_t)at >= size) return;
+  snprintf(into + at, size - (size_t)at, " lanes=%llu checkpoint=%llums file=%lluKiB", (unsigned long long)plan->options.lanes,
+           (unsigned long long)plan->options.checkpoint_interval_ms, (unsigned long long)plan->options.journal_file_bytes / 1024);
+}

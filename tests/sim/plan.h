@@ -1,0 +1,78 @@
+/* What one seed does: everything that is drawn before anything happens. Swarm testing (Groce et al., 2012): each seed leaves out
+ * much of what could happen, so that the rest happens often and together; and bounds are small, so that their edges are near.
+ */
+#ifndef CAIRN_TESTS_SIM_PLAN_H
+#define CAIRN_TESTS_SIM_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/options.h"
+#include "tests/sim/sim_rpc.h"
+
+#define PLAN_NODES_MAX 5u
+#define PLAN_APPS_MAX 4u
+
+/* What breaks. The names are those of the words in traces and of the counts in reports. */
+#define FAULTS(X)                                                           \
+  X(kill, "kill -9 of a broker")                                            \
+  X(power_cut, "the power of a broker's machine goes")                      \
+  X(crash_point, "a broker dies in the middle of an operation of its disk") \
+  X(stop, "SIGTERM and a start")                                            \
+  X(pause, "SIGSTOP of a broker, and SIGCONT")                              \
+  X(app_pause, "the same of an application")                                \
+  X(clock_jump, "a broker's wall clock jumps")                              \
+  X(clock_rate, "a broker's clocks run fast or slow")                       \
+  X(slow_disk, "a broker's disk is slow")                                   \
+  X(cut_while_slow, "the power goes while the disk is slow")                \
+  X(disk_error, "one write, sync or read of a broker's disk fails")         \
+  X(disk_full, "a broker's disk is full for a while")                       \
+  X(reset, "connections are reset")                                         \
+  X(cut, "nothing passes between two machines")                             \
+  X(cut_one_way, "nothing passes from one machine to another")              \
+  X(slow_link, "a link is slow, jittery and loses packets")
+
+enum fault {
+#define FAULT_ENUM(name, what) FAULT_##name,
+  FAULTS(FAULT_ENUM)
+#undef FAULT_ENUM
+      FAULT_COUNT
+};
+const char *fault_name(enum fault fault);
+
+struct plan {
+  uint64_t seed;
+  unsigned nodes; /* each a cluster of one, until brokers have peers */
+  unsigned apps;
+  uint64_t safety_ns;      /* how long things break */
+  uint64_t fault_every_ns; /* on average */
+  bool faults[FAULT_COUNT];
+  bool cut_at_end;  /* the power of all goes once more, after everything was checked */
+  bool stop_at_end; /* a clean stop and start instead */
+  bool
+      rot_at_end; /* bits of a disk flip while its broker is down; then everything that can be read must be right, the rest be told */
+  struct options options;
+  struct sim_rpc_options rpc;
+  uint64_t disk_bytes;
+
+  /* The workload. */
+  unsigned topics_max;
+  unsigned partitions_max;
+  unsigned appenders, producers, readers, tailers, admins; /* threads of each app */
+  uint32_t record_bytes_max;
+  uint32_t batch_records_max;
+  bool conditional; /* appends with expected offsets */
+  bool trims;
+  bool deletes;
+  bool retains; /* topics whose old records go by themselves */
+  bool compressed;
+  bool impatient;    /* short deadlines, calls given up in the middle */
+  uint64_t think_ns; /* between two calls of a thread, on average */
+};
+
+void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes);
+/* In one line, without the defaults. */
+void plan_print(const struct plan *plan, char *into, size_t size);
+
+#endif

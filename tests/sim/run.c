@@ -1,0 +1,299 @@
+#include "tests/sim/run.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "base/trace.h"
+#include "security/random.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/workload.h"
+
+#define SECOND_NS ((uint64_t)1000000000)
+#define BOOT_NS (20 * SECOND_NS)
+#define HEAL_NS (30 * SECOND_NS)   /* I17: after so long everything works again */
+#define FINISH_NS (60 * SECOND_NS) /* a client's last call, retries included */
+#define READ_NS (120 * SECOND_NS)
+
+/* ---- Time that counts ---- */
+
+void run_call_begin(struct run *run) {
+  run->calls++;
+  if (run->outstanding++ == 0) run->outstanding_since_ns = sim_now_ns(run->sim);
+}
+
+void run_call_end(struct run *run) {
+  CHECK(run->outstanding > 0);
+  if (--run->outstanding == 0) run->counted_ns += sim_now_ns(run->sim) - run->outstanding_since_ns;
+  sim_note(run->sim, 80, run->calls, run->outstanding);
+}
+
+void run_trace(struct run *run, const char *who, const char *format, ...) {
+  if (!run->trace) return;
+  va_list arguments;
+  printf("%11.6f %-16s ", (double)sim_now_ns(run->sim) / 1e9, who);
+  va_start(arguments, format);
+  vprintf(format, arguments);
+  va_end(arguments);
+  putchar('\n');
+}
+
+static void trace_broker(void *context, const char *line) {
+  struct run *run = context;
+  if (run->trace) run_trace(run, "log", "%s", line);
+}
+
+/* ---- Phases ---- */
+
+struct until {
+  struct run *run;
+  bool (*reached)(struct run *run);
+};
+
+static bool failed_or_reached(void *context) {
+  const struct until *until = context;
+  return checker_failed(until->run->checker, NULL) != NULL || until->reached(until->run);
+}
+
+/* False when it failed, or took too long, which is a failure of this name. */
+static bool go_on_until(struct run *run, bool (*reached)(struct run *run), uint64_t for_ns, const char *check, const char *what) {
+  struct until until = {.run = run, .reached = reached};
+  sim_run_until(run->sim, failed_or_reached, &until, sim_now_ns(run->sim) + for_ns);
+  if (checker_failed(run->checker, NULL) == NULL && !reached(run))
+    checker_violation(run->checker, check, "%s took longer than %" PRIu64 " s", what, for_ns / SECOND_NS);
+  return checker_failed(run->checker, NULL) == NULL;
+}
+
+static bool all_up(struct run *run) {
+  for (unsigned i = 0; i < run->plan->nodes; i++) {
+    if (sim_node_stage(run->nodes[i]) != SIM_NODE_UP) return false;
+  }
+  return true;
+}
+
+static bool all_quiet(struct run *run) {
+  for (unsigned i = 0; i < run->plan->nodes; i++) {
+    if (!sim_node_quiet(run->nodes[i])) return false;
+  }
+  return true;
+}
+
+static bool threads_over(struct run *run) {
+  for (unsigned i = 0; i < run->app_count; i++) {
+    if (!sim_app_threads_over(run->apps[i])) return false;
+  }
+  return true;
+}
+
+static bool never(struct run *run) {
+  (void)run;
+  return false;
+}
+
+static void let_things_break(struct run *run) {
+  struct until until = {.run = run, .reached = never};
+  run->faults = faults_new(run);
+  sim_run_until(run->sim, failed_or_reached, &until, sim_now_ns(run->sim) + run->plan->safety_ns);
+}
+
+/* ---- What looks at the end, on an application of its own for each broker ---- */
+
+struct inspector {
+  struct worker worker;
+  bool done;
+  char why[300];
+};
+
+static void probe(void *context) {
+  struct inspector *inspector = context;
+  while (!workload_probe(&inspector->worker)) sim_app_sleep(inspector->worker.app, 10000000);
+  inspector->done = true;
+}
+
+static void read_all(void *context) {
+  struct inspector *inspector = context;
+  if (!workload_read_all(&inspector->worker, inspector->why, sizeof inspector->why))
+    checker_violation(inspector->worker.run->checker, "L1 acked-durable", "after everything healed: %s", inspector->why);
+  inspector->done = true;
+}
+
+static struct inspector inspectors[PLAN_NODES_MAX];
+
+static bool inspectors_done(struct run *run) {
+  for (unsigned i = 0; i < run->plan->nodes; i++) {
+    if (!inspectors[i].done) return false;
+  }
+  return true;
+}
+
+static void add_inspectors(struct run *run) {
+  for (unsigned i = 0; i < run->plan->nodes; i++) {
+    char host[SIM_HOST_NAME_SIZE];
+    snprintf(host, sizeof host, "10.0.2.%u", i + 1);
+    const struct cairn_client_options options = {.servers = sim_node_address(run->nodes[i]), .call_timeout_ms = 20000};
+    struct sim_app *app = sim_app_new(run->sim, run->net, host, &options, &run->plan->rpc);
+    run->apps[run->app_count++] = app;
+    inspectors[i] =
+        (struct inspector){.worker = {.run = run, .app = app, .client = sim_app_client(app), .home = i, .name = "inspector"}};
+    sim_random_init(&inspectors[i].worker.chance, run->plan->seed, "inspector");
+  }
+}
+
+static bool inspect(struct run *run, void (*body)(void *inspector), uint64_t for_ns, const char *check, const char *what) {
+  for (unsigned i = 0; i < run->plan->nodes; i++) {
+    inspectors[i].done = false;
+    sim_app_thread(inspectors[i].worker.app, "inspector", body, &inspectors[i]);
+  }
+  return go_on_until(run, inspectors_done, for_ns, check, what);
+}
+
+/* ---- The story ---- */
+
+static bool restart_all(struct run *run) {
+  for (unsigned i = 0; i < run->plan->nodes; i++) {
+    if (run->plan->cut_at_end) sim_node_cut_power(run->nodes[i], SIM_POWER_DROP, 77);
+    else sim_node_stop(run->nodes[i]);
+  }
+  run_trace(run, "nemesis", run->plan->cut_at_end ? "the power of all goes" : "all are stopped");
+  return go_on_until(run, all_up, HEAL_NS, "I17 convergence", "the start of all brokers");
+}
+
+static bool all_down(struct run *run) {
+  for (unsigned i = 0; i < run->plan->nodes; i++) {
+    if (sim_node_stage(run->nodes[i]) != SIM_NODE_DOWN) return false;
+  }
+  return true;
+}
+
+/* A broker that refuses to start has told what it found. */
+static bool all_up_or_refused(struct run *run) {
+  for (unsigned i = 0; i < run->plan->nodes; i++) {
+    bool refused = sim_node_stage(run->nodes[i]) == SIM_NODE_DOWN && sim_node_status(run->nodes[i]) != STATUS_OK;
+    if (sim_node_stage(run->nodes[i]) != SIM_NODE_UP && !refused) return false;
+  }
+  return true;
+}
+
+/* False: it is over, one way or the other. */
+static bool rot_all(struct run *run) {
+  faults_stop_tending(run->faults);
+  for (unsigned i = 0; i < run->plan->nodes; i++) sim_node_stop(run->nodes[i]);
+  if (!go_on_until(run, all_down, FINISH_NS, "I17 convergence", "the stop of all brokers")) return false;
+  run->rotten = true;
+  for (unsigned i = 0; i < run->plan->nodes; i++) faults_rot(run->faults, i);
+  for (unsigned i = 0; i < run->plan->nodes; i++) sim_node_start(run->nodes[i]);
+  if (!go_on_until(run, all_up_or_refused, HEAL_NS, "I17 convergence", "the start over rot")) return false;
+  for (unsigned i = 0; i < run->plan->nodes; i++) {
+    enum status status = sim_node_status(run->nodes[i]);
+    if (status == STATUS_OK) continue;
+    run_trace(run, "nemesis", "node %u refuses: %s: %s", i, status_name(status), sim_node_problem(run->nodes[i]));
+    bool named = status == STATUS_DAMAGED || status == STATUS_FOREIGN || status == STATUS_CORRUPT;
+    if (!named)
+      checker_violation(run->checker, "L6 rot-is-named", "broker %u does not start: %s: %s", i, status_name(status),
+                        sim_node_problem(run->nodes[i]));
+    return false;
+  }
+  return true;
+}
+
+static void tell(struct run *run) {
+  const struct plan *plan = run->plan;
+  for (unsigned i = 0; i < plan->nodes; i++) sim_node_start(run->nodes[i]);
+  if (!go_on_until(run, all_up, BOOT_NS, "S1 starts", "the first start")) return;
+  for (unsigned i = 0; i < plan->apps; i++) workload_add_app(run, i);
+  let_things_break(run);
+  if (checker_failed(run->checker, NULL) != NULL) return;
+  faults_heal(run->faults);
+  add_inspectors(run);
+  if (!go_on_until(run, all_up, HEAL_NS, "I17 convergence", "the start of all brokers")) return;
+  if (!inspect(run, probe, HEAL_NS, "I17 convergence", "an append to every partition")) return;
+  run->stopping = true;
+  if (!go_on_until(run, threads_over, FINISH_NS, "I17 convergence", "the end of all applications")) return;
+  if (!inspect(run, read_all, READ_NS, "I17 convergence", "reading everything")) return;
+  if ((plan->cut_at_end || plan->stop_at_end) && !restart_all(run)) return;
+  bool again = plan->cut_at_end || plan->stop_at_end;
+  if (again && !inspect(run, read_all, READ_NS, "I17 convergence", "reading everything again")) return;
+  if (!plan->rot_at_end || !rot_all(run)) return;
+  inspect(run, read_all, READ_NS, "I17 convergence", "reading what rot has left");
+}
+
+static struct run *run_new(const struct plan *plan, bool trace) {
+  struct run *run = NEW(struct run);
+  run->plan = plan;
+  run->trace = trace;
+  run->sim = sim_new(plan->seed);
+  run->net = sim_net_new(run->sim);
+  run->checker = checker_new(plan->seed);
+  sim_random_init(&run->chance, plan->seed, "run");
+  for (unsigned i = 0; i < plan->nodes; i++) {
+    char host[SIM_HOST_NAME_SIZE];
+    snprintf(host, sizeof host, "10.0.0.%u", i + 1);
+    struct sim_node_options options = {.host = host, .disk_bytes = plan->disk_bytes, .options = plan->options, .rpc = plan->rpc};
+    options.options.broker_id = i + 1;
+    run->nodes[i] = sim_node_new(run->sim, run->net, &options);
+  }
+  return run;
+}
+
+/* Brokers end as they should. */
+static void stop_all(struct run *run) {
+  faults_free(run->faults);
+  run->faults = NULL;
+  for (unsigned i = 0; i < run->plan->nodes; i++) {
+    if (sim_node_stage(run->nodes[i]) == SIM_NODE_UP) sim_node_stop(run->nodes[i]);
+  }
+  go_on_until(run, all_quiet, FINISH_NS, "I17 convergence", "the end of all brokers");
+}
+
+static void run_free(struct run *run) {
+  for (unsigned i = 0; i < run->app_count; i++) sim_app_free(run->apps[i]);
+  for (unsigned i = 0; i < run->worker_count; i++) memory_free(run->workers[i]);
+  for (unsigned i = 0; i < run->plan->nodes; i++) sim_node_free(run->nodes[i]);
+  sim_net_free(run->net);
+  checker_free(run->checker);
+  sim_free(run->sim);
+  memory_free(run);
+}
+
+static void fill_result(struct run *run, struct run_result *result) {
+  const char *what = NULL;
+  const char *check = checker_failed(run->checker, &what);
+  result->failed = check != NULL;
+  if (check != NULL) {
+    snprintf(result->check, sizeof result->check, "%s", check);
+    snprintf(result->what, sizeof result->what, "%s", what);
+  }
+  result->at_s = (double)sim_now_ns(run->sim) / 1e9;
+  result->virtual_ns = sim_now_ns(run->sim);
+  result->counted_ns = run->counted_ns;
+  result->acked = checker_acked(run->checker);
+  result->refused = checker_refused(run->checker);
+  result->unknown = checker_unknown(run->checker);
+  result->calls = run->calls;
+  result->leader_changes = run->leader_changes;
+  result->hash = sim_hash(run->sim) ^ checker_hash(run->checker);
+  for (unsigned i = 0; i < run->plan->nodes; i++) result->restarts += sim_node_starts(run->nodes[i]) - 1;
+  if (run->faults == NULL) return;
+  result->faults = faults_total(run->faults);
+  for (int i = 0; i < FAULT_COUNT; i++) result->fault_kinds |= (uint64_t)(faults_count(run->faults, (enum fault)i) > 0) << i;
+}
+
+void run_seed(const struct plan *plan, bool trace, struct run_result *out_result) {
+  *out_result = (struct run_result){.seed = plan->seed};
+  CHECK(random_start() == STATUS_OK); /* the first time it draws something for itself */
+  random_use_seed(plan->seed);
+  struct run *run = run_new(plan, trace);
+  trace_set_sink(trace_broker, run);
+  tell(run);
+  fill_result(run, out_result);
+  if (!out_result->failed) {
+    stop_all(run);
+    fill_result(run, out_result);
+  }
+  if (out_result->failed) return;
+  run_free(run);
+  trace_set_sink(NULL, NULL);
+}

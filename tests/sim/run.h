@@ -1,0 +1,98 @@
+/* One seed, from its draw to its verdict.
+ *
+ *   boot       the brokers start, applications begin to work
+ *   safety     things break; the checker watches every answer
+ *   healing    everything that was broken is mended, brokers that are down are started
+ *   converge   within a bound of virtual time an append to every partition succeeds (I17)
+ *   settle     applications end; every partition is read from its start to its end
+ *   again      the power of all goes at once, or they are stopped and started, and everything is read once more
+ *   rot        bits flip on the disks of stopped brokers; what they tell afterwards must be right, or told to be damaged
+ *
+ * Virtual time counts only while some client's call is waiting for its answer.
+ */
+#ifndef CAIRN_TESTS_SIM_RUN_H
+#define CAIRN_TESTS_SIM_RUN_H
+
+#include "base/list.h"
+#include "tests/sim/checker.h"
+#include "tests/sim/plan.h"
+#include "tests/sim/sim_app.h"
+#include "tests/sim/sim_node.h"
+#include "tests/sim/sim_random.h"
+
+#define TOPICS_MAX 24u
+#define TOPIC_PARTITIONS_MAX 4u
+
+/* CREATING and DELETING: asked for, and not known to have happened. */
+enum topic_stage { TOPIC_CREATING, TOPIC_LIVE, TOPIC_DELETING, TOPIC_GONE };
+
+struct run_topic {
+  char name[32];
+  unsigned home; /* the node that has it */
+  enum topic_stage stage;
+  uint64_t id; /* 0: not known */
+  uint32_t partition_count;
+  bool retains;
+  struct check_partition *partitions[TOPIC_PARTITIONS_MAX];
+  uint64_t terms[TOPIC_PARTITIONS_MAX];       /* the highest that was seen */
+  uint64_t acked_terms[TOPIC_PARTITIONS_MAX]; /* and that an append was acknowledged in: that one is durable */
+};
+
+struct faults;
+struct worker;
+
+#define WORKERS_MAX 128u
+
+struct run {
+  const struct plan *plan;
+  struct sim *sim;
+  struct sim_net *net;
+  struct checker *checker;
+  struct sim_node *nodes[PLAN_NODES_MAX];
+  struct sim_app *apps[PLAN_APPS_MAX + PLAN_NODES_MAX];
+  unsigned app_count;
+  struct worker *workers[WORKERS_MAX];
+  unsigned worker_count;
+  struct run_topic topics[TOPICS_MAX];
+  unsigned topic_count;
+  char cluster_ids[PLAN_NODES_MAX][33];
+  struct faults *faults;
+  struct sim_random chance;
+  bool stopping; /* threads of applications come to their end */
+  bool trace;
+
+  unsigned outstanding; /* calls of clients that wait */
+  uint64_t outstanding_since_ns;
+  uint64_t counted_ns;
+  uint64_t leader_changes;
+  uint64_t calls;
+  uint64_t value_bytes;
+  bool rotten;     /* bits have flipped: what is damaged may be told so, and must be */
+  bool reads_fail; /* a disk may fail to read: what it cannot open a broker calls damaged, until its next start */
+};
+
+/* Around each call of a client. */
+void run_call_begin(struct run *run);
+void run_call_end(struct run *run);
+void run_trace(struct run *run, const char *who, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+struct run_result {
+  uint64_t seed;
+  bool failed;
+  char check[48];
+  char what[400];
+  double at_s;
+  uint64_t counted_ns;
+  uint64_t virtual_ns;
+  uint64_t acked, refused, unknown, calls;
+  uint64_t faults, fault_kinds;
+  uint64_t leader_changes;
+  uint64_t restarts;
+  uint64_t hash;
+};
+
+/* `trace`: tells the story on standard output. Returns at the first violation without taking things apart; the process is of no
+ * use then. */
+void run_seed(const struct plan *plan, bool trace, struct run_result *out_result);
+
+#endif

@@ -1,0 +1,47 @@
+/* What applications do: threads that append, read, follow, trim, and change the map, over the public API of the C library. */
+#ifndef CAIRN_TESTS_SIM_WORKLOAD_H
+#define CAIRN_TESTS_SIM_WORKLOAD_H
+
+#include "tests/sim/run.h"
+
+/* One thread of an application. */
+struct worker {
+  struct run *run;
+  struct sim_app *app;
+  struct cairn_client *client;
+  unsigned home; /* the node it speaks to */
+  struct sim_random chance;
+  uint64_t writer; /* its number, from 1 on */
+  uint64_t rounds; /* producers it has had */
+  char name[24];
+};
+
+/* Adds an application of the plan to the run, with all its threads. */
+void workload_add_app(struct run *run, unsigned number);
+
+/* The bodies of threads; each works until run->stopping. (workload_write.c, workload_read.c, workload_admin.c) */
+void workload_appender(void *worker);
+void workload_producer(void *worker);
+void workload_reader(void *worker);
+void workload_tailer(void *worker);
+void workload_admin(void *worker);
+
+/* A little time between two calls. */
+void worker_think(struct worker *worker);
+/* A partition to work on, or NULL while there is none: then it has waited a little. */
+struct run_topic *worker_pick(struct worker *worker, uint32_t *out_partition);
+/* Looks at an error that came from a call on a topic that was there. */
+void worker_error(struct worker *worker, const struct run_topic *topic, const char *call, const struct cairn_error *error);
+/* A term that an answer named. */
+void worker_term(struct worker *worker, struct run_topic *topic, uint32_t partition, uint64_t term);
+
+/* ---- At the end, from one thread ---- */
+
+/* One record, and wait; false when it was not acknowledged. (workload_write.c) */
+bool workload_append_probe(struct worker *worker, struct run_topic *topic, uint32_t partition);
+/* True when an append to every partition has succeeded. */
+bool workload_probe(struct worker *worker);
+/* Reads everything, and asks for the map. False: something could not be read; `out_why`. */
+bool workload_read_all(struct worker *worker, char *out_why, size_t size);
+
+#endif

@@ -1,0 +1,217 @@
+/* The thread that changes the map: makes topics, trims, alters, deletes, and asks who is there. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/sim/workload.h"
+
+/* ---- Making and deleting ---- */
+
+static struct run_topic *topic_new(struct worker *worker) {
+  struct run *run = worker->run;
+  const struct plan *plan = run->plan;
+  struct run_topic *topic = &run->topics[run->topic_count];
+  *topic = (struct run_topic){.home = worker->home, .stage = TOPIC_CREATING};
+  snprintf(topic->name, sizeof topic->name, "t%u", run->topic_count++);
+  topic->partition_count = 1 + (uint32_t)sim_random_below(&worker->chance, plan->partitions_max);
+  topic->retains = plan->retains && sim_random_chance(&worker->chance, 60);
+  for (uint32_t i = 0; i < topic->partition_count; i++) {
+    topic->partitions[i] = checker_partition_new(run->checker, topic->name, i, topic->retains);
+  }
+  return topic;
+}
+
+static void topic_created(struct worker *worker, struct run_topic *topic, const struct cairn_topic *made) {
+  if (made->partitions != topic->partition_count)
+    checker_violation(worker->run->checker, "A8 map-kept", "topic %s was made with %u partitions and has %u", topic->name,
+                      topic->partition_count, made->partitions);
+  topic->id = made->id;
+  topic->stage = TOPIC_LIVE;
+}
+
+/* Until it is known to be there: what became of an attempt may be unknown. */
+static void create_topic(struct worker *worker) {
+  struct run *run = worker->run;
+  struct run_topic *topic = topic_new(worker);
+  struct cairn_topic_options options = {.partitions = topic->partition_count, .replicas = 1};
+  if (topic->retains) options.config = (struct cairn_topic_config){.retention_bytes = 256 << 10, .segment_bytes = 1 << 20};
+  bool doubt = false;
+  while (topic->stage == TOPIC_CREATING && !run->stopping) {
+    struct cairn_topic made = {0};
+    struct cairn_error error = {0};
+    run_call_begin(run);
+    int code = cairn_topic_create(worker->client, topic->name, &options, &made, &error);
+    if (code == CAIRN_ALREADY_EXISTS && doubt)
+      code = cairn_topic_describe(worker->client, topic->name, &made, NULL, NULL, &error);
+    run_call_end(run);
+    run_trace(run, worker->name, "create %s partitions=%u -> %s", topic->name, topic->partition_count,
+              code == CAIRN_OK ? "OK" : error.reason);
+    if (code == CAIRN_OK) {
+      topic_created(worker, topic, &made);
+      return;
+    }
+    worker_error(worker, NULL, "create", &error);
+    if (code == CAIRN_ALREADY_EXISTS && !doubt)
+      checker_violation(run->checker, "A1 executed-no", "topic %s exists, though every attempt to make it was refused",
+                        topic->name);
+    doubt = doubt || error.executed != CAIRN_EXECUTED_NO;
+    sim_app_sleep(worker->app, 20000000);
+  }
+}
+
+static void delete_topic(struct worker *worker, struct run_topic *topic) {
+  struct run *run = worker->run;
+  topic->stage = TOPIC_DELETING;
+  for (uint32_t i = 0; i < topic->partition_count; i++) check_partition_deleted(topic->partitions[i]);
+  while (topic->stage == TOPIC_DELETING && !run->stopping) {
+    uint64_t id = 0;
+    struct cairn_error error = {0};
+    run_call_begin(run);
+    int code = cairn_topic_delete(worker->client, topic->name, &id, &error);
+    run_call_end(run);
+    run_trace(run, worker->name, "delete %s -> %s", topic->name, code == CAIRN_OK ? "OK" : error.reason);
+    if (code == CAIRN_OK || code == CAIRN_NOT_FOUND) topic->stage = TOPIC_GONE;
+    else worker_error(worker, NULL, "delete", &error);
+    if (topic->stage == TOPIC_DELETING) sim_app_sleep(worker->app, 20000000);
+  }
+}
+
+/* ---- Trimming ---- */
+
+static void trim(struct worker *worker, struct run_topic *topic, uint32_t number) {
+  struct run *run = worker->run;
+  struct check_partition *partition = topic->partitions[number];
+  int64_t start = check_partition_start(partition);
+  int64_t end = check_partition_end(partition);
+  int64_t before = end > start ? start + (int64_t)sim_random_below(&worker->chance, (uint64_t)(end - start)) : start;
+  int64_t log_start = -1;
+  struct cairn_error error = {0};
+  check_trim_begin(partition, before);
+  run_call_begin(run);
+  int code = cairn_trim(worker->client, topic->name, number, before, &log_start, &error);
+  run_call_end(run);
+  run_trace(run, worker->name, "trim %s/%u before=%lld -> %s start=%lld", topic->name, number, (long long)before,
+            code == CAIRN_OK ? "OK" : error.reason, (long long)log_start);
+  if (code != CAIRN_OK) worker_error(worker, topic, "trim", &error);
+  else if (log_start < before && !check_partition_is_deleted(partition))
+    checker_violation(run->checker, "A7 trim", "%s/%u: trimmed to %lld, and the log is said to start at %lld", topic->name,
+                      number, (long long)before, (long long)log_start);
+  else check_trim_end(partition, log_start);
+}
+
+/* ---- Asking ---- */
+
+struct listing {
+  struct worker *worker;
+  bool seen[TOPICS_MAX];
+};
+
+static void check_listed(void *context, const struct cairn_topic *found) {
+  struct listing *listing = context;
+  struct run *run = listing->worker->run;
+  for (unsigned i = 0; i < run->topic_count; i++) {
+    struct run_topic *topic = &run->topics[i];
+    if (topic->home != listing->worker->home || strcmp(topic->name, found->name) != 0) continue;
+    listing->seen[i] = true;
+    if (topic->id != 0 && topic->id != found->id)
+      checker_violation(run->checker, "A8 map-kept", "topic %s has another id than before", topic->name);
+  }
+}
+
+/* Live before and after: listed. Gone before: not listed. */
+static void list_topics(struct worker *worker) {
+  struct run *run = worker->run;
+  struct listing listing = {.worker = worker};
+  struct cairn_error error = {0};
+  enum topic_stage before[TOPICS_MAX];
+  unsigned count = run->topic_count;
+  for (unsigned i = 0; i < count; i++) before[i] = run->topics[i].stage;
+  run_call_begin(run);
+  int code = cairn_topic_list(worker->client, check_listed, &listing, &error);
+  run_call_end(run);
+  if (code != CAIRN_OK) {
+    worker_error(worker, NULL, "list", &error);
+    return;
+  }
+  for (unsigned i = 0; i < count; i++) {
+    const struct run_topic *topic = &run->topics[i];
+    if (topic->home != worker->home) continue;
+    if (before[i] == TOPIC_LIVE && topic->stage == TOPIC_LIVE && !listing.seen[i])
+      checker_violation(run->checker, "A8 map-kept", "topic %s is not listed", topic->name);
+    if (before[i] == TOPIC_GONE && listing.seen[i])
+      checker_violation(run->checker, "A8 map-kept", "topic %s is listed, and was deleted before", topic->name);
+  }
+}
+
+static void ask_who(struct worker *worker) {
+  struct run *run = worker->run;
+  struct cairn_broker broker = {0};
+  struct cairn_error error = {0};
+  char *known = run->cluster_ids[worker->home];
+  run_call_begin(run);
+  int code = cairn_broker_describe(worker->client, &broker, &error);
+  run_call_end(run);
+  if (code != CAIRN_OK) {
+    worker_error(worker, NULL, "broker", &error);
+    return;
+  }
+  if (known[0] != '\0' && strcmp(known, broker.cluster_id) != 0)
+    checker_violation(run->checker, "L9 identity-kept", "the cluster is called %s; it was called %s", broker.cluster_id, known);
+  snprintf(known, sizeof run->cluster_ids[0], "%s", broker.cluster_id);
+}
+
+static void alter(struct worker *worker, struct run_topic *topic) {
+  struct run *run = worker->run;
+  const struct cairn_topic_config config = {.record_bytes_max = 1 << 20};
+  struct cairn_error error = {0};
+  run_call_begin(run);
+  int code = cairn_topic_alter(worker->client, topic->name, &config, sim_random_chance(&worker->chance, 50), NULL, &error);
+  run_call_end(run);
+  if (code != CAIRN_OK) worker_error(worker, topic, "alter", &error);
+}
+
+static unsigned live_topics(const struct worker *worker) {
+  unsigned live = 0;
+  for (unsigned i = 0; i < worker->run->topic_count; i++) {
+    const struct run_topic *topic = &worker->run->topics[i];
+    if (topic->home == worker->home && topic->stage == TOPIC_LIVE) live++;
+  }
+  return live;
+}
+
+static void do_something(struct worker *worker) {
+  const struct plan *plan = worker->run->plan;
+  uint32_t number = 0;
+  uint64_t what = sim_random_below(&worker->chance, 100);
+  struct run_topic *topic = worker_pick(worker, &number);
+  if (topic == NULL || what < 15) list_topics(worker);
+  else if (what < 25) ask_who(worker);
+  else if (what < 32) alter(worker, topic);
+  else if (what < 36 && plan->deletes) delete_topic(worker, topic);
+  else if (what < 90 && plan->trims) trim(worker, topic, number);
+}
+
+void workload_admin(void *context) {
+  struct worker *worker = context;
+  struct run *run = worker->run;
+  while (!run->stopping) {
+    bool few = live_topics(worker) < run->plan->topics_max;
+    if (few && run->topic_count < TOPICS_MAX) create_topic(worker);
+    else do_something(worker);
+    sim_app_sleep(worker->app, sim_random_below(&worker->chance, 200000000));
+  }
+}
+
+/* ---- At the end ---- */
+
+bool workload_probe(struct worker *worker) {
+  struct run *run = worker->run;
+  for (unsigned i = 0; i < run->topic_count; i++) {
+    struct run_topic *topic = &run->topics[i];
+    if (topic->stage != TOPIC_LIVE || topic->home != worker->home) continue;
+    for (uint32_t number = 0; number < topic->partition_count; number++) {
+      if (!workload_append_probe(worker, topic, number)) return false;
+    }
+  }
+  list_topics(worker);
+  return true;
+}
