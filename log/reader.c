@@ -280,8 +280,14 @@ static void take_chunk(struct segment_read *read, struct open_file *open) {
   open->chunk = NULL;
 }
 
+/* What is kept for streams that may never come back leaves half of the memory to those who read now. */
+static bool may_keep(const struct segment_read *read) {
+  const struct account *account = read->set->options.account;
+  return account == NULL || account_used(account) <= account->limit / 2;
+}
+
 static void leave_chunk(struct segment_read *read, struct open_file *open) {
-  if (!read->continued || read->cursor.chunk == NULL) {
+  if (!read->continued || read->cursor.chunk == NULL || !may_keep(read)) {
     segment_cursor_deinit(&read->cursor);
     return;
   }

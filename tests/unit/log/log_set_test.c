@@ -505,12 +505,29 @@ static void small_tails_do_not_chase_each_other_round_the_ring(void **state) {
   log_set_admit_undo(fixture->set, 20000);
 }
 
+/* Each stream of reads leaves a chunk behind, for the next one to go on from; together they must not starve whoever comes. */
+static void chunks_that_are_kept_leave_memory_for_reads(void **state) {
+  struct fixture *fixture = *state;
+  fixture->options.tail_bytes = 0;
+  fixture->options.readers = 1;
+  fixture->account.limit = 6u << 20;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create_many(fixture, 1, 12);
+  for (group_id group = 1; group <= 12; group++) fixture_append(fixture, group, 160, 10000, true);
+  fixture_checkpoint(fixture);
+
+  for (group_id group = 1; group <= 12; group++) assert_int_equal(fixture_read_all(fixture, group, 0, 65536, 10000), 160);
+
+  assert_in_range(account_used(&fixture->account), 0, 5u << 20);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_fresh_directory_is_formatted_once, set_up, tear_down),
       cmocka_unit_test_setup_teardown(entries_are_read_hot_and_cold, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_is_durable_survives_without_a_checkpoint, set_up, tear_down),
       cmocka_unit_test_setup_teardown(small_tails_do_not_chase_each_other_round_the_ring, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(chunks_that_are_kept_leave_memory_for_reads, set_up, tear_down),
       cmocka_unit_test_setup_teardown(streaming_flushes_by_itself_and_recycles, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_trim_drops_whole_segments, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_is_trimmed_in_memory_never_reaches_a_segment, set_up, tear_down),
