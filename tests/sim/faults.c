@@ -363,7 +363,6 @@ void faults_heal(struct faults *faults) {
     sim_disk_crash_at(sim_node_disk(faults->run->nodes[i]), 0, SIM_CRASH_BEFORE);
     if (faults->victims[i].hurt) faults->victims[i].kill_at_ns = now_ns(faults);
   }
-  faults->run->reads_fail = false;
   run_trace(faults->run, "nemesis", "everything heals");
 }
 
@@ -376,12 +375,16 @@ struct rot {
   uint64_t seen; /* files that were passed */
   char path[DISK_PATH_MAX];
   uint64_t size;
+  char tables[DISK_PATH_MAX]; /* the one copy of the tables that may rot; "" while none has */
 };
+
+static bool holds_tables(const char *path) { return strcmp(path, "store.mdb") == 0 || strncmp(path, "dump/", 5) == 0; }
 
 /* Keeps one file, each with the same chance. */
 static void pick_file(void *context, const char *path, uint64_t size) {
   struct rot *rot = context;
   if (size == 0 || strncmp(path, "lock", 4) == 0) return;
+  if (holds_tables(path) && rot->tables[0] != '\0' && strcmp(path, rot->tables) != 0) return;
   bool journal = strncmp(path, "journal/", 8) == 0;
   if (journal && sim_random_chance(&rot->faults->chance, 80)) return; /* there are many, and little is left in most */
   if (sim_random_below(&rot->faults->chance, ++rot->seen) != 0) return;
@@ -392,10 +395,13 @@ static void pick_file(void *context, const char *path, uint64_t size) {
 void faults_rot(struct faults *faults, unsigned which) {
   struct sim_disk *disk = sim_node_disk(faults->run->nodes[which]);
   uint64_t flips = 1 + sim_random_below(&faults->chance, 6);
+  struct rot rot = {.faults = faults};
   for (uint64_t i = 0; i < flips; i++) {
-    struct rot rot = {.faults = faults};
+    rot.seen = 0;
+    rot.size = 0;
     sim_disk_each(disk, pick_file, &rot);
     if (rot.size == 0) continue;
+    if (holds_tables(rot.path)) memcpy(rot.tables, rot.path, sizeof rot.tables);
     uint64_t position = sim_random_below(&faults->chance, rot.size);
     sim_disk_flip(disk, rot.path, position, (uint8_t)(1u << sim_random_below(&faults->chance, 8)));
     run_trace(faults->run, "nemesis", "rot on node %u: %s at %llu", which, rot.path, (unsigned long long)position);

@@ -211,6 +211,7 @@ static void tell(struct run *run) {
   if (!go_on_until(run, all_up, HEAL_NS, "I17 convergence", "the start of all brokers")) return;
   if (!inspect(run, probe, HEAL_NS, "I17 convergence", "an append to every partition")) return;
   run->stopping = true;
+  run->reads_fail = false;
   if (!go_on_until(run, threads_over, FINISH_NS, "I17 convergence", "the end of all applications")) return;
   if (!inspect(run, read_all, READ_NS, "I17 convergence", "reading everything")) return;
   if ((plan->cut_at_end || plan->stop_at_end) && !restart_all(run)) return;
