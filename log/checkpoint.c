@@ -15,6 +15,9 @@
 #define FRAME_POLL_NS 1000000u /* is the CHECKPOINT frame durable? */
 #define BACKOFF_NS 100000000u /* after a round that moved nothing */
 
+/* A round while it runs; the one that a stop came upon; the last one, which the stop asks for. */
+enum frame_of { FRAME_OF_ROUND, FRAME_OF_STOPPED, FRAME_OF_LAST, FRAMES };
+
 enum phase { PHASE_IDLE, PHASE_COLLECT, PHASE_FRAME, PHASE_APPLY };
 
 struct waiter {
@@ -44,7 +47,7 @@ struct checkpoint {
   struct list served;  /* of this one */
   uint64_t last_round_ns;
   uint64_t not_before_ns;
-  struct journal_write frames[2]; /* the second is the last round's */
+  struct journal_write frames[FRAMES]; /* by what the round is: each may still be on its way when the next begins */
   struct journal_write *frame;
   atomic_bool frame_durable;
 };
@@ -72,11 +75,12 @@ static struct checkpoint *of_frame(struct task *task, size_t which) {
   return (struct checkpoint *)(void *)((char *)(write - which) - offsetof(struct checkpoint, frames));
 }
 /* On a reader's loop, which outlives the journal and this loop. */
-static void frame_done(struct task *task) { atomic_store(&of_frame(task, 0)->frame_durable, true); }
-static void last_frame_done(struct task *task) { (void)of_frame(task, 1); }
+static void frame_done(struct task *task) { atomic_store(&of_frame(task, FRAME_OF_ROUND)->frame_durable, true); }
+static void late_frame_done(struct task *task) { (void)task; } /* nobody waits for it */
 
 static void submit_frame(struct checkpoint *checkpoint) {
-  checkpoint->frame = &checkpoint->frames[checkpoint->stopping ? 1 : 0];
+  enum frame_of which = !checkpoint->stopping ? FRAME_OF_ROUND : checkpoint->round.last ? FRAME_OF_LAST : FRAME_OF_STOPPED;
+  checkpoint->frame = &checkpoint->frames[which];
   journal_write_reset(checkpoint->frame);
   struct journal_frame *frame = journal_write_add(checkpoint->frame, 0, 0, FRAME_CHECKPOINT);
   frame->head_size = CHECKPOINT_FRAME_SIZE;
@@ -347,8 +351,8 @@ struct checkpoint *checkpoint_new(struct log_set *set) {
   checkpoint->kick.run = kick_run;
   checkpoint->start.run = start_run;
   checkpoint->stop.run = stop_run;
-  journal_write_init(&checkpoint->frames[0], reader_loop(set->readers[0]), frame_done);
-  journal_write_init(&checkpoint->frames[1], reader_loop(set->readers[0]), last_frame_done);
+  for (size_t i = 0; i < FRAMES; i++)
+    journal_write_init(&checkpoint->frames[i], reader_loop(set->readers[0]), i == FRAME_OF_ROUND ? frame_done : late_frame_done);
   return checkpoint;
 }
 
@@ -364,8 +368,7 @@ void checkpoint_stop(struct checkpoint *checkpoint, bool last_round) {
 
 void checkpoint_free(struct checkpoint *checkpoint) {
   if (checkpoint == NULL) return;
-  journal_write_deinit(&checkpoint->frames[0]);
-  journal_write_deinit(&checkpoint->frames[1]);
+  for (size_t i = 0; i < FRAMES; i++) journal_write_deinit(&checkpoint->frames[i]);
   checkpoint_round_deinit(&checkpoint->round);
   memory_free(checkpoint);
 }

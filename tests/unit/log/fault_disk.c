@@ -1,6 +1,7 @@
 #include "tests/unit/log/fault_disk.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/list.h"
 #include "base/memory.h"
@@ -10,6 +11,7 @@ struct fault_file {
   struct disk_file *inner;
   bool is_segment;
   bool is_dump;
+  bool is_journal;
 };
 
 static struct fault_disk *fault_of(struct disk *disk) { return container_of(disk, struct fault_disk, disk); }
@@ -25,7 +27,8 @@ static enum status fault_open(struct disk *disk, const char *path, unsigned flag
   *file = (struct fault_file){.file.disk = disk,
                               .inner = inner,
                               .is_segment = strstr(path, ".segment") != NULL,
-                              .is_dump = strncmp(path, "dump/", 5) == 0};
+                              .is_dump = strncmp(path, "dump/", 5) == 0,
+                              .is_journal = strncmp(path, "journal/", 8) == 0};
   *out_file = &file->file;
   return STATUS_OK;
 }
@@ -39,6 +42,8 @@ static enum status fault_read(struct disk_file *file, uint64_t offset, void *int
 static enum status fault_write(struct disk_file *file, uint64_t offset, const struct bytes *parts, size_t count) {
   if (file_of(file)->is_segment && atomic_load(&fault_of(file->disk)->full)) return STATUS_NO_SPACE;
   if (file_of(file)->is_dump && atomic_load(&fault_of(file->disk)->dumps_fail)) return STATUS_IO;
+  int wait_ms = file_of(file)->is_journal ? atomic_load(&fault_of(file->disk)->journal_write_ms) : 0;
+  if (wait_ms > 0) usleep((unsigned)wait_ms * 1000);
   return disk_write_parts(file_of(file)->inner, offset, parts, count);
 }
 static enum status fault_sync(struct disk_file *file) {

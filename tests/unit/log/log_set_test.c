@@ -521,6 +521,27 @@ static void chunks_that_are_kept_leave_memory_for_reads(void **state) {
   assert_in_range(account_used(&fixture->account), 0, 5u << 20);
 }
 
+/* The stop comes upon a round, ends it and begins the last one, while the frame of the first is still on its way. */
+static void a_stop_in_the_middle_of_a_round_ends(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 1u << 20);
+  for (int i = 0; i < 5; i++) {
+    fixture_append(fixture, 1, 10, 20000, true);
+    atomic_store(&fixture->fault.journal_write_ms, 100);
+    log_set_checkpoint(fixture->set, NULL, NULL);
+    usleep(2000); /* it has asked the lanes; their next look comes later */
+    alarm(30);    /* it would never have ended */
+
+    fixture_close(fixture, true);
+
+    alarm(0);
+    atomic_store(&fixture->fault.journal_write_ms, 0);
+    assert_int_equal(fixture_open(fixture), STATUS_OK);
+    assert_int_equal(fixture_read_all(fixture, 1, 0, 1 << 20, 20000), 10 * (i + 1));
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_fresh_directory_is_formatted_once, set_up, tear_down),
@@ -528,6 +549,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(what_is_durable_survives_without_a_checkpoint, set_up, tear_down),
       cmocka_unit_test_setup_teardown(small_tails_do_not_chase_each_other_round_the_ring, set_up, tear_down),
       cmocka_unit_test_setup_teardown(chunks_that_are_kept_leave_memory_for_reads, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_stop_in_the_middle_of_a_round_ends, set_up, tear_down),
       cmocka_unit_test_setup_teardown(streaming_flushes_by_itself_and_recycles, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_trim_drops_whole_segments, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_is_trimmed_in_memory_never_reaches_a_segment, set_up, tear_down),
