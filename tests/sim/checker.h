@@ -79,7 +79,7 @@ void check_error(struct checker *checker, const char *call, const struct cairn_e
 
 /* ---- The end ---- */
 
-/* Everything from the log's start to its end was read after everything healed: was every acknowledged record there? */
+/* Everything was read from where the log was said to start to where it was said to end, and both were looked at: is there a hole? */
 void check_final(struct check_partition *partition, int64_t log_start, int64_t end);
 
 int64_t check_partition_end(const struct check_partition *partition); /* behind what is known to be there */
