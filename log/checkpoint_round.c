@@ -262,9 +262,10 @@ static void accept(struct checkpoint_round *round) {
 }
 
 static void abandon(struct checkpoint_round *round, enum status status) {
+  struct disk *disk = status == STATUS_NO_SPACE ? round->set->world->disk : NULL;
   for (size_t i = round->update_count; i > 0; i--) {
     round->updated[i - 1]->status = status;
-    image_update_discard(&round->updates[i - 1], round->set->world->disk, &round->changes);
+    image_update_discard(&round->updates[i - 1], disk, &round->changes);
   }
   round->update_count = 0;
   round->failed = true;

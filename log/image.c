@@ -338,7 +338,7 @@ static void cut_files(const struct image_update *update, struct disk *disk) {
 }
 
 void image_update_discard(struct image_update *update, struct disk *disk, struct table_changes *changes) {
-  if (update->written || update->made_file) cut_files(update, disk);
+  if (disk != NULL && (update->written || update->made_file)) cut_files(update, disk);
   table_changes_truncate(changes, update->changes_begin);
   group_row_deinit(&update->row);
   memory_free(update->segments);

@@ -77,7 +77,8 @@ void image_update_drop(struct image_update *update, struct store *store, struct 
 void image_update_row(struct image_update *update, struct table_changes *changes);
 /* The transaction is durable. */
 void image_update_apply(struct image_update *update);
-/* It is not: takes the changes back, cuts files to what is recorded. */
+/* It is not: takes the changes back, cuts files to what is recorded. `disk` NULL: the transaction failed, and may be durable for all that;
+ * what it names must stay. */
 void image_update_discard(struct image_update *update, struct disk *disk, struct table_changes *changes);
 
 #endif

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/list.h"
+#include "base/memory.h"
 #include "base/trace.h"
 #include "log/inspect.h"
 #include "tests/unit/log/log_fixture.h"
@@ -463,10 +464,76 @@ static void a_store_with_a_flipped_bit_is_rebuilt_and_loses_nothing(void **state
   assert_int_equal(fixture_read_all(fixture, 1, 500, 65536, 1000), 500);
 }
 
+/* A store whose commits say that they failed, and are durable for all that: the last sync may fail when everything has been written. */
+struct liar {
+  struct store store;
+  struct store *inner;
+};
+
+static bool lying;
+
+static struct store *inner_of(struct store *store) { return container_of(store, struct liar, store)->inner; }
+static enum status liar_commit(struct store *store, const struct store_change *changes, size_t count) {
+  enum status status = store_commit(inner_of(store), changes, count);
+  return lying ? STATUS_IO : status;
+}
+static enum status liar_get(struct store *store, unsigned table, struct bytes key, struct buffer *out_value) {
+  return store_get(inner_of(store), table, key, out_value);
+}
+static enum status liar_floor(struct store *store, unsigned table, struct bytes key, struct buffer *out_key,
+                              struct buffer *out_value) {
+  return store_floor(inner_of(store), table, key, out_key, out_value);
+}
+static enum status liar_walk(struct store *store, unsigned table, struct bytes from,
+                             bool (*visit)(void *context, struct bytes key, struct bytes value), void *context) {
+  return store_walk(inner_of(store), table, from, visit, context);
+}
+static void liar_close(struct store *store) {
+  store_close(inner_of(store));
+  memory_free(container_of(store, struct liar, store));
+}
+static const struct store_ops liar_ops = {
+    .commit = liar_commit, .get = liar_get, .floor = liar_floor, .walk = liar_walk, .close = liar_close};
+
+static const struct world_ops *honest_ops;
+
+static enum status open_liar(struct world *world, const char *path, uint64_t size_max, bool create, struct store **out_store) {
+  struct store *inner = NULL;
+  enum status status = honest_ops->store_open(world, path, size_max, create, &inner);
+  if (status != STATUS_OK) return status;
+  struct liar *liar = NEW(struct liar);
+  liar->store.ops = &liar_ops;
+  liar->inner = inner;
+  *out_store = &liar->store;
+  return STATUS_OK;
+}
+
+static void what_a_failed_transaction_names_stays(void **state) {
+  struct fixture *fixture = *state;
+  fixture_close(fixture, false);
+  honest_ops = fixture->world->ops;
+  struct world_ops ops = *honest_ops;
+  ops.store_open = open_liar;
+  fixture->world->ops = &ops;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_append(fixture, 1, 200, 1000, true);
+
+  lying = true;
+  fixture_checkpoint(fixture);
+  fixture_close(fixture, false);
+  lying = false;
+  fixture->world->ops = honest_ops;
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 1 << 20, 1000), 200);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_full_disk_refuses_and_resumes_by_itself, set_up, tear_down),
       cmocka_unit_test_setup_teardown(after_a_failed_sync_a_new_file_is_begun, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_a_failed_transaction_names_stays, set_up, tear_down),
       cmocka_unit_test_setup_teardown(one_failing_group_does_not_stop_the_others, set_up, tear_down),
       cmocka_unit_test_setup_teardown(small_old_tails_move_to_the_head_of_the_journal, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_big_uncommitted_tail_does_not_stop_the_others, set_up, tear_down),
