@@ -62,7 +62,7 @@ static void count_probes(struct slot *slot) {
 static void run_twice(const struct plan *plan, struct run_result *result) {
   struct run_result again;
   mallopt(M_PERTURB, 0x5a);
-  run_seed(plan, false, &again);
+  run_seed(plan, TRACE_NOTHING, &again);
   mallopt(M_PERTURB, 0xa5);
   if (again.failed || again.hash == result->hash) return;
   result->failed = true;
@@ -87,7 +87,7 @@ static void work(const struct jobs_options *options, struct shared *shared, stru
     atomic_store(&slot->busy, true);
     alarm(SEED_SECONDS_MAX);
     plan_draw(&plan, slot->seed, options->nodes);
-    run_seed(&plan, false, &result);
+    run_seed(&plan, TRACE_NOTHING, &result);
     bool twice = options->twice_every > 0 && number % options->twice_every == 0;
     if (!result.failed && twice) run_twice(&plan, &result);
     count_probes(slot);

@@ -14,7 +14,7 @@
 struct arguments {
   struct jobs_options jobs;
   bool one;
-  bool trace;
+  enum run_trace trace;
   bool mutants;
   const char *only; /* mutant */
   const char *json;
@@ -22,7 +22,7 @@ struct arguments {
 };
 
 static const char usage[] =
-    "usage: sim --seed N [--trace]                      one seed; --trace tells its story\n"
+    "usage: sim --seed N [--trace | --disks]            one seed; --trace tells its story, --disks also what disks do\n"
     "       sim --seeds N [--jobs J] [--json FILE]      many fresh ones\n"
     "       sim --seconds S ...                         as many as fit\n"
     "       sim --mutants [--only NAME] [--seeds N]     every bug on purpose must be noticed within N seeds\n"
@@ -60,7 +60,8 @@ static bool parse(struct arguments *arguments, int argc, char **argv) {
     else if (strcmp(name, "--mutant") == 0 && has_value) jobs->mutant = mutant_find(value);
     else {
       i--;
-      if (strcmp(name, "--trace") == 0) arguments->trace = true;
+      if (strcmp(name, "--trace") == 0) arguments->trace = TRACE_STORY;
+      else if (strcmp(name, "--disks") == 0) arguments->trace = TRACE_DISKS;
       else if (strcmp(name, "--mutants") == 0) arguments->mutants = true;
       else if (strcmp(name, "--probes") == 0) arguments->probes = true;
       else return false;
@@ -71,7 +72,7 @@ static bool parse(struct arguments *arguments, int argc, char **argv) {
 }
 
 /* In this process, so that a debugger can follow. */
-static int trace_one(const struct jobs_options *options) {
+static int trace_one(const struct jobs_options *options, enum run_trace trace) {
   struct plan plan;
   struct run_result result;
   char words[600];
@@ -82,7 +83,7 @@ static int trace_one(const struct jobs_options *options) {
   mutant_on = options->mutant;
 #endif
   setvbuf(stdout, NULL, _IOLBF, 0);
-  run_seed(&plan, true, &result);
+  run_seed(&plan, trace, &result);
   report_result(&result, options);
   return result.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
@@ -94,7 +95,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   if (arguments.mutants) return mutants_run(&arguments.jobs, arguments.only);
-  if (arguments.one && arguments.trace) return trace_one(&arguments.jobs);
+  if (arguments.one && arguments.trace != TRACE_NOTHING) return trace_one(&arguments.jobs, arguments.trace);
   if (arguments.jobs.count == 0) arguments.jobs.count = UINT64_MAX;
   if (!arguments.one) printf("sim: seeds from %" PRIu64 "\n", arguments.jobs.first);
   fflush(stdout);

@@ -32,7 +32,7 @@ void run_call_end(struct run *run) {
 }
 
 void run_trace(struct run *run, const char *who, const char *format, ...) {
-  if (!run->trace) return;
+  if (run->trace == TRACE_NOTHING) return;
   va_list arguments;
   printf("%11.6f %-16s ", (double)sim_now_ns(run->sim) / 1e9, who);
   va_start(arguments, format);
@@ -43,7 +43,7 @@ void run_trace(struct run *run, const char *who, const char *format, ...) {
 
 static void trace_broker(void *context, const char *line) {
   struct run *run = context;
-  if (run->trace) run_trace(run, "log", "%s", line);
+  run_trace(run, "log", "%s", line);
 }
 
 /* ---- Phases ---- */
@@ -221,7 +221,9 @@ static void tell(struct run *run) {
   inspect(run, read_all, READ_NS, "I17 convergence", "reading what rot has left");
 }
 
-static struct run *run_new(const struct plan *plan, bool trace) {
+static void trace_disk(void *context, const char *line) { run_trace(context, "disk", "%s", line); }
+
+static struct run *run_new(const struct plan *plan, enum run_trace trace) {
   struct run *run = NEW(struct run);
   run->plan = plan;
   run->trace = trace;
@@ -235,6 +237,7 @@ static struct run *run_new(const struct plan *plan, bool trace) {
     struct sim_node_options options = {.host = host, .disk_bytes = plan->disk_bytes, .options = plan->options, .rpc = plan->rpc};
     options.options.broker_id = i + 1;
     run->nodes[i] = sim_node_new(run->sim, run->net, &options);
+    if (trace == TRACE_DISKS) sim_disk_set_trace(sim_node_disk(run->nodes[i]), trace_disk, run);
   }
   return run;
 }
@@ -282,7 +285,7 @@ static void fill_result(struct run *run, struct run_result *result) {
   for (int i = 0; i < FAULT_COUNT; i++) result->fault_kinds |= (uint64_t)(faults_count(run->faults, (enum fault)i) > 0) << i;
 }
 
-void run_seed(const struct plan *plan, bool trace, struct run_result *out_result) {
+void run_seed(const struct plan *plan, enum run_trace trace, struct run_result *out_result) {
   *out_result = (struct run_result){.seed = plan->seed};
   CHECK(random_start() == STATUS_OK); /* the first time it draws something for itself */
   random_use_seed(plan->seed);

@@ -41,6 +41,8 @@ struct run_topic {
 struct faults;
 struct worker;
 
+enum run_trace { TRACE_NOTHING, TRACE_STORY, TRACE_DISKS }; /* the last: and every operation of a broker's disk */
+
 #define WORKERS_MAX 128u
 
 struct run {
@@ -59,7 +61,7 @@ struct run {
   struct faults *faults;
   struct sim_random chance;
   bool stopping; /* threads of applications come to their end */
-  bool trace;
+  enum run_trace trace;
 
   unsigned outstanding; /* calls of clients that wait */
   uint64_t outstanding_since_ns;
@@ -93,6 +95,6 @@ struct run_result {
 
 /* `trace`: tells the story on standard output. Returns at the first violation without taking things apart; the process is of no
  * use then. */
-void run_seed(const struct plan *plan, bool trace, struct run_result *out_result);
+void run_seed(const struct plan *plan, enum run_trace trace, struct run_result *out_result);
 
 #endif
