@@ -208,7 +208,10 @@ enum status journal_write_next(struct journal *journal) {
     return STATUS_END;
   }
   uint64_t admitted = plan_group(journal);
-  if (MUTANT(ack_before_write) && find_frame(&journal->queue)) answer_packed(journal);
+  if (MUTANT(ack_before_write)) {
+    find_frame(&journal->queue);
+    answer_packed(journal);
+  }
   if (journal->group.rows == 0) {
     enum status status = journal_next_file(journal);
     if (status == STATUS_NO_SPACE) return status;
