@@ -14,7 +14,7 @@ case "$what" in
     ;;
   mutants)
     # Those that the first dozens of seeds notice; ./dev sim --mutants hunts for all.
-    quick=ack_without_sync,write_failure_ignored,recycle_before_checkpoint,segment_not_synced,segment_name_not_synced
+    quick=ack_before_write,ack_without_sync,read_beyond_commit,write_failure_ignored,recycle_before_checkpoint,segment_not_synced,segment_name_not_synced
     quick+=,tables_not_committed,offset_reused,waiter_dropped,expected_offset_ignored,tail_skips,trim_too_far,session_goes_on
     quick+=,unknown_sent_again,deletion_forgotten
     if "$sim" --mutants --only "$quick" --seeds 150; then echo "ok mutants"; else echo "not ok mutants"; exit 1; fi
