@@ -309,6 +309,7 @@ static void start_node(struct cluster *cluster, struct cluster_node *node) {
                              .now_ns = cluster->now_ns,
                              .seed = chance_next(&cluster->chance)};
   raft_init(&node->raft, &start);
+  node->config = node->raft.config;
   node->up = true;
   node->boot = chance_next(&cluster->chance);
   node->applied = node->log.base;
