@@ -1,8 +1,10 @@
 """What an append promises to those who send it again: producers that retry by hand across kill -9, racing conditions, every named error.
 
-TEST_APPENDS sets how many batches the kill test appends (in the suite 20,000), TEST_SEED the seed.
+TEST_APPENDS sets how many batches the kill test appends (in the suite 20,000), TEST_RACERS and TEST_RACES how many race how often,
+TEST_SEED the seed.
 """
 
+import glob
 import os
 import random
 import subprocess
@@ -19,7 +21,8 @@ APPENDS = int(os.environ.get("TEST_APPENDS", "20000"))
 SEED = int(os.environ.get("TEST_SEED", "1"))
 PRODUCERS = 8
 IN_FLIGHT = 64
-RACERS, RACES = 16, 200
+RACERS = int(os.environ.get("TEST_RACERS", "16"))
+RACES = int(os.environ.get("TEST_RACES", "200"))
 
 ABORTED = grpc.StatusCode.ABORTED
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -185,6 +188,46 @@ class KillTest(WithBroker):
             % (SEED, APPENDS // PRODUCERS * PRODUCERS, PRODUCERS, sum(p.sends for p in producers),
                sum(p.streams for p in producers), kills, duplicates)
         )
+
+
+class KeptTest(WithBroker):
+    """What is remembered is there as long as the partition is, whatever becomes of the records and of the tables."""
+
+    OPTIONS = ("--checkpoint-interval-ms", "100ms", *SMALL_JOURNAL)
+
+    def fill(self):
+        self.offsets = {}
+        for i in range(300):
+            for name in ("a", "b"):
+                self.offsets[name, i] = self.append(b"%d" % i, producer=name, sequence=i).base_offset
+
+    def expect_kept(self):
+        for (name, i), offset in self.offsets.items():
+            answer = self.append(b"%d" % i, producer=name, sequence=i)
+            self.assertEqual((answer.duplicate, answer.base_offset), (True, offset))
+
+    def test_after_everything_was_trimmed(self):
+        self.fill()
+        self.client.trim(topic="t", partition=0, before_offset=600)
+        time.sleep(0.5)
+        self.expect_kept()
+        for kill in (True, False):
+            self.restart(kill)
+            self.expect_kept()
+        self.assertEqual(self.append(b"next", producer="a", sequence=300).base_offset, 600)
+
+    def test_after_the_tables_were_lost(self):
+        self.fill()
+        self.broker.stop()
+        for store in glob.glob(os.path.join(self.broker.data, "store.mdb*")):
+            data = os.path.join(store, "data.mdb") if os.path.isdir(store) else store
+            if not data.endswith("lock"):
+                os.truncate(data, 0)
+        self.broker.start()
+        self.client.close()
+        self.client = harness.Client(self.broker.address)
+        self.expect_kept()
+        self.assertEqual(self.append(b"next", producer="b", sequence=300).base_offset, 600)
 
 
 class LibraryTest(WithBroker):

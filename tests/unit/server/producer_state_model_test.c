@@ -19,7 +19,7 @@
 #define GROUP 9u
 #define STEPS 400u
 #define NAMES 6u
-#define RUNS 40u
+#define RUNS 25u
 
 static uint64_t random_state;
 static uint64_t chance(uint64_t below) {
