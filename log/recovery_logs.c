@@ -28,6 +28,8 @@ static void fill_log(struct log *log, struct recovered *from) {
   if (image->segment_count > 0) memcpy(segments, image->segments, image->segment_count * sizeof *segments);
   log_take_segments(log, segments, image->segment_count);
   log->recovered_applied = image->state_applied;
+  /* The state that covered what was trimmed went with all copies of the tables: what is kept can be read, and no more decided upon. */
+  if (log->recovered_applied + 1 < log->start_index) log->damaged = true;
   struct buffer state = log->recovered_state;
   log->recovered_state = from->state;
   from->state = state;

@@ -162,6 +162,28 @@ class DamageTest(harness.Case):
     def test_a_missing_store_is_rebuilt(self):
         self.damaged_store(os.remove)
 
+    def test_with_every_copy_of_the_tables_gone_what_is_kept_can_be_read(self):
+        (group,) = self.create("t")
+        values = self.fill("t", 400)
+        self.client.trim(topic="t", partition=0, before_offset=250)
+        self.assertEqual(self.broker.stop(), 0)
+        self.restart()
+        self.assertEqual(self.broker.stop(), 0)
+        self.assertGreater(os.path.basename(self.segments(group)[0]), "%020d.segment" % 1, "nothing was trimmed")
+        for path in [os.path.join(self.broker.data, "store.mdb"), *glob.glob(os.path.join(self.broker.data, "dump", "*"))]:
+            for position in range(40, os.path.getsize(path), 512):
+                flip(path, position)
+        for _ in range(2):
+            self.restart()
+            start = self.client.describe_partition(topic="t", partition=0).log_start_offset
+            self.assertLessEqual(start, 250)
+            self.assertEqual(read_values(self.client, "t", 0, offset=250), values[250:])
+            # What the trimmed records had done to its state is not known any more, so it decides on nothing new.
+            with self.assertRaises(grpc.RpcError) as caught:
+                self.client.append(topic="t", partition=0, batch=batch(b"new"))
+            self.assertEqual(harness.Failure(caught.exception).executed, "no")
+            self.broker.kill()
+
     def test_a_copied_directory_is_no_second_log(self):
         (group,) = self.create("t")
         values = self.fill("t", 50)
