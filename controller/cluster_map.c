@@ -110,10 +110,8 @@ static size_t rank(const struct cluster_map *map, struct bytes name) {
   size_t low = 0, high = map->topic_count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
-    if (bytes_compare(bytes_of_string(map->sorted[middle]->name), name) <= 0)
-      low = middle + 1;
-    else
-      high = middle;
+    if (bytes_compare(bytes_of_string(map->sorted[middle]->name), name) <= 0) low = middle + 1;
+    else high = middle;
   }
   return low;
 }
@@ -180,10 +178,8 @@ static enum status delete_topic(struct cluster_map *map, uint64_t id) {
 
 static enum status register_broker(struct cluster_map *map, const struct command *command) {
   static const uint8_t none[CLUSTER_ID_SIZE];
-  if (memcmp(map->cluster_id, none, CLUSTER_ID_SIZE) == 0)
-    memcpy(map->cluster_id, command->cluster_id, CLUSTER_ID_SIZE);
-  else if (memcmp(map->cluster_id, command->cluster_id, CLUSTER_ID_SIZE) != 0)
-    return STATUS_FOREIGN;
+  if (memcmp(map->cluster_id, none, CLUSTER_ID_SIZE) == 0) memcpy(map->cluster_id, command->cluster_id, CLUSTER_ID_SIZE);
+  else if (memcmp(map->cluster_id, command->cluster_id, CLUSTER_ID_SIZE) != 0) return STATUS_FOREIGN;
   struct map_broker *broker = NEW(struct map_broker);
   *broker = command->broker;
   memory_free(map_put_number(map->brokers, broker->id, broker));
@@ -193,14 +189,10 @@ static enum status register_broker(struct cluster_map *map, const struct command
 enum status cluster_map_apply(struct cluster_map *map, const struct command *command) {
   map->version++;
   switch (command->kind) {
-    case COMMAND_REGISTER_BROKER:
-      return register_broker(map, command);
-    case COMMAND_CREATE_TOPIC:
-      return create_topic(map, &command->topic);
-    case COMMAND_ALTER_TOPIC:
-      return alter_topic(map, command->topic_id, &command->settings);
-    case COMMAND_DELETE_TOPIC:
-      return MUTANT(deletion_forgotten) ? STATUS_OK : delete_topic(map, command->topic_id);
+    case COMMAND_REGISTER_BROKER: return register_broker(map, command);
+    case COMMAND_CREATE_TOPIC: return create_topic(map, &command->topic);
+    case COMMAND_ALTER_TOPIC: return alter_topic(map, command->topic_id, &command->settings);
+    case COMMAND_DELETE_TOPIC: return MUTANT(deletion_forgotten) ? STATUS_OK : delete_topic(map, command->topic_id);
   }
   return STATUS_FOREIGN;
 }
@@ -228,8 +220,7 @@ enum status cluster_map_encode(const struct cluster_map *map, struct buffer *out
   struct map_cursor cursor = {0};
   for (struct map_broker *broker; (broker = map_next(map->brokers, &cursor)) != NULL;)
     message.brokers[message.n_brokers++] = broker_to_message(arena, broker);
-  for (size_t i = 0; i < map->topic_count; i++)
-    message.topics[message.n_topics++] = topic_to_message(arena, map->sorted[i]);
+  for (size_t i = 0; i < map->topic_count; i++) message.topics[message.n_topics++] = topic_to_message(arena, map->sorted[i]);
 
   uint8_t *into = buffer_extend(out, protobuf_c_message_get_packed_size(&message.base));
   if (into == NULL) goto done;

@@ -77,7 +77,8 @@ enum status cluster_map_apply(struct cluster_map *map, const struct command *com
 
 /* The whole map as bytes (cairn.internal.v1.ClusterMap), and back. */
 enum status cluster_map_encode(const struct cluster_map *map, struct buffer *out) MUST_CHECK;
-enum status cluster_map_decode(struct cluster_map *map, struct bytes bytes) MUST_CHECK; /* PRE: new. STATUS_CORRUPT, STATUS_FOREIGN */
+enum status cluster_map_decode(struct cluster_map *map,
+                               struct bytes bytes) MUST_CHECK; /* PRE: new. STATUS_CORRUPT, STATUS_FOREIGN */
 
 /* 1 to 249 of [a-zA-Z0-9._-], neither "." nor "..". */
 bool topic_name_valid(struct bytes name);

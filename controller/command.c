@@ -73,8 +73,7 @@ static enum status from_message(const Cairn__Internal__V1__Command *message, str
       command->kind = COMMAND_DELETE_TOPIC;
       command->topic_id = message->delete_topic->topic_id;
       return STATUS_OK;
-    default:
-      return STATUS_FOREIGN;
+    default: return STATUS_FOREIGN;
   }
 }
 
@@ -88,10 +87,8 @@ enum status command_decode(struct bytes bytes, struct command *out_command) {
     goto done;
   }
   status = from_message(message, &command);
-  if (status == STATUS_OK)
-    *out_command = command;
-  else
-    command_deinit(&command);
+  if (status == STATUS_OK) *out_command = command;
+  else command_deinit(&command);
 done:
   arena_free(arena);
   return status;

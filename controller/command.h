@@ -18,11 +18,11 @@ enum command_kind { COMMAND_REGISTER_BROKER = 2, COMMAND_CREATE_TOPIC = 3, COMMA
 struct command {
   enum command_kind kind;
   int64_t time_ms;
-  struct map_broker broker;  /* REGISTER_BROKER */
+  struct map_broker broker;            /* REGISTER_BROKER */
   uint8_t cluster_id[CLUSTER_ID_SIZE]; /* REGISTER_BROKER, the first of all */
-  struct map_topic topic;    /* CREATE_TOPIC: all of it, ids included; owned by the command */
-  uint64_t topic_id;         /* ALTER_TOPIC, DELETE_TOPIC */
-  struct topic_settings settings; /* ALTER_TOPIC */
+  struct map_topic topic;              /* CREATE_TOPIC: all of it, ids included; owned by the command */
+  uint64_t topic_id;                   /* ALTER_TOPIC, DELETE_TOPIC */
+  struct topic_settings settings;      /* ALTER_TOPIC */
 };
 
 void command_deinit(struct command *command);

@@ -17,21 +17,19 @@ struct controller {
   struct list waiting; /* changes, in the order they came */
   size_t waiting_count;
   struct change *current;
-  struct proposal proposal;       /* of the current change */
-  enum status applied_status;     /* of the command applied last */
-  const struct map_topic *topic;  /* that it made or altered */
-  uint64_t topic_id;              /* that it deleted */
-  bool open;                      /* entries applied before this are history: nobody is told */
+  struct proposal proposal;      /* of the current change */
+  enum status applied_status;    /* of the command applied last */
+  const struct map_topic *topic; /* that it made or altered */
+  uint64_t topic_id;             /* that it deleted */
+  bool open;                     /* entries applied before this are history: nobody is told */
 };
 
 /* ---- Applying: the same on every broker ---- */
 
 static void tell(struct controller *controller, const struct command *command) {
   if (!controller->open || controller->applied_status != STATUS_OK) return;
-  if (command->kind == COMMAND_CREATE_TOPIC)
-    controller->watch.topic_created(controller->watch.context, controller->topic);
-  else if (command->kind == COMMAND_ALTER_TOPIC)
-    controller->watch.topic_altered(controller->watch.context, controller->topic);
+  if (command->kind == COMMAND_CREATE_TOPIC) controller->watch.topic_created(controller->watch.context, controller->topic);
+  else if (command->kind == COMMAND_ALTER_TOPIC) controller->watch.topic_altered(controller->watch.context, controller->topic);
 }
 
 /* A deletion is told before the map forgets the topic, as the watch wants to see it. */
@@ -47,8 +45,7 @@ static void apply_command(struct controller *controller, const struct command *c
   controller->topic = NULL;
   if (command->kind == COMMAND_CREATE_TOPIC)
     controller->topic = cluster_map_topic(controller->map, bytes_of_string(command->topic.name));
-  else if (command->kind == COMMAND_ALTER_TOPIC)
-    controller->topic = cluster_map_topic_by_id(controller->map, command->topic_id);
+  else if (command->kind == COMMAND_ALTER_TOPIC) controller->topic = cluster_map_topic_by_id(controller->map, command->topic_id);
   tell(controller, command);
 }
 
@@ -58,7 +55,8 @@ static void apply(void *owner, const struct entry *entry) {
   struct command command = {0};
   enum status status = command_decode(entry->payload.bytes, &command);
   /* The entry's checksum held, so a newer Cairn wrote this. To skip it would be to disagree with the cluster. */
-  CHECK_MSG(status == STATUS_OK, "group 0 holds a command at index %" PRIu64 " that this version cannot read (%s): run the newer version",
+  CHECK_MSG(status == STATUS_OK,
+            "group 0 holds a command at index %" PRIu64 " that this version cannot read (%s): run the newer version",
             entry->head.index, status_name(status));
   apply_command(controller, &command);
   command_deinit(&command);
@@ -88,7 +86,8 @@ static enum status decide_create(struct controller *controller, struct change *c
   struct map_topic *topic = &command->topic;
   struct bytes name = bytes_of_string(change->name);
   if (!topic_name_valid(name))
-    return refuse(change, STATUS_BAD_NAME, "a topic name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is not \".\" or \"..\"");
+    return refuse(change, STATUS_BAD_NAME,
+                  "a topic name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is not \".\" or \"..\"");
   if (cluster_map_topic(map, name) != NULL) return refuse(change, STATUS_TOPIC_EXISTS, "choose another name, or delete it first");
   uint32_t partitions = change->partition_count == 0 ? 1 : change->partition_count;
   uint32_t replicas = change->replicas == 0 ? 1 : change->replicas;
@@ -111,8 +110,7 @@ static enum status decide_create(struct controller *controller, struct change *c
   topic->partition_count = partitions;
   topic->partitions = memory_new_array(partitions, sizeof *topic->partitions);
   for (uint32_t i = 0; i < partitions; i++)
-    topic->partitions[i] =
-        (struct map_partition){.number = i, .group = cluster_map_next_group_id(map) + i, .instance = 1};
+    topic->partitions[i] = (struct map_partition){.number = i, .group = cluster_map_next_group_id(map) + i, .instance = 1};
   return STATUS_OK;
 }
 
@@ -141,12 +139,9 @@ static enum status decide(struct controller *controller, struct change *change, 
   command->kind = change->kind;
   command->time_ms = replica_leader_time_ms(controller->replica, loop_wall_ms(lane_loop(controller->lane)));
   switch (change->kind) {
-    case COMMAND_CREATE_TOPIC:
-      return decide_create(controller, change, command);
-    case COMMAND_ALTER_TOPIC:
-      return decide_alter(controller, change, command);
-    case COMMAND_DELETE_TOPIC:
-      return decide_delete(controller, change, command);
+    case COMMAND_CREATE_TOPIC: return decide_create(controller, change, command);
+    case COMMAND_ALTER_TOPIC: return decide_alter(controller, change, command);
+    case COMMAND_DELETE_TOPIC: return decide_delete(controller, change, command);
     case COMMAND_REGISTER_BROKER:
       command->broker = change->broker;
       memcpy(command->cluster_id, change->cluster_id, CLUSTER_ID_SIZE);

@@ -70,8 +70,7 @@ static enum status take_field(const struct wire_field *field, struct batch_recor
       if (status != STATUS_OK) return status;
       size->bytes += header_bytes;
       return STATUS_OK;
-    default:
-      return STATUS_BAD_BATCH;
+    default: return STATUS_BAD_BATCH;
   }
 }
 

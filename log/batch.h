@@ -32,8 +32,8 @@ struct batch_summary {
 struct batch_record {
   bool has_key, has_value;
   struct bytes key, value;
-  int64_t time_ms;       /* 0: the batch's base time holds */
-  struct bytes encoded;  /* the whole Record message */
+  int64_t time_ms;      /* 0: the batch's base time holds */
+  struct bytes encoded; /* the whole Record message */
 };
 
 struct batch_cursor {
@@ -51,8 +51,8 @@ enum status batch_check_compressed(enum entry_codec codec, struct bytes payload,
                                    const struct batch_limits *limits, struct batch_summary *out_summary) MUST_CHECK;
 
 /* Inflates for whoever must look inside (FindOffset, dump). */
-enum status batch_inflate(enum entry_codec codec, struct bytes payload, uint32_t uncompressed_size, struct buffer *out_plain)
-    MUST_CHECK;
+enum status batch_inflate(enum entry_codec codec, struct bytes payload, uint32_t uncompressed_size,
+                          struct buffer *out_plain) MUST_CHECK;
 
 /* Visits the records of a plain payload in order. STATUS_END after the last. */
 struct batch_cursor batch_cursor_of(struct bytes payload);

@@ -11,9 +11,9 @@
 #include "log/log_internal.h"
 #include "log/reader.h"
 
-#define POLL_NS 1000000000u   /* disk space, retries, the interval */
+#define POLL_NS 1000000000u    /* disk space, retries, the interval */
 #define FRAME_POLL_NS 1000000u /* is the CHECKPOINT frame durable? */
-#define BACKOFF_NS 100000000u /* after a round that moved nothing */
+#define BACKOFF_NS 100000000u  /* after a round that moved nothing */
 
 /* A round while it runs; the one that a stop came upon; the last one, which the stop asks for. */
 enum frame_of { FRAME_OF_ROUND, FRAME_OF_STOPPED, FRAME_OF_LAST, FRAMES };
@@ -373,7 +373,9 @@ void checkpoint_free(struct checkpoint *checkpoint) {
   memory_free(checkpoint);
 }
 
-struct loop *checkpoint_loop(struct checkpoint *checkpoint) { return checkpoint->loop; }
+struct loop *checkpoint_loop(struct checkpoint *checkpoint) {
+  return checkpoint->loop;
+}
 
 /* ---- What a log should do ---- */
 

@@ -24,9 +24,9 @@
 #include "log/image.h"
 #include "log/log_set.h"
 
-#define CHECKPOINT_SMALL_BYTES 65536u /* less than this is carried in the journal, not flushed */
+#define CHECKPOINT_SMALL_BYTES 65536u    /* less than this is carried in the journal, not flushed */
 #define CHECKPOINT_CARRY_MAX (16u << 20) /* bytes that all lanes append again in one round, at most */
-#define CHECKPOINT_CARRY_SHARE 8u        /* and at most one part in so many of the ring, or tails would chase each other round it */
+#define CHECKPOINT_CARRY_SHARE 8u /* and at most one part in so many of the ring, or tails would chase each other round it */
 #define CHECKPOINT_DUMP_EVERY 16u /* rounds */
 #define CHECKPOINT_FRAME_SIZE 24u
 
@@ -55,7 +55,7 @@ struct checkpoint_item {
   /* The answer. */
   bool stored; /* row, and entries if `flush`, are in the store's image */
   enum status status;
-  entry_index lost_index; /* an entry that could not be read back; 0: none */
+  entry_index lost_index;        /* an entry that could not be read back; 0: none */
   struct segment_info *segments; /* a copy for the log */
   size_t segment_count;
 };
@@ -65,7 +65,7 @@ void checkpoint_item_free(struct checkpoint_item *item); /* NULL is fine */
 enum checkpoint_plan { PLAN_NOTHING, PLAN_ROW, PLAN_FLUSH, PLAN_CARRY };
 struct checkpoint_facts {
   uint64_t flushable_bytes;
-  uint64_t pinned_file; /* oldest journal file it needs; UINT64_MAX: none */
+  uint64_t pinned_file;   /* oldest journal file it needs; UINT64_MAX: none */
   uint64_t carried_bytes; /* of this lane in this round already */
   bool row_dirty;
 };

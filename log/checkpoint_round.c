@@ -166,8 +166,7 @@ static void load_carried(struct checkpoint_round *round, struct checkpoint_item 
       continue;
     }
     struct entry read;
-    enum status status =
-        journal_read_entry(round->set->journal, entry->place, item->group, entry->entry.head.index, NULL, &read);
+    enum status status = journal_read_entry(round->set->journal, entry->place, item->group, entry->entry.head.index, NULL, &read);
     if (status == STATUS_OK && read.head.chain != entry->entry.head.chain) {
       entry_release(&read);
       status = STATUS_CORRUPT;
@@ -336,7 +335,9 @@ void checkpoint_round_write(struct checkpoint_round *round) {
   uint64_t committed_ns = world_now_ns(set->world);
   write_dump(round);
   round->may_release = !round->release_held;
-  trace_debug("checkpoint", "sequence=%" PRIu64 " logs=%zu entries=%" PRIu64 " read_back=%" PRIu64 " write_us=%" PRIu64 " commit_us=%" PRIu64 " dump_us=%" PRIu64,
+  trace_debug("checkpoint",
+              "sequence=%" PRIu64 " logs=%zu entries=%" PRIu64 " read_back=%" PRIu64 " write_us=%" PRIu64 " commit_us=%" PRIu64
+              " dump_us=%" PRIu64,
               set->checkpointed.sequence, round->update_count, round->entries, round->read_back, (written_ns - begin_ns) / 1000u,
               (committed_ns - written_ns) / 1000u, (world_now_ns(set->world) - committed_ns) / 1000u);
 }

@@ -25,7 +25,7 @@ struct checkpoint_round {
   /* Kept from round to round. */
   bool dump_owed;    /* the store knows what no dump does yet, and nothing could tell it again but the journal */
   bool release_held; /* so the journal keeps it: the dump failed, for another reason than lack of space */
-  bool full; /* no space: no more entries in this round, only rows */
+  bool full;         /* no space: no more entries in this round, only rows */
   struct table_changes changes;
   struct image_update *updates;
   struct checkpoint_item **updated; /* whose each update is */

@@ -30,7 +30,8 @@ enum status dump_write(struct disk *disk, struct store *store, uint64_t generati
 
 /* Reads and checks one whole file, then visits its rows. STATUS_CORRUPT, STATUS_FOREIGN: nothing was visited. */
 enum status dump_read(struct disk *disk, uint64_t generation,
-                      void (*visit)(void *context, unsigned table, struct bytes key, struct bytes value), void *context) MUST_CHECK;
+                      void (*visit)(void *context, unsigned table, struct bytes key, struct bytes value),
+                      void *context) MUST_CHECK;
 
 /* The generations that are there, newest first; how many. */
 size_t dump_list(struct disk *disk, uint64_t *out_generations, size_t max);

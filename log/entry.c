@@ -5,7 +5,7 @@
 
 #define MAGIC "CRNE"
 #define VERSION 1u
-#define CRC_FROM 8u    /* head_crc covers the bytes from here to the end */
+#define CRC_FROM 8u /* head_crc covers the bytes from here to the end */
 #define CHAIN_AT 96u
 
 _Static_assert(CHAIN_AT + 8 == ENTRY_HEAD_SIZE, "the chain link ends the head");

@@ -131,8 +131,7 @@ static enum status open_new(struct flush *flush, const struct entry_head *first)
     header.previous_chain = update->row.start_chain;
     header.chained = true;
   }
-  flush->index = (struct index_builder){
-      .group = update->row.group, .instance = update->row.instance, .changes = flush->changes};
+  flush->index = (struct index_builder){.group = update->row.group, .instance = update->row.instance, .changes = flush->changes};
   bool made_dir = false;
   enum status status = segment_create(flush->disk, &header, &flush->writer, &made_dir);
   /* A round that failed may have made the directory, and nobody synced its name. */
@@ -207,8 +206,8 @@ static enum status load(struct flush *flush, struct flush_entry *from, struct en
   }
   struct entry read;
   flush->update->read_back++;
-  enum status status = journal_read_entry(flush->journal, from->place, flush->update->row.group, from->entry.head.index, NULL,
-                                          &read);
+  enum status status =
+      journal_read_entry(flush->journal, from->place, flush->update->row.group, from->entry.head.index, NULL, &read);
   if (status == STATUS_CORRUPT || status == STATUS_NOT_FOUND) return STATUS_DAMAGED;
   if (status != STATUS_OK) return status;
   if (read.head.chain != from->entry.head.chain) {
@@ -274,8 +273,7 @@ static void drop_segment(struct image_update *update, const struct segment_info 
 
 void image_update_drop(struct image_update *update, struct store *store, struct table_changes *changes) {
   size_t drop = 0;
-  while (drop < update->segment_count &&
-         (update->row.closed || update->segments[drop].last_index < update->row.start_index)) {
+  while (drop < update->segment_count && (update->row.closed || update->segments[drop].last_index < update->row.start_index)) {
     drop++;
   }
   if (drop == 0) return;

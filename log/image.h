@@ -22,12 +22,12 @@ struct image {
   struct group_row row;
   struct segment_info *segments; /* by first index; none of them dropped */
   size_t segment_count;
-  uint64_t index_position;   /* of the newest index row in the last segment */
-  entry_index state_applied; /* what the stored state covers */
+  uint64_t index_position;    /* of the newest index row in the last segment */
+  entry_index state_applied;  /* what the stored state covers */
   entry_index dumped_applied; /* what the state in the newest dump covers */
-  bool stored;               /* the store has its row */
-  const uint8_t *owner;      /* the images' */
-  bool abandoned;            /* the last segment's file failed: never written again */
+  bool stored;                /* the store has its row */
+  const uint8_t *owner;       /* the images' */
+  bool abandoned;             /* the last segment's file failed: never written again */
 };
 
 /* All images of a set, by group and instance. Owns them. */
@@ -56,14 +56,14 @@ struct image_update {
   size_t segment_count;
   size_t segment_capacity;
   uint64_t index_position;
-  bool made_dir;  /* p/ must be synced: the group's directory is new, or may be */
-  bool made_file; /* the group's directory must be synced */
-  size_t changes_begin; /* of the transaction, before this update added to it */
+  bool made_dir;                /* p/ must be synced: the group's directory is new, or may be */
+  bool made_file;               /* the group's directory must be synced */
+  size_t changes_begin;         /* of the transaction, before this update added to it */
   struct segment_info *dropped; /* to remove once the transaction is durable */
   size_t dropped_count;
-  size_t bad_entry; /* after STATUS_DAMAGED: which one could not be read back */
+  size_t bad_entry;   /* after STATUS_DAMAGED: which one could not be read back */
   uint64_t read_back; /* entries that had to come from the journal */
-  bool written;     /* something was written behind the recorded length */
+  bool written;       /* something was written behind the recorded length */
 };
 
 void image_update_begin(struct image_update *update, struct image *image, const struct table_changes *changes);

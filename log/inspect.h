@@ -14,8 +14,8 @@
 struct inspect_entry {
   uint64_t position;
   uint64_t size;
-  bool damaged;             /* then entry is zeroed but for what is known */
-  const char *what;         /* damaged: "head", "payload", "chain", "index" */
+  bool damaged;     /* then entry is zeroed but for what is known */
+  const char *what; /* damaged: "head", "payload", "chain", "index" */
   struct entry entry;
 };
 

@@ -118,12 +118,8 @@ static bool check_entry(void *context, const struct inspect_entry *found) {
 static void check_segment(struct check *check, group_id group, instance_id instance, const struct segment_info *info) {
   char path[DISK_PATH_MAX];
   segment_path(path, group, instance, info->first_index);
-  struct segment_check segment = {.check = check,
-                                  .path = path,
-                                  .group = group,
-                                  .instance = instance,
-                                  .limit = info->length,
-                                  .next = info->first_offset};
+  struct segment_check segment = {
+      .check = check, .path = path, .group = group, .instance = instance, .limit = info->length, .next = info->first_offset};
   struct segment_header header;
   enum status status = inspect_segment(check->world->disk, path, &header, check_entry, &segment);
   check->report->segments++;

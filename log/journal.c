@@ -178,8 +178,7 @@ static uint64_t plan_group(struct journal *journal) {
     uint64_t taken = 0;
     if (!journal_group_add(&journal->group, frame, queue->start, &taken)) break;
     if (queue->start == 0) {
-      frame->place = (struct journal_place){
-          .file = file->head.sequence, .offset = file->end, .slot = journal->group.rows - 1};
+      frame->place = (struct journal_place){.file = file->head.sequence, .offset = file->end, .slot = journal->group.rows - 1};
     }
     queue->start += taken;
     if (queue->start < journal_frame_body_size(frame)) break;
@@ -197,8 +196,7 @@ static uint64_t plan_group(struct journal *journal) {
 static void give_back(struct journal *journal, uint64_t bytes) {
   uint64_t admitted = atomic_load_explicit(&journal->admitted, memory_order_relaxed);
   while (!atomic_compare_exchange_weak_explicit(&journal->admitted, &admitted, admitted > bytes ? admitted - bytes : 0,
-                                                memory_order_relaxed, memory_order_relaxed)) {
-  }
+                                                memory_order_relaxed, memory_order_relaxed)) {}
 }
 
 enum status journal_write_next(struct journal *journal) {
@@ -420,8 +418,7 @@ uint64_t journal_replicas_max(const struct journal *journal) {
 
 void journal_release(struct journal *journal, uint64_t file) {
   uint64_t below = atomic_load(&journal->release_below);
-  while (below < file && !atomic_compare_exchange_weak(&journal->release_below, &below, file)) {
-  }
+  while (below < file && !atomic_compare_exchange_weak(&journal->release_below, &below, file)) {}
   if (journal->loop == NULL || atomic_exchange(&journal->release_posted, true)) return;
   loop_post(journal->loop, &journal->release_task);
 }

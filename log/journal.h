@@ -45,12 +45,13 @@
 
 /* Sizes are rounded down to blocks; a ring has at least five files, a file room for at least four groups. */
 struct journal_options {
-  uint8_t owner[JOURNAL_OWNER_SIZE]; /* the broker's incarnation: files of another owner are STATUS_FOREIGN; zeros: whoever only looks */
-  uint64_t ring_bytes;        /* 512 MiB: when this much is not checkpointed, appends are refused */
-  uint64_t file_bytes;        /* 64 MiB */
-  uint32_t group_bytes_max;   /* 1 MiB */
-  uint32_t files_ready;       /* zero-filled before journal_start() returns: 2; the rest behind */
-  uint32_t idle_close_ms;     /* an idle journal writes a small closing group after this long: 20 */
+  uint8_t owner
+      [JOURNAL_OWNER_SIZE]; /* the broker's incarnation: files of another owner are STATUS_FOREIGN; zeros: whoever only looks */
+  uint64_t ring_bytes;      /* 512 MiB: when this much is not checkpointed, appends are refused */
+  uint64_t file_bytes;      /* 64 MiB */
+  uint32_t group_bytes_max; /* 1 MiB */
+  uint32_t files_ready;     /* zero-filled before journal_start() returns: 2; the rest behind */
+  uint32_t idle_close_ms;   /* an idle journal writes a small closing group after this long: 20 */
   /* Files are made only while both stay free on the disk, except the first of a start and those that all stands still for. */
   uint64_t disk_reserve_bytes;
   const atomic_uint_fast64_t *claimed_bytes; /* what others are about to write; NULL: nothing */
@@ -70,7 +71,7 @@ enum frame_kind {
 /* What a voter must never forget. Carried by HARD_STATE frames, the table of each file, and the store. */
 struct hard_state {
   entry_term term;
-  uint32_t vote; /* broker id; 0: none in this term */
+  uint32_t vote;      /* broker id; 0: none in this term */
   entry_index commit; /* durable lower bound of what is committed */
 };
 
@@ -87,7 +88,7 @@ struct journal_frame {
   group_id group;
   instance_id instance;
   enum frame_kind kind;
-  bool from_reserve; /* an ENTRY for which journal_admit() was not asked: writing it gives no room back */
+  bool from_reserve;       /* an ENTRY for which journal_admit() was not asked: writing it gives no room back */
   entry_index first_index; /* ENTRY: the index. CUT: the first void one. Else 0. */
   uint32_t head_size;
   uint8_t head[JOURNAL_FRAME_HEAD_MAX]; /* the body is the head ... */
@@ -98,9 +99,9 @@ struct journal_frame {
 
 /* One turn of a lane: frames that become durable together. Reused by its owner once `done` has run. */
 struct journal_write {
-  struct task task;  /* the journal's: its place in the queue */
-  struct loop *loop; /* where `done` is posted */
-  struct task done;  /* set by the owner */
+  struct task task;   /* the journal's: its place in the queue */
+  struct loop *loop;  /* where `done` is posted */
+  struct task done;   /* set by the owner */
   enum status status; /* STATUS_OK: durable. Else nothing of it counts as durable, and it may yet be found after a restart. */
   struct journal_frame *frames;
   size_t count;
@@ -156,8 +157,8 @@ struct journal;
 /* Scans the ring, past the page cache, tells what it found, and syncs it. Changes nothing on disk. `durable_through`: the highest group that the
  * last known checkpoint calls durable (0: unknown). STATUS_FOREIGN, STATUS_IO. */
 enum status journal_open(struct world *world, const struct journal_options *options, uint64_t durable_through,
-                         const struct journal_replay *replay, struct journal **out_journal, struct journal_report *out_report)
-    MUST_CHECK;
+                         const struct journal_replay *replay, struct journal **out_journal,
+                         struct journal_report *out_report) MUST_CHECK;
 
 /* Begins to write, in a fresh file after all that were found: first `carried` (the accepted frames that are not checkpointed, may be
  * empty), synced before this returns; then whatever is submitted. Blocks. The files found stay until released. */

@@ -29,16 +29,13 @@ void journal_file_head_encode(const struct journal_file_head *head, uint8_t out[
   put_u64(out + 8, file_hash(out));
 }
 
-static bool all_zeros(const uint8_t *bytes, size_t size) {
-  return bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
-}
+static bool all_zeros(const uint8_t *bytes, size_t size) { return bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0; }
 
 enum status journal_file_head_decode(const uint8_t in[JOURNAL_BLOCK], struct journal_file_head *out_head) {
   if (all_zeros(in, JOURNAL_BLOCK)) return STATUS_END;
   if (memcmp(in, FILE_MAGIC, 7) != 0 || get_u64(in + 8) != file_hash(in)) return STATUS_CORRUPT;
   if (in[7] != FILE_VERSION) return STATUS_FOREIGN;
-  struct journal_file_head head = {
-      .sequence = get_u64(in + 16), .salt = get_u64(in + 24), .size = get_u64(in + 32)};
+  struct journal_file_head head = {.sequence = get_u64(in + 16), .salt = get_u64(in + 24), .size = get_u64(in + 32)};
   memcpy(head.owner, in + 40, sizeof head.owner);
   if (head.sequence == 0) return STATUS_CORRUPT;
   *out_head = head;
@@ -120,8 +117,7 @@ enum status journal_group_head_decode(struct bytes group, const struct journal_f
   if (journal_round_up(head.size) > journal_groups_end(file->size) - (uint64_t)block * JOURNAL_BLOCK) return STATUS_CORRUPT;
   if (head_hash(in, head.rows, file->salt) != head.hash || get_u32(in + 4) != GROUP_VERSION) return STATUS_CORRUPT;
   if (!directory_fits(in, &head)) return STATUS_CORRUPT;
-  if (head.synced_through >= head.sequence || head.file_first > head.sequence ||
-      head.released_below > head.file) {
+  if (head.synced_through >= head.sequence || head.file_first > head.sequence || head.released_below > head.file) {
     return STATUS_CORRUPT;
   }
   *out_head = head;
@@ -166,8 +162,7 @@ void journal_hard_state_encode(const struct hard_state *state, uint8_t out[JOURN
 
 enum status journal_hard_state_decode(struct bytes body, struct hard_state *out_state) {
   if (body.size != JOURNAL_HARD_STATE_SIZE) return STATUS_CORRUPT;
-  *out_state = (struct hard_state){
-      .term = get_u64(body.data), .commit = get_u64(body.data + 8), .vote = get_u32(body.data + 16)};
+  *out_state = (struct hard_state){.term = get_u64(body.data), .commit = get_u64(body.data + 8), .vote = get_u32(body.data + 16)};
   return STATUS_OK;
 }
 

@@ -40,8 +40,7 @@ bool journal_group_add(struct journal_group *group, const struct journal_frame *
     if (fits_a_group || room < JOURNAL_BLOCK / 2) return false;
     taken = room;
   }
-  group->parts[group->rows++] =
-      (struct journal_part){.frame = frame, .start = (uint32_t)start, .size = (uint32_t)taken};
+  group->parts[group->rows++] = (struct journal_part){.frame = frame, .start = (uint32_t)start, .size = (uint32_t)taken};
   group->size += JOURNAL_ROW_SIZE + (uint32_t)taken;
   if (frame->kind != FRAME_TABLE) group->frames++;
   *out_taken = taken;

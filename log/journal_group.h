@@ -20,12 +20,12 @@ struct journal_part {
 };
 
 struct journal_group {
-  uint8_t *memory;  /* aligned for direct I/O */
+  uint8_t *memory; /* aligned for direct I/O */
   uint32_t bytes_max;
-  uint32_t limit;   /* of this group: bytes_max, or what is left of the file */
-  uint32_t size;    /* head, directory and bodies planned so far */
+  uint32_t limit; /* of this group: bytes_max, or what is left of the file */
+  uint32_t size;  /* head, directory and bodies planned so far */
   uint32_t rows;
-  uint32_t frames; /* rows that are no table */
+  uint32_t frames;            /* rows that are no table */
   struct journal_part *parts; /* JOURNAL_GROUP_ROWS_MAX */
 };
 

@@ -43,9 +43,9 @@ struct journal {
   uint32_t carry_flags; /* of the groups that a start writes */
   bool closed_group;    /* the newest group is a closing one, or there is none to close */
   bool closing;
-  bool stalled;         /* no file to write into; waits for a job, for room on the disk or for a release */
+  bool stalled; /* no file to write into; waits for a job, for room on the disk or for a release */
   bool again_posted;
-  bool broken;          /* a write or sync failed: nothing is written any more */
+  bool broken; /* a write or sync failed: nothing is written any more */
   uint64_t last_write_ns;
   struct timer idle_timer;
   struct timer space_timer; /* while it is set no file is made */
@@ -58,15 +58,15 @@ struct journal {
   struct loop *helper; /* NULL before the start and when closing: jobs are run in place */
   struct journal_job job;
   bool job_running;
-  struct task job_task;  /* on the helper */
-  struct task job_done;  /* back on the loop */
+  struct task job_task; /* on the helper */
+  struct task job_done; /* back on the loop */
 
   /* Any thread's. */
   _Atomic(struct task *) submitted; /* the newest; each points at the one before */
-  _Atomic(uint64_t) admitted; /* taken by appends that are not written yet */
-  _Atomic(int64_t) room;      /* what they may take */
-  _Atomic(uint64_t) lacking;  /* how much more there would be on a disk with space */
-  _Atomic(uint64_t) reachable; /* how much there would be if all files were released */
+  _Atomic(uint64_t) admitted;       /* taken by appends that are not written yet */
+  _Atomic(int64_t) room;            /* what they may take */
+  _Atomic(uint64_t) lacking;        /* how much more there would be on a disk with space */
+  _Atomic(uint64_t) reachable;      /* how much there would be if all files were released */
   _Atomic(uint64_t) release_below;
   atomic_bool release_posted;
   atomic_bool failed;

@@ -159,9 +159,7 @@ static enum status read_body(struct reading *reading, struct journal_place place
   while (status == STATUS_OK && reading->have < reading->total) {
     uint64_t next = (uint64_t)head.block * JOURNAL_BLOCK + journal_round_up(head.size);
     uint64_t sequence = head.sequence;
-    status = next < journal_groups_end(reading->head.size)
-                 ? read_part(reading, next, 0, wanted, account, &head)
-                 : STATUS_CORRUPT;
+    status = next < journal_groups_end(reading->head.size) ? read_part(reading, next, 0, wanted, account, &head) : STATUS_CORRUPT;
     bool went_on = (status == STATUS_OK || status == STATUS_END) && head.sequence == sequence + 1;
     if (status == STATUS_END && went_on) status = STATUS_OK; /* a table */
     if (went_on || (status != STATUS_OK && status != STATUS_CORRUPT)) continue;
@@ -181,8 +179,8 @@ static enum status finish(struct reading *reading, entry_index index, struct ent
   if (status != STATUS_OK) return status;
   if (entry.head.index != index) return STATUS_CORRUPT;
   if (reading->payload != NULL) {
-    entry.payload = (struct blob_part){
-        .blob = reading->payload, .bytes = bytes_of(reading->payload->data, reading->payload->size)};
+    entry.payload =
+        (struct blob_part){.blob = reading->payload, .bytes = bytes_of(reading->payload->data, reading->payload->size)};
   }
   status = entry_check_payload(&entry.head, entry.payload.bytes);
   if (status != STATUS_OK) return status;

@@ -83,17 +83,14 @@ static struct journal_file *recyclable(const struct journal_ring *ring) {
   return is_current(oldest) || oldest->head.sequence >= ring->given_up_below ? NULL : oldest;
 }
 
-static uint32_t file_count(const struct journal_ring *ring) {
-  return ring->used_count + ring->ready_count + ring->in_job_count;
-}
+static uint32_t file_count(const struct journal_ring *ring) { return ring->used_count + ring->ready_count + ring->in_job_count; }
 
 /* ---- Jobs: planned and finished on the journal's loop ---- */
 
 /* What the file will be once the job is done. */
 static void name_file(struct journal_ring *ring, struct journal_file *file) {
   *file = (struct journal_file){.name = ring->next_name++, .end = JOURNAL_BLOCK};
-  file->head = (struct journal_file_head){
-      .sequence = file->name, .salt = entropy_next(ring->entropy), .size = ring->file_bytes};
+  file->head = (struct journal_file_head){.sequence = file->name, .salt = entropy_next(ring->entropy), .size = ring->file_bytes};
   memcpy(file->head.owner, ring->owner, sizeof file->head.owner);
 }
 
@@ -223,9 +220,7 @@ static enum status reuse_file(struct journal_job *job) {
   return status == STATUS_OK ? STATUS_OK : STATUS_IO;
 }
 
-void journal_job_run(struct journal_job *job) {
-  job->status = job->kind == JOB_MAKE ? make_file(job) : reuse_file(job);
-}
+void journal_job_run(struct journal_job *job) { job->status = job->kind == JOB_MAKE ? make_file(job) : reuse_file(job); }
 
 /* ---- Use ---- */
 

@@ -36,11 +36,11 @@ void journal_file_path(char into[DISK_PATH_MAX], uint64_t name);
 struct journal_file {
   struct list_node node;
   struct journal_file_head head;
-  uint64_t name;           /* the number in its name */
-  uint64_t end;            /* behind its last group */
-  struct disk_file *disk;  /* open while it is ready or current */
+  uint64_t name;          /* the number in its name */
+  uint64_t end;           /* behind its last group */
+  struct disk_file *disk; /* open while it is ready or current */
   bool has_table;
-  bool blank;              /* holds nothing that counts */
+  bool blank; /* holds nothing that counts */
 };
 
 struct journal_ring {
@@ -71,11 +71,11 @@ enum journal_job_kind { JOB_MAKE, JOB_RECYCLE, JOB_REMOVE };
 struct journal_job {
   enum journal_job_kind kind;
   struct disk *disk;
-  struct journal_file *file; /* the job's until it is finished */
-  uint64_t old_name;         /* RECYCLE, REMOVE */
-  uint64_t keep_free;        /* MAKE: bytes of the disk that must be left; 0 unless the planner's caller sets it */
+  struct journal_file *file;    /* the job's until it is finished */
+  uint64_t old_name;            /* RECYCLE, REMOVE */
+  uint64_t keep_free;           /* MAKE: bytes of the disk that must be left; 0 unless the planner's caller sets it */
   atomic_uint_fast64_t *filled; /* MAKE: counts up with what is written */
-  atomic_bool cancel;        /* MAKE: give up at the next step; set by whoever waits for it */
+  atomic_bool cancel;           /* MAKE: give up at the next step; set by whoever waits for it */
   enum status status;
 };
 

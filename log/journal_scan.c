@@ -185,14 +185,12 @@ static bool bodies_are_whole(const struct journal_file_head *file, const struct 
   return whole;
 }
 
-static void note_group(struct scan *scan, size_t file, const struct journal_group_head *head, bool whole,
-                       uint32_t frames) {
+static void note_group(struct scan *scan, size_t file, const struct journal_group_head *head, bool whole, uint32_t frames) {
   if (scan->seen_count == scan->seen_capacity) {
     scan->seen_capacity = scan->seen_capacity == 0 ? 1024 : scan->seen_capacity * 2;
     scan->seen = memory_grow_array(scan->seen, scan->seen_capacity, sizeof *scan->seen);
   }
-  scan->seen[scan->seen_count++] = (struct journal_seen){
-      .head = *head, .file = file, .whole = whole, .frames = frames};
+  scan->seen[scan->seen_count++] = (struct journal_seen){.head = *head, .file = file, .whole = whole, .frames = frames};
 }
 
 /* Is a whole group, body included, within what was read? */

@@ -50,20 +50,15 @@ void journal_states_note(struct journal_states *states, enum frame_kind kind, gr
   uint8_t key[KEY_SIZE];
   struct hard_state state;
   switch (kind) {
-    case FRAME_OPEN:
-      row_of(states, group, instance);
-      return;
-    case FRAME_CLOSE:
-      memory_free(map_remove(states->rows, key_of(key, group, instance)));
-      return;
+    case FRAME_OPEN: row_of(states, group, instance); return;
+    case FRAME_CLOSE: memory_free(map_remove(states->rows, key_of(key, group, instance))); return;
     case FRAME_HARD_STATE:
       if (journal_hard_state_decode(body, &state) == STATUS_OK) row_of(states, group, instance)->state = state;
       return;
     case FRAME_ENTRY:
     case FRAME_CUT:
     case FRAME_CHECKPOINT:
-    case FRAME_TABLE:
-      return;
+    case FRAME_TABLE: return;
   }
 }
 

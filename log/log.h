@@ -54,7 +54,7 @@ struct log_view {
   group_id group;
   instance_id instance;
   record_offset start_offset;
-  entry_index start_index; /* of the first entry kept (or to come) */
+  entry_index start_index;   /* of the first entry kept (or to come) */
   record_offset next_offset; /* behind the last entry's last record */
   entry_index last_index;
   entry_term last_term;
@@ -66,7 +66,7 @@ struct log_view {
   entry_index flushed_index;
   uint64_t bytes; /* of the entries kept: segments and what is not flushed yet */
   struct hard_state hard_state;
-  bool damaged;   /* the journal lost entries of it to rot: appends are refused, what can be read is served */
+  bool damaged; /* the journal lost entries of it to rot: appends are refused, what can be read is served */
 };
 
 struct log_view log_view(const struct log *log);
@@ -122,15 +122,16 @@ struct log_cursor {
 
 /* One read of committed entries that carry records. The caller fills the upper half, keeps it alive until it is answered. */
 struct log_read {
-  record_offset offset;     /* the first entry returned contains it */
-  record_offset limit;      /* entries from this offset on are not returned */
-  size_t bytes_max;         /* the first entry always fits */
-  struct loop *loop;        /* the lane; where `done` is posted */
+  record_offset offset; /* the first entry returned contains it */
+  record_offset limit;  /* entries from this offset on are not returned */
+  size_t bytes_max;     /* the first entry always fits */
+  struct loop *loop;    /* the lane; where `done` is posted */
   struct task done;
   struct log_cursor cursor; /* kept from one read to the next of a stream */
 
   enum status status; /* OK (count may be 0 only when offset == limit), BELOW_START, BEYOND_END, DAMAGED, IO, NO_MEMORY */
-  record_offset next_offset; /* OK: where to read on. DAMAGED: the first readable offset after the damage. BELOW_START: the start. */
+  record_offset
+      next_offset;       /* OK: where to read on. DAMAGED: the first readable offset after the damage. BELOW_START: the start. */
   struct entry *entries; /* released and freed by log_read_reset() */
   size_t count;
   bool cold; /* it came from a file */

@@ -76,17 +76,17 @@ struct log_lane {
   struct list closed; /* logs whose CLOSE is durable, by dirty_node */
   struct tail_pool pool;
   struct timer tick;
-  uint64_t tick_ns; /* today's period */
-  bool active;      /* something happened since the last tick */
-  atomic_uint joining; /* adopted logs that the lane has not met yet */
-  uint64_t durable_file; /* no frame of its logs that is still on its way is in an older file */
+  uint64_t tick_ns;         /* today's period */
+  bool active;              /* something happened since the last tick */
+  atomic_uint joining;      /* adopted logs that the lane has not met yet */
+  uint64_t durable_file;    /* no frame of its logs that is still on its way is in an older file */
   struct journal_write own; /* carried entries and commit marks */
   bool own_busy;
   atomic_bool own_done;
   atomic_bool ticking;
   atomic_int request; /* enum lane_request */
   struct checkpoint_request wanted;
-  struct list items; /* handed over with the request and with the answer */
+  struct list items;          /* handed over with the request and with the answer */
   atomic_uint_fast64_t floor; /* no journal file below it is needed by this lane */
 };
 
@@ -99,7 +99,7 @@ struct log_set {
   struct journal *journal;
   struct store *store;
   struct log_identity identity;
-  struct list logs; /* not adopted yet */
+  struct list logs;        /* not adopted yet */
   atomic_size_t unadopted; /* how many: no lane speaks for what they need of the journal */
   _Atomic(struct log_lane *) lanes[LOG_LANES_MAX];
   struct tail_budget tail_budget;
@@ -132,8 +132,9 @@ void log_free(struct log *log);
 void log_note_term(struct log *log, entry_index index, entry_term term);
 void log_forget_terms(struct log *log); /* of entries before the first kept */
 void log_note_damage(struct log *log, struct log_range range);
-void log_take_segments(struct log *log, struct segment_info *segments, size_t count); /* in place of those it had; takes over the array */
-void log_mark_dirty(struct log *log); /* a round may want something of it */
+void log_take_segments(struct log *log, struct segment_info *segments,
+                       size_t count);                                    /* in place of those it had; takes over the array */
+void log_mark_dirty(struct log *log);                                    /* a round may want something of it */
 void log_take_place(struct log *log, const struct journal_frame *frame); /* an entry's frame is durable, there */
 /* The oldest journal file that it needs; UINT64_MAX: none. */
 uint64_t log_pinned_file(const struct log *log);
@@ -142,8 +143,8 @@ uint64_t log_pinned_file(const struct log *log);
 struct log_lane *log_lane_get(struct log_set *set, struct loop *loop); /* makes it on first use */
 void log_lane_free(struct log_lane *lane);
 void log_lane_adopt(struct log_lane *lane, struct log *log); /* from the opening thread */
-void log_lane_wake(struct log_lane *lane); /* something is dirty, or more than before */
-void log_lane_turn_soon(struct log_lane *lane); /* in this iteration or the next */
+void log_lane_wake(struct log_lane *lane);                   /* something is dirty, or more than before */
+void log_lane_turn_soon(struct log_lane *lane);              /* in this iteration or the next */
 void log_lane_turn(struct log_lane *lane); /* what the tick does; also called by the checkpoint once lanes have stopped */
 /* log_collect.c: fills lane->items. */
 void log_lane_collect(struct log_lane *lane);

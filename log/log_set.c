@@ -242,7 +242,8 @@ static enum status open_directory(struct log_set *set, const struct log_identity
   struct disk *disk = set->world->disk;
   struct survey survey;
   enum status status = survey_directory(disk, &survey);
-  if (status == STATUS_FOREIGN) explain(out_reason, "the data directory is not empty and holds nothing of Cairn: name an empty or a new directory");
+  if (status == STATUS_FOREIGN)
+    explain(out_reason, "the data directory is not empty and holds nothing of Cairn: name an empty or a new directory");
   if (status != STATUS_OK) return status;
   report->fresh = !survey.ours;
   status = find_identity(set, format, report->fresh, out_reason);
@@ -252,8 +253,9 @@ static enum status open_directory(struct log_set *set, const struct log_identity
   if (status != STATUS_OK) return status;
   status = open_all(set, report->fresh, report);
   if (status == STATUS_FOREIGN) {
-    explain(out_reason, "a file of the data directory was written by a newer Cairn, or its journal is another broker's: start that "
-                        "version, or put the right journal back");
+    explain(out_reason,
+            "a file of the data directory was written by a newer Cairn, or its journal is another broker's: start that "
+            "version, or put the right journal back");
   }
   if (status != STATUS_OK) return status;
   struct visit_dir visit = {.set = set};
@@ -329,7 +331,9 @@ void log_set_each(struct log_set *set, void (*visit)(void *context, struct log *
   memory_free(logs);
 }
 
-struct journal *log_set_journal(struct log_set *set) { return set->journal; }
+struct journal *log_set_journal(struct log_set *set) {
+  return set->journal;
+}
 
 struct log *log_create(struct log_set *set, struct loop *lane, struct journal_write *write, group_id group, instance_id instance,
                        const struct log_settings *settings) {
@@ -404,9 +408,7 @@ enum status log_set_admit(struct log_set *set, uint64_t payload_bytes) {
   return status;
 }
 
-void log_set_admit_undo(struct log_set *set, uint64_t payload_bytes) {
-  journal_admit_undo(set->journal, cost_of(payload_bytes));
-}
+void log_set_admit_undo(struct log_set *set, uint64_t payload_bytes) { journal_admit_undo(set->journal, cost_of(payload_bytes)); }
 
 void log_set_checkpoint(struct log_set *set, struct loop *loop, struct task *done) {
   checkpoint_request_round(set->checkpoint, loop, done);

@@ -53,8 +53,8 @@ struct log_set_options {
 };
 
 struct log_set_report {
-  bool fresh;             /* the directory was empty: nothing was recovered */
-  bool store_rebuilt;     /* from a dump, the segments and the journal */
+  bool fresh;         /* the directory was empty: nothing was recovered */
+  bool store_rebuilt; /* from a dump, the segments and the journal */
   uint32_t damaged_logs;
   uint64_t recovered_logs;
   uint64_t recovered_bytes;

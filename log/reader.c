@@ -60,10 +60,16 @@ void reader_free(struct reader *reader) {
   memory_free(reader);
 }
 
-struct loop *reader_loop(struct reader *reader) { return reader->loop; }
-struct log_set *reader_set(struct reader *reader) { return reader->set; }
+struct loop *reader_loop(struct reader *reader) {
+  return reader->loop;
+}
+struct log_set *reader_set(struct reader *reader) {
+  return reader->set;
+}
 
-struct store *reader_store(struct log_set *set) { return atomic_load(&set->store_failed) ? NULL : set->store; }
+struct store *reader_store(struct log_set *set) {
+  return atomic_load(&set->store_failed) ? NULL : set->store;
+}
 
 static enum status find_open(struct reader *reader, group_id group, instance_id instance, entry_index first_index,
                              struct open_file **out_open) {
@@ -88,8 +94,8 @@ static enum status find_open(struct reader *reader, group_id group, instance_id 
     return status == STATUS_FOREIGN ? STATUS_NOT_FOUND : status; /* what should be there is not */
   }
   close_one(oldest);
-  *oldest = (struct open_file){
-      .group = group, .instance = instance, .first_index = first_index, .file = file, .used = ++reader->uses};
+  *oldest =
+      (struct open_file){.group = group, .instance = instance, .first_index = first_index, .file = file, .used = ++reader->uses};
   *out_open = oldest;
   return STATUS_OK;
 }
@@ -127,14 +133,12 @@ enum status reader_pass_damage(struct log_set *set, group_id group, instance_id 
     segment_cursor_skip(cursor);
     return STATUS_OK;
   }
-  struct segment_anchor anchor = {.position = segment->length,
-                                  .index = segment->last_index + 1,
-                                  .chain = segment->last_chain,
-                                  .offset = segment->end_offset};
+  struct segment_anchor anchor = {
+      .position = segment->length, .index = segment->last_index + 1, .chain = segment->last_chain, .offset = segment->end_offset};
   struct index_row row;
   if (index_after(reader_store(set), group, instance, segment, offset, cursor->position, &row) == STATUS_OK) {
-    anchor = (struct segment_anchor){
-        .position = row.position, .index = row.index, .chain = row.previous_chain, .offset = row.offset};
+    anchor =
+        (struct segment_anchor){.position = row.position, .index = row.index, .chain = row.previous_chain, .offset = row.offset};
   }
   enum status status = segment_resync(cursor, &anchor);
   if (status != STATUS_OK) return status;
@@ -227,8 +231,7 @@ static enum status meet_damage(struct segment_read *read) {
   if (work->found_count > 0) return STATUS_END;
   record_offset end = 0;
   record_offset begin = read->expected;
-  enum status status =
-      reader_pass_damage(read->set, work->group, work->instance, read->segment, &read->cursor, begin, &end);
+  enum status status = reader_pass_damage(read->set, work->group, work->instance, read->segment, &read->cursor, begin, &end);
   if (status != STATUS_OK) return status;
   read->expected = end;
   if (end <= work->offset) return STATUS_OK;
@@ -334,8 +337,8 @@ static void read_journal(struct log_set *set, struct reader_work *work) {
   for (size_t i = 0; i < work->entry_count; i++) {
     const struct flush_entry *wanted = &work->entries[i];
     struct entry entry;
-    enum status status = journal_read_entry(set->journal, wanted->place, work->group, wanted->entry.head.index,
-                                            set->options.account, &entry);
+    enum status status =
+        journal_read_entry(set->journal, wanted->place, work->group, wanted->entry.head.index, set->options.account, &entry);
     if (status == STATUS_OK && entry.head.chain != wanted->entry.head.chain) {
       entry_release(&entry);
       status = STATUS_CORRUPT;

@@ -39,8 +39,7 @@ static void begin(struct log_set *set, struct reader_work *work, const struct se
                   struct segment_cursor *cursor, record_offset *out_expected) {
   struct index_row row;
   *out_expected = segment->first_offset;
-  enum status status =
-      index_find_time(reader_store(set), work->group, work->instance, segment, work->time_ms, &row);
+  enum status status = index_find_time(reader_store(set), work->group, work->instance, segment, work->time_ms, &row);
   if (status != STATUS_OK) return;
   cursor->position = row.position;
   cursor->next_index = row.index;
@@ -80,8 +79,8 @@ static enum status find_in_segment(struct reader *reader, struct reader_work *wo
 static enum status find_unflushed(struct log_set *set, struct reader_work *work, const struct flush_entry *wanted) {
   if (wanted->cached) return find_in_entry(work, &wanted->entry);
   struct entry entry;
-  enum status status = journal_read_entry(set->journal, wanted->place, work->group, wanted->entry.head.index,
-                                          set->options.account, &entry);
+  enum status status =
+      journal_read_entry(set->journal, wanted->place, work->group, wanted->entry.head.index, set->options.account, &entry);
   if (status == STATUS_CORRUPT) {
     work->next_offset = entry_end_offset(&wanted->entry.head);
     return STATUS_DAMAGED;

@@ -83,7 +83,8 @@ static void note_scanned(struct scan *scan, const struct entry_head *head, uint6
   info->leader_time_ms = head->leader_time_ms;
   if (head->record_count > 0 && head->max_time_ms > info->max_time_ms) info->max_time_ms = head->max_time_ms;
   struct group_row *row = &scan->log->image->row;
-  if (row->term_count == 0 || (row->terms[row->term_count - 1].term < head->term && row->terms[row->term_count - 1].first < head->index)) {
+  if (row->term_count == 0 ||
+      (row->terms[row->term_count - 1].term < head->term && row->terms[row->term_count - 1].first < head->index)) {
     row->terms = memory_grow_array(row->terms, row->term_count + 1, sizeof *row->terms);
     row->terms[row->term_count++] = (struct term_run){.first = head->index, .term = head->term};
   }

@@ -113,8 +113,7 @@ static enum status take_state(struct recovery *recovery, struct bytes key, struc
   return buffer_append(&log->state, value.data + 8, value.size - 8);
 }
 
-void recovery_take_row(struct recovery *recovery, unsigned table, struct bytes key, struct bytes value,
-                       enum status *out_status) {
+void recovery_take_row(struct recovery *recovery, unsigned table, struct bytes key, struct bytes value, enum status *out_status) {
   if (table == TABLE_GROUP) *out_status = take_group(recovery, key, value);
   if (table == TABLE_SEGMENT) *out_status = take_segment(recovery, key, value);
   if (table == TABLE_STATE) *out_status = take_state(recovery, key, value);

@@ -32,7 +32,7 @@ struct recovered {
   size_t count;
   size_t capacity;
   bool closed;
-  bool told;    /* by a frame */
+  bool told; /* by a frame */
   bool damaged;
   bool state_read;
   struct buffer state;

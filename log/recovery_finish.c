@@ -45,7 +45,8 @@ static void link_up(struct recovered *log) {
       continue;
     }
     if (!follows(&log->entries[i], offset, term, chain, chained)) {
-      trace_error("log_broken", "group=%" PRIu64 " instance=%" PRIu64 " index=%" PRIu64
+      trace_error("log_broken",
+                  "group=%" PRIu64 " instance=%" PRIu64 " index=%" PRIu64
                   " do=\"the entries from there on do not follow: repair this replica from another one\"",
                   row->group, row->instance, row->flushed_index + 1 + i);
       log->damaged = true;
@@ -344,7 +345,8 @@ enum status recovery_finish(struct recovery *recovery) {
     }
     if (!log->damaged && !log->image->row.damaged) continue;
     recovery->report->damaged_logs++;
-    trace_error("log_damaged", "group=%" PRIu64 " instance=%" PRIu64
+    trace_error("log_damaged",
+                "group=%" PRIu64 " instance=%" PRIu64
                 " do=\"entries of it were lost to rot: it takes no appends until it is repaired\"",
                 log->image->row.group, log->image->row.instance);
   }

@@ -15,7 +15,9 @@
 enum { GROUP_CLOSED = 1, GROUP_DAMAGED = 2 };
 enum { SEGMENT_CHAINED = 1, SEGMENT_SEALED = 2, SEGMENT_DROPPED = 4 };
 
-struct bytes table_key_bytes(const struct table_key *key) { return bytes_of(key->data, key->size); }
+struct bytes table_key_bytes(const struct table_key *key) {
+  return bytes_of(key->data, key->size);
+}
 
 struct table_key table_key_group(group_id group, instance_id instance) {
   struct table_key key = {.size = 16};

@@ -24,14 +24,7 @@
 #include "log/segment.h"
 
 /* On disk: numbers are never given a new meaning. */
-enum table {
-  TABLE_IDENTITY = 0,
-  TABLE_GROUP = 1,
-  TABLE_SEGMENT = 2,
-  TABLE_INDEX = 3,
-  TABLE_STATE = 4,
-  TABLE_META = 5
-};
+enum table { TABLE_IDENTITY = 0, TABLE_GROUP = 1, TABLE_SEGMENT = 2, TABLE_INDEX = 3, TABLE_STATE = 4, TABLE_META = 5 };
 
 #define TABLE_STATE_MAX (256u << 20) /* an owner's snapshot */
 

@@ -41,7 +41,7 @@ struct tail_arrival;
 struct tail_pool {
   struct tail_budget *budget;
   size_t used;
-  uint64_t arrivals; /* ever */
+  uint64_t arrivals;          /* ever */
   struct tail_arrival *queue; /* a ring: entries in the order of arrival */
   size_t queue_capacity;
   size_t queue_first;
@@ -54,7 +54,7 @@ void tail_pool_evict(struct tail_pool *pool);
 bool tail_pool_over_share(const struct tail_pool *pool);
 
 struct tail {
-  struct tail_pool *pool; /* NULL until adopted: then nothing may be cached */
+  struct tail_pool *pool;  /* NULL until adopted: then nothing may be cached */
   struct tail_slot *slots; /* a ring */
   size_t capacity;
   size_t head;

@@ -76,10 +76,8 @@ static void write_done(struct task *task) {
   struct lane_slot *slot = container_of(task, struct lane_slot, write.done);
   struct lane *lane = slot->lane;
   lane->in_flight--;
-  if (slot->write.status == STATUS_OK)
-    publish(lane, &slot->write);
-  else
-    fail(lane, slot->write.status);
+  if (slot->write.status == STATUS_OK) publish(lane, &slot->write);
+  else fail(lane, slot->write.status);
   enum status status = slot->write.status;
   journal_write_reset(&slot->write);
   for (struct list_node *node; (node = list_pop_front(&slot->fences)) != NULL;) {
@@ -134,10 +132,16 @@ void lane_free(struct lane *lane) {
   memory_free(lane);
 }
 
-struct loop *lane_loop(struct lane *lane) { return lane->loop; }
-struct log_set *lane_logs(struct lane *lane) { return lane->logs; }
+struct loop *lane_loop(struct lane *lane) {
+  return lane->loop;
+}
+struct log_set *lane_logs(struct lane *lane) {
+  return lane->logs;
+}
 unsigned lane_number(const struct lane *lane) { return lane->number; }
-struct journal_write *lane_write(struct lane *lane) { return &lane->filling->write; }
+struct journal_write *lane_write(struct lane *lane) {
+  return &lane->filling->write;
+}
 void lane_when_durable(struct lane *lane, struct lane_fence *fence) {
   PRE(lane->filling->write.count > 0);
   list_push_back(&lane->filling->fences, &fence->node);

@@ -144,8 +144,8 @@ static enum status open_directory(const struct options *options, struct world **
     SAY(out_problem, "cannot open data directory %s: %s; is it a directory?", directory, status_text(status));
   if (status != STATUS_OK) return status;
   if (log_set_survey((*out_world)->disk) == STATUS_FOREIGN) {
-    SAY(out_problem, "data directory %s is not empty and holds nothing of Cairn; name an empty or a new directory with --data-dir",
-        directory);
+    SAY(out_problem,
+        "data directory %s is not empty and holds nothing of Cairn; name an empty or a new directory with --data-dir", directory);
     return STATUS_FOREIGN;
   }
   status = disk_lock((*out_world)->disk, "lock", out_lock);

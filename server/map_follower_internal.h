@@ -8,8 +8,8 @@
 struct map_follower {
   struct map_follower_options options;
   struct list openings;
-  struct list settling;  /* waits for all openings */
-  struct map *leftovers; /* at start: partitions of deleted topics, by group */
+  struct list settling;        /* waits for all openings */
+  struct map *leftovers;       /* at start: partitions of deleted topics, by group */
   struct lost_partition *lost; /* at start: those of which nothing is left */
   size_t lost_count;
 };

@@ -219,8 +219,9 @@ enum status options_check(const struct options *options, struct buffer *out_prob
   /* Beside those two and the one being written, the others together must have room for one request, or it would never be admitted. */
   uint64_t request_room = (options->journal_bytes / options->journal_file_bytes - 3) * options->journal_file_bytes;
   if (request_room < options->request_bytes_max + options->request_bytes_max / 16) {
-    SAY(out_problem, "journal-bytes, less three times journal-file-bytes, has to hold one request of request-bytes-max; raise the first or "
-                     "lower one of the others");
+    SAY(out_problem,
+        "journal-bytes, less three times journal-file-bytes, has to hold one request of request-bytes-max; raise the first or "
+        "lower one of the others");
     return STATUS_INVALID;
   }
   if (options->journal_file_bytes / 4 < options->journal_group_bytes) {

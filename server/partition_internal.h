@@ -18,9 +18,9 @@ struct partition {
   struct producer_state *producers;
   entry_index applied_index;
   entry_index proposed_index; /* the newest that was proposed here; may lie below applied_index */
-  bool history_over;       /* entries applied before this are replayed: nobody waits for them */
-  bool closed;             /* its topic is deleted */
-  bool trimming;           /* retention's own proposal is on its way */
+  bool history_over;          /* entries applied before this are replayed: nobody waits for them */
+  bool closed;                /* its topic is deleted */
+  bool trimming;              /* retention's own proposal is on its way */
   atomic_int_fast64_t published_start;
   atomic_int_fast64_t published_high_watermark;
   uint64_t committed_bytes; /* of payloads, since the partition was opened here */

@@ -110,8 +110,8 @@ int cairn_topic_list(struct cairn_client *client, void (*visit)(void *context, c
   return CAIRN_OK;
 }
 
-static void partition_visit(const Cairn__V1__Partition *in,
-                            void (*visit)(void *context, const struct cairn_partition *partition), void *context) {
+static void partition_visit(const Cairn__V1__Partition *in, void (*visit)(void *context, const struct cairn_partition *partition),
+                            void *context) {
   const struct cairn_partition partition = {
       .partition = in->partition,
       .group_id = in->group_id,
@@ -171,9 +171,8 @@ int cairn_topic_delete(struct cairn_client *client, const char *name, uint64_t *
   Cairn__V1__DeleteTopicRequest request;
   cairn__v1__delete_topic_request__init(&request);
   request.name = pack_text(name);
-  const struct exchange exchange = {.method = "/cairn.v1.Admin/DeleteTopic",
-                                    .request = &request.base,
-                                    .answer = &cairn__v1__delete_topic_response__descriptor};
+  const struct exchange exchange = {
+      .method = "/cairn.v1.Admin/DeleteTopic", .request = &request.base, .answer = &cairn__v1__delete_topic_response__descriptor};
   Cairn__V1__DeleteTopicResponse *answer = NULL;
   struct arena *arena = NULL;
   int code = call_for(client, &exchange, &answer, &arena, error);
@@ -196,8 +195,7 @@ int cairn_broker_describe(struct cairn_client *client, struct cairn_broker *out_
   struct arena *arena = NULL;
   int code = call_for(client, &exchange, &answer, &arena, error);
   if (code != CAIRN_OK) return code;
-  *out_broker = (struct cairn_broker){
-      .broker_id = answer->broker_id, .topics = answer->topics, .partitions = answer->partitions};
+  *out_broker = (struct cairn_broker){.broker_id = answer->broker_id, .topics = answer->topics, .partitions = answer->partitions};
   snprintf(out_broker->cluster_id, sizeof out_broker->cluster_id, "%s", answer->cluster_id);
   snprintf(out_broker->incarnation, sizeof out_broker->incarnation, "%s", answer->incarnation);
   snprintf(out_broker->version, sizeof out_broker->version, "%s", answer->version);

@@ -110,8 +110,7 @@ enum status batch_add(struct batch *batch, struct account *account, const struct
   return STATUS_OK;
 }
 
-void batch_seal(const struct batch *batch, enum wire_codec codec, struct wire_batch *out_header,
-                struct blob_part *out_payload) {
+void batch_seal(const struct batch *batch, enum wire_codec codec, struct wire_batch *out_header, struct blob_part *out_payload) {
   *out_header = (struct wire_batch){.record_count = batch->record_count, .uncompressed_bytes = (uint32_t)batch->size};
   struct bytes plain = bytes_of(batch->blob->data, batch->size);
   struct blob *compressed = codec == WIRE_CODEC_NONE ? NULL : compress(codec, plain);

@@ -86,13 +86,13 @@ enum cairn_executed {
 struct cairn_error {
   enum cairn_code code;
   enum cairn_executed executed;
-  char reason[CAIRN_REASON_SIZE];    /* "UNKNOWN_TOPIC" */
-  char message[CAIRN_MESSAGE_SIZE];  /* what happened, why, what to do; for people */
-  char leader[CAIRN_ADDRESS_SIZE];   /* HOST:PORT of the broker to ask instead, or "" */
+  char reason[CAIRN_REASON_SIZE];   /* "UNKNOWN_TOPIC" */
+  char message[CAIRN_MESSAGE_SIZE]; /* what happened, why, what to do; for people */
+  char leader[CAIRN_ADDRESS_SIZE];  /* HOST:PORT of the broker to ask instead, or "" */
   bool has_next_offset;
-  int64_t next_offset;               /* where the log is, or where it goes on behind the damage */
-  uint32_t retry_after_ms;           /* 0: no advice */
-  bool has_producer;                 /* the next two are of the producer that an append named */
+  int64_t next_offset;     /* where the log is, or where it goes on behind the damage */
+  uint32_t retry_after_ms; /* 0: no advice */
+  bool has_producer;       /* the next two are of the producer that an append named */
   uint64_t next_sequence;
   uint32_t producer_epoch; /* its newest */
 };
@@ -358,7 +358,7 @@ struct cairn_delivery {
   const char *topic;
   uint32_t partition;
   size_t record_count;
-  int64_t base_offset;             /* of the first record, the others follow; -1 unless error is NULL */
+  int64_t base_offset; /* of the first record, the others follow; -1 unless error is NULL */
   int64_t leader_time_ms;
   void *const *opaques;            /* one per record; NULL when no record of the batch has one */
   const struct cairn_error *error; /* NULL: on stable storage on a majority of the replicas, for good */
@@ -370,16 +370,16 @@ struct cairn_producer_options {
                                   * delivery_timeout_ms. One at a time: whoever starts later under the same name takes over, and the one
                                   * before fails with PRODUCER_FENCED. A program that starts again does not know what the one before it
                                   * had delivered: ask cairn_open_producer() */
-  uint32_t batch_bytes;          /* send when so many bytes gathered; 0: 256 KiB; at most 3 MiB */
-  uint32_t linger_ms;            /* how long records may wait for company. 0: not at all while nothing of their partition is on its
+  uint32_t batch_bytes;         /* send when so many bytes gathered; 0: 256 KiB; at most 3 MiB */
+  uint32_t linger_ms;           /* how long records may wait for company. 0: not at all while nothing of their partition is on its
                                   * way; while something is, they gather until an answer comes */
-  uint32_t in_flight_max;        /* batches of one partition on their way; 0: 8 */
-  size_t memory_bytes_max;       /* records that were added and are not delivered; 0: 32 MiB; at least 8 MiB */
-  uint32_t request_timeout_ms;   /* an answer that takes longer counts as unknown; 0: 30,000 */
-  uint32_t delivery_timeout_ms;  /* how long a batch that was not sent is tried; 0: 120,000 */
-  enum cairn_codec codec;        /* compress batches */
-  bool non_blocking;             /* cairn_producer_add() returns CAIRN_WAIT instead of waiting */
-  bool stop_on_error;            /* after a failed batch, everything behind it in the same partition fails too (SESSION_BROKEN,
+  uint32_t in_flight_max;       /* batches of one partition on their way; 0: 8 */
+  size_t memory_bytes_max;      /* records that were added and are not delivered; 0: 32 MiB; at least 8 MiB */
+  uint32_t request_timeout_ms;  /* an answer that takes longer counts as unknown; 0: 30,000 */
+  uint32_t delivery_timeout_ms; /* how long a batch that was not sent is tried; 0: 120,000 */
+  enum cairn_codec codec;       /* compress batches */
+  bool non_blocking;            /* cairn_producer_add() returns CAIRN_WAIT instead of waiting */
+  bool stop_on_error;           /* after a failed batch, everything behind it in the same partition fails too (SESSION_BROKEN,
                                   * executed NO): what is in the log is then a prefix of what was added */
   void (*delivered)(void *context, const struct cairn_delivery *delivery); /* may be NULL. May call cairn_producer_add() */
   void (*notify)(void *context); /* on the library's thread: deliveries wait for cairn_producer_poll(). Must not block */
@@ -428,11 +428,11 @@ struct cairn_position {
 
 struct cairn_consumer_options {
   struct cairn_position from;
-  struct cairn_position to;     /* ends before it. Both are resolved once, when reading begins */
-  uint64_t count_max;           /* ends after so many records; 0: no bound */
-  uint32_t message_bytes;       /* size of an answer; 0: 1 MiB; at most 3 MiB */
-  size_t prefetch_bytes;        /* answers that may wait for you; 0: 8 MiB */
-  uint32_t retry_timeout_ms;    /* how long to try to reconnect before an error; 0: 30,000 */
+  struct cairn_position to;      /* ends before it. Both are resolved once, when reading begins */
+  uint64_t count_max;            /* ends after so many records; 0: no bound */
+  uint32_t message_bytes;        /* size of an answer; 0: 1 MiB; at most 3 MiB */
+  size_t prefetch_bytes;         /* answers that may wait for you; 0: 8 MiB */
+  uint32_t retry_timeout_ms;     /* how long to try to reconnect before an error; 0: 30,000 */
   void (*notify)(void *context); /* on the library's thread: cairn_consumer_next() has something. Must not block */
   void *context;
 };
@@ -452,10 +452,10 @@ int cairn_consumer_next(struct cairn_consumer *consumer, uint32_t timeout_ms, st
 /* Goes on from an offset, forgetting what was fetched and any error. */
 void cairn_consumer_seek(struct cairn_consumer *consumer, int64_t offset);
 
-int64_t cairn_consumer_position(const struct cairn_consumer *consumer);  /* offset of the next record; -1 while unknown */
-int64_t cairn_consumer_end_offset(struct cairn_consumer *consumer);      /* the stop, once resolved; -1: none or unknown */
-int64_t cairn_consumer_high_watermark(struct cairn_consumer *consumer);  /* as last heard; -1 while unknown */
-void cairn_consumer_free(struct cairn_consumer *consumer);               /* NULL is fine */
+int64_t cairn_consumer_position(const struct cairn_consumer *consumer); /* offset of the next record; -1 while unknown */
+int64_t cairn_consumer_end_offset(struct cairn_consumer *consumer);     /* the stop, once resolved; -1: none or unknown */
+int64_t cairn_consumer_high_watermark(struct cairn_consumer *consumer); /* as last heard; -1 while unknown */
+void cairn_consumer_free(struct cairn_consumer *consumer);              /* NULL is fine */
 
 #ifdef __cplusplus
 }

@@ -6,8 +6,8 @@
 static void damaged_unpack(const Cairn__V1__DescribePartitionResponse *in, struct cairn_partition_state *out) {
   out->damaged_count = in->n_damaged;
   for (size_t i = 0; i < in->n_damaged && i < CAIRN_DAMAGED_MAX; i++) {
-    out->damaged[i] = (struct cairn_offset_range){.first_offset = in->damaged[i]->first_offset,
-                                                  .end_offset = in->damaged[i]->end_offset};
+    out->damaged[i] =
+        (struct cairn_offset_range){.first_offset = in->damaged[i]->first_offset, .end_offset = in->damaged[i]->end_offset};
   }
 }
 

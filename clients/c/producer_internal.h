@@ -44,8 +44,8 @@ struct cairn_producer {
   struct producer_topic *last_topic;
   struct list touched; /* queues that the loop shall look at */
   bool pump_posted;
-  bool hurry;       /* a flush: open batches are closed at once */
-  bool hurry_once;  /* memory is short: the same, until the next pump */
+  bool hurry;      /* a flush: open batches are closed at once */
+  bool hurry_once; /* memory is short: the same, until the next pump */
   struct list finished;
   size_t finished_count;
   uint64_t unfinished; /* batches that exist */

@@ -18,20 +18,20 @@
 
 struct retry_case {
   const struct failure *failure;
-  bool idempotent;         /* sending it twice does no harm */
-  bool recognised;         /* the same, and the answer will tell what became of the first time */
-  unsigned attempts;       /* made so far, this one included */
+  bool idempotent;   /* sending it twice does no harm */
+  bool recognised;   /* the same, and the answer will tell what became of the first time */
+  unsigned attempts; /* made so far, this one included */
   uint32_t backoff_ms;
   uint64_t now_ns;
-  uint64_t deadline_ns;    /* of the whole */
+  uint64_t deadline_ns;       /* of the whole */
   uint64_t reach_deadline_ns; /* while nobody answers; UINT64_MAX: the deadline holds */
-  uint64_t chance;         /* for jitter */
+  uint64_t chance;            /* for jitter */
 };
 
 struct retry_decision {
   bool again;
-  bool elsewhere;     /* ask another broker: failure->leader if it names one, else the next server */
-  uint64_t after_ns;  /* from now */
+  bool elsewhere;    /* ask another broker: failure->leader if it names one, else the next server */
+  uint64_t after_ns; /* from now */
 };
 
 struct retry_decision retry_decide(const struct retry_case *c);

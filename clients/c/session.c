@@ -194,8 +194,8 @@ static void session_answered(struct task *task) {
   struct wire_append_response response;
   struct failure failure;
   bool failed = false;
-  enum status status = log_wire_decode_append_response(bytes_of(answer->message->data, answer->message->size), &response,
-                                                       &failed, &failure);
+  enum status status =
+      log_wire_decode_append_response(bytes_of(answer->message->data, answer->message->size), &response, &failed, &failure);
   struct list_node *first = list_first(&session->in_flight);
   bool fits = status == STATUS_OK && first != NULL && !session->distrusted &&
               list_entry(first, struct batch, node)->request_id == response.request_id;

@@ -131,8 +131,8 @@ static int append_failed(struct append *append) {
     subject.partition = (uint32_t)append->partition;
   }
   int code = report_error(append->cli, &append->error, subject,
-                          "cannot append to topic \"%s\": %llu records acknowledged, %llu not appended, %llu unknown", append->topic,
-                          (unsigned long long)append->acknowledged, (unsigned long long)append->refused,
+                          "cannot append to topic \"%s\": %llu records acknowledged, %llu not appended, %llu unknown",
+                          append->topic, (unsigned long long)append->acknowledged, (unsigned long long)append->refused,
                           (unsigned long long)append->unknown);
   return append->acknowledged > 0 ? CLI_PARTIAL : code;
 }
@@ -164,7 +164,8 @@ static int read_options(struct append *append, struct cairn_producer_options *op
   const char *codec = cli_option(cli, "codec");
   if (codec != NULL && strcmp(codec, "zstd") == 0) options->codec = CAIRN_CODEC_ZSTD;
   else if (codec != NULL && strcmp(codec, "lz4") == 0) options->codec = CAIRN_CODEC_LZ4;
-  else if (codec != NULL && strcmp(codec, "none") != 0) return report_usage(cli, "--codec is \"%s\"; it can be none, zstd or lz4", codec);
+  else if (codec != NULL && strcmp(codec, "none") != 0)
+    return report_usage(cli, "--codec is \"%s\"; it can be none, zstd or lz4", codec);
   options->name = cli_option(cli, "producer");
   const char *key = cli_option(cli, "key");
   const char *separator = cli_option(cli, "key-separator");

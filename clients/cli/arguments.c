@@ -12,7 +12,8 @@
 enum global { GLOBAL_SERVER, GLOBAL_OUTPUT, GLOBAL_TIMEOUT, GLOBAL_HELP, GLOBAL_COUNT };
 
 const struct option global_options[] = {
-    [GLOBAL_SERVER] = {"server", 's', "HOST:PORT", "the broker; several with commas (environment: CAIRN_SERVER; default 127.0.0.1:7411)"},
+    [GLOBAL_SERVER] = {"server", 's', "HOST:PORT",
+                       "the broker; several with commas (environment: CAIRN_SERVER; default 127.0.0.1:7411)"},
     [GLOBAL_OUTPUT] = {"output", 'o', "FORMAT", "table (default) or json"},
     [GLOBAL_TIMEOUT] = {"timeout", 0, "TIME", "how long one request may take: 500ms, 30s (default), 5m"},
     [GLOBAL_HELP] = {"help", 'h', NULL, "this text"},
@@ -150,7 +151,8 @@ static int take_globals(struct parse *parse, const char *environment_server) {
 static int take_operands(struct parse *parse, unsigned words_used) {
   struct cli *cli = parse->cli;
   for (unsigned i = words_used; i < parse->word_count; i++) {
-    if (cli->operand_count == cli->command->operands_max) return report_usage(cli, "\"%s\" is one word too many", parse->words[i]);
+    if (cli->operand_count == cli->command->operands_max)
+      return report_usage(cli, "\"%s\" is one word too many", parse->words[i]);
     cli->operands[cli->operand_count++] = parse->words[i];
   }
   if (cli->operand_count >= cli->command->operands_min || cli->help) return CLI_OK;

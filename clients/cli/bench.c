@@ -42,8 +42,8 @@ static uint64_t now_ns(const struct bench *bench) { return world_now_ns(bench->c
 static void print_json(const struct bench *bench, const char *what, const char *loop) {
   double seconds = (double)(bench->ended_ns - bench->begun_ns) / 1e9;
   json_t *object = json_pack(
-      "{s:s, s:I, s:I, s:f, s:f, s:f, s:{s:f, s:f, s:f, s:f}, s:{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s}}", "bench", what, "records",
-      (json_int_t)bench->done, "bytes", (json_int_t)bench->bytes, "seconds", seconds, "records_per_second",
+      "{s:s, s:I, s:I, s:f, s:f, s:f, s:{s:f, s:f, s:f, s:f}, s:{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s}}", "bench", what,
+      "records", (json_int_t)bench->done, "bytes", (json_int_t)bench->bytes, "seconds", seconds, "records_per_second",
       (double)bench->done / seconds, "bytes_per_second", (double)bench->bytes / seconds, "latency_us", "p50",
       (double)histogram_at(bench->latency, 0.5) / 1e3, "p99", (double)histogram_at(bench->latency, 0.99) / 1e3, "p999",
       (double)histogram_at(bench->latency, 0.999) / 1e3, "max", (double)bench->latency->max / 1e3, "conditions", "topic",
@@ -66,15 +66,16 @@ static void print_result(const struct bench *bench, const char *what, const char
   char batch[32];
   struct output *output = bench->cli->output;
   output_printf(output, "%s: %.0f records/s, %s/s; %s p50 %.0f us, p99 %.0f us, p99.9 %.0f us, max %.0f us\n", what,
-                (double)bench->done / seconds, quantity_format_bytes(rate, sizeof rate, (double)bench->bytes / seconds), latency_of,
-                (double)histogram_at(bench->latency, 0.5) / 1e3, (double)histogram_at(bench->latency, 0.99) / 1e3,
+                (double)bench->done / seconds, quantity_format_bytes(rate, sizeof rate, (double)bench->bytes / seconds),
+                latency_of, (double)histogram_at(bench->latency, 0.5) / 1e3, (double)histogram_at(bench->latency, 0.99) / 1e3,
                 (double)histogram_at(bench->latency, 0.999) / 1e3, (double)bench->latency->max / 1e3);
-  output_printf(output,
-                "conditions: topic=%s records=%llu record_bytes=%lld batch_bytes=%s in_flight=%lld partitions=%lld loop=%s seconds=%.2f "
-                "server=%s\n",
-                bench->topic, (unsigned long long)bench->done, (long long)bench->record_bytes,
-                quantity_format_bytes(batch, sizeof batch, (double)bench->batch_bytes), (long long)bench->in_flight,
-                (long long)bench->partitions, loop, seconds, bench->cli->server);
+  output_printf(
+      output,
+      "conditions: topic=%s records=%llu record_bytes=%lld batch_bytes=%s in_flight=%lld partitions=%lld loop=%s seconds=%.2f "
+      "server=%s\n",
+      bench->topic, (unsigned long long)bench->done, (long long)bench->record_bytes,
+      quantity_format_bytes(batch, sizeof batch, (double)bench->batch_bytes), (long long)bench->in_flight,
+      (long long)bench->partitions, loop, seconds, bench->cli->server);
 }
 
 /* ---- append ---- */
@@ -131,8 +132,8 @@ static int append_records(struct bench *bench, struct cairn_producer *producer, 
   bench->ended_ns = now_ns(bench);
   progress_end(&bench->progress);
   if (!bench->failed) return CLI_OK;
-  return report_error(bench->cli, &bench->error, (struct report_subject){.topic = bench->topic}, "the bench cannot append to \"%s\"",
-                      bench->topic);
+  return report_error(bench->cli, &bench->error, (struct report_subject){.topic = bench->topic},
+                      "the bench cannot append to \"%s\"", bench->topic);
 }
 
 /* The topic has its own number of partitions when it exists. */
@@ -145,7 +146,8 @@ static int find_or_create_topic(struct bench *bench) {
     code = cairn_topic_create(bench->cli->client, bench->topic, &options, &topic, &error);
   }
   if (code != CAIRN_OK) {
-    return report_error(bench->cli, &error, (struct report_subject){.topic = bench->topic}, "cannot use topic \"%s\"", bench->topic);
+    return report_error(bench->cli, &error, (struct report_subject){.topic = bench->topic}, "cannot use topic \"%s\"",
+                        bench->topic);
   }
   if (bench->partitions > topic.partitions) bench->partitions = topic.partitions;
   return CLI_OK;
@@ -214,9 +216,13 @@ static const struct option bench_append_options[] = {
 };
 
 static const char *const bench_append_examples[] = {
-    "Throughput", "cairn bench append --records 1000000 --record-bytes 1KiB",
-    "Latency of single records", "cairn bench append --records 10000 --batch-bytes 1 --in-flight 1",
-    "Latency at a fixed load", "cairn bench append --rate 20000 --records 200000", NULL,
+    "Throughput",
+    "cairn bench append --records 1000000 --record-bytes 1KiB",
+    "Latency of single records",
+    "cairn bench append --records 10000 --batch-bytes 1 --in-flight 1",
+    "Latency at a fixed load",
+    "cairn bench append --rate 20000 --records 200000",
+    NULL,
 };
 
 const struct command bench_append_command = {
@@ -226,8 +232,9 @@ const struct command bench_append_command = {
     .operands_max = 1,
     .summary = "Measure appending: throughput and latency",
     .options = bench_append_options,
-    .details = "The topic (default cairn-bench) is created when it is not there, and kept. Latency is from the add, or in an open loop\n"
-               "from when the record was due, to its acknowledgement.\n",
+    .details =
+        "The topic (default cairn-bench) is created when it is not there, and kept. Latency is from the add, or in an open loop\n"
+        "from when the record was due, to its acknowledgement.\n",
     .examples = bench_append_examples,
     .run = bench_append_run,
 };
@@ -279,7 +286,8 @@ static int bench_read_run(struct cli *cli) {
   bench.partitions = topic.partitions;
   bench.latency = NEW(struct histogram);
   bench.begun_ns = now_ns(&bench);
-  for (uint32_t i = 0; code == CLI_OK && i < topic.partitions && !terminal_interrupted(); i++) code = read_one_partition(&bench, i);
+  for (uint32_t i = 0; code == CLI_OK && i < topic.partitions && !terminal_interrupted(); i++)
+    code = read_one_partition(&bench, i);
   bench.ended_ns = now_ns(&bench);
   bench.record_bytes = bench.done == 0 ? 0 : (int64_t)(bench.bytes / bench.done);
   if (code == CLI_OK) print_result(&bench, "read", "closed", "waits");
@@ -294,8 +302,7 @@ static const struct option bench_read_options[] = {
 };
 
 static const char *const bench_read_examples[] = {
-    "After `cairn bench append`", "cairn bench read",
-    "Another topic", "cairn bench read orders --records 100000", NULL,
+    "After `cairn bench append`", "cairn bench read", "Another topic", "cairn bench read orders --records 100000", NULL,
 };
 
 const struct command bench_read_command = {

@@ -5,14 +5,10 @@
 #include "clients/cli/table.h"
 
 static const struct column broker_card[] = {
-    {"broker", "broker_id", COLUMN_NUMBER},
-    {"version", "version", COLUMN_TEXT},
-    {"advertised", "advertised", COLUMN_TEXT},
-    {"cluster", "cluster_id", COLUMN_TEXT},
-    {"incarnation", "incarnation", COLUMN_TEXT},
-    {"topics", "topics", COLUMN_NUMBER},
-    {"partitions", "partitions", COLUMN_NUMBER},
-    {NULL, NULL, COLUMN_TEXT},
+    {"broker", "broker_id", COLUMN_NUMBER},      {"version", "version", COLUMN_TEXT},
+    {"advertised", "advertised", COLUMN_TEXT},   {"cluster", "cluster_id", COLUMN_TEXT},
+    {"incarnation", "incarnation", COLUMN_TEXT}, {"topics", "topics", COLUMN_NUMBER},
+    {"partitions", "partitions", COLUMN_NUMBER}, {NULL, NULL, COLUMN_TEXT},
 };
 
 static int describe_run(struct cli *cli) {
@@ -32,8 +28,7 @@ static int describe_run(struct cli *cli) {
 }
 
 static const char *const describe_examples[] = {
-    "The broker on this machine", "cairn broker describe",
-    "Another one", "cairn --server db1:7411 broker describe", NULL,
+    "The broker on this machine", "cairn broker describe", "Another one", "cairn --server db1:7411 broker describe", NULL,
 };
 
 const struct command broker_describe_command = {

@@ -26,8 +26,8 @@ enum {
   CLI_NOT_FOUND = 3,
   CLI_PRECONDITION = 4, /* exists already, or another precondition does not hold */
   CLI_DENIED = 5,
-  CLI_UNAVAILABLE = 6, /* or a timeout */
-  CLI_PARTIAL = 7,     /* some of it was done */
+  CLI_UNAVAILABLE = 6,  /* or a timeout */
+  CLI_PARTIAL = 7,      /* some of it was done */
   CLI_CHECK_FAILED = 8, /* verify found damage */
   CLI_INTERRUPTED = 130
 };
@@ -51,10 +51,10 @@ struct command {
   const char *operands; /* "TOPIC"; for the usage line */
   unsigned operands_min;
   unsigned operands_max;
-  const char *summary;               /* one line */
-  const struct option *options;      /* ends with a NULL name; may be NULL */
-  const char *details;               /* more paragraphs; may be NULL */
-  const char *const *examples;       /* pairs: what it does, the command; ends with NULL */
+  const char *summary;          /* one line */
+  const struct option *options; /* ends with a NULL name; may be NULL */
+  const char *details;          /* more paragraphs; may be NULL */
+  const char *const *examples;  /* pairs: what it does, the command; ends with NULL */
   int (*run)(struct cli *cli);
 };
 

@@ -197,7 +197,8 @@ void format_write_json_bytes(struct cairn_bytes bytes, struct output *output) {
 }
 
 void format_write_json(const struct cairn_record *record, struct output *output) {
-  output_printf(output, "{\"topic\":\"%s\",\"partition\":%" PRIu32 ",\"offset\":%" PRId64 ",\"timestamp_ms\":%" PRId64 ",\"key\":",
+  output_printf(output,
+                "{\"topic\":\"%s\",\"partition\":%" PRIu32 ",\"offset\":%" PRId64 ",\"timestamp_ms\":%" PRId64 ",\"key\":",
                 record->topic, record->partition, record->offset, record->timestamp_ms);
   format_write_json_bytes(record->key, output);
   write_text(output, ",\"value\":");

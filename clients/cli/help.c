@@ -54,7 +54,8 @@ static const struct topic topics[] = {
 /* ---- Pages ---- */
 
 static void name_of(const struct command *command, char name[NAME_SIZE]) {
-  snprintf(name, NAME_SIZE, "%s%s%s", command->noun, command->verb == NULL ? "" : " ", command->verb == NULL ? "" : command->verb);
+  snprintf(name, NAME_SIZE, "%s%s%s", command->noun, command->verb == NULL ? "" : " ",
+           command->verb == NULL ? "" : command->verb);
 }
 
 static void print_options(struct output *output, const struct option *options) {

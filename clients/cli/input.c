@@ -19,7 +19,7 @@ struct input {
   bool ended;
   char *data;
   size_t capacity;
-  size_t first; /* of what was not given out */
+  size_t first;   /* of what was not given out */
   size_t scanned; /* no newline before it */
   size_t end;
 };

@@ -7,8 +7,11 @@ static const struct option dump_options[] = {
 };
 
 static const char *const dump_examples[] = {
-    "Batches and records of one file", "cairn segment dump cairn-data/p/7-1/00000000000000000001.segment",
-    "For scripts", "cairn segment dump FILE -o json | jq .base_offset", NULL,
+    "Batches and records of one file",
+    "cairn segment dump cairn-data/p/7-1/00000000000000000001.segment",
+    "For scripts",
+    "cairn segment dump FILE -o json | jq .base_offset",
+    NULL,
 };
 
 const struct command segment_dump_command = {
@@ -24,7 +27,9 @@ const struct command segment_dump_command = {
 };
 
 static const char *const verify_examples[] = {
-    "Check every checksum of a broker that is down", "cairn verify ./cairn-data", NULL,
+    "Check every checksum of a broker that is down",
+    "cairn verify ./cairn-data",
+    NULL,
 };
 
 const struct command verify_command = {

@@ -20,8 +20,8 @@ static int read_partition(const struct cli *cli, unsigned operand, uint32_t *out
 static json_t *damaged_json(const struct cairn_partition_state *state) {
   json_t *ranges = json_array();
   for (size_t i = 0; i < state->damaged_count && i < CAIRN_DAMAGED_MAX; i++) {
-    json_array_append_new(ranges, json_pack("{s:I, s:I}", "first_offset", (json_int_t)state->damaged[i].first_offset, "end_offset",
-                                            (json_int_t)state->damaged[i].end_offset));
+    json_array_append_new(ranges, json_pack("{s:I, s:I}", "first_offset", (json_int_t)state->damaged[i].first_offset,
+                                            "end_offset", (json_int_t)state->damaged[i].end_offset));
   }
   return ranges;
 }
@@ -74,7 +74,9 @@ static int describe_run(struct cli *cli) {
 }
 
 static const char *const describe_examples[] = {
-    "Where partition 0 of orders begins and ends", "cairn partition describe orders 0", NULL,
+    "Where partition 0 of orders begins and ends",
+    "cairn partition describe orders 0",
+    NULL,
 };
 
 const struct command partition_describe_command = {
@@ -174,7 +176,9 @@ static const struct option trim_options[] = {
 };
 
 static const char *const trim_examples[] = {
-    "Give up the records 0 to 9,999", "cairn partition trim orders 0 --before 10000", NULL,
+    "Give up the records 0 to 9,999",
+    "cairn partition trim orders 0 --before 10000",
+    NULL,
 };
 
 const struct command partition_trim_command = {

@@ -50,9 +50,9 @@ static bool parse_with_unit(const char *text, const struct unit *units, bool fol
 
 bool quantity_parse_bytes(const char *text, int64_t *out) {
   static const struct unit units[] = {
-      {"", 1},           {"b", 1},           {"k", 1 << 10},   {"kb", 1 << 10},  {"kib", 1 << 10},
-      {"m", 1 << 20},    {"mb", 1 << 20},    {"mib", 1 << 20}, {"g", 1 << 30},   {"gb", 1 << 30},
-      {"gib", 1 << 30},  {"t", 1LL << 40},   {"tb", 1LL << 40}, {"tib", 1LL << 40}, {NULL, 0},
+      {"", 1},          {"b", 1},         {"k", 1 << 10},    {"kb", 1 << 10},    {"kib", 1 << 10},
+      {"m", 1 << 20},   {"mb", 1 << 20},  {"mib", 1 << 20},  {"g", 1 << 30},     {"gb", 1 << 30},
+      {"gib", 1 << 30}, {"t", 1LL << 40}, {"tb", 1LL << 40}, {"tib", 1LL << 40}, {NULL, 0},
   };
   return parse_with_unit(text, units, true, out);
 }

@@ -13,8 +13,8 @@ bool quantity_parse_duration_ms(const char *text, int64_t *out); /* 250ms, 30s, 
 bool quantity_parse_time_ms(const char *text, int64_t now_ms, int64_t *out);
 
 /* Return `into`. */
-const char *quantity_format_bytes(char *into, size_t size, double bytes);     /* "1.5 GiB" */
-const char *quantity_format_time(char *into, size_t size, int64_t time_ms);   /* "2024-05-01T10:00:00.000Z" */
-const char *quantity_format_duration(char *into, size_t size, int64_t ms);    /* "7d", "1h 30m" */
+const char *quantity_format_bytes(char *into, size_t size, double bytes);   /* "1.5 GiB" */
+const char *quantity_format_time(char *into, size_t size, int64_t time_ms); /* "2024-05-01T10:00:00.000Z" */
+const char *quantity_format_duration(char *into, size_t size, int64_t ms);  /* "7d", "1h 30m" */
 
 #endif

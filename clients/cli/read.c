@@ -22,7 +22,7 @@ struct read {
   const char *topic;
   struct cairn_consumer_options options;
   bool follow;
-  uint64_t count_max; /* of all partitions together; 0: no bound */
+  uint64_t count_max;    /* of all partitions together; 0: no bound */
   struct format *format; /* NULL with -o json */
   int wake_fd;
   struct progress progress;
@@ -159,7 +159,8 @@ static int read_topic(struct read *read) {
   struct cairn_topic topic;
   struct cairn_error error;
   if (cairn_topic_describe(read->cli->client, read->topic, &topic, NULL, NULL, &error) != CAIRN_OK) {
-    return report_error(read->cli, &error, (struct report_subject){.topic = read->topic}, "cannot read topic \"%s\"", read->topic);
+    return report_error(read->cli, &error, (struct report_subject){.topic = read->topic}, "cannot read topic \"%s\"",
+                        read->topic);
   }
   return read_partitions(read, 0, topic.partitions);
 }
@@ -230,10 +231,15 @@ static const struct option read_options_table[] = {
 };
 
 static const char *const read_examples[] = {
-    "Everything", "cairn read orders",
-    "The last 10 records of each partition, then what comes", "cairn read orders --from -10 --follow",
-    "The last hour, with keys", "cairn read orders --from @-1h -f '%p:%o %k=%v\\n'",
-    "As JSON", "cairn read orders -o json | jq .value", NULL,
+    "Everything",
+    "cairn read orders",
+    "The last 10 records of each partition, then what comes",
+    "cairn read orders --from -10 --follow",
+    "The last hour, with keys",
+    "cairn read orders --from @-1h -f '%p:%o %k=%v\\n'",
+    "As JSON",
+    "cairn read orders -o json | jq .value",
+    NULL,
 };
 
 const struct command read_command = {
@@ -244,8 +250,9 @@ const struct command read_command = {
     .operands_max = 1,
     .summary = "Read records, and follow what is appended",
     .options = read_options_table,
-    .details = "With -o json there is one object per line: topic, partition, offset, timestamp_ms, key, value, headers. Bytes that\n"
-               "are not UTF-8 are {\"base64\": \"...\"}; an absent key or value is null. Every checksum is verified.\n",
+    .details =
+        "With -o json there is one object per line: topic, partition, offset, timestamp_ms, key, value, headers. Bytes that\n"
+        "are not UTF-8 are {\"base64\": \"...\"}; an absent key or value is null. Every checksum is verified.\n",
     .examples = read_examples,
     .run = read_run,
 };

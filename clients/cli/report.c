@@ -31,7 +31,8 @@ int report_exit_code(const struct cairn_error *error) {
 
 /* ---- What to try ---- */
 
-static void suggest(const struct cli *cli, const struct cairn_error *error, struct report_subject subject, char *into, size_t size) {
+static void suggest(const struct cli *cli, const struct cairn_error *error, struct report_subject subject, char *into,
+                    size_t size) {
   char cairn[128] = "cairn";
   if (cli->server_given) snprintf(cairn, sizeof cairn, "cairn --server %s", cli->server);
   char partition[32] = "";
@@ -74,7 +75,8 @@ static const char *executed_word(enum cairn_executed executed) {
   return executed == CAIRN_EXECUTED_NO ? "no" : executed == CAIRN_EXECUTED_YES ? "yes" : "maybe";
 }
 
-static void print_json(const struct cairn_error *error, const char *reason, const char *what, const char *why, const char *try_this) {
+static void print_json(const struct cairn_error *error, const char *reason, const char *what, const char *why,
+                       const char *try_this) {
   json_t *fields = json_pack("{s:s, s:s, s:s, s:s}", "reason", reason, "what", what, "why", why, "try", try_this);
   if (error != NULL) {
     json_object_set_new(fields, "code", json_integer(error->code));

@@ -51,11 +51,11 @@ static int print_topic(const struct cli *cli, const struct cairn_topic *topic) {
 
 /* ---- Settings ---- */
 
-#define CONFIG_OPTIONS                                                                                     \
-  {"retention-bytes", 0, "SIZE", "delete the oldest segments beyond this; -1: no bound"},                  \
+#define CONFIG_OPTIONS                                                                                      \
+  {"retention-bytes", 0, "SIZE", "delete the oldest segments beyond this; -1: no bound"},                   \
       {"retention", 0, "TIME", "delete segments whose newest record is older: 12h, 7d; -1: keep for ever"}, \
-      {"segment-bytes", 0, "SIZE", "size of a segment file, 1MiB to 1GiB"}, {                              \
-    "record-bytes-max", 0, "SIZE", "refuse larger records; at most 3MiB"                                   \
+      {"segment-bytes", 0, "SIZE", "size of a segment file, 1MiB to 1GiB"}, {                               \
+    "record-bytes-max", 0, "SIZE", "refuse larger records; at most 3MiB"                                    \
   }
 
 /* The broker judges the values; here they only must be numbers. 0 would mean "not given". */
@@ -101,8 +101,11 @@ static const struct option create_options[] = {
 };
 
 static const char *const create_examples[] = {
-    "One partition, kept for ever", "cairn topic create orders",
-    "Eight partitions, a week", "cairn topic create clicks --partitions 8 --retention 7d", NULL,
+    "One partition, kept for ever",
+    "cairn topic create orders",
+    "Eight partitions, a week",
+    "cairn topic create clicks --partitions 8 --retention 7d",
+    NULL,
 };
 
 const struct command topic_create_command = {
@@ -165,9 +168,8 @@ static void describe_visit(void *context, const struct cairn_partition *partitio
 }
 
 static const struct column partition_columns[] = {
-    {"PARTITION", "partition", COLUMN_NUMBER},   {"LEADER", "leader", COLUMN_TEXT},
-    {"REPLICAS", "replicas", COLUMN_TEXT},       {"START", "log_start_offset", COLUMN_NUMBER},
-    {"END", "high_watermark", COLUMN_NUMBER},    {NULL, NULL, COLUMN_TEXT},
+    {"PARTITION", "partition", COLUMN_NUMBER},    {"LEADER", "leader", COLUMN_TEXT},        {"REPLICAS", "replicas", COLUMN_TEXT},
+    {"START", "log_start_offset", COLUMN_NUMBER}, {"END", "high_watermark", COLUMN_NUMBER}, {NULL, NULL, COLUMN_TEXT},
 };
 
 static int describe_print(const struct cli *cli, const struct cairn_topic *topic, json_t *partitions) {
@@ -201,7 +203,9 @@ static int describe_run(struct cli *cli) {
 }
 
 static const char *const describe_examples[] = {
-    "Settings and partitions", "cairn topic describe orders", NULL,
+    "Settings and partitions",
+    "cairn topic describe orders",
+    NULL,
 };
 
 const struct command topic_describe_command = {
@@ -242,8 +246,11 @@ static const struct option alter_options[] = {
 };
 
 static const char *const alter_examples[] = {
-    "Keep at most 10 GiB per partition", "cairn topic alter clicks --retention-bytes 10GiB",
-    "Keep for ever again", "cairn topic alter clicks --retention -1 --retention-bytes -1", NULL,
+    "Keep at most 10 GiB per partition",
+    "cairn topic alter clicks --retention-bytes 10GiB",
+    "Keep for ever again",
+    "cairn topic alter clicks --retention -1 --retention-bytes -1",
+    NULL,
 };
 
 const struct command topic_alter_command = {
@@ -276,7 +283,9 @@ static int delete_run(struct cli *cli) {
 }
 
 static const char *const delete_examples[] = {
-    "With all its records, for good", "cairn topic delete orders", NULL,
+    "With all its records, for good",
+    "cairn topic delete orders",
+    NULL,
 };
 
 const struct command topic_delete_command = {

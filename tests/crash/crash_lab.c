@@ -21,7 +21,7 @@ struct crash_run {
   const struct crash_options *options;
   uint64_t operation; /* 0: none */
   enum sim_crash_point point;
-  int mode; /* enum sim_power_cut, or ONLY_KILLED */
+  int mode;        /* enum sim_power_cut, or ONLY_KILLED */
   uint64_t second; /* the operation of the first recovery that is crashed; 0: none */
   bool trace;
   uint64_t live_operations;
@@ -195,8 +195,8 @@ struct crash_totals crash_sweep(const struct crash_subject *subject, const struc
 
 void crash_print(const struct crash_subject *subject, const struct crash_totals *totals) {
   printf("%s: %llu operations, %llu crashes, %llu of them also in recovery, %llu violations\n", subject->name,
-         (unsigned long long)totals->operations, (unsigned long long)totals->crashes,
-         (unsigned long long)totals->second_crashes, (unsigned long long)totals->violations);
+         (unsigned long long)totals->operations, (unsigned long long)totals->crashes, (unsigned long long)totals->second_crashes,
+         (unsigned long long)totals->violations);
 }
 
 /* ---- Replay ---- */

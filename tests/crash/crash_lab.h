@@ -20,9 +20,9 @@ struct crash_lab {
   struct sim_disk *device;
   struct sim_world *world; /* of the process that runs now */
   void *model;
-  unsigned recoveries;  /* begun */
-  bool faulty;          /* the disk fails by itself while `live` runs: refusals are fine then */
-  bool scrambled;       /* single sectors may have been destroyed: the store's newest page too */
+  unsigned recoveries;    /* begun */
+  bool faulty;            /* the disk fails by itself while `live` runs: refusals are fine then */
+  bool scrambled;         /* single sectors may have been destroyed: the store's newest page too */
   bool acknowledge_early; /* mutant: the harness tells its model before the answer came */
   uint64_t violations;
   char first[320]; /* the first of them */
@@ -43,8 +43,8 @@ void crash_violation(struct crash_lab *lab, const char *format, ...) __attribute
 
 struct crash_options {
   uint64_t seed;
-  uint64_t stride;         /* every operation: 1; 0: no crash at all, only kill and power cut at the end */
-  const char *fault;       /* a sentence for the disk while `live` runs; NULL: none */
+  uint64_t stride;   /* every operation: 1; 0: no crash at all, only kill and power cut at the end */
+  const char *fault; /* a sentence for the disk while `live` runs; NULL: none */
   bool acknowledge_early;
   bool quiet;              /* no lines for violations */
   uint64_t violations_max; /* stop after so many; 0: never */

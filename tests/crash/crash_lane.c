@@ -200,7 +200,8 @@ static bool admit(struct crash_lane *lane, uint64_t bytes) {
     enum status status = log_set_admit(lane->set, bytes);
     if (status == STATUS_OK) return true;
     if (status != STATUS_JOURNAL_FULL) {
-      if (crash_lane_going(lane) && !lane->lab->faulty) crash_violation(lane->lab, "an append is refused: %s", status_name(status));
+      if (crash_lane_going(lane) && !lane->lab->faulty)
+        crash_violation(lane->lab, "an append is refused: %s", status_name(status));
       return false;
     }
     crash_lane_checkpoint(lane);
@@ -320,8 +321,7 @@ void crash_lane_read_all(struct crash_lane *lane, bool old_tails[MODEL_LOGS]) {
                                      .bytes_max = READ_BYTES,
                                      .loop = lane->loop,
                                      .done = {.run = read_done}};
-    while (reading.read.offset < reading.read.limit && read_some(lane, &reading, group, &old_tails[group])) {
-    }
+    while (reading.read.offset < reading.read.limit && read_some(lane, &reading, group, &old_tails[group])) {}
     bool short_of_end = reading.read.offset < reading.read.limit;
     if (short_of_end && crash_lane_going(lane) && !lane->lab->faulty && lane->lab->violations == 0) {
       crash_violation(lane->lab, "group %llu: reads end at %lld of %lld", (unsigned long long)group,

@@ -11,10 +11,10 @@
 
 enum lane_act {
   LANE_CREATE,
-  LANE_APPEND,      /* `size` bytes, `count` records */
-  LANE_HOLD_BACK,   /* an append that is not committed when it is durable */
-  LANE_CUT,         /* voids what was held back */
-  LANE_TRIM,        /* to `size` */
+  LANE_APPEND,    /* `size` bytes, `count` records */
+  LANE_HOLD_BACK, /* an append that is not committed when it is durable */
+  LANE_CUT,       /* voids what was held back */
+  LANE_TRIM,      /* to `size` */
   LANE_HARD_STATE,
   LANE_DELETE
 };

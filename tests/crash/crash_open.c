@@ -103,8 +103,7 @@ static enum status open_set(struct crash_lane *lane, const struct log_set_option
   struct buffer reason;
   buffer_init(&reason, 1024);
   memset(&found, 0, sizeof found);
-  enum status status =
-      log_set_open(sim_world_doors(lane->lab->world), options, &identity, &lane->set, &found, report, &reason);
+  enum status status = log_set_open(sim_world_doors(lane->lab->world), options, &identity, &lane->set, &found, report, &reason);
   if (status != STATUS_OK && !crash_dead(lane->lab) && !lane->lab->faulty) {
     crash_violation(lane->lab, "open: %s: %.*s", status_name(status), (int)reason.size, (const char *)reason.data);
   }

@@ -235,7 +235,8 @@ static void a_disk_whose_syncs_do_nothing_is_noticed(void **state) {
 
 static void a_forgotten_directory_sync_is_noticed(void **state) {
   (void)state;
-  struct crash_options options = {.seed = 1, .stride = 29, .quiet = true, .violations_max = 5, .fault = "lie every sync_dir on p*"};
+  struct crash_options options = {
+      .seed = 1, .stride = 29, .quiet = true, .violations_max = 5, .fault = "lie every sync_dir on p*"};
   struct crash_totals totals = crash_sweep(&subject, &options);
   assert_true(totals.violations >= 1);
 }

@@ -56,8 +56,8 @@ struct model {
   struct sim_random script;
 
   /* What a recovery was told. */
-  size_t found;      /* items told so far */
-  size_t found_end;  /* behind the last of them; SIZE_MAX: none yet */
+  size_t found;     /* items told so far */
+  size_t found_end; /* behind the last of them; SIZE_MAX: none yet */
   size_t first_found;
   struct hard_state found_state[GROUPS];
   bool state_told[GROUPS];
@@ -94,10 +94,8 @@ static struct item *add_item(struct driver *driver, struct journal_frame *frame)
   CHECK(model->count < ITEMS_MAX);
   struct item *item = &model->items[model->count++];
   uint64_t hash = xxh3(0, bytes_of(frame->head, frame->head_size));
-  *item = (struct item){.kind = frame->kind,
-                        .group = frame->group,
-                        .index = frame->first_index,
-                        .body_hash = xxh3(hash, frame->payload.bytes)};
+  *item = (struct item){
+      .kind = frame->kind, .group = frame->group, .index = frame->first_index, .body_hash = xxh3(hash, frame->payload.bytes)};
   return item;
 }
 
@@ -312,8 +310,7 @@ static void told(void *context, const struct journal_found *frame) {
   size_t at = find_item(model, frame);
   if (at == SIZE_MAX) {
     crash_violation(lab, "a frame that was never submitted or had been dropped: group %llu kind %d index %llu size %zu",
-                    (unsigned long long)frame->group, (int)frame->kind, (unsigned long long)frame->first_index,
-                    frame->body.size);
+                    (unsigned long long)frame->group, (int)frame->kind, (unsigned long long)frame->first_index, frame->body.size);
     return;
   }
   bool follows = model->found_end == SIZE_MAX ? at <= model->released : at == model->found_end;

@@ -9,12 +9,18 @@
 #include "proto/pack.h"
 
 static const ProtobufCMessageDescriptor *const descriptors[] = {
-    &cairn__v1__create_topic_request__descriptor,       &cairn__v1__list_topics_request__descriptor,
-    &cairn__v1__describe_topic_request__descriptor,     &cairn__v1__alter_topic_request__descriptor,
-    &cairn__v1__delete_topic_request__descriptor,       &cairn__v1__describe_broker_request__descriptor,
-    &cairn__v1__describe_partition_request__descriptor, &cairn__v1__find_offset_request__descriptor,
-    &cairn__v1__trim_request__descriptor,               &cairn__v1__append_request__descriptor,
-    &cairn__v1__read_request__descriptor,               &cairn__v1__tail_request__descriptor,
+    &cairn__v1__create_topic_request__descriptor,
+    &cairn__v1__list_topics_request__descriptor,
+    &cairn__v1__describe_topic_request__descriptor,
+    &cairn__v1__alter_topic_request__descriptor,
+    &cairn__v1__delete_topic_request__descriptor,
+    &cairn__v1__describe_broker_request__descriptor,
+    &cairn__v1__describe_partition_request__descriptor,
+    &cairn__v1__find_offset_request__descriptor,
+    &cairn__v1__trim_request__descriptor,
+    &cairn__v1__append_request__descriptor,
+    &cairn__v1__read_request__descriptor,
+    &cairn__v1__tail_request__descriptor,
 };
 
 static struct blob_part repack(const ProtobufCMessageDescriptor *descriptor, struct bytes message) {

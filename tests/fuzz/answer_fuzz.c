@@ -32,8 +32,8 @@ static void append_response(struct bytes message) {
   struct failure failure, failure_again;
   bool failed = false, failed_again = false;
   if (log_wire_decode_append_response(message, &response, &failed, &failure) != STATUS_OK) return;
-  struct blob_part part = failed ? log_wire_encode_append_failure(response.request_id, &failure)
-                                 : log_wire_encode_append_response(&response);
+  struct blob_part part =
+      failed ? log_wire_encode_append_failure(response.request_id, &failure) : log_wire_encode_append_response(&response);
   enum status status = log_wire_decode_append_response(part.bytes, &again, &failed_again, &failure_again);
   CHECK(status == STATUS_OK && failed == failed_again && response.request_id == again.request_id);
   if (failed) {

@@ -144,7 +144,9 @@ void sim_run_for(struct sim *sim, uint64_t ns) {
 
 /* ---- Fibers ---- */
 
-struct sim_fiber *sim_fiber_current(const struct sim *sim) { return sim->current; }
+struct sim_fiber *sim_fiber_current(const struct sim *sim) {
+  return sim->current;
+}
 
 static void fiber_fire(struct sim_event *event) {
   struct sim_fiber *fiber = container_of(event, struct sim_fiber, wake);

@@ -34,8 +34,8 @@ struct sim_disk_latency {
   uint64_t name_ns;
 };
 
-struct sim_disk *sim_disk_new(struct sim *sim, const char *name, uint64_t capacity); /* copies `name` */
-void sim_disk_free(struct sim_disk *device); /* PRE: nothing is mounted */
+struct sim_disk *sim_disk_new(struct sim *sim, const char *name, uint64_t capacity);        /* copies `name` */
+void sim_disk_free(struct sim_disk *device);                                                /* PRE: nothing is mounted */
 void sim_disk_set_latency(struct sim_disk *device, const struct sim_disk_latency *latency); /* NULL: as it was new */
 void sim_disk_set_capacity(struct sim_disk *device, uint64_t capacity);
 uint64_t sim_disk_used(const struct sim_disk *device);

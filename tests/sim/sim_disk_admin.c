@@ -44,7 +44,9 @@ void sim_disk_set_capacity(struct sim_disk *device, uint64_t capacity) { device-
 uint64_t sim_disk_used(const struct sim_disk *device) { return device->used; }
 uint64_t sim_disk_operations(const struct sim_disk *device) { return device->stats.operations; }
 bool sim_disk_crashed(const struct sim_disk *device) { return device->crashed; }
-struct sim_disk_stats sim_disk_stats(const struct sim_disk *device) { return device->stats; }
+struct sim_disk_stats sim_disk_stats(const struct sim_disk *device) {
+  return device->stats;
+}
 uint64_t sim_disk_faults_fired(const struct sim_disk *device) { return device->faults_fired; }
 
 void sim_disk_crash_at(struct sim_disk *device, uint64_t operation, enum sim_crash_point point) {

@@ -8,9 +8,7 @@
 
 /* ---- Paths ---- */
 
-static void pre_path(const char *path) {
-  PRE(strlen(path) < DISK_PATH_MAX && path[0] != '/' && strstr(path, "..") == NULL);
-}
+static void pre_path(const char *path) { PRE(strlen(path) < DISK_PATH_MAX && path[0] != '/' && strstr(path, "..") == NULL); }
 
 struct sim_inode *sim_find_parent(const struct sim_disk *device, const char *path, const char **out_name) {
   pre_path(path);
@@ -62,8 +60,7 @@ void sim_rename_free(struct sim_rename *change) {
 }
 
 static void make_durable(struct sim_rename *change) {
-  if (change->from_directory != NULL &&
-      sim_names_get(&change->from_directory->durable_names, change->from) == change->inode) {
+  if (change->from_directory != NULL && sim_names_get(&change->from_directory->durable_names, change->from) == change->inode) {
     sim_names_set(&change->from_directory->durable_names, change->from, NULL);
   }
   if (change->directory != NULL) sim_names_set(&change->directory->durable_names, change->to, change->inode);

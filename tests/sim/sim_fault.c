@@ -9,9 +9,9 @@
 #include "base/memory.h"
 
 static const char *const operation_names[] = {
-    [SIM_OPEN] = "open",       [SIM_READ] = "read",         [SIM_WRITE] = "write",       [SIM_SYNC] = "sync",
-    [SIM_TRUNCATE] = "truncate", [SIM_STAT] = "stat",       [SIM_RENAME] = "rename",     [SIM_REMOVE] = "remove",
-    [SIM_MAKE_DIR] = "make_dir", [SIM_SYNC_DIR] = "sync_dir", [SIM_LIST] = "list",       [SIM_LOCK] = "lock",
+    [SIM_OPEN] = "open",         [SIM_READ] = "read",         [SIM_WRITE] = "write",   [SIM_SYNC] = "sync",
+    [SIM_TRUNCATE] = "truncate", [SIM_STAT] = "stat",         [SIM_RENAME] = "rename", [SIM_REMOVE] = "remove",
+    [SIM_MAKE_DIR] = "make_dir", [SIM_SYNC_DIR] = "sync_dir", [SIM_LIST] = "list",     [SIM_LOCK] = "lock",
     [SIM_ANY] = "any",
 };
 

@@ -38,16 +38,15 @@ struct place {
   void *top;
 };
 void sim_place_switch(struct place *from, const struct place *to);
-__asm__(
-    ".text\n"
-    ".type sim_place_switch, @function\n"
-    "sim_place_switch:\n"
-    "  pushq %rbp\n  pushq %rbx\n  pushq %r12\n  pushq %r13\n  pushq %r14\n  pushq %r15\n"
-    "  movq %rsp, (%rdi)\n"
-    "  movq (%rsi), %rsp\n"
-    "  popq %r15\n  popq %r14\n  popq %r13\n  popq %r12\n  popq %rbx\n  popq %rbp\n"
-    "  ret\n"
-    ".size sim_place_switch, . - sim_place_switch\n");
+__asm__(".text\n"
+        ".type sim_place_switch, @function\n"
+        "sim_place_switch:\n"
+        "  pushq %rbp\n  pushq %rbx\n  pushq %r12\n  pushq %r13\n  pushq %r14\n  pushq %r15\n"
+        "  movq %rsp, (%rdi)\n"
+        "  movq (%rsi), %rsp\n"
+        "  popq %r15\n  popq %r14\n  popq %r13\n  popq %r12\n  popq %rbx\n  popq %rbp\n"
+        "  ret\n"
+        ".size sim_place_switch, . - sim_place_switch\n");
 
 static void place_prepare(struct place *place, uint8_t *memory, size_t size, void (*entry)(void)) {
   void **top = (void **)(void *)(memory + size);

@@ -90,7 +90,7 @@ void sim_inode_lose(struct sim_inode *inode, uint64_t sequence);
 void sim_inode_power_cut(struct sim_inode *inode, enum sim_power_cut mode, struct sim_random *random);
 void sim_inode_flip(struct sim_inode *inode, uint64_t position, uint8_t mask);
 
-struct sim_inode *sim_names_get(const struct sim_names *names, const char *text); /* NULL: absent */
+struct sim_inode *sim_names_get(const struct sim_names *names, const char *text);       /* NULL: absent */
 void sim_names_set(struct sim_names *names, const char *text, struct sim_inode *inode); /* NULL removes */
 void sim_names_copy(struct sim_names *into, const struct sim_names *from);
 void sim_names_deinit(struct sim_names *names);

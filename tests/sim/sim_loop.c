@@ -6,9 +6,9 @@
 #include "base/memory.h"
 
 #define TURN_TASKS_MAX 1024u
-#define WAKE_NS_MAX 20000u     /* between a post and the run, mostly */
-#define STALL_NS_MAX 3000000u  /* once in a while: the scheduler had something else to do */
-#define TURN_NS 500u           /* an iteration costs time, or two loops could pass a task to and fro for ever in one instant */
+#define WAKE_NS_MAX 20000u    /* between a post and the run, mostly */
+#define STALL_NS_MAX 3000000u /* once in a while: the scheduler had something else to do */
+#define TURN_NS 500u          /* an iteration costs time, or two loops could pass a task to and fro for ever in one instant */
 #define WALL_START_MS 1700000000000
 
 struct sim_loop {
@@ -51,9 +51,8 @@ uint64_t sim_clock_sim_ns(const struct sim_clock *clock, uint64_t local_ns) {
 void sim_loops_init(struct sim_loops *loops, struct sim_process *process) {
   uint64_t now_ns = sim_now_ns(process->sim);
   loops->process = process;
-  loops->clock = (struct sim_clock){.base_sim_ns = now_ns,
-                                    .base_local_ns = now_ns + 1000000000u,
-                                    .wall_offset_ms = WALL_START_MS};
+  loops->clock =
+      (struct sim_clock){.base_sim_ns = now_ns, .base_local_ns = now_ns + 1000000000u, .wall_offset_ms = WALL_START_MS};
   sim_random_init(&loops->delays, sim_seed(process->sim) ^ now_ns, process->name);
   list_init(&loops->loops);
 }

@@ -12,8 +12,8 @@ struct sim_random {
 };
 
 void sim_random_init(struct sim_random *random, uint64_t seed, const char *purpose);
-uint64_t sim_random_next(struct sim_random *random);                        /* xoshiro256** */
-uint64_t sim_random_below(struct sim_random *random, uint64_t bound);       /* 0 .. bound-1; PRE bound > 0 */
+uint64_t sim_random_next(struct sim_random *random);                                 /* xoshiro256** */
+uint64_t sim_random_below(struct sim_random *random, uint64_t bound);                /* 0 .. bound-1; PRE bound > 0 */
 uint64_t sim_random_between(struct sim_random *random, uint64_t low, uint64_t high); /* both included */
 bool sim_random_chance(struct sim_random *random, uint32_t percent);
 

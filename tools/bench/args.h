@@ -14,12 +14,9 @@ static inline size_t bench_args(grpc_arg args[BENCH_ARGS_MAX]) {
     const char *key;
     int value;
   } wanted[] = {
-      {GRPC_ARG_ALLOW_REUSEPORT, 0},
-      {GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, 4 << 20},
-      {GRPC_ARG_HTTP2_BDP_PROBE, 1},
-      {GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0},
-      {GRPC_ARG_ENABLE_CHANNELZ, 0},
-      {GRPC_ARG_MAX_CHANNEL_TRACE_EVENT_MEMORY_PER_NODE, 0},
+      {GRPC_ARG_ALLOW_REUSEPORT, 0}, {GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, 4 << 20},
+      {GRPC_ARG_HTTP2_BDP_PROBE, 1}, {GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0},
+      {GRPC_ARG_ENABLE_CHANNELZ, 0}, {GRPC_ARG_MAX_CHANNEL_TRACE_EVENT_MEMORY_PER_NODE, 0},
   };
   for (; count < sizeof wanted / sizeof *wanted; count++) {
     union {

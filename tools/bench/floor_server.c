@@ -112,10 +112,8 @@ static void finish_stream(struct call *call) {
 static void hand_to_journal(struct call *call) {
   pthread_mutex_lock(&journal.lock);
   call->next = NULL;
-  if (journal.first == NULL)
-    journal.first = call;
-  else
-    journal.last->next = call;
+  if (journal.first == NULL) journal.first = call;
+  else journal.last->next = call;
   journal.last = call;
   pthread_cond_signal(&journal.filled);
   pthread_mutex_unlock(&journal.lock);
@@ -204,30 +202,21 @@ static void advance(struct call *call, bool ok) {
       if (ok) opened(call);
       break;
     case RECEIVED:
-      if (!ok || call->message == NULL)
-        answer_unary(call);
-      else if (journal.file >= 0)
-        hand_to_journal(call);
-      else
-        answer_unary(call);
+      if (!ok || call->message == NULL) answer_unary(call);
+      else if (journal.file >= 0) hand_to_journal(call);
+      else answer_unary(call);
       break;
     case STREAM_RECEIVED:
-      if (ok)
-        stream_received(call);
-      else
-        finish_stream(call);
+      if (ok) stream_received(call);
+      else finish_stream(call);
       break;
     case STREAM_ANSWERED:
-      if (ok)
-        receive(call, STREAM_RECEIVED, false);
-      else
-        finish_stream(call);
+      if (ok) receive(call, STREAM_RECEIVED, false);
+      else finish_stream(call);
       break;
     case ANSWERED:
     case CLOSED:
-    case STREAM_OPENED:
-      release(call);
-      break;
+    case STREAM_OPENED: release(call); break;
   }
 }
 

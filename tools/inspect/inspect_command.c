@@ -159,7 +159,9 @@ int offline_segment_dump(struct cli *cli) {
   snprintf(what, sizeof what, "cannot read segment %s", cli->operands[0]);
   if (status != STATUS_OK) return report_status(cli, status, what, "a file below DATA_DIR/p");
   if (!cli->json) {
-    output_printf(cli->output, "segment group=%" PRIu64 " instance=%" PRIu64 " first_index=%" PRIu64 " entries=%" PRIu64 " damaged=%" PRIu64 "\n",
+    output_printf(cli->output,
+                  "segment group=%" PRIu64 " instance=%" PRIu64 " first_index=%" PRIu64 " entries=%" PRIu64 " damaged=%" PRIu64
+                  "\n",
                   header.group, header.instance, header.first_index, dump.entries, dump.damaged);
   }
   return dump.damaged > 0 ? CLI_CHECK_FAILED : CLI_OK;

@@ -94,16 +94,11 @@ static void arguments_prefer_flag_to_environment_to_default(void **state) {
 static void arguments_refuse_what_makes_no_sense(void **state) {
   (void)state;
   static const char *const lines[] = {
-      "cairn frobnicate",
-      "cairn topic",
-      "cairn topic frobnicate",
-      "cairn append",
-      "cairn append a b",
-      "cairn read t --frobnicate",
-      "cairn read t --from",
-      "cairn read t --follow=yes",
-      "cairn topic list -o xml",
-      "cairn topic list --timeout soon",
+      "cairn frobnicate",        "cairn topic",
+      "cairn topic frobnicate",  "cairn append",
+      "cairn append a b",        "cairn read t --frobnicate",
+      "cairn read t --from",     "cairn read t --follow=yes",
+      "cairn topic list -o xml", "cairn topic list --timeout soon",
       "cairn read t -x",
   };
   struct cli cli;

@@ -155,8 +155,9 @@ static void format_writes_json_for_any_bytes(void **state) {
                  "{\"topic\":\"t\",\"partition\":0,\"offset\":5,\"timestamp_ms\":0,\"key\":\"q\\\"\\\\\\n\\u0001\","
                  "\"value\":{\"base64\":\"//4=\"},\"headers\":[]}\n");
   const struct cairn_record absent = {.topic = "t", .value = {"", 0}};
-  expect_written(NULL, &absent,
-                 "{\"topic\":\"t\",\"partition\":0,\"offset\":0,\"timestamp_ms\":0,\"key\":null,\"value\":\"\",\"headers\":[]}\n");
+  expect_written(
+      NULL, &absent,
+      "{\"topic\":\"t\",\"partition\":0,\"offset\":0,\"timestamp_ms\":0,\"key\":null,\"value\":\"\",\"headers\":[]}\n");
 }
 
 /* ---- Lines ---- */

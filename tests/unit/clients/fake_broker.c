@@ -83,8 +83,8 @@ static void describe_topic(void *service, struct rpc_call *call, struct blob *me
   struct fake_broker *broker = service;
   struct arena *arena = arena_new(PACK_ARENA_BYTES_MAX);
   Cairn__V1__DescribeTopicRequest *request = NULL;
-  enum status status = pack_unpack(arena, &cairn__v1__describe_topic_request__descriptor,
-                                   bytes_of(message->data, message->size), (void *)&request);
+  enum status status = pack_unpack(arena, &cairn__v1__describe_topic_request__descriptor, bytes_of(message->data, message->size),
+                                   (void *)&request);
   CHECK(status == STATUS_OK);
   pthread_mutex_lock(&broker->lock);
   const struct fake_topic *found = NULL;
@@ -112,8 +112,8 @@ static void create_topic(void *service, struct rpc_call *call, struct blob *mess
   struct fake_broker *broker = service;
   struct arena *arena = arena_new(PACK_ARENA_BYTES_MAX);
   Cairn__V1__CreateTopicRequest *request = NULL;
-  enum status status = pack_unpack(arena, &cairn__v1__create_topic_request__descriptor,
-                                   bytes_of(message->data, message->size), (void *)&request);
+  enum status status =
+      pack_unpack(arena, &cairn__v1__create_topic_request__descriptor, bytes_of(message->data, message->size), (void *)&request);
   CHECK(status == STATUS_OK);
   fake_broker_add_topic(broker, request->name, request->partitions == 0 ? 1 : request->partitions);
   Cairn__V1__CreateTopicResponse response;

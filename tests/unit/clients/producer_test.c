@@ -166,8 +166,8 @@ static void producer_with_stop_on_error_leaves_a_prefix(void **state) {
   struct fixture *fixture = *state;
   struct failure failure;
   failure_set(&failure, STATUS_TOO_LARGE, NULL);
-  struct cairn_producer *producer =
-      fixture_producer(fixture, (struct cairn_producer_options){.batch_bytes = 1000, .stop_on_error = true, .memory_bytes_max = 1 << 24});
+  struct cairn_producer *producer = fixture_producer(
+      fixture, (struct cairn_producer_options){.batch_bytes = 1000, .stop_on_error = true, .memory_bytes_max = 1 << 24});
   fake_broker_refuse(fixture->broker, 4, &failure, false);
 
   struct cairn_error error;

@@ -93,7 +93,8 @@ static void retry_follows_a_leader_at_once_and_heeds_advice(void **state) {
   struct failure failure;
   failure_set(&failure, STATUS_NOT_LEADER, NULL);
   snprintf(failure.leader, sizeof failure.leader, "b:2");
-  struct retry_case question = {.failure = &failure, .attempts = 1, .backoff_ms = 50, .deadline_ns = UINT64_MAX, .reach_deadline_ns = UINT64_MAX};
+  struct retry_case question = {
+      .failure = &failure, .attempts = 1, .backoff_ms = 50, .deadline_ns = UINT64_MAX, .reach_deadline_ns = UINT64_MAX};
   struct retry_decision decision = retry_decide(&question);
   assert_true(decision.again && decision.elsewhere);
   assert_int_equal(decision.after_ns, 0);

@@ -35,8 +35,7 @@ static struct command create_command(const char *name, uint32_t partitions) {
   command.topic.partition_count = partitions;
   command.topic.partitions = memory_new_array(partitions, sizeof *command.topic.partitions);
   for (uint32_t i = 0; i < partitions; i++)
-    command.topic.partitions[i] =
-        (struct map_partition){.number = i, .group = cluster_map_next_group_id(map) + i, .instance = 1};
+    command.topic.partitions[i] = (struct map_partition){.number = i, .group = cluster_map_next_group_id(map) + i, .instance = 1};
   return command;
 }
 
@@ -47,9 +46,8 @@ static enum status create(const char *name, uint32_t partitions) {
   return status;
 }
 
-static enum status delete(uint64_t id) {
-  struct command command = {.kind = COMMAND_DELETE_TOPIC, .topic_id = id};
-  return cluster_map_apply(map, &command);
+static enum status delete (uint64_t id) {
+  struct command command = {.kind = COMMAND_DELETE_TOPIC, .topic_id = id}; return cluster_map_apply(map, &command);
 }
 
 static const struct map_topic *find(const char *name) { return cluster_map_topic(map, bytes_of_string(name)); }

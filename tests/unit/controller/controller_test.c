@@ -54,8 +54,8 @@ static void topic_created(void *context, const struct map_topic *topic) {
 }
 static void topic_altered(void *context, const struct map_topic *topic) {
   char words[64];
-  snprintf(words, sizeof words, "%s: retention_ms=%lld segment_bytes=%lld", topic->name,
-           (long long)topic->settings.retention_ms, (long long)topic->settings.segment_bytes);
+  snprintf(words, sizeof words, "%s: retention_ms=%lld segment_bytes=%lld", topic->name, (long long)topic->settings.retention_ms,
+           (long long)topic->settings.segment_bytes);
   tell(context, "  altered", words);
 }
 static void topic_deleted(void *context, const struct map_topic *topic) { tell(context, "  deleted", topic->name); }

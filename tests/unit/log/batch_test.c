@@ -59,10 +59,10 @@ static enum status check_now(struct build *build, struct batch_summary *summary)
   return batch_check(buffer_bytes(&build->records), &limits, summary);
 }
 
-#define assert_refused(build, expected)                   \
-  do {                                                    \
-    struct batch_summary ignored;                         \
-    assert_status(check_now(build, &ignored), expected);  \
+#define assert_refused(build, expected)                  \
+  do {                                                   \
+    struct batch_summary ignored;                        \
+    assert_status(check_now(build, &ignored), expected); \
   } while (0)
 
 /* ---- What is good ---- */

@@ -70,7 +70,8 @@ static enum status fault_rename(struct disk *disk, const char *from, const char 
 static enum status fault_remove(struct disk *disk, const char *path) { return disk_remove(fault_of(disk)->inner, path); }
 static enum status fault_make_dir(struct disk *disk, const char *path) { return disk_make_dir(fault_of(disk)->inner, path); }
 static enum status fault_sync_dir(struct disk *disk, const char *path) { return disk_sync_dir(fault_of(disk)->inner, path); }
-static enum status fault_list(struct disk *disk, const char *path, void (*visit)(void *context, const char *name), void *context) {
+static enum status fault_list(struct disk *disk, const char *path, void (*visit)(void *context, const char *name),
+                              void *context) {
   return disk_list(fault_of(disk)->inner, path, visit, context);
 }
 static enum status fault_space(struct disk *disk, struct disk_space *out_space) {

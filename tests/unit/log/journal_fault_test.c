@@ -12,11 +12,8 @@
 #define FILE_BYTES (64u << 10)
 #define SECOND_NS 1000000000u
 
-static const struct journal_options options = {.ring_bytes = 8 * FILE_BYTES,
-                                               .file_bytes = FILE_BYTES,
-                                               .group_bytes_max = 16 << 10,
-                                               .files_ready = 2,
-                                               .idle_close_ms = 20};
+static const struct journal_options options = {
+    .ring_bytes = 8 * FILE_BYTES, .file_bytes = FILE_BYTES, .group_bytes_max = 16 << 10, .files_ready = 2, .idle_close_ms = 20};
 
 struct stage {
   struct journal_options options;

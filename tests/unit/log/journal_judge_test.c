@@ -20,16 +20,15 @@ static void draw(struct drawing *drawing, size_t file, uint64_t first, const cha
     uint64_t hash = drawing->hash * 31 + first + i + file;
     if (groups[i] != '.') {
       assert_true(drawing->count < SEEN_MAX);
-      drawing->seen[drawing->count++] = (struct journal_seen){
-          .file = file,
-          .whole = groups[i] != 'x',
-          .frames = 1,
-          .head = {.sequence = first + i,
-                   .predecessor = drawing->hash,
-                   .hash = hash,
-                   .synced_through = first + i - 1,
-                   .file_first = first,
-                   .frames_before = first + i - 1}};
+      drawing->seen[drawing->count++] = (struct journal_seen){.file = file,
+                                                              .whole = groups[i] != 'x',
+                                                              .frames = 1,
+                                                              .head = {.sequence = first + i,
+                                                                       .predecessor = drawing->hash,
+                                                                       .hash = hash,
+                                                                       .synced_through = first + i - 1,
+                                                                       .file_first = first,
+                                                                       .frames_before = first + i - 1}};
     }
     drawing->hash = hash;
   }

@@ -341,8 +341,7 @@ static void journal_admits_no_more_than_its_ring(void **state) {
   /* What must always be possible is. */
   rig_hard_state(rig, 1, 3);
   journal_release(rig->journal, usage.current_file);
-  while (journal_admit(rig->journal, cost) != STATUS_OK) {
-  }
+  while (journal_admit(rig->journal, cost) != STATUS_OK) {}
   journal_admit_undo(rig->journal, cost);
   rig_append(rig, 1, next, 9000);
 }

@@ -72,7 +72,8 @@ struct fixture *fixture_new(void) {
   fixture->world->disk = &fixture->fault.disk;
   account_init(&fixture->account, 64u << 20);
   fixture->options = (struct log_set_options){
-      .journal = {.ring_bytes = 32u << 20, .file_bytes = 4u << 20, .group_bytes_max = 1u << 20, .files_ready = 2, .idle_close_ms = 20},
+      .journal =
+          {.ring_bytes = 32u << 20, .file_bytes = 4u << 20, .group_bytes_max = 1u << 20, .files_ready = 2, .idle_close_ms = 20},
       .tail_bytes = 8u << 20,
       .store_bytes_max = 1ull << 30,
       .disk_reserve_bytes = 1u << 20,
@@ -170,12 +171,12 @@ static struct blob *payload_of(struct log *log, record_offset offset, size_t siz
   uint8_t head[16];
   size_t at = 0;
   head[at++] = 0x0a;
-  for (size_t left = inner; ; left >>= 7) {
+  for (size_t left = inner;; left >>= 7) {
     head[at++] = (uint8_t)(left < 128 ? left : (left & 127) | 128);
     if (left < 128) break;
   }
   head[at++] = 0x12;
-  for (size_t left = size; ; left >>= 7) {
+  for (size_t left = size;; left >>= 7) {
     head[at++] = (uint8_t)(left < 128 ? left : (left & 127) | 128);
     if (left < 128) break;
   }
@@ -237,8 +238,8 @@ static void change_do(struct change *change) {
 }
 
 struct log *fixture_create(struct fixture *fixture, group_id group, uint64_t segment_bytes) {
-  change_do(&(struct change){
-      .fixture = fixture, .what = CHANGE_CREATE, .group = group, .count = 1, .segment_bytes = segment_bytes});
+  change_do(
+      &(struct change){.fixture = fixture, .what = CHANGE_CREATE, .group = group, .count = 1, .segment_bytes = segment_bytes});
   return fixture->logs[group];
 }
 
@@ -253,8 +254,13 @@ static void append(struct fixture *fixture, group_id group, size_t count, size_t
   while (count > 0) {
     size_t turn = count < 64 ? count : 64;
     while (log_set_admit(fixture->set, turn * (size + 256)) != STATUS_OK) usleep(1000);
-    change_do(&(struct change){.fixture = fixture, .what = CHANGE_APPEND, .group = group, .count = turn, .size = size,
-                               .time_ms = time_ms, .commit = commit});
+    change_do(&(struct change){.fixture = fixture,
+                               .what = CHANGE_APPEND,
+                               .group = group,
+                               .count = turn,
+                               .size = size,
+                               .time_ms = time_ms,
+                               .commit = commit});
     count -= turn;
   }
 }
@@ -296,9 +302,7 @@ struct log_view fixture_view(struct fixture *fixture, group_id group) {
   fixture_run(fixture, group, take_view, &start);
   return start.view;
 }
-void fixture_commit_all(struct fixture *fixture, group_id group) {
-  fixture_run(fixture, group, do_commit, fixture->logs[group]);
-}
+void fixture_commit_all(struct fixture *fixture, group_id group) { fixture_run(fixture, group, do_commit, fixture->logs[group]); }
 
 static void posted(struct task *task) { step_done(container_of(task, struct step, task)); }
 
@@ -319,9 +323,7 @@ struct reading {
   struct log_find *find;
 };
 static struct reading *current_reading(struct log_read *read) { return read->work; }
-static void read_done(struct task *task) {
-  step_done(&current_reading(container_of(task, struct log_read, done))->step);
-}
+static void read_done(struct task *task) { step_done(&current_reading(container_of(task, struct log_read, done))->step); }
 static void read_run(struct task *task) {
   struct reading *reading = container_of(task, struct reading, step.task);
   struct log_view view = log_view(reading->log);

@@ -53,9 +53,18 @@ static void a_group_row_comes_back(void **state) {
 
 static void segment_and_index_rows_come_back(void **state) {
   (void)state;
-  struct segment_info info = {.first_index = 1, .last_index = 2, .first_offset = 3, .end_offset = 4, .length = 8192,
-                              .previous_chain = 6, .last_chain = 7, .last_term = 8, .max_time_ms = 9,
-                              .leader_time_ms = 10, .chained = true, .sealed = true};
+  struct segment_info info = {.first_index = 1,
+                              .last_index = 2,
+                              .first_offset = 3,
+                              .end_offset = 4,
+                              .length = 8192,
+                              .previous_chain = 6,
+                              .last_chain = 7,
+                              .last_term = 8,
+                              .max_time_ms = 9,
+                              .leader_time_ms = 10,
+                              .chained = true,
+                              .sealed = true};
   struct buffer value;
   buffer_init(&value, 4096);
   assert_int_equal(segment_row_encode(&info, &value), STATUS_OK);

@@ -42,7 +42,7 @@ struct ask {
   enum status refused; /* by replica_propose() */
   unsigned answers;
   enum status answer;
-  unsigned order; /* among all answers, from 1 */
+  unsigned order;      /* among all answers, from 1 */
   bool applied_before; /* when it was answered, the ledger had it */
 };
 
@@ -296,7 +296,7 @@ static void too_much_that_is_uncommitted_is_busy(void **state) {
   assert_int_equal(rig->asks[accepted].refused, STATUS_BUSY);
   assert_int_equal(accepted, REPLICA_UNCOMMITTED_BYTES_MAX / BIG_BYTES);
   assert_int_equal(rig->asks[accepted].proposal.entry.payload.bytes.size, BIG_BYTES); /* it stayed the caller's */
-  assert_int_equal(ask(rig, 2, 100)->refused, STATUS_OK); /* each group has its own bound */
+  assert_int_equal(ask(rig, 2, 100)->refused, STATUS_OK);                             /* each group has its own bound */
   stage_heal(&rig->stage);
   wait_for_answers(rig);
   assert_int_equal(ask(rig, 1, BIG_BYTES)->refused, STATUS_OK);

@@ -24,7 +24,7 @@ struct stage {
   struct log *log[STAGE_LOGS_MAX]; /* by group: recovered, or made by stage_make_log() */
 };
 
-void stage_init(struct stage *stage); /* PRE: zeroed */
+void stage_init(struct stage *stage);   /* PRE: zeroed */
 void stage_deinit(struct stage *stage); /* PRE: no process */
 
 /* A new process: opens the set and makes the lane. */

@@ -83,7 +83,8 @@ void lab_close(struct lab *lab, bool checkpoint) {
   inflater_free(lab->inflater);
   lane_stop(lab->lane);
   struct journal_usage usage = journal_usage(log_set_journal(lab->logs));
-  assert_true(usage.failed || usage.admitted_bytes == 0); /* whatever was refused, and however; one that failed admits nothing more */
+  assert_true(usage.failed ||
+              usage.admitted_bytes == 0); /* whatever was refused, and however; one that failed admits nothing more */
   log_set_close(lab->logs, checkpoint);
   partition_host_close(&lab->host);
   partition_release(lab->partition);

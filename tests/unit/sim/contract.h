@@ -16,8 +16,9 @@ int contract_os_tear_down(void **state);
 int contract_sim_set_up(void **state);
 int contract_sim_tear_down(void **state);
 
-#define CONTRACT_TEST(test)                                                                                  \
-  {#test " (real)", test, contract_os_set_up, contract_os_tear_down, NULL},                                  \
-      {#test " (simulated)", test, contract_sim_set_up, contract_sim_tear_down, NULL}
+#define CONTRACT_TEST(test)                                                       \
+  {#test " (real)", test, contract_os_set_up, contract_os_tear_down, NULL}, {     \
+#test " (simulated)", test, contract_sim_set_up, contract_sim_tear_down, NULL \
+  }
 
 #endif
