@@ -28,6 +28,13 @@ READY = re.compile(r"^cairnd: ready on (\S+)", re.MULTILINE)
 MEASURED = {"ASAN_OPTIONS": "quarantine_size_mb=16"}
 
 
+def sanitized():
+    """Is the broker built with a sanitizer? It needs a multiple of the memory then."""
+    with open(CAIRND, "rb") as program:
+        content = program.read()
+    return b"__asan_init" in content or b"__tsan_init" in content
+
+
 class Broker:
     """cairnd on a directory. `data` stays from one start to the next; close() removes what this object made."""
 
