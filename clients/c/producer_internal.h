@@ -156,6 +156,7 @@ struct session;
 struct session *session_of(struct cairn_producer *producer, const char *address, uint32_t partition);
 void session_attach(struct session *session, struct queue *queue);
 bool session_has_room(const struct session *session);
+bool session_is_ending(const struct session *session); /* its queues will be told that they lost it */
 /* When there is room again, or none any more, queue_pump() or queue_lost() is called. */
 void session_wait(struct session *session, struct queue *queue);
 /* PRE has room. Keeps the batch until queue_acknowledged() or queue_refused(). */

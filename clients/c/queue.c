@@ -290,7 +290,8 @@ void queue_pump(struct queue *queue) {
       return;
     }
     if (must_open(queue)) {
-      if (queue->in_flight > 0) return;
+      /* A session that ends has batches of ours to send again: it says so by queue_lost(). */
+      if (queue->in_flight > 0 || session_is_ending(queue->session)) return;
       leave_home(queue);
       continue;
     }

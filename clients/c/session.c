@@ -106,6 +106,8 @@ bool session_has_room(const struct session *session) {
          session->in_flight_bytes < SESSION_BYTES_MAX;
 }
 
+bool session_is_ending(const struct session *session) { return session->stage == SESSION_BREAKING; }
+
 static void fill_producer(struct batch *batch, struct wire_append_request *request) {
   struct queue *queue = batch->queue;
   if (queue->producer->name == NULL) return;

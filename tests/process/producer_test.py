@@ -268,7 +268,7 @@ class LibraryTest(WithBroker):
             found += numbers
         self.assertEqual(len(found), self.LINES)
         self.assertEqual(len(set(found)), self.LINES)
-        self.assertGreater(kills, 1)
+        self.assertGreater(kills, 0)
         self.show("%d lines by cairn append --producer, %d kills: each there once, in order" % (self.LINES, kills))
 
 
