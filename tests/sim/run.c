@@ -14,7 +14,9 @@
 
 #define SECOND_NS ((uint64_t)1000000000)
 #define BOOT_NS (20 * SECOND_NS)
-#define HEAL_NS (30 * SECOND_NS)   /* I17: after so long everything works again */
+#define HEAL_NS (30 * SECOND_NS) /* I17: after so long everything works again */
+#define TURN_NS \
+  (600 * SECOND_NS) /* and so long an append may wait for its turn on a ring of a few small files: docs/DEBUGGING.md */
 #define FINISH_NS (60 * SECOND_NS) /* a client's last call, retries included */
 #define READ_NS (120 * SECOND_NS)
 
@@ -209,7 +211,7 @@ static void tell(struct run *run) {
   faults_heal(run->faults);
   add_inspectors(run);
   if (!go_on_until(run, all_up, HEAL_NS, "I17 convergence", "the start of all brokers")) return;
-  if (!inspect(run, probe, HEAL_NS, "I17 convergence", "an append to every partition")) return;
+  if (!inspect(run, probe, TURN_NS, "I17 convergence", "an append to every partition")) return;
   run->stopping = true;
   run->reads_fail = false;
   if (!go_on_until(run, threads_over, FINISH_NS, "I17 convergence", "the end of all applications")) return;
