@@ -43,6 +43,27 @@ static void make_partition(struct lab *lab) {
 
 static void adopt(struct lab *lab) { partition_host_adopt(&lab->host); }
 
+/* ---- A disk that fails ---- */
+
+static const struct disk_ops *honest_ops;
+static struct disk_ops ops;
+static atomic_bool writes_fail; /* on threads of the log too, so the ops themselves must not change while these run */
+
+static enum status write_or_fail(struct disk_file *file, uint64_t offset, const struct bytes *parts, size_t count) {
+  return atomic_load(&writes_fail) ? STATUS_IO : honest_ops->write(file, offset, parts, count);
+}
+
+void lab_fail_writes(bool fail) { atomic_store(&writes_fail, fail); }
+
+static void let_writes_fail(struct disk *disk) {
+  honest_ops = disk->ops;
+  ops = *honest_ops;
+  ops.write = write_or_fail;
+  disk->ops = &ops;
+}
+
+/* ---- Life ---- */
+
 void lab_open(struct lab *lab) {
   if (lab->directory[0] == '\0') {
     const char *parent = getenv("TEST_TMPDIR");
@@ -51,6 +72,7 @@ void lab_open(struct lab *lab) {
   }
   done_count = 0;
   assert_int_equal(world_os_open(lab->directory, true, &lab->world), STATUS_OK);
+  let_writes_fail(lab->world->disk);
   account_init(&lab->account, 64 * MIB);
   struct log_set_options options = log_options;
   options.account = &lab->account;

@@ -21,6 +21,8 @@ struct lab {
 };
 
 void lab_open(struct lab *lab);
+/* From now on every write to its disk fails with STATUS_IO, or no longer does. */
+void lab_fail_writes(bool fail);
 void lab_close(struct lab *lab, bool checkpoint); /* keeps the directory */
 void lab_remove(struct lab *lab);
 

@@ -179,23 +179,12 @@ static void a_mismatch_is_answered_after_what_it_rests_on(void **state) {
   lab_append_deinit(&second);
 }
 
-static enum status fail_write(struct disk_file *file, uint64_t offset, const struct bytes *parts, size_t count) {
-  (void)file;
-  (void)offset;
-  (void)parts;
-  (void)count;
-  return STATUS_IO;
-}
-
 /* What it would have to wait for never becomes durable. */
 static void a_mismatch_on_a_fenced_partition_does_not_wait(void **state) {
   (void)state;
-  const struct disk_ops *ops = lab.world->disk->ops;
-  struct disk_ops failing = *ops;
-  failing.write = fail_write;
-  lab.world->disk->ops = &failing;
+  lab_fail_writes(true);
   lab_append_now(&lab, &first, "lost", 1);
-  lab.world->disk->ops = ops;
+  lab_fail_writes(false);
   assert_int_equal(first.append.failure->executed, EXECUTED_MAYBE);
 
   lab_append_init(&lab, &second, "refused", 1);
