@@ -142,11 +142,21 @@ static struct loop *loop_of_partition(const struct partition *partition) { retur
 static const struct append_session_ops session_ops = {
     .submit = partition_append, .loop_of = loop_of_partition, .answer = answer_request, .finished = stream_finished};
 
+static void drain_stream(struct append_stream *stream) {
+  stream->draining = true; /* what comes from now on was refused before it got here */
+  append_session_end(&stream->session);
+}
+
 static void run_request(struct task *task) {
   struct stream_request *this = container_of(task, struct stream_request, task);
   struct append_stream *stream = this->stream;
-  if (!list_node_linked(&stream->node)) list_push_back(&stream->services->streams[stream->home], &stream->node);
+  struct services *services = stream->services;
+  bool first = !list_node_linked(&stream->node);
+  if (first) list_push_back(&services->streams[stream->home], &stream->node);
   append_session_submit(&stream->session, &this->request);
+  /* It spoke for the first time when its lane had been drained already, or is about to be. */
+  bool draining = atomic_load_explicit(&services->stage, memory_order_acquire) == SERVICES_DRAINING;
+  if (first && draining) drain_stream(stream);
 }
 
 static void run_end(struct task *task) { append_session_end(&container_of(task, struct append_stream, end_task)->session); }
@@ -158,11 +168,7 @@ static void run_close(struct task *task) {
 }
 
 void log_service_drain_streams(struct services *services, unsigned lane) {
-  list_for_each(&services->streams[lane], node, following) {
-    struct append_stream *stream = list_entry(node, struct append_stream, node);
-    stream->draining = true; /* what comes from now on was refused before it got here */
-    append_session_end(&stream->session);
-  }
+  list_for_each(&services->streams[lane], node, following) { drain_stream(list_entry(node, struct append_stream, node)); }
 }
 
 /* ---- Its events, on the transport's thread ---- */
