@@ -124,12 +124,16 @@ struct rpc_serve_options {
   size_t memory_bytes_max;  /* the transport's own quota */
   unsigned streams_max;     /* per connection */
   unsigned calls_max;       /* all connections; beyond it RESOURCE_EXHAUSTED */
+  unsigned peer_calls_max;  /* all connections of one address; 0: as calls_max */
+  uint64_t message_wait_ns; /* for the message of a unary or server-stream call, then DEADLINE_EXCEEDED; 0: for ever */
+  uint64_t hash_seed;       /* of what strangers' addresses are kept in */
   struct account *account;  /* blobs of received messages are charged here */
 };
 
 /* Called from outside the transport's thread. STATUS_EXISTS: the address is in use. */
 enum status rpc_serve(struct rpc *rpc, const struct rpc_serve_options *options, uint16_t *out_port) MUST_CHECK;
-/* Refuses new calls; waits up to `grace_ns` for open ones, then cancels them. */
+/* Refuses new calls; waits up to `grace_ns` for open ones, then cancels them. Those that never sent a message are refused after half of
+ * that time: of them it is known that nothing was done. */
 void rpc_serve_stop(struct rpc *rpc, uint64_t grace_ns);
 
 struct rpc_channel *rpc_channel_open(struct rpc *rpc, const char *address);

@@ -70,6 +70,11 @@ static void *poll_forever(void *argument) {
   }
 }
 
+uint64_t rpc_grpc_now_ns(void) {
+  gpr_timespec now = gpr_now(GPR_CLOCK_MONOTONIC);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 bool rpc_grpc_on_thread(const struct transport *transport) { return pthread_equal(pthread_self(), transport->thread) != 0; }
 
 /* ---- Errands ---- */

@@ -24,6 +24,8 @@ struct server_call {
   struct serving *serving;
   struct server *server;
   const struct rpc_handler *handler; /* NULL: an unknown method */
+  struct peer *peer;
+  struct silent silent;
   gpr_timespec deadline;
   struct tag requested, received, sent, ended, finished;
 
@@ -174,8 +176,7 @@ static void discard_outgoing(struct server_call *call) {
 /* Does this thread send one thing after the other? A single answer is fastest when it goes to the socket from here; of many, all but
  * the first are given to the polling thread, for one wake together. */
 static bool sends_many(struct serving *serving) {
-  gpr_timespec now = gpr_now(GPR_CLOCK_MONOTONIC);
-  uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+  uint64_t now_ns = rpc_grpc_now_ns();
   uint64_t before_ns = atomic_exchange_explicit(&serving->sent_ns, now_ns, memory_order_relaxed);
   return now_ns < before_ns + SENDS_APART_NS;
 }
@@ -286,6 +287,7 @@ static void settle(struct server_call *call) {
 static void on_ended(struct tag *tag, bool ok) {
   struct server_call *call = container_of(tag, struct server_call, ended);
   (void)ok; /* `cancelled` tells more */
+  (void)silence_end(&call->serving->silence, &call->silent);
   pthread_mutex_lock(&call->lock);
   call->closed = true;
   discard_sends(call);
@@ -293,6 +295,7 @@ static void on_ended(struct tag *tag, bool ok) {
   bool cancelled = call->cancelled != 0 || !call->status_sent;
   pthread_mutex_unlock(&call->lock);
   if (tell) call->handler->closed(call->serving->service, &call->base, cancelled);
+  peers_leave(call->serving->peers, call->peer);
   atomic_fetch_sub_explicit(&call->serving->open_calls, 1, memory_order_release); /* the last look at `serving` */
   settle(call);
 }
@@ -360,11 +363,12 @@ static void deliver(struct server_call *call, const grpc_byte_buffer *buffer) {
 
 static void on_received(struct tag *tag, bool ok) {
   struct server_call *call = container_of(tag, struct server_call, received);
+  bool heard = silence_end(&call->serving->silence, &call->silent);
   pthread_mutex_lock(&call->lock);
   call->receiving = false;
   grpc_byte_buffer *buffer = call->incoming;
   call->incoming = NULL;
-  bool over = call->closed || call->finishing;
+  bool over = !heard || call->closed || call->finishing;
   pthread_mutex_unlock(&call->lock);
 
   if (!over && buffer == NULL) deliver_nothing(call, ok);
@@ -381,12 +385,24 @@ static void on_received(struct tag *tag, bool ok) {
 static void open_call(struct server_call *call) {
   struct serving *serving = call->serving;
   unsigned open = atomic_fetch_add_explicit(&serving->open_calls, 1, memory_order_relaxed) + 1;
+  call->peer = peers_enter(serving->peers, call->base.peer);
   if (call->handler == NULL) {
     failure_refuse_call(&call->base, STATUS_UNSUPPORTED, "no such method; this broker may be older than the client");
     return;
   }
   if (open > serving->calls_max) {
     failure_refuse_call(&call->base, STATUS_BUSY, "%u calls are open already; try again later", serving->calls_max);
+    return;
+  }
+  if (peer_calls(call->peer) > serving->peer_calls_max) {
+    failure_refuse_call(
+        &call->base, STATUS_BUSY,
+        "%u calls of your address are open already, as many as one address may have; end some, or try again later",
+        serving->peer_calls_max);
+    return;
+  }
+  if (!silence_begin(&serving->silence, &call->silent, &call->base, !is_bidi(call), rpc_grpc_now_ns())) {
+    failure_refuse_call(&call->base, STATUS_DRAINING, NULL);
     return;
   }
   pthread_mutex_lock(&call->lock);

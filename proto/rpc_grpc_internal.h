@@ -4,6 +4,8 @@
  * rpc_grpc_call.c       a call as the server sees it
  * rpc_grpc_listener.c   the server: options, dispatch, stop, the watchdog that makes a dead listener anew
  * rpc_grpc_flood.c      drops a connection that keeps the polling thread from coming back
+ * rpc_grpc_silence.c    ends calls that were opened and say nothing
+ * rpc_grpc_peers.c      how many calls each peer holds
  * rpc_grpc_client.c     channels and requests
  *
  * Threads. Everything that completes does so on the polling thread, through a `struct tag`. What lanes may call at the same time is
@@ -21,6 +23,8 @@
 #include <stdatomic.h>
 
 #include "base/rpc.h"
+#include "proto/rpc_grpc_peers.h"
+#include "proto/rpc_grpc_silence.h"
 
 /* What a completion queue gives back. Embedded in whatever waits for it. */
 struct tag {
@@ -77,6 +81,7 @@ struct transport {
 
 static inline struct transport *transport_of(struct rpc *rpc) { return (struct transport *)(void *)rpc; }
 bool rpc_grpc_on_thread(const struct transport *transport);
+uint64_t rpc_grpc_now_ns(void);
 
 /* Gives the errand to the polling thread. `call` is any live call on its queue, and nobody else starts a batch on it meanwhile.
  *
@@ -140,14 +145,17 @@ struct server {
 /* Polling thread: an armed call came back without a call. */
 void rpc_grpc_server_disarmed(struct server *server);
 
-/* What calls need of the listener. All but the two atomics never changes. */
+/* What calls need of the listener. What has no comment never changes. */
 struct serving {
   struct transport *transport;
   void *service;
   struct account *account;
   size_t message_bytes_max;
   unsigned calls_max;
-  atomic_uint open_calls;
+  unsigned peer_calls_max;
+  struct peers *peers; /* polling thread */
+  struct silence silence;
+  atomic_uint open_calls;       /* counted by the polling thread */
   atomic_uint_fast64_t sent_ns; /* when another thread last had something to send */
 };
 struct serving *rpc_grpc_serving(struct listener *listener);

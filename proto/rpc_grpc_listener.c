@@ -20,7 +20,7 @@
 
 /* The listening side of one instance: options, dispatch, stop, and the watchdog.
  *
- * The watchdog is a thread of its own, because it blocks in connect() and read(). Its answer to a listener that does not answer is a
+ * The watchdog is a thread of its own, because it blocks in connect() and read(). It also ends the calls that stay silent. Its answer to a listener that does not answer is a
  * new grpc_server on the same port: the old one is shut down, which frees the port at once and lets its calls go on, and is destroyed
  * when C core says that it is down.
  */
@@ -58,12 +58,6 @@ struct serving *rpc_grpc_serving(struct listener *listener) {
 }
 
 /* ---- Time ---- */
-
-static uint64_t now_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* Under the lock: waits for a change, at most until then. */
 static void wait_until(struct listener *listener, uint64_t deadline_ns) {
@@ -211,7 +205,7 @@ enum probe { PROBE_ANSWERED, PROBE_SILENT, PROBE_UNKNOWN };
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
 
 static bool wait_for(int fd, short events, uint64_t deadline_ns) {
-  uint64_t now = now_ns();
+  uint64_t now = rpc_grpc_now_ns();
   struct pollfd one = {.fd = fd, .events = events};
   return now < deadline_ns && poll(&one, 1, (int)((deadline_ns - now) / 1000000u) + 1) == 1;
 }
@@ -230,7 +224,7 @@ static bool hear_settings(int fd, uint64_t deadline_ns) {
 }
 
 static enum probe probe(const struct listener *listener) {
-  uint64_t deadline_ns = now_ns() + PROBE_TIMEOUT_MS * UINT64_C(1000000);
+  uint64_t deadline_ns = rpc_grpc_now_ns() + PROBE_TIMEOUT_MS * UINT64_C(1000000);
   int fd = socket(listener->probe_address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return PROBE_UNKNOWN; /* no descriptor left: a new listener would not live either */
   const struct sockaddr *address = (const struct sockaddr *)(const void *)&listener->probe_address;
@@ -269,7 +263,7 @@ static bool rebuild(struct listener *listener) {
       return true;
     }
     pthread_mutex_lock(&listener->lock);
-    if (!listener->stopping) wait_until(listener, now_ns() + REBIND_INTERVAL_MS * UINT64_C(1000000));
+    if (!listener->stopping) wait_until(listener, rpc_grpc_now_ns() + REBIND_INTERVAL_MS * UINT64_C(1000000));
     bool stopping = listener->stopping;
     pthread_mutex_unlock(&listener->lock);
     if (stopping) return false;
@@ -299,10 +293,11 @@ static void *watch_forever(void *argument) {
   unsigned misses = 0;
   pthread_mutex_lock(&listener->lock);
   while (!listener->stopping) {
-    uint64_t next_ns = now_ns() + PROBE_INTERVAL_MS * UINT64_C(1000000);
-    while (!listener->stopping && now_ns() < next_ns) wait_until(listener, next_ns);
+    uint64_t next_ns = rpc_grpc_now_ns() + PROBE_INTERVAL_MS * UINT64_C(1000000);
+    while (!listener->stopping && rpc_grpc_now_ns() < next_ns) wait_until(listener, next_ns);
     if (listener->stopping) break;
     pthread_mutex_unlock(&listener->lock);
+    silence_give_up_overdue(&listener->serving.silence, rpc_grpc_now_ns());
     watch_once(listener, &misses);
     pthread_mutex_lock(&listener->lock);
   }
@@ -380,6 +375,8 @@ static void loopback_for_wildcard(struct sockaddr_storage *address) {
 
 static void free_listener(struct listener *listener) {
   grpc_resource_quota_unref(listener->quota);
+  silence_deinit(&listener->serving.silence);
+  peers_free(listener->serving.peers);
   pthread_cond_destroy(&listener->changed);
   pthread_mutex_destroy(&listener->lock);
   memory_free(listener->table);
@@ -393,6 +390,9 @@ static struct listener *new_listener(struct transport *transport, const struct r
   listener->serving.account = options->account;
   listener->serving.message_bytes_max = options->message_bytes_max;
   listener->serving.calls_max = options->calls_max;
+  listener->serving.peer_calls_max = options->peer_calls_max == 0 ? options->calls_max : options->peer_calls_max;
+  listener->serving.peers = peers_new(options->hash_seed);
+  silence_init(&listener->serving.silence, options->message_wait_ns);
   atomic_init(&listener->serving.open_calls, 0);
   listener->streams_max = options->streams_max;
   build_table(listener, options->handlers, options->handler_count);
@@ -419,14 +419,16 @@ static void cancel_overdue(struct listener *listener, uint64_t now) {
 
 /* Ends all servers of the listener and waits until they are gone, and every handler with them. */
 static void shut_down(struct listener *listener, uint64_t grace_ns) {
-  uint64_t now = now_ns();
+  uint64_t now = rpc_grpc_now_ns();
   uint64_t cancel_at_ns = grace_ns < UINT64_MAX - now ? now + grace_ns : UINT64_MAX;
+  uint64_t give_up_at_ns = grace_ns < UINT64_MAX - now ? now + grace_ns / 2 : UINT64_MAX;
   pthread_mutex_lock(&listener->lock);
   for (struct server *server = listener->servers; server != NULL; server = server->next) tell_down(server, cancel_at_ns);
   /* C core may call a server down while calls of a lost connection are still to be told so. */
   while (listener->servers != NULL || atomic_load_explicit(&listener->serving.open_calls, memory_order_acquire) > 0) {
-    cancel_overdue(listener, now_ns());
-    wait_until(listener, now_ns() + UINT64_C(5000000));
+    if (rpc_grpc_now_ns() >= give_up_at_ns) silence_give_up_all(&listener->serving.silence);
+    cancel_overdue(listener, rpc_grpc_now_ns());
+    wait_until(listener, rpc_grpc_now_ns() + UINT64_C(5000000));
   }
   pthread_mutex_unlock(&listener->lock);
 }

@@ -245,6 +245,9 @@ static enum status serve(struct node *node, struct buffer *out_problem) {
       .memory_bytes_max = options->transport_memory_bytes,
       .streams_max = (unsigned)options->streams_max,
       .calls_max = (unsigned)options->calls_max,
+      .peer_calls_max = (unsigned)((options->calls_max * options->peer_share_percent + 99) / 100),
+      .message_wait_ns = options->message_wait_ms * NS_PER_MS,
+      .hash_seed = random_seed(),
       .account = node->account,
   };
   uint16_t port = 0;

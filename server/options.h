@@ -50,6 +50,8 @@ struct options {
   uint64_t transport_memory_bytes;
   uint64_t streams_max;
   uint64_t calls_max;
+  uint64_t peer_share_percent;
+  uint64_t message_wait_ms;
   uint64_t waiters_max;
   uint64_t append_stall_ms;
   uint64_t producers_max;

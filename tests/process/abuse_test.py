@@ -27,7 +27,13 @@ class AbuseTest(harness.Case):
         self.client.create_topic(name="t", partitions=2)
 
     def options(self):
-        return ["--memory-bytes", "64MiB", "--tail-cache-bytes", "8MiB"] if "stalled" in self.id() else []
+        if "stalled" in self.id():
+            return ["--memory-bytes", "64MiB", "--tail-cache-bytes", "8MiB"]
+        if "one_address" in self.id():
+            return ["--calls-max", "40"]
+        if "say_nothing" in self.id():
+            return ["--message-wait-ms", "8s"]
+        return []
 
     def served(self, size=100):
         """Somebody else's append, and how long it took."""
@@ -134,18 +140,47 @@ class AbuseTest(harness.Case):
         self.given_back()
 
     def test_calls_that_are_opened_and_say_nothing(self):
-        connections = [Connection(self.broker.address) for _ in range(19)]
+        """More than calls-max, all from one address: others are served at once, and in time most of the places are free again."""
+        connections = [Connection(self.broker.address, source="127.0.0.2") for _ in range(25)]
         for connection in connections:
             self.addCleanup(connection.close)
             for i in range(1000):
                 connection.send(headers(connection, 1 + 2 * i, "Log/AppendStream" if i % 2 else "Log/Append"))
         time.sleep(1)
-        self.show("%d MiB resident with 19,000 open calls" % (self.broker.resident_bytes() >> 20))
+        self.show("%d MiB resident with 25,000 calls opened" % (self.broker.resident_bytes() >> 20))
         self.served()
         self.assertLess(self.broker.resident_bytes(), self.broker.bound(400 << 20))
+        for connection in connections[:5]:  # these came in time to have places: the streams keep theirs
+            self.assertTrue(connection.wait_ended(500), "%d ended" % len(connection.ended))
+        self.assertIn(b"DEADLINE", connections[0].told[1])
+        self.assertIn(b"no", connections[0].told[1])
+        time.sleep(1)
+        self.assertEqual({stream % 4 for stream in connections[0].ended}, {1}, "streams may stay silent")
         for connection in connections:
             connection.close()
         self.given_back()
+
+    def test_one_address_does_not_take_all_places(self):
+        greedy = Connection(self.broker.address, source="127.0.0.2")
+        again = Connection(self.broker.address, source="127.0.0.2")
+        self.addCleanup(greedy.close)
+        self.addCleanup(again.close)
+        for i in range(50):
+            greedy.send(headers(greedy, 1 + 2 * i, "Log/AppendStream"))
+        self.assertTrue(greedy.wait_ended(30))
+        again.send(headers(again, 1, "Log/Append"))
+        self.assertTrue(again.wait_ended(1))
+        self.assertIn(b"BUSY", again.told[1])
+        self.assertIn(b"no", again.told[1])
+        time.sleep(0.5)
+        self.assertEqual(greedy.ended, {1 + 2 * i for i in range(20, 50)})
+        for _ in range(20):
+            self.served()
+        greedy.close()
+        time.sleep(0.5)
+        again.send(headers(again, 3, "Log/AppendStream"))
+        time.sleep(0.5)
+        self.assertEqual(again.ended, {1})
 
     def test_heavy_work_is_no_flood(self):
         big = batch(*[b"x" * 900_000] * 4)

@@ -1,5 +1,6 @@
 """What an answer means at the edges: while the broker shuts down, when too many wait, when the caller gives up."""
 
+import queue
 import random
 import signal
 import struct
@@ -87,6 +88,31 @@ class DrainTest(WithBroker):
         with harness.Client(self.broker.address) as client:
             self.assertEqual(read_values(client, "t", 0), [])
 
+    def silent_stream(self):
+        """An open AppendStream, and the queue of what it will send: None ends it."""
+        requests = queue.Queue()
+        self.addCleanup(requests.put, None)
+        stream = self.client.append_stream(iter(requests.get, None), timeout=20)
+        time.sleep(0.5)
+        return stream, requests
+
+    def test_a_stream_that_never_asked_anything_hears_that_nothing_was_done(self):
+        stream, _ = self.silent_stream()
+        self.assertEqual(self.broker.stop(), 0)
+        self.refused(UNAVAILABLE, "DRAINING", list, stream)
+
+    def test_a_stream_that_begins_to_ask_meanwhile_is_ended(self):
+        self.stall()
+        stream, requests = self.silent_stream()
+        self.broker.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        began = time.monotonic()
+        requests.put(log_pb2.AppendRequest(topic="t", batch=batch(b"late"), request_id=7))
+        answer = next(stream)
+        self.assertEqual((answer.request_id, answer.error.reason, answer.error.executed), (7, "DRAINING", 1))
+        self.refused(UNAVAILABLE, "DRAINING", list, stream)
+        self.assertLess(time.monotonic() - began, 1.5, "it waited for others")
+
     def test_what_is_in_work_is_finished_or_told_that_it_was_not_begun(self):
         sent = []
 
@@ -143,7 +169,7 @@ class DrainTest(WithBroker):
 
 
 class BoundsTest(WithBroker):
-    OPTIONS = ("--waiters-max", "2", "--calls-max", "40")
+    OPTIONS = ("--waiters-max", "2", "--calls-max", "40", "--peer-share-percent", "100")
 
     def test_one_more_that_waits_is_refused(self):
         polls = [

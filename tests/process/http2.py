@@ -32,15 +32,17 @@ def header(name, value):
 class Connection:
     """A connection that has said hello, and reads what it is told, so that it knows how much DATA it may send."""
 
-    def __init__(self, address, settings=b"", timeout=30):
+    def __init__(self, address, settings=b"", timeout=30, source="127.0.0.1"):
         host, port = address.rsplit(":", 1)
         self.address = address
         self.timeout = timeout
-        self.socket = socket.create_connection((host, int(port)), timeout=timeout)
+        self.socket = socket.create_connection((host, int(port)), timeout=timeout, source_address=(source, 0))
         self.changed = threading.Condition()
         self.window = 65535  # of the connection
         self.initial = 65535  # of a stream
         self.windows = {}
+        self.told = {}  # by stream: its header blocks, not decoded
+        self.ended = set()  # streams whose end has come
         self.closed = False
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.send(PREFACE + frame(SETTINGS, 0, 0, settings))
@@ -60,6 +62,11 @@ class Connection:
                 self.window -= size
                 self.windows[stream] -= size
             self.send(data(stream, message, end))
+
+    def wait_ended(self, count, timeout=None):
+        """Until so many of its streams have ended; False when they do not."""
+        with self.changed:
+            return self.changed.wait_for(lambda: len(self.ended) >= count, timeout or self.timeout)
 
     def _room(self, stream):
         if self.closed:
@@ -88,6 +95,10 @@ class Connection:
 
     def _take(self, kind, flags, stream, payload):
         with self.changed:
+            if kind == HEADERS:
+                self.told[stream] = self.told.get(stream, b"") + payload
+            if kind == RST_STREAM or (kind in (DATA, HEADERS) and flags & END_STREAM):
+                self.ended.add(stream)
             if kind == WINDOW_UPDATE and stream == 0:
                 self.window += int.from_bytes(payload, "big")
             elif kind == WINDOW_UPDATE:

@@ -15,6 +15,9 @@ struct sim_call {
   struct sim_serving *serving;
   const struct rpc_handler *handler; /* NULL: an unknown method */
   struct sim_stream stream;
+  struct peer *peer;
+  struct list_node silent_node; /* of serving->silent */
+  struct sim_event silent_too_long;
   uint64_t deadline_ns;
   struct sim_event deadline;
   struct sim_errand closed_errand;
@@ -51,9 +54,15 @@ uint64_t sim_call_time_left_ns(const struct rpc_call *base) {
   return call->deadline_ns > now_ns ? call->deadline_ns - now_ns : 0;
 }
 
+static void end_silence(struct sim_call *call) {
+  if (list_node_linked(&call->silent_node)) list_remove(&call->silent_node);
+  sim_event_cancel(call->rpc->sim, &call->silent_too_long);
+}
+
 /* The client's side is over, or ours; told once, by the transport's thread. */
 static void end_call(struct sim_call *call, bool cancelled) {
   if (call->over) return;
+  end_silence(call);
   call->over = true;
   call->cancelled = cancelled;
   sim_event_cancel(call->rpc->sim, &call->deadline);
@@ -70,6 +79,7 @@ static void tell_closed(struct sim_errand *errand) {
   bool tell = call->opened && call->handler != NULL && call->handler->closed != NULL;
   if (tell) call->handler->closed(serving->options.service, &call->base, call->cancelled);
   serving->open_calls--;
+  peers_leave(serving->peers, call->peer);
   sim_call_release(&call->base);
 }
 
@@ -170,6 +180,7 @@ static struct blob *copy_of(const struct sim_packet *packet, struct account *acc
 }
 
 static void deliver_message(struct sim_call *call, const struct sim_packet *packet) {
+  end_silence(call);
   const struct rpc_serve_options *options = &call->serving->options;
   bool too_large = packet->size > options->message_bytes_max;
   struct blob *blob = too_large ? NULL : copy_of(packet, options->account);
@@ -184,6 +195,7 @@ static void deliver_end(struct sim_call *call) {
   if (!call->stream.ended || !call->stream.wanted || call->half_told || !list_empty(&call->stream.inbox)) return;
   call->half_told = true;
   call->stream.wanted = false;
+  end_silence(call);
   if (!is_bidi(call)) {
     failure_refuse_call(&call->base, STATUS_MALFORMED, "the request carries no message, or only a part of one");
   } else if (call->handler->half_closed != NULL) {
@@ -252,6 +264,32 @@ void sim_call_lost(struct sim_stream *stream) { end_call(call_of_stream(stream),
 
 /* ---- A call begins ---- */
 
+static void wait_is_over(struct sim_event *event) {
+  struct sim_call *call = container_of(event, struct sim_call, silent_too_long);
+  if (sim_process_holds(call->rpc->process, event)) return;
+  struct failure failure;
+  failure_set(&failure, STATUS_DEADLINE, "the call was opened %llu ms ago and its message has not come; nothing was done",
+              (unsigned long long)(call->serving->options.message_wait_ns / 1000000u));
+  failure.executed = EXECUTED_NO;
+  end_silence(call);
+  failure_finish_call(&call->base, &failure);
+}
+
+static void begin_silence(struct sim_call *call) {
+  list_push_back(&call->serving->silent, &call->silent_node);
+  uint64_t wait_ns = call->serving->options.message_wait_ns;
+  call->silent_too_long.fire = wait_is_over;
+  if (!is_bidi(call) && wait_ns > 0) sim_event_set(call->rpc->sim, &call->silent_too_long, sim_now_ns(call->rpc->sim) + wait_ns);
+}
+
+static void refuse_silent(struct sim_serving *serving) {
+  for (struct list_node *node; (node = list_first(&serving->silent)) != NULL;) {
+    struct sim_call *call = list_entry(node, struct sim_call, silent_node);
+    end_silence(call);
+    failure_refuse_call(&call->base, STATUS_DRAINING, NULL);
+  }
+}
+
 static const struct rpc_handler *find_handler(const struct sim_serving *serving, const char *method) {
   for (size_t i = 0; i < serving->options.handler_count; i++) {
     if (strcmp(serving->options.handlers[i].method, method) == 0) return &serving->options.handlers[i];
@@ -270,7 +308,13 @@ static void open_call(struct sim_call *call) {
     failure_refuse_call(&call->base, STATUS_BUSY, "%u calls are open already; try again later", serving->options.calls_max);
     return;
   }
+  unsigned peer_calls_max = serving->options.peer_calls_max;
+  if (peer_calls_max > 0 && peer_calls(call->peer) > peer_calls_max) {
+    failure_refuse_call(&call->base, STATUS_BUSY, "%u calls of your address are open already; try again later", peer_calls_max);
+    return;
+  }
   call->opened = true;
+  begin_silence(call);
   if (!is_bidi(call)) call->stream.wanted = true;
   if (call->handler->opened != NULL) call->handler->opened(serving->options.service, &call->base);
 }
@@ -285,6 +329,7 @@ void sim_call_begin_remote(struct sim_connection *link, const struct sim_packet 
   struct sim_call *call = NEW(struct sim_call);
   call->base.ops = &sim_rpc_ops;
   snprintf(call->base.peer, sizeof call->base.peer, "ipv4:%s:50000", sim_end_peer(&link->end));
+  call->peer = peers_enter(serving->peers, call->base.peer);
   call->holders = 1;
   call->rpc = rpc;
   call->serving = serving;
@@ -343,6 +388,8 @@ enum status sim_rpc_serve(struct rpc *base, const struct rpc_serve_options *opti
     memory_free(serving);
     return STATUS_EXISTS;
   }
+  serving->peers = peers_new(options->hash_seed);
+  list_init(&serving->silent);
   rpc->serving = serving;
   *out_port = serving->listener.port;
   return STATUS_OK;
@@ -366,12 +413,16 @@ void sim_rpc_serve_stop(struct rpc *base, uint64_t grace_ns) {
     if (!link->asks) sim_connection_signal(link, FRAME_GOAWAY, 0);
   }
   uint64_t now_ns = sim_now_ns(rpc->sim);
-  sim_rpc_wait(rpc, no_calls, serving, grace_ns < UINT64_MAX - now_ns ? now_ns + grace_ns : UINT64_MAX);
+  bool patient = grace_ns >= UINT64_MAX - now_ns;
+  sim_rpc_wait(rpc, no_calls, serving, patient ? UINT64_MAX : now_ns + grace_ns / 2);
+  refuse_silent(serving);
+  sim_rpc_wait(rpc, no_calls, serving, patient ? UINT64_MAX : now_ns + grace_ns);
   list_for_each(&rpc->links, node, following) {
     struct sim_connection *link = list_entry(node, struct sim_connection, node);
     if (!link->asks) sim_connection_close(link);
   }
   sim_rpc_wait(rpc, no_calls, serving, UINT64_MAX);
   rpc->serving = NULL;
+  peers_free(serving->peers);
   memory_free(serving);
 }

@@ -19,6 +19,7 @@
 
 #define MESSAGE_MAX (1024u * 1024u)
 #define CALLS_MAX 8u
+#define MESSAGE_WAIT_NS (2 * SECOND_NS)
 
 /* A server and a client, each with its own instance, and one channel between them. */
 struct fixture {
@@ -26,6 +27,7 @@ struct fixture {
   struct account account;
   struct rpc *server;
   struct rpc *client;
+  unsigned peer_calls_max;
   uint16_t port;
   char address[32];
   struct rpc_channel *channel;
@@ -66,12 +68,16 @@ static enum status serve(struct fixture *f, struct rpc *rpc, const char *listen,
                                       .memory_bytes_max = 64u * 1024 * 1024,
                                       .streams_max = 1000,
                                       .calls_max = CALLS_MAX,
+                                      .peer_calls_max = f->peer_calls_max,
+                                      .message_wait_ns = MESSAGE_WAIT_NS,
                                       .account = &f->account};
   return rpc_serve(rpc, &options, out_port);
 }
 
-static int begin(struct fixture *f, void **state) {
+/* `lane` is known before anything is served: the transport's thread looks at it. */
+static int begin(struct fixture *f, struct loop *lane, void **state) {
   echo_init(&f->echo);
+  f->echo.loop = lane;
   account_init(&f->account, 16u * 1024 * 1024);
   assert_int_equal(serve(f, f->server, "127.0.0.1:0", &f->port), STATUS_OK);
   snprintf(f->address, sizeof f->address, "127.0.0.1:%u", f->port);
@@ -85,9 +91,7 @@ static int real_set_up(void **state) {
   assert_int_equal(world_os_open("/", false, &f->world), STATUS_OK);
   f->server = open_rpc(f);
   f->client = open_rpc(f);
-  int result = begin(f, state);
-  f->echo.loop = world_loop_new(f->world, "lane", 0);
-  return result;
+  return begin(f, world_loop_new(f->world, "lane", 0), state);
 }
 
 static struct sim *working; /* for echo_work() */
@@ -106,9 +110,7 @@ static int simulated_set_up(void **state) {
   f->client = open_rpc(f);
   working = f->sim;
   echo_work = work;
-  int result = begin(f, state);
-  f->echo.loop = world_loop_new(sim_world_doors(f->processes[0]), "lane", 0);
-  return result;
+  return begin(f, world_loop_new(sim_world_doors(f->processes[0]), "lane", 0), state);
 }
 
 static int tear_down(void **state) {
@@ -322,6 +324,70 @@ static void calls_beyond_the_bound_are_refused(void **state) {
   free(hanging);
 }
 
+static void one_peer_holds_no_more_than_its_share(void **state) {
+  struct fixture *f = *state;
+  rpc_serve_stop(f->server, 0);
+  f->peer_calls_max = CALLS_MAX / 2;
+  assert_int_equal(serve(f, f->server, f->address, &f->port), STATUS_OK);
+  struct exchange *idle = calloc(CALLS_MAX / 2, sizeof *idle);
+  for (unsigned i = 0; i < CALLS_MAX / 2; i++)
+    exchange_start(&idle[i], f->channel, "/test.Echo/Chat", RPC_BIDI_STREAM, UINT64_MAX, true);
+  assert_true(echo_wait_opened(&f->echo, CALLS_MAX / 2));
+
+  exchange_unary(&f->exchange, f->channel, "/test.Echo/Unary", "x", 1);
+  assert_failed(&f->exchange, GRPC_CODE_RESOURCE_EXHAUSTED, STATUS_BUSY, EXECUTED_NO);
+  exchange_end(&f->exchange);
+
+  for (unsigned i = 0; i < CALLS_MAX / 2; i++) {
+    rpc_request_half_close(idle[i].request);
+    exchange_wait_done(&idle[i]);
+    assert_int_equal(idle[i].code, GRPC_CODE_OK);
+    exchange_end(&idle[i]);
+  }
+  assert_true(echo_wait_closed(&f->echo, CALLS_MAX / 2, 0));
+  exchange_unary(&f->exchange, f->channel, "/test.Echo/Unary", "x", 1);
+  assert_echoed(&f->exchange, "x", 1);
+  exchange_end(&f->exchange);
+  free(idle);
+}
+
+static void call_whose_message_does_not_come_is_ended(void **state) {
+  struct fixture *f = *state;
+  struct exchange *stream = NEW(struct exchange);
+  /* Our own client sends nothing at all before there is a message, unless the call is a stream to it. */
+  exchange_start(&f->exchange, f->channel, "/test.Echo/Unary", RPC_BIDI_STREAM, UINT64_MAX, true);
+  exchange_start(&f->other, f->channel, "/test.Echo/Many", RPC_BIDI_STREAM, UINT64_MAX, true);
+  exchange_start(stream, f->channel, "/test.Echo/Chat", RPC_BIDI_STREAM, UINT64_MAX, true);
+
+  exchange_wait_done(&f->exchange);
+  exchange_wait_done(&f->other);
+  assert_failed(&f->exchange, GRPC_CODE_DEADLINE_EXCEEDED, STATUS_DEADLINE, EXECUTED_NO);
+  assert_failed(&f->other, GRPC_CODE_DEADLINE_EXCEEDED, STATUS_DEADLINE, EXECUTED_NO);
+  exchange_end(&f->exchange);
+  exchange_end(&f->other);
+
+  /* A stream may be silent as long as it likes. */
+  exchange_send(stream, "x", 1);
+  rpc_request_half_close(stream->request);
+  exchange_wait_done(stream);
+  assert_echoed(stream, "x", 1);
+  exchange_end(stream);
+  memory_free(stream);
+}
+
+static void call_that_waits_for_its_answer_is_not_silent(void **state) {
+  struct fixture *f = *state;
+  exchange_start(&f->exchange, f->channel, "/test.Echo/Hang", RPC_UNARY, UINT64_MAX, true);
+  exchange_send(&f->exchange, "x", 1);
+
+  pause_ms(f, 2 * MESSAGE_WAIT_NS / 1000000);
+
+  assert_false(f->exchange.done);
+  rpc_request_cancel(f->exchange.request);
+  exchange_wait_done(&f->exchange);
+  exchange_end(&f->exchange);
+}
+
 /* ---- Deadlines, cancellation, connections ---- */
 
 static void deadline_ends_the_call_on_both_sides(void **state) {
@@ -458,6 +524,30 @@ static void stopping_lets_open_calls_finish(void **state) {
   exchange_end(&f->other);
   assert_int_equal(f->echo.closed, 2);
   assert_int_equal(f->echo.cancelled, 1);
+}
+
+static void stopping_says_of_silent_calls_that_nothing_was_done(void **state) {
+  struct fixture *f = *state;
+  struct exchange *silent = NEW(struct exchange);
+  exchange_start(&f->exchange, f->channel, "/test.Echo/Chat", RPC_BIDI_STREAM, UINT64_MAX, true);
+  exchange_start(silent, f->channel, "/test.Echo/Unary", RPC_BIDI_STREAM, UINT64_MAX, true);
+  exchange_start(&f->other, f->channel, "/test.Echo/Chat", RPC_BIDI_STREAM, UINT64_MAX, true);
+  exchange_send(&f->other, "x", 1);
+  assert_true(exchange_wait_count(&f->other, 1));
+  assert_true(echo_wait_opened(&f->echo, 3));
+
+  rpc_serve_stop(f->server, SECOND_NS / 2);
+
+  exchange_wait_done(&f->exchange);
+  assert_failed(&f->exchange, GRPC_CODE_UNAVAILABLE, STATUS_DRAINING, EXECUTED_NO);
+  exchange_end(&f->exchange);
+  exchange_wait_done(silent);
+  assert_failed(silent, GRPC_CODE_UNAVAILABLE, STATUS_DRAINING, EXECUTED_NO);
+  exchange_end(silent);
+  exchange_wait_done(&f->other);
+  assert_int_equal(f->other.failure.executed, EXECUTED_MAYBE);
+  exchange_end(&f->other);
+  memory_free(silent);
 }
 
 static void server_and_client_share_an_instance(void **state) {
@@ -628,6 +718,9 @@ int main(void) {
       TWICE(message_beyond_the_account_is_refused),
       TWICE(message_that_a_stream_may_not_send_is_its_services_to_answer),
       TWICE(calls_beyond_the_bound_are_refused),
+      TWICE(one_peer_holds_no_more_than_its_share),
+      TWICE(call_whose_message_does_not_come_is_ended),
+      TWICE(call_that_waits_for_its_answer_is_not_silent),
       TWICE(deadline_ends_the_call_on_both_sides),
       TWICE(cancellation_reaches_the_service),
       TWICE(unary_call_cancelled_before_its_message_is_done),
@@ -637,6 +730,7 @@ int main(void) {
       TWICE(client_reconnects_after_a_restart),
       TWICE(port_that_is_taken_is_told),
       TWICE(stopping_lets_open_calls_finish),
+      TWICE(stopping_says_of_silent_calls_that_nothing_was_done),
       TWICE(server_and_client_share_an_instance),
       TWICE(server_stream_delivers_all_then_the_status),
       TWICE(burst_arrives_whole_before_the_status),
