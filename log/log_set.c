@@ -10,11 +10,13 @@
 #include "base/trace.h"
 #include "log/checkpoint.h"
 #include "log/identity.h"
+#include "log/journal_ring.h"
 #include "log/log_internal.h"
 #include "log/reader.h"
 #include "log/recovery.h"
 
 #define STORE_PATH "store.mdb"
+#define FILES_IN_WORK 16u /* the tables and their lock, a directory, what a checkpoint writes, what a recovery reads */
 
 /* ---- The directory ---- */
 
@@ -260,6 +262,12 @@ static enum status open_directory(struct log_set *set, const struct log_identity
   if (status != STATUS_OK) return status;
   struct visit_dir visit = {.set = set};
   return disk_list(disk, "p", report_stray, &visit);
+}
+
+uint64_t log_set_files_max(const struct log_set_options *options) {
+  uint64_t ring = options->journal.ring_bytes / options->journal.file_bytes + JOURNAL_FILES_EXTRA;
+  uint64_t readers = options->readers * (uint64_t)(READER_FILES_MAX + 1); /* and a file of the journal */
+  return ring + readers + FILES_IN_WORK;
 }
 
 enum status log_set_open(struct world *world, const struct log_set_options *options, const struct log_identity *format,

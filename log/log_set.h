@@ -68,6 +68,9 @@ struct log_set;
  * to know before taking a lock in it. */
 enum status log_set_survey(struct disk *disk) MUST_CHECK;
 
+/* So many files may be open at once: the ring, what the readers keep, and what a checkpoint or a recovery works on. */
+uint64_t log_set_files_max(const struct log_set_options *options);
+
 /* `format`: the identity to write when the directory is empty. On a directory that is in use it is ignored, and `out_identity` tells who
  * it is. STATUS_FOREIGN: not empty and not ours, or the identity is gone (the message is traced and in `out_reason`). */
 enum status log_set_open(struct world *world, const struct log_set_options *options, const struct log_identity *format,

@@ -6,7 +6,6 @@
 #include "log/index.h"
 #include "log/log_internal.h"
 
-#define READER_FILES_MAX 16u
 #define READER_CHUNK_FIRST 131072u /* of a read that goes on from nowhere */
 
 struct open_file {

@@ -16,6 +16,8 @@
 #include "log/log.h"
 #include "log/segment.h"
 
+#define READER_FILES_MAX 16u /* segments that one reader keeps open */
+
 struct log_set;
 struct reader;
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/os/descriptors.h"
 #include "base/os/world_os.h"
 #include "base/trace.h"
 #include "log/log_set.h"
@@ -15,7 +16,11 @@
 
 /* cairnd: reads its settings, opens the real world, starts a node, waits for a signal, stops it. */
 
-#define FILE_LIMIT_MIN 1024u
+/* Of descriptors, beyond those that the data directory takes: what the process has by itself (the transport, standard streams), and room for
+ * so many connections that it is worth starting. */
+#define FILES_OF_PROCESS 64u
+#define FILES_FOR_CONNECTIONS 256u
+#define FILES_WANTED 4096u
 #define EXIT_USAGE 2 /* a restart would not help */
 #define PROBLEM_BYTES_MAX 4096u
 #define PRINT_BYTES_MAX 65536u
@@ -188,6 +193,24 @@ out:
   return status;
 }
 
+/* A transport that runs out of descriptors accepts nobody for seconds, so what is sure to run out is not begun. */
+static enum status raise_file_limit(const struct options *options, struct buffer *out_problem) {
+  uint64_t own = node_files_max(options) + DESCRIPTORS_RESERVED + FILES_OF_PROCESS;
+  uint64_t needed = own + FILES_FOR_CONNECTIONS;
+  unsigned long limit = world_os_raise_file_limit();
+  if (limit < needed) {
+    SAY(out_problem,
+        "the operating system lets this process open %lu files, and it needs %" PRIu64 ": %" PRIu64
+        " for itself with these settings (journal-bytes / journal-file-bytes, readers) and %u for connections; raise the hard "
+        "limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of docker)",
+        limit, needed, own, FILES_FOR_CONNECTIONS);
+    return STATUS_DENIED;
+  }
+  if (limit < FILES_WANTED)
+    trace_warn("few_files", "limit=%lu wanted=%u room_for_connections=%" PRIu64, limit, FILES_WANTED, limit - own);
+  return STATUS_OK;
+}
+
 static void settle_lanes(struct options *options) {
   if (options->lanes > 0) return;
   long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -207,10 +230,9 @@ int main(int argc, char **argv) {
     code = EXIT_FAILURE;
     take_signals();
     trace_set_level((enum trace_level)options.log_level);
-    unsigned long files = world_os_raise_file_limit();
-    if (files < FILE_LIMIT_MIN) trace_warn("few_files", "limit=%lu wanted=%u", files, FILE_LIMIT_MIN);
     settle_lanes(&options);
-    status = run(&options, &problem);
+    status = raise_file_limit(&options, &problem);
+    if (status == STATUS_OK) status = run(&options, &problem);
   }
   code = status == STATUS_OK ? EXIT_SUCCESS : fail(&problem, code);
   buffer_deinit(&problem);

@@ -22,6 +22,9 @@ struct node;
 enum status node_start(struct world *world, const struct options *options, struct node **out_node,
                        struct buffer *out_problem) MUST_CHECK;
 
+/* So many files of the data directory may be open at once. */
+uint64_t node_files_max(const struct options *options);
+
 /* Gives open calls at most `drain_ms` of the options. `checkpoint`: take one at the end, so that the next start has nothing to replay.
  * NULL is fine. */
 void node_stop(struct node *node, bool checkpoint);

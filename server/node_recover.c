@@ -12,8 +12,7 @@
 
 #define FILES_READY 2u /* of the journal, zero-filled before the broker is ready; the rest behind */
 
-static struct log_set_options log_options(struct node *node) {
-  const struct options *options = node->options;
+static struct log_set_options log_options(const struct options *options, struct account *account) {
   return (struct log_set_options){
       .journal = {.ring_bytes = options->journal_bytes,
                   .file_bytes = options->journal_file_bytes,
@@ -25,8 +24,13 @@ static struct log_set_options log_options(struct node *node) {
       .disk_reserve_bytes = options->disk_reserve_bytes,
       .readers = (uint32_t)options->readers,
       .checkpoint_interval_ms = (uint32_t)options->checkpoint_interval_ms,
-      .account = node->read_account,
+      .account = account,
   };
+}
+
+uint64_t node_files_max(const struct options *options) {
+  struct log_set_options log = log_options(options, NULL);
+  return log_set_files_max(&log);
 }
 
 static void trace_recovery(const struct node *node) {
@@ -64,7 +68,7 @@ enum status node_recover(struct node *node, struct buffer *out_problem) {
   struct log_identity format = {.broker_id = (uint32_t)node->options->broker_id};
   random_id(format.cluster);
   random_id(format.incarnation);
-  struct log_set_options options = log_options(node);
+  struct log_set_options options = log_options(node->options, node->read_account);
   struct buffer reason;
   buffer_init(&reason, 1024);
   status = log_set_open(node->world, &options, &format, &node->logs, &node->identity, &node->report, &reason);

@@ -266,8 +266,8 @@ class ConnectionsTest(harness.Case):
 
 
 class StartTest(harness.Case):
-    def refusal(self, data=None, options=(), address=None, expected=1):
-        broker = harness.Broker(data=data, options=options)
+    def refusal(self, data=None, options=(), address=None, expected=1, files=None):
+        broker = harness.Broker(data=data, options=options, files=files)
         self.addCleanup(broker.close)
         broker.address = address
         broker.start(wait=False)
@@ -294,6 +294,21 @@ class StartTest(harness.Case):
 
     def test_unwritable_directory(self):
         self.assertIn("/proc", self.refusal(data="/proc/cairn"))
+
+    def test_too_few_descriptors(self):
+        said = self.refusal(files=(300, 300))
+        self.assertRegex(said, "lets this process open 300 files, and it needs [0-9]+")
+        self.assertIn("LimitNOFILE", said)
+        many_files = ["--journal-bytes", "2GiB", "--journal-file-bytes", "1MiB", "--journal-group-bytes", "256KiB"]
+        self.assertIn("journal-file-bytes", self.refusal(files=(2048, 2048), options=many_files))
+
+    def test_descriptors_of_a_modest_machine(self):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        for soft, hard in ((64, 1024), (1024, 4096), (1024, most)):
+            with harness.Broker(files=(soft, hard)) as broker, harness.Client(broker.address) as client:
+                self.assertEqual(resource.prlimit(broker.process.pid, resource.RLIMIT_NOFILE), (hard, hard))
+                self.assertEqual("event=few_files" in broker.said(), hard < 4096)
+                client.create_topic(name="t")
 
     def test_unknown_option_and_bad_value(self):
         self.assertIn("journal-bytes", self.refusal(options=["--journal-byte", "1GiB"], expected=2))

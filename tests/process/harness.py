@@ -5,6 +5,7 @@ Every test starts its brokers on free ports of the loopback and in directories o
 
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -38,11 +39,12 @@ def sanitized():
 class Broker:
     """cairnd on a directory. `data` stays from one start to the next; close() removes what this object made."""
 
-    def __init__(self, data=None, options=(), environment=None):
+    def __init__(self, data=None, options=(), environment=None, files=None):
         self.home = tempfile.mkdtemp(prefix="cairn-test-")
         self.data = data or os.path.join(self.home, "data")
         self.options = list(options)
         self.environment = environment or {}
+        self.files = files  # (soft, hard): so many descriptors the system lets it have
         self.process = None
         self.address = None
         self.log_path = os.path.join(self.home, "log")
@@ -53,7 +55,10 @@ class Broker:
         self.log_from = log.tell()
         command = [CAIRND, "--data-dir", self.data, "--listen", self.address or "127.0.0.1:0", *self.options]
         began = time.monotonic()
-        self.process = subprocess.Popen(command, stderr=log, stdout=log, env={**os.environ, **self.environment})
+        limit = self.files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, self.files))
+        self.process = subprocess.Popen(
+            command, stderr=log, stdout=log, env={**os.environ, **self.environment}, preexec_fn=limit
+        )
         log.close()
         if not wait:
             return self
