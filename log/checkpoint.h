@@ -6,7 +6,8 @@
  *
  * Lanes are asked, never posted to: they look at `log_lane.request` in their turns and on a timer of their own, so a lane may stop at any time.
  *
- * 1. Nothing is flushed beyond what is committed, durable here and covered by the owner's state of the same transaction.
+ * 1. Nothing is flushed beyond what is committed and covered by the owner's state of the same transaction, and no state covers what is
+ *    neither in the journal, durably, nor flushed with it.
  * 2. A round that fails leaves the one before in force; the journal keeps everything.
  * 3. After STATUS_IO from the store or the journal the set is fenced: no further round.
  *
@@ -49,6 +50,7 @@ struct checkpoint_item {
   size_t entry_count;
   bool flush; /* entries go to segments and row.flushed_* holds */
   bool carry; /* entries go to the head of the journal */
+  bool ahead; /* the state covers entries that the journal may not have yet: flush them, or store nothing */
   struct buffer state;
   entry_index state_applied;
   bool has_state;

@@ -116,7 +116,7 @@ static enum status flush_group(struct checkpoint_round *round, struct image_upda
   update->row.flushed_offset = flushed->flushed_offset;
   update->row.flushed_chain = flushed->flushed_chain;
   update->row.leader_time_ms = flushed->leader_time_ms;
-  if (status != STATUS_NO_SPACE) return status;
+  if (status != STATUS_NO_SPACE || item->ahead) return status;
   REACHED(checkpoint_lacks_space);
   trace_warn("checkpoint_lacks_space", "group=%" PRIu64 " do=\"free space on the disk; it goes on by itself\"", item->group);
   round->full = true;
@@ -134,11 +134,12 @@ static void write_group(struct checkpoint_round *round, struct checkpoint_item *
   note_dump_owed(round, image, item);
   struct image_update *update = &round->updates[round->update_count];
   /* Without space for entries rows are recorded all the same: what was trimmed or deleted gives some back. */
-  if (round->full && item->entry_count > 0) leave_entries(image, item);
+  bool no_space = round->full && item->entry_count > 0;
+  if (no_space && !item->ahead) leave_entries(image, item);
   image_update_begin(update, image, &round->changes);
   merge_row(update, item);
-  enum status status = item->flush ? flush_group(round, update, item) : STATUS_OK;
-  if (status == STATUS_NO_SPACE) {
+  enum status status = no_space && item->ahead ? STATUS_NO_SPACE : item->flush ? flush_group(round, update, item) : STATUS_OK;
+  if (status == STATUS_NO_SPACE && !item->ahead) {
     leave_entries(image, item);
     image_update_begin(update, image, &round->changes);
     merge_row(update, item);

@@ -35,7 +35,7 @@ void log_free(struct log *log) {
 /* ---- What is known ---- */
 
 /* What is trimmed stays until a round has recorded the new start. */
-static entry_index first_kept(const struct log *log) {
+entry_index log_first_kept(const struct log *log) {
   return log->start_index <= log->flushed_index ? log->start_index : log->flushed_index + 1;
 }
 
@@ -44,7 +44,7 @@ struct log_view log_view(const struct log *log) {
       .group = log->group,
       .instance = log->instance,
       .start_offset = log->start_offset,
-      .start_index = first_kept(log),
+      .start_index = log_first_kept(log),
       .next_offset = log->next_offset,
       .last_index = log->last_index,
       .last_term = log->last_term,
@@ -116,11 +116,11 @@ void log_note_term(struct log *log, entry_index index, entry_term term) {
     log->term_capacity = log->term_capacity == 0 ? 2 : log->term_capacity * 2;
     log->terms = memory_grow_array(log->terms, log->term_capacity, sizeof *log->terms);
   }
-  log->terms[log->term_count++] = (struct term_run){.first = index, .term = term};
+  log->terms[log->term_count++] = (struct log_term_run){.first = index, .term = term};
 }
 
 enum status log_term_at(const struct log *log, entry_index index, entry_term *out_term) {
-  if (index == 0 || index > log->last_index || index + 1 < first_kept(log)) return STATUS_END;
+  if (index == 0 || index > log->last_index || index + 1 < log_first_kept(log)) return STATUS_END;
   for (size_t i = log->term_count; i > 0; i--) {
     if (log->terms[i - 1].first > index) continue;
     *out_term = log->terms[i - 1].term;
@@ -147,80 +147,113 @@ uint64_t log_pinned_file(const struct log *log) {
   return pinned;
 }
 
+bool log_chain_at(const struct log *log, entry_index index, uint64_t *out_chain) {
+  const struct tail_slot *slot = tail_at(&log->tail, index);
+  if (index > log->last_index || index + 1 < log_first_kept(log)) return false;
+  if (index == log->last_index) {
+    *out_chain = log->last_chain;
+  } else if (index == log->flushed_index) {
+    *out_chain = log->flushed_chain;
+  } else if (index + 1 == log_first_kept(log)) {
+    *out_chain = log->start_chain;
+  } else if (slot != NULL && !slot->lost) {
+    *out_chain = slot->entry.head.chain;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+size_t log_terms(const struct log *log, entry_index base, struct log_term_run *out_runs, size_t max) {
+  PRE(base <= log->last_index && base + 1 >= log_first_kept(log));
+  size_t count = 0;
+  for (size_t i = 0; i < log->term_count && base < log->last_index; i++) {
+    if (i + 1 < log->term_count && log->terms[i + 1].first <= base + 1) continue;
+    if (count < max) out_runs[count] = log->terms[i];
+    if (count < max && out_runs[count].first <= base) out_runs[count].first = base + 1;
+    count++;
+  }
+  return count;
+}
+
 /* ---- Writing ---- */
 
-uint64_t log_append(struct log *log, struct journal_write *write, const struct entry *entry) {
-  PRE(entry->head.index == log->last_index + 1);
-  PRE(entry->head.term >= log->last_term);
-  PRE(entry->head.base_offset == log->next_offset);
+static void note_last(struct log *log, const struct entry_head *head) {
+  log->last_index = head->index;
+  log->last_term = head->term;
+  log->last_chain = head->chain;
+  log->next_offset = entry_end_offset(head);
+  log->last_leader_time_ms = head->leader_time_ms;
+  if (head->record_count > 0 && head->max_time_ms > log->max_time_ms) log->max_time_ms = head->max_time_ms;
+}
+
+void log_append_sealed(struct log *log, struct journal_write *write, const struct entry *entry) {
+  const struct entry_head *head = &entry->head;
+  PRE(head->index == log->last_index + 1);
+  PRE(head->term >= log->last_term);
+  PRE(head->base_offset == log->next_offset);
+  PRE(head->payload_size == entry->payload.bytes.size);
   PRE(!log->deleting);
+  struct journal_frame *frame = journal_write_add(write, log->group, log->instance, FRAME_ENTRY);
+  frame->from_reserve = !entry_needs_room(head->kind);
+  frame->first_index = head->index;
+  frame->head_size = ENTRY_HEAD_SIZE;
+  entry_encode_head(head, frame->head);
+  frame->payload = blob_part_hold(entry->payload);
+  write->bytes += entry_size(head);
+
+  note_last(log, head);
+  log_note_term(log, head->index, head->term);
+  log_mark_dirty(log);
+  tail_push(&log->tail, entry, true)->cuts = log->cuts;
+  tail_pool_evict(&log->lane->pool);
+  log->unflushed_bytes += entry_size(head);
+  uint64_t before = atomic_fetch_add_explicit(&log->set->unflushed_bytes, entry_size(head), memory_order_relaxed);
+  uint64_t due = log->set->options.tail_bytes / 2;
+  if (before + entry_size(head) >= due) checkpoint_kick(log->set->checkpoint);
+}
+
+uint64_t log_append(struct log *log, struct journal_write *write, const struct entry *entry) {
   struct entry sealed = *entry;
   entry_seal(&sealed.head, entry->payload.bytes, log->last_chain);
-  struct journal_frame *frame = journal_write_add(write, log->group, log->instance, FRAME_ENTRY);
-  frame->from_reserve = !entry_needs_room(sealed.head.kind);
-  frame->first_index = sealed.head.index;
-  frame->head_size = ENTRY_HEAD_SIZE;
-  entry_encode_head(&sealed.head, frame->head);
-  frame->payload = blob_part_hold(sealed.payload);
-  write->bytes += entry_size(&sealed.head);
-
-  log->last_index = sealed.head.index;
-  log->last_term = sealed.head.term;
-  log->last_chain = sealed.head.chain;
-  log->next_offset = entry_end_offset(&sealed.head);
-  log->last_leader_time_ms = sealed.head.leader_time_ms;
-  if (sealed.head.record_count > 0 && sealed.head.max_time_ms > log->max_time_ms) log->max_time_ms = sealed.head.max_time_ms;
-  log_note_term(log, sealed.head.index, sealed.head.term);
-  log_mark_dirty(log);
-  tail_push(&log->tail, &sealed, true);
-  tail_pool_evict(&log->lane->pool);
-  log->unflushed_bytes += entry_size(&sealed.head);
-  uint64_t before = atomic_fetch_add_explicit(&log->set->unflushed_bytes, entry_size(&sealed.head), memory_order_relaxed);
-  uint64_t due = log->set->options.tail_bytes / 2;
-  if (before + entry_size(&sealed.head) >= due) checkpoint_kick(log->set->checkpoint);
+  log_append_sealed(log, write, &sealed);
   return sealed.head.chain;
 }
 
-/* What the log ends with after the slot (NULL: after what is flushed). */
+/* What the log ends with when `last` is its last entry. */
 static void end_at(struct log *log, entry_index last) {
-  const struct tail_slot *slot = tail_at(&log->tail, last);
-  log->last_index = last;
   while (log->term_count > 0 && log->terms[log->term_count - 1].first > last) log->term_count--;
-  log->last_term = log->term_count > 0 ? log->terms[log->term_count - 1].term : 0;
-  if (slot != NULL) {
-    log->last_chain = slot->entry.head.chain;
-    log->next_offset = entry_end_offset(&slot->entry.head);
-    log->last_leader_time_ms = slot->entry.head.leader_time_ms;
-    return;
-  }
-  const struct segment_info *segment = log->segment_count == 0 ? NULL : &log->segments[log->segment_count - 1];
-  bool at_end = segment != NULL && segment->last_index == last;
-  log->last_chain = at_end ? segment->last_chain : log->start_chain;
+  log->last_index = log->flushed_index;
+  log->last_chain = log->flushed_chain;
   log->next_offset = log->flushed_offset;
-  log->last_leader_time_ms = at_end ? segment->leader_time_ms : 0;
+  log->last_leader_time_ms = log->flushed_leader_time_ms;
+  log->max_time_ms = log->flushed_max_time_ms;
+  for (entry_index index = log->flushed_index + 1; index <= last; index++)
+    note_last(log, &tail_at(&log->tail, index)->entry.head);
+  log->last_term = log->term_count > 0 ? log->terms[log->term_count - 1].term : 0;
 }
 
 void log_cut(struct log *log, struct journal_write *write, entry_index from) {
   PRE(from > log->commit_index);
   PRE(from > log->flushed_index);
+  PRE(!log->deleting);
   struct journal_frame *frame = journal_write_add(write, log->group, log->instance, FRAME_CUT);
   frame->first_index = from;
+  log->cuts++;
   if (from > log->last_index) return;
-  uint64_t bytes = 0;
-  for (entry_index index = from; index <= log->last_index; index++) {
-    const struct tail_slot *slot = tail_at(&log->tail, index);
-    if (slot != NULL && !slot->lost) bytes += entry_size(&slot->entry.head);
-  }
+  uint64_t bytes = log_bytes_between(log, from, log->last_index);
   log->unflushed_bytes -= bytes;
   atomic_fetch_sub_explicit(&log->set->unflushed_bytes, bytes, memory_order_relaxed);
   tail_cut(&log->tail, from);
   end_at(log, from - 1);
   if (log->durable_index >= from) log->durable_index = from - 1;
+  if (log->carried_through >= from) log->carried_through = from - 1;
   log_mark_dirty(log);
 }
 
 void log_set_hard_state(struct log *log, struct journal_write *write, const struct hard_state *state) {
   struct hard_state kept = *state;
+  if (kept.commit > log->durable_index) kept.commit = log->durable_index;
   if (kept.commit < log->hard_state.commit) kept.commit = log->hard_state.commit;
   log->hard_state = kept;
   log->row_dirty = true;
@@ -243,7 +276,15 @@ static void become_closed(struct log *log, uint64_t file) {
 
 void log_take_place(struct log *log, const struct journal_frame *frame) {
   struct tail_slot *slot = tail_at(&log->tail, frame->first_index);
-  if (slot == NULL || slot->entry.head.chain != get_u64(frame->head + ENTRY_CHAIN_AT)) return; /* cut meanwhile */
+  /* Cut meanwhile, or cut and come back: then only its own frame makes it durable, because the cut stands between the two. */
+  if (slot == NULL || slot->entry.head.chain != get_u64(frame->head + ENTRY_CHAIN_AT) || !slot->durable) return;
+  slot->place = frame->place;
+}
+
+/* Frames are told in the order in which they were issued, so the cuts told so far say which entry at an index this one is. */
+static void entry_durable(struct log *log, const struct journal_frame *frame) {
+  struct tail_slot *slot = tail_at(&log->tail, frame->first_index);
+  if (slot == NULL || slot->cuts != log->cuts_durable) return; /* cut meanwhile */
   slot->place = frame->place;
   slot->durable = true;
   if (frame->first_index == log->durable_index + 1) log->durable_index = frame->first_index;
@@ -255,7 +296,8 @@ void log_frame_durable(struct log *log, const struct journal_frame *frame) {
   if (frame->place.file > lane->durable_file) lane->durable_file = frame->place.file;
   if (frame->kind == FRAME_OPEN && log->pinned_file != 0) log->pinned_file = frame->place.file;
   if (frame->kind == FRAME_CLOSE) become_closed(log, frame->place.file);
-  if (frame->kind == FRAME_ENTRY) log_take_place(log, frame);
+  if (frame->kind == FRAME_CUT) log->cuts_durable++;
+  if (frame->kind == FRAME_ENTRY) entry_durable(log, frame);
 }
 
 void log_set_commit(struct log *log, entry_index commit) {
@@ -273,7 +315,7 @@ void log_set_commit(struct log *log, entry_index commit) {
 }
 
 void log_set_applied(struct log *log, entry_index applied) {
-  PRE(applied <= log->last_index);
+  PRE(applied <= log->commit_index);
   if (applied > log->applied_index) log->applied_index = applied;
 }
 
@@ -281,7 +323,7 @@ void log_set_applied(struct log *log, entry_index applied) {
 
 void log_forget_terms(struct log *log) {
   size_t gone = 0;
-  while (gone + 1 < log->term_count && log->terms[gone + 1].first + 1 <= first_kept(log)) gone++;
+  while (gone + 1 < log->term_count && log->terms[gone + 1].first + 1 <= log_first_kept(log)) gone++;
   if (gone == 0) return;
   log->term_count -= gone;
   memmove(log->terms, log->terms + gone, log->term_count * sizeof *log->terms);
@@ -297,9 +339,11 @@ void log_set_start(struct log *log, record_offset start) {
     index = log->segments[i].last_index + 1;
     chain = log->segments[i].last_chain;
   }
-  for (entry_index at = log->flushed_index + 1; index == at && at <= log->applied_index; at++) {
+  bool in_tail = index > log->flushed_index;
+  for (entry_index at = index; in_tail && at <= log->applied_index; at++) {
     const struct tail_slot *slot = tail_at(&log->tail, at);
     if (slot == NULL || entry_end_offset(&slot->entry.head) > start) break;
+    if (slot->lost) continue; /* nobody knows its chain link */
     index = at + 1;
     chain = slot->entry.head.chain;
   }

@@ -7,7 +7,10 @@
  *    start ........ flushed ........ commit ........ durable ........ last
  *      segments        |    journal, tail cache    |  journal, tail   |  on its way
  *
- * 1. start <= flushed + 1; flushed <= commit <= last; commit <= durable as far as this replica's own vote counts.
+ * A majority may commit what this disk does not have yet: then commit is ahead of durable, and so may be what the owner has applied.
+ *
+ * 1. start <= flushed + 1; flushed <= commit <= last; flushed <= durable <= last. What is stored as a hard state's commit index is
+ *    not above durable.
  * 2. Segments hold committed entries only, so a cut never reaches them. A sealed segment never changes.
  * 3. Offsets below the start offset, and damaged ranges, answer their own status; they are never skipped in silence.
  *
@@ -49,6 +52,12 @@ struct log_range {
   record_offset end; /* behind the last */
 };
 
+/* From `first` on, entries have this term. */
+struct log_term_run {
+  entry_index first;
+  entry_term term;
+};
+
 /* A look at the log; free of cost. */
 struct log_view {
   group_id group;
@@ -81,7 +90,12 @@ void log_set_settings(struct log *log, const struct log_settings *settings);
  * Returns the chain link. */
 uint64_t log_append(struct log *log, struct journal_write *write, const struct entry *entry);
 
-/* Voids the entries from `from` on. PRE: from > commit. */
+/* The same with an entry that another broker sealed: the head stays as it came. PRE: also verified: payload size and CRC, and the chain link
+ * that follows from last_chain. */
+void log_append_sealed(struct log *log, struct journal_write *write, const struct entry *entry);
+
+/* Voids the entries from `from` on. PRE: from > commit. Others may take their indexes at once, in the same write even: what becomes durable
+ * of the old ones later is told apart, also when the very same entries come back. */
 void log_cut(struct log *log, struct journal_write *write, entry_index from);
 
 void log_set_hard_state(struct log *log, struct journal_write *write, const struct hard_state *state);
@@ -89,9 +103,10 @@ void log_set_hard_state(struct log *log, struct journal_write *write, const stru
 /* After `write` became durable: call for each of its frames that belongs to this log, in order. */
 void log_frame_durable(struct log *log, const struct journal_frame *frame);
 
-/* Raises the commit index: entries up to it may be checkpointed, never cut. */
+/* Raises the commit index: entries up to it may be checkpointed, never cut. PRE: commit <= last. It may be above the durable index. */
 void log_set_commit(struct log *log, entry_index commit);
-/* The owner has applied entries up to here; its next snapshot covers them. */
+/* The owner has applied entries up to here; its next snapshot covers them. PRE: applied <= commit. Above the durable index too: a checkpoint then
+ * flushes them from memory, so that no stored state is ever ahead of its log. */
 void log_set_applied(struct log *log, entry_index applied);
 
 /* Moves the start: entries wholly before `start` will go at a checkpoint. Not below today's start, not above commit. */
@@ -108,6 +123,14 @@ void log_delete(struct log *log, struct journal_write *write);
 
 /* STATUS_END: not in this log (0, above the last, or below the start; the entry just before the start is known). */
 enum status log_term_at(const struct log *log, entry_index index, entry_term *out_term) MUST_CHECK;
+
+/* The chain link of the entry at `index`, from memory alone: of the last entry and of the one before the start always, of those that are not
+ * flushed, and of a few others. False: it would have to be read from a disk. */
+bool log_chain_at(const struct log *log, entry_index index, uint64_t *out_chain);
+
+/* Where each term begins, above `base`: the first run at base + 1 whenever its term began, the last one up to the last entry. Fills at most
+ * `max`, returns how many there are. PRE: start - 1 <= base <= last. */
+size_t log_terms(const struct log *log, entry_index base, struct log_term_run *out_runs, size_t max);
 
 /* Where a reader stands in a segment, so that the next read needs no search. Zeroed: unknown. Only log/ looks inside. */
 struct log_cursor {
@@ -144,6 +167,29 @@ struct log_read {
 bool log_read(struct log *log, struct log_read *read);
 void log_read_reset(struct log_read *read);
 
+/* One read of entries of every kind by index, uncommitted ones too: what a follower that is behind is sent. The caller fills the upper part,
+ * keeps it alive until it is answered, and sends nothing of it that it would not send now: the log may have been cut meanwhile. */
+struct log_fetch {
+  entry_index first;
+  entry_index last;  /* inclusive; what is above the log's last is not waited for */
+  size_t count_max;  /* <= LOG_READ_ENTRIES_MAX */
+  size_t bytes_max;  /* heads and payloads; the first entry always fits */
+  struct loop *loop; /* the lane; where `done` is posted */
+  struct task done;
+  struct log_cursor cursor; /* kept from one fetch to the next of a stream */
+
+  /* OK: count >= 1, consecutive from `first` on, whole, payload and chain checked. BELOW_START, BEYOND_END; DAMAGED: the one at `first` is lost
+   * or unreadable; IO, NO_MEMORY; NOT_FOUND: the log was deleted. */
+  enum status status;
+  struct entry *entries; /* released and freed by log_fetch_reset() */
+  size_t count;
+  bool cold; /* it came from a file */
+};
+
+/* True: answered at once, from memory, `done` is not posted. False: a reader loop fetches it, `done` follows. */
+bool log_fetch(struct log *log, struct log_fetch *fetch);
+void log_fetch_reset(struct log_fetch *fetch);
+
 /* The first record at or after a time, among committed ones below `limit`. Always answered through `done`. */
 struct log_find {
   int64_t time_ms;
@@ -166,7 +212,8 @@ void log_find_time(struct log *log, struct log_find *find);
  * its first turn. */
 struct bytes log_recovered_state(const struct log *log, entry_index *out_applied);
 
-/* Visits the entries after `applied` up to `through`, in order. Payloads of RECORDS entries are not read (empty), all others are. */
+/* Visits the entries after `applied` up to `through`, in order. Payloads of RECORDS entries are not read (empty), all others are. `through` may be
+ * the last index: a configuration counts before it is committed. */
 enum status log_replay(struct log *log, entry_index applied, entry_index through,
                        enum status (*visit)(void *context, const struct entry *entry), void *context) MUST_CHECK;
 

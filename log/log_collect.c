@@ -4,10 +4,11 @@
 #include "base/memory.h"
 #include "log/log_internal.h"
 
+/* What is committed may be flushed before the journal has it: it is in memory, and durable by that. Not while a cut is on its way, though: a
+ * crash might find it in the segment, and behind it in the journal what the cut was to void. */
 static entry_index flush_target(const struct log *log) {
-  entry_index target = log->commit_index;
-  if (log->durable_index < target) target = log->durable_index;
-  if (log->applied_index < target) target = log->applied_index;
+  entry_index target = log->applied_index;
+  if (log->cuts != log->cuts_durable && log->durable_index < target) target = log->durable_index;
   for (; target > log->flushed_index; target--) {
     const struct tail_slot *slot = tail_at(&log->tail, target);
     if (slot != NULL && !slot->lost) break;
@@ -56,9 +57,8 @@ static struct checkpoint_item *item_new(const struct log *log) {
       .term_count = log->term_count,
   };
   if (log->term_count > 0) memcpy(item->row.terms, log->terms, log->term_count * sizeof *log->terms);
-  if (item->row.hard_state.commit < log->commit_index && log->commit_index <= log->durable_index) {
-    item->row.hard_state.commit = log->commit_index;
-  }
+  entry_index commit = log->commit_index < log->durable_index ? log->commit_index : log->durable_index;
+  if (item->row.hard_state.commit < commit) item->row.hard_state.commit = commit;
   buffer_init(&item->state, TABLE_STATE_MAX);
   return item;
 }
@@ -112,6 +112,9 @@ static struct checkpoint_item *collect_log(struct log *log, const struct checkpo
       .row_dirty = log->row_dirty || log->start_index > log->flushed_index + 1 || log->pinned_file != 0,
   };
   enum checkpoint_plan plan = checkpoint_plan(&facts, request);
+  bool ahead = log->applied_index > log->durable_index; /* what the owner's state covers is to be stored with it, or not at all */
+  if (plan == PLAN_ROW && ahead) plan = PLAN_FLUSH;
+  if (plan == PLAN_FLUSH && ahead && target < log->applied_index) plan = PLAN_NOTHING;
   if (plan == PLAN_NOTHING) return NULL;
   struct checkpoint_item *item = item_new(log);
   if (plan == PLAN_CARRY) {
@@ -122,6 +125,7 @@ static struct checkpoint_item *collect_log(struct log *log, const struct checkpo
   if (plan == PLAN_ROW) target = trimmed > log->flushed_index ? trimmed : log->flushed_index;
   if (plan == PLAN_FLUSH) take_entries(log, item, first, target);
   item->flush = plan == PLAN_FLUSH || target > log->flushed_index;
+  item->ahead = ahead;
   end_row_at(log, &item->row, target);
   if (item->flush || log->start_offset > 0) collect_state(log, item);
   return item;

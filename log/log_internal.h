@@ -32,7 +32,7 @@ struct log {
   record_offset start_offset;
   entry_index start_index;
   uint64_t start_chain;
-  struct term_run *terms;
+  struct log_term_run *terms;
   size_t term_count;
   size_t term_capacity;
   entry_index last_index;
@@ -44,8 +44,13 @@ struct log {
   entry_index commit_index;
   entry_index durable_index;
   entry_index applied_index;
+  uint32_t cuts;         /* issued, ever */
+  uint32_t cuts_durable; /* of which the frames were told */
   entry_index flushed_index;
   record_offset flushed_offset;
+  uint64_t flushed_chain;
+  int64_t flushed_leader_time_ms;
+  int64_t flushed_max_time_ms; /* of any record up to there */
   entry_index carried_through; /* up to here frames may have been appended again, out of order */
   struct tail tail;
   uint64_t unflushed_bytes;
@@ -135,7 +140,8 @@ void log_note_damage(struct log *log, struct log_range range);
 void log_take_segments(struct log *log, struct segment_info *segments,
                        size_t count);                                    /* in place of those it had; takes over the array */
 void log_mark_dirty(struct log *log);                                    /* a round may want something of it */
-void log_take_place(struct log *log, const struct journal_frame *frame); /* an entry's frame is durable, there */
+void log_take_place(struct log *log, const struct journal_frame *frame); /* an entry was appended again, and that is durable */
+entry_index log_first_kept(const struct log *log);
 /* The oldest journal file that it needs; UINT64_MAX: none. */
 uint64_t log_pinned_file(const struct log *log);
 

@@ -156,12 +156,15 @@ static void apply_flushed(struct log *log, struct checkpoint_item *item) {
   atomic_fetch_sub_explicit(&log->set->unflushed_bytes, bytes, memory_order_relaxed);
   for (entry_index index = log->flushed_index + 1; index <= item->row.flushed_index; index++) {
     const struct tail_slot *slot = tail_at(&log->tail, index);
-    if (slot != NULL && slot->lost && slot->entry.head.record_count > 0) {
-      log_note_damage(log, (struct log_range){slot->entry.head.base_offset, entry_end_offset(&slot->entry.head)});
-    }
+    if (slot == NULL || slot->entry.head.record_count == 0) continue;
+    if (slot->lost) log_note_damage(log, (struct log_range){slot->entry.head.base_offset, entry_end_offset(&slot->entry.head)});
+    if (slot->entry.head.max_time_ms > log->flushed_max_time_ms) log->flushed_max_time_ms = slot->entry.head.max_time_ms;
   }
   log->flushed_index = item->row.flushed_index;
   log->flushed_offset = item->row.flushed_offset;
+  log->flushed_chain = item->row.flushed_chain;
+  log->flushed_leader_time_ms = item->row.leader_time_ms;
+  if (log->durable_index < log->flushed_index) log->durable_index = log->flushed_index;
   tail_set_flushed(&log->tail, log->flushed_index);
 }
 
@@ -170,7 +173,7 @@ static void carry(struct log_lane *lane, struct log *log, struct checkpoint_item
   for (size_t i = 0; i < item->entry_count; i++) {
     struct flush_entry *entry = &item->entries[i];
     const struct tail_slot *slot = tail_at(&log->tail, entry->entry.head.index);
-    if (!entry->cached || slot == NULL || slot->entry.head.chain != entry->entry.head.chain) continue;
+    if (!entry->cached || slot == NULL || slot->entry.head.chain != entry->entry.head.chain || !slot->durable) continue;
     if (slot->place.file >= lane->wanted.release_below || lane->own.bytes >= lane->wanted.carry_max) continue;
     struct journal_frame *frame = journal_write_add(&lane->own, log->group, log->instance, FRAME_ENTRY);
     frame->first_index = entry->entry.head.index;
@@ -256,8 +259,9 @@ static void mark_commits(struct log_lane *lane) {
     struct log *log = list_entry(node, struct log, mark_node);
     if (log->deleting) continue;
     entry_index commit = log->commit_index < log->durable_index ? log->commit_index : log->durable_index;
-    if (commit > log->hard_state.commit) log->hard_state.commit = commit;
-    log->unmarked_bytes = 0;
+    log->unmarked_bytes = log_bytes_between(log, commit + 1, log->commit_index);
+    if (commit <= log->hard_state.commit) continue;
+    log->hard_state.commit = commit;
     journal_write_add_hard_state(&lane->own, log->group, log->instance, &log->hard_state);
   }
 }

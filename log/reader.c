@@ -361,6 +361,7 @@ static void run(struct task *task) {
   struct log_set *set = work->reader->set;
   if (work->job == READER_JOURNAL) read_journal(set, work);
   if (work->job == READER_TIME) reader_find_time(work->reader, work);
+  if (work->job == READER_FETCH) reader_fetch(work->reader, work);
   if (work->job == READER_SEGMENT) {
     struct open_file *open = NULL;
     work->status = find_open(work->reader, work->group, work->instance, work->segments[0].first_index, &open);

@@ -28,7 +28,7 @@ struct loop *reader_loop(struct reader *reader);
 /* @any-thread: files were removed; what is open goes, and with it their space. */
 void reader_forget_files(struct reader *reader);
 
-enum reader_job { READER_SEGMENT, READER_JOURNAL, READER_TIME };
+enum reader_job { READER_SEGMENT, READER_JOURNAL, READER_TIME, READER_FETCH };
 
 /* One read or search, from lane to reader and back. Made and freed on the lane. */
 struct reader_work {
@@ -42,7 +42,7 @@ struct reader_work {
   instance_id instance;
   unsigned tries;
 
-  /* SEGMENT, TIME: where. TIME: every segment that may hold it, and then entries that are in none. */
+  /* SEGMENT, FETCH, TIME: where. TIME: every segment that may hold it, and then entries that are in none. */
   struct segment_info *segments;
   size_t segment_count;
   /* JOURNAL, TIME */
@@ -52,6 +52,10 @@ struct reader_work {
   record_offset offset; /* SEGMENT: first wanted. TIME: the log's start. */
   record_offset limit;
   size_t bytes_max;
+  entry_index first; /* FETCH */
+  entry_index last;
+  size_t count_max;
+  uint32_t cuts; /* of the log's when it was described */
   int64_t time_ms;
   struct log_cursor cursor;
 
@@ -65,16 +69,19 @@ struct reader_work {
 
   struct log_read *read; /* whose it is */
   struct log_find *find;
+  struct log_fetch *fetch;
 };
 
 /* From the lane: `finish` is posted back. */
 void reader_submit(struct log_set *set, struct reader_work *work);
 void reader_work_free(struct reader_work *work);
 
-/* ---- For reader_find.c, recovery and tests; on a loop that may block ---- */
+/* ---- For reader_find.c, reader_fetch.c, recovery and tests; on a loop that may block ---- */
 
 /* Looks for the first record at or after work->time_ms. */
 void reader_find_time(struct reader *reader, struct reader_work *work);
+/* Takes entries of every kind from a segment, from work->first on. */
+void reader_fetch(struct reader *reader, struct reader_work *work);
 /* A segment's file from the reader's few open ones. */
 enum status reader_open(struct reader *reader, group_id group, instance_id instance, entry_index first_index,
                         struct disk_file **out_file) MUST_CHECK;

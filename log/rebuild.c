@@ -86,7 +86,7 @@ static void note_scanned(struct scan *scan, const struct entry_head *head, uint6
   if (row->term_count == 0 ||
       (row->terms[row->term_count - 1].term < head->term && row->terms[row->term_count - 1].first < head->index)) {
     row->terms = memory_grow_array(row->terms, row->term_count + 1, sizeof *row->terms);
-    row->terms[row->term_count++] = (struct term_run){.first = head->index, .term = head->term};
+    row->terms[row->term_count++] = (struct log_term_run){.first = head->index, .term = head->term};
   }
 }
 

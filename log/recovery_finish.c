@@ -116,7 +116,7 @@ static void add_terms(struct group_row *row, const struct recovered *log, size_t
     const struct entry_head *head = &log->entries[i].entry.head;
     if (row->term_count > 0 && row->terms[row->term_count - 1].term == head->term) continue;
     row->terms = memory_grow_array(row->terms, row->term_count + 1, sizeof *row->terms);
-    row->terms[row->term_count++] = (struct term_run){.first = head->index, .term = head->term};
+    row->terms[row->term_count++] = (struct log_term_run){.first = head->index, .term = head->term};
   }
 }
 

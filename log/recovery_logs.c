@@ -17,6 +17,9 @@ static void fill_log(struct log *log, struct recovered *from) {
   log->damaged = row->damaged || from->damaged;
   log->flushed_index = row->flushed_index;
   log->flushed_offset = row->flushed_offset;
+  log->flushed_chain = row->flushed_chain;
+  log->flushed_leader_time_ms = row->leader_time_ms;
+  log->flushed_max_time_ms = row->max_time_ms;
   log->last_index = row->flushed_index;
   log->last_chain = row->flushed_chain;
   log->next_offset = row->flushed_offset;

@@ -115,7 +115,7 @@ enum status group_row_decode(struct bytes key, struct bytes value, struct group_
       .flushed_chain = get_u64(at + 96),
       .leader_time_ms = (int64_t)get_u64(at + 104),
       .max_time_ms = (int64_t)get_u64(at + 112),
-      .terms = memory_new_array((size_t)terms + 1, sizeof(struct term_run)),
+      .terms = memory_new_array((size_t)terms + 1, sizeof(struct log_term_run)),
       .term_count = (size_t)terms,
   };
   for (size_t i = 0; i < out_row->term_count; i++) {

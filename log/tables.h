@@ -39,12 +39,6 @@ struct table_key table_key_index(group_id group, instance_id instance, record_of
 /* STATUS_CORRUPT unless the key has `numbers` numbers. */
 enum status table_key_parse(struct bytes key, size_t numbers, uint64_t out_numbers[3]) MUST_CHECK;
 
-/* From `first` on, entries have this term. */
-struct term_run {
-  entry_index first;
-  entry_term term;
-};
-
 /* A replica as of the last checkpoint. Owns its array. */
 struct group_row {
   group_id group;
@@ -59,9 +53,9 @@ struct group_row {
   entry_index flushed_index;
   record_offset flushed_offset; /* behind its last record */
   uint64_t flushed_chain;
-  int64_t leader_time_ms; /* of the flushed entry */
-  int64_t max_time_ms;    /* of any record up to it */
-  struct term_run *terms; /* of the entries from start_index - 1 to flushed_index */
+  int64_t leader_time_ms;     /* of the flushed entry */
+  int64_t max_time_ms;        /* of any record up to it */
+  struct log_term_run *terms; /* of the entries from start_index - 1 to flushed_index */
   size_t term_count;
 };
 

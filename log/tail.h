@@ -24,8 +24,9 @@ struct tail_slot {
   struct entry entry; /* payload: empty unless cached */
   struct journal_place place;
   uint64_t arrival;
-  bool durable; /* place is known */
-  bool lost;    /* its frame was lost to rot: the head only tells offsets */
+  uint32_t cuts; /* of the log's, before it came: frames of another count are not this entry's, equal as they may be */
+  bool durable;  /* place is known */
+  bool lost;     /* its frame was lost to rot: the head only tells offsets */
 };
 
 struct tail_budget {

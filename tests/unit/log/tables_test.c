@@ -10,7 +10,7 @@
 
 static void a_group_row_comes_back(void **state) {
   (void)state;
-  struct term_run terms[] = {{.first = 1, .term = 1}, {.first = 40, .term = 3}};
+  struct log_term_run terms[] = {{.first = 1, .term = 1}, {.first = 40, .term = 3}};
   struct group_row row = {.group = 7,
                           .instance = 2,
                           .damaged = true,
