@@ -3,43 +3,116 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/codec.h"
 
 #define IDENTITY_MAGIC 0x494e5243u /* "CRNI" */
-#define IDENTITY_VERSION 1u
+#define IDENTITY_VERSION 2u
+#define FILE_SIZE_MAX 4096u /* also of a newer version: to see that it is one, and not damage */
 
 static const char *const paths[] = {"identity", "identity.copy"};
+static const char draft_path[] = "founding";
 
-void identity_encode(const struct log_identity *identity, uint8_t out[IDENTITY_SIZE]) {
-  memset(out, 0, IDENTITY_SIZE);
+_Static_assert(sizeof(struct log_founder) == IDENTITY_FOUNDER_SIZE, "compared as memory: no gaps");
+_Static_assert(sizeof(struct log_identity) == 2 * LOG_ID_SIZE + 8 + LOG_FOUNDERS_MAX * sizeof(struct log_founder), "no gaps");
+
+/* ---- Bytes ---- */
+
+static void encode_founder(const struct log_founder *founder, uint8_t *out) {
+  put_u32(out, founder->broker_id);
+  memcpy(out + 4, founder->incarnation, LOG_ID_SIZE);
+  memcpy(out + 4 + LOG_ID_SIZE, founder->address, LOG_ADDRESS_SIZE);
+}
+
+size_t identity_encode(const struct log_identity *identity, uint8_t out[IDENTITY_SIZE_MAX]) {
+  PRE(identity->founder_count <= LOG_FOUNDERS_MAX);
+  size_t size = IDENTITY_HEAD_SIZE + identity->founder_count * IDENTITY_FOUNDER_SIZE;
+  memset(out, 0, size);
   put_u32(out, IDENTITY_MAGIC);
   out[8] = IDENTITY_VERSION;
+  out[9] = (uint8_t)identity->founder_count;
   put_u32(out + 12, identity->broker_id);
   memcpy(out + 16, identity->cluster, LOG_ID_SIZE);
   memcpy(out + 32, identity->incarnation, LOG_ID_SIZE);
-  put_u32(out + 4, crc32c(0, bytes_of(out + 8, IDENTITY_SIZE - 8)));
+  for (uint32_t i = 0; i < identity->founder_count; i++)
+    encode_founder(&identity->founders[i], out + IDENTITY_HEAD_SIZE + i * IDENTITY_FOUNDER_SIZE);
+  put_u32(out + 4, crc32c(0, bytes_of(out + 8, size - 8)));
+  return size;
+}
+
+/* Text, then zeros to the end. */
+static bool address_valid(const char address[LOG_ADDRESS_SIZE]) {
+  size_t size = strnlen(address, LOG_ADDRESS_SIZE);
+  if (size == LOG_ADDRESS_SIZE) return false;
+  for (; size < LOG_ADDRESS_SIZE; size++)
+    if (address[size] != '\0') return false;
+  return true;
+}
+
+static bool decode_founders(struct bytes bytes, struct log_identity *identity) {
+  identity->founder_count = bytes.data[9];
+  if (identity->founder_count > LOG_FOUNDERS_MAX) return false;
+  if (bytes.size != IDENTITY_HEAD_SIZE + identity->founder_count * IDENTITY_FOUNDER_SIZE) return false;
+  uint32_t before = 0;
+  for (uint32_t i = 0; i < identity->founder_count; i++) {
+    const uint8_t *at = bytes.data + IDENTITY_HEAD_SIZE + i * IDENTITY_FOUNDER_SIZE;
+    struct log_founder *founder = &identity->founders[i];
+    founder->broker_id = get_u32(at);
+    memcpy(founder->incarnation, at + 4, LOG_ID_SIZE);
+    memcpy(founder->address, at + 4 + LOG_ID_SIZE, LOG_ADDRESS_SIZE);
+    if (founder->broker_id <= before || !address_valid(founder->address)) return false;
+    before = founder->broker_id;
+  }
+  return true;
 }
 
 enum status identity_decode(struct bytes bytes, struct log_identity *out_identity) {
-  if (bytes.size != IDENTITY_SIZE || get_u32(bytes.data) != IDENTITY_MAGIC) return STATUS_CORRUPT;
+  if (bytes.size < IDENTITY_HEAD_SIZE || get_u32(bytes.data) != IDENTITY_MAGIC) return STATUS_CORRUPT;
   if (get_u32(bytes.data + 4) != crc32c(0, bytes_after(bytes, 8))) return STATUS_CORRUPT;
-  if (bytes.data[8] != IDENTITY_VERSION) return STATUS_FOREIGN;
-  *out_identity = (struct log_identity){.broker_id = get_u32(bytes.data + 12)};
-  memcpy(out_identity->cluster, bytes.data + 16, LOG_ID_SIZE);
-  memcpy(out_identity->incarnation, bytes.data + 32, LOG_ID_SIZE);
+  uint8_t version = bytes.data[8];
+  if (version == 0 || version > IDENTITY_VERSION) return STATUS_FOREIGN;
+  struct log_identity identity = {.broker_id = get_u32(bytes.data + 12)};
+  memcpy(identity.cluster, bytes.data + 16, LOG_ID_SIZE);
+  memcpy(identity.incarnation, bytes.data + 32, LOG_ID_SIZE);
+  if (version == 1 && bytes.size != IDENTITY_HEAD_SIZE) return STATUS_CORRUPT;
+  if (version == 1) identity_found_alone(&identity);
+  else if (!decode_founders(bytes, &identity)) return STATUS_CORRUPT;
+  *out_identity = identity;
   return STATUS_OK;
 }
+
+/* ---- Founders ---- */
+
+void identity_found_alone(struct log_identity *identity) {
+  memset(identity->founders, 0, sizeof identity->founders);
+  identity->founder_count = 1;
+  identity->founders[0].broker_id = identity->broker_id;
+  memcpy(identity->founders[0].incarnation, identity->incarnation, LOG_ID_SIZE);
+}
+
+const struct log_founder *identity_founder(const struct log_identity *identity, uint32_t broker_id) {
+  for (uint32_t i = 0; i < identity->founder_count; i++)
+    if (identity->founders[i].broker_id == broker_id) return &identity->founders[i];
+  return NULL;
+}
+
+bool identity_founded(const struct log_identity *identity) {
+  const struct log_founder *founder = identity_founder(identity, identity->broker_id);
+  return founder != NULL && memcmp(founder->incarnation, identity->incarnation, LOG_ID_SIZE) == 0;
+}
+
+/* ---- Files ---- */
 
 static enum status write_one(struct disk *disk, const char *path, const struct log_identity *identity) {
   char temporary[DISK_PATH_MAX];
   snprintf(temporary, sizeof temporary, "%s.tmp", path);
-  uint8_t bytes[IDENTITY_SIZE];
-  identity_encode(identity, bytes);
+  uint8_t bytes[IDENTITY_SIZE_MAX];
+  size_t size = identity_encode(identity, bytes);
   struct disk_file *file = NULL;
   enum status status = disk_open(disk, temporary, DISK_CREATE, &file);
   if (status != STATUS_OK) return status;
   status = disk_truncate(file, 0);
-  if (status == STATUS_OK) status = disk_write(file, 0, bytes_of(bytes, sizeof bytes));
+  if (status == STATUS_OK) status = disk_write(file, 0, bytes_of(bytes, size));
   if (status == STATUS_OK) status = disk_sync(file);
   disk_close(file);
   if (status == STATUS_OK) status = disk_rename(disk, temporary, path);
@@ -55,11 +128,11 @@ enum status identity_write(struct disk *disk, const struct log_identity *identit
   return STATUS_OK;
 }
 
-static enum status read_one(struct disk *disk, const char *path, struct log_identity *out_identity) {
+enum status identity_read_file(struct disk *disk, const char *path, struct log_identity *out_identity) {
   struct disk_file *file = NULL;
   enum status status = disk_open(disk, path, DISK_READ_ONLY, &file);
   if (status != STATUS_OK) return status;
-  uint8_t bytes[IDENTITY_SIZE + 1];
+  uint8_t bytes[FILE_SIZE_MAX];
   size_t got = 0;
   status = disk_read(file, 0, bytes, sizeof bytes, &got);
   disk_close(file);
@@ -70,7 +143,7 @@ static enum status read_one(struct disk *disk, const char *path, struct log_iden
 enum status identity_read(struct disk *disk, struct log_identity *out_identity) {
   struct log_identity found[2];
   enum status status[2];
-  for (size_t i = 0; i < 2; i++) status[i] = read_one(disk, paths[i], &found[i]);
+  for (size_t i = 0; i < 2; i++) status[i] = identity_read_file(disk, paths[i], &found[i]);
   for (size_t i = 0; i < 2; i++) {
     if (status[i] == STATUS_FOREIGN) return STATUS_FOREIGN;
     if (status[i] != STATUS_OK && status[i] != STATUS_CORRUPT && status[i] != STATUS_NOT_FOUND) return status[i];
@@ -88,4 +161,24 @@ enum status identity_read(struct disk *disk, struct log_identity *out_identity) 
   }
   *out_identity = found[good];
   return STATUS_OK;
+}
+
+/* ---- The draft ---- */
+
+enum status identity_write_draft(struct disk *disk, const struct log_identity *identity) {
+  PRE(identity->founder_count == 0);
+  return write_one(disk, draft_path, identity);
+}
+
+enum status identity_read_draft(struct disk *disk, struct log_identity *out_identity) {
+  struct log_identity draft;
+  enum status status = identity_read_file(disk, draft_path, &draft);
+  if (status == STATUS_OK && draft.founder_count != 0) status = STATUS_CORRUPT;
+  if (status == STATUS_OK) *out_identity = draft;
+  return status;
+}
+
+void identity_remove_draft(struct disk *disk) {
+  enum status status = disk_remove(disk, draft_path);
+  (void)status; /* it says nothing any more */
 }

@@ -37,21 +37,23 @@ static void tell_file(struct check *check, const char *file, const char *what, c
 
 static void check_identity(struct check *check) {
   static const char *const paths[] = {"identity", "identity.copy"};
+  struct log_identity found[2];
+  bool good[2];
   for (size_t i = 0; i < 2; i++) {
-    struct disk_file *file = NULL;
-    uint8_t bytes[IDENTITY_SIZE + 1];
-    size_t got = 0;
-    struct log_identity identity;
-    enum status status = disk_open(check->world->disk, paths[i], DISK_READ_ONLY, &file);
-    if (status == STATUS_OK) status = disk_read(file, 0, bytes, sizeof bytes, &got);
-    disk_close(file);
-    if (status == STATUS_OK) status = identity_decode(bytes_of(bytes, got), &identity);
-    if (status == STATUS_OK) memcpy(check->owner, identity.incarnation, SEGMENT_OWNER_SIZE);
-    check->owner_known = check->owner_known || status == STATUS_OK;
-    if (status == STATUS_OK) continue;
-    tell_file(check, paths[i], status == STATUS_NOT_FOUND ? "missing" : "damaged",
-              "the broker writes it again from the other copy when it starts", false);
+    enum status status = identity_read_file(check->world->disk, paths[i], &found[i]);
+    good[i] = status == STATUS_OK;
+    if (good[i]) memcpy(check->owner, found[i].incarnation, SEGMENT_OWNER_SIZE);
+    check->owner_known = check->owner_known || good[i];
+    if (good[i]) continue;
+    if (status == STATUS_FOREIGN)
+      tell_file(check, paths[i], "written by a newer Cairn", "verify the directory with the version that wrote it", true);
+    else
+      tell_file(check, paths[i], status == STATUS_NOT_FOUND ? "missing" : "damaged",
+                "the broker writes it again from the other copy when it starts", false);
   }
+  if (good[0] && good[1] && memcmp(&found[0], &found[1], sizeof found[0]) != 0)
+    tell_file(check, paths[1], "another identity than that of the file identity",
+              "one of the two came from elsewhere: restore the right one, the broker does not start on two", true);
 }
 
 static void ignore_row(void *context, unsigned table, struct bytes key, struct bytes value) {

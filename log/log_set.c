@@ -22,6 +22,7 @@
 
 struct survey {
   bool ours;    /* something that only a broker makes */
+  bool opened;  /* and more than its identity: it was opened once */
   bool foreign; /* something else */
 };
 
@@ -29,13 +30,16 @@ static void survey_name(void *context, const char *name) {
   static const char *const own[] = {"identity", "identity.copy", "journal", STORE_PATH, "dump", "p"};
   struct survey *survey = context;
   for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
-    if (strcmp(name, own[i]) == 0) survey->ours = true;
-    if (strcmp(name, own[i]) == 0) return;
+    if (strcmp(name, own[i]) != 0) continue;
+    survey->ours = true;
+    survey->opened = survey->opened || strncmp(name, "identity", 8) != 0;
+    return;
   }
   /* Locks, a mount's own directory, what an interrupted formatting left. */
   bool neutral = strncmp(name, "lock", 4) == 0 || strncmp(name, STORE_PATH "-", sizeof STORE_PATH) == 0 || name[0] == '.' ||
                  strcmp(name, "lost+found") == 0 || strncmp(name, STORE_PATH ".damaged", sizeof STORE_PATH + 7) == 0 ||
-                 strcmp(name, "identity.tmp") == 0 || strcmp(name, "identity.copy.tmp") == 0;
+                 strcmp(name, "identity.tmp") == 0 || strcmp(name, "identity.copy.tmp") == 0 || strcmp(name, "founding") == 0 ||
+                 strcmp(name, "founding.tmp") == 0;
   if (!neutral) survey->foreign = true;
 }
 
@@ -49,6 +53,13 @@ static enum status survey_directory(struct disk *disk, struct survey *out_survey
 enum status log_set_survey(struct disk *disk) {
   struct survey survey;
   return survey_directory(disk, &survey);
+}
+
+enum status log_set_formatted(struct disk *disk, bool *out_formatted) {
+  struct survey survey;
+  enum status status = survey_directory(disk, &survey);
+  if (status == STATUS_OK) *out_formatted = survey.ours;
+  return status;
 }
 
 static enum status make_dirs(struct disk *disk) {
@@ -111,12 +122,15 @@ static enum status open_store(struct log_set *set, bool fresh, const struct log_
   return STATUS_CORRUPT;
 }
 
-static enum status find_identity(struct log_set *set, const struct log_identity *format, bool fresh, struct buffer *out_reason) {
+/* On a directory that has none yet. */
+static enum status format_directory(struct log_set *set, const struct log_identity *format) {
+  set->identity = *format;
+  if (format->founder_count == 0) identity_found_alone(&set->identity);
+  return identity_write(set->world->disk, &set->identity);
+}
+
+static enum status find_identity(struct log_set *set, struct buffer *out_reason) {
   struct disk *disk = set->world->disk;
-  if (fresh) {
-    set->identity = *format;
-    return identity_write(disk, format);
-  }
   enum status status = identity_read(disk, &set->identity);
   if (status != STATUS_NOT_FOUND && status != STATUS_CORRUPT) {
     if (status == STATUS_FOREIGN) explain(out_reason, "the data directory was written by a newer Cairn: start that version");
@@ -247,8 +261,8 @@ static enum status open_directory(struct log_set *set, const struct log_identity
   if (status == STATUS_FOREIGN)
     explain(out_reason, "the data directory is not empty and holds nothing of Cairn: name an empty or a new directory");
   if (status != STATUS_OK) return status;
-  report->fresh = !survey.ours;
-  status = find_identity(set, format, report->fresh, out_reason);
+  report->fresh = !survey.opened;
+  status = survey.ours ? find_identity(set, out_reason) : format_directory(set, format);
   memcpy(set->options.journal.owner, set->identity.incarnation, JOURNAL_OWNER_SIZE);
   memcpy(set->images.owner, set->identity.incarnation, SEGMENT_OWNER_SIZE);
   if (status == STATUS_OK) status = make_dirs(disk);

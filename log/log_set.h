@@ -6,6 +6,7 @@
  *
  * Layout of the data directory:
  *   identity            who this is: checksummed, written once, two copies (identity, identity.copy)
+ *   founding            until there is one: who this is going to be (log/identity.h)
  *   journal/<seq>       the ring
  *   store.mdb           LMDB (and its lock)
  *   dump/<generation>   checksummed copies of the tables that cannot be derived, the newest two
@@ -34,12 +35,23 @@
 #include "log/log.h"
 
 #define LOG_ID_SIZE 16u
+#define LOG_FOUNDERS_MAX 7u  /* as many voters as a group may have */
+#define LOG_ADDRESS_SIZE 64u /* HOST:PORT with its NUL */
 
-/* Written when a directory is formatted, never changed. */
+/* A broker that founded the cluster: from the first on a member of group 0. */
+struct log_founder {
+  uint32_t broker_id;
+  uint8_t incarnation[LOG_ID_SIZE];
+  char address[LOG_ADDRESS_SIZE]; /* where other brokers reached it then; "": it founded alone */
+};
+
+/* Written when a directory is formatted, never changed. Without a byte that is not named: compared as memory. */
 struct log_identity {
   uint8_t cluster[LOG_ID_SIZE];
   uint8_t incarnation[LOG_ID_SIZE];
   uint32_t broker_id;
+  uint32_t founder_count;                        /* 0: of a directory that belongs to no cluster yet */
+  struct log_founder founders[LOG_FOUNDERS_MAX]; /* by broker id */
 };
 
 struct log_set_options {
@@ -53,7 +65,7 @@ struct log_set_options {
 };
 
 struct log_set_report {
-  bool fresh;         /* the directory was empty: nothing was recovered */
+  bool fresh;         /* the directory was empty but for an identity: nothing was recovered */
   bool store_rebuilt; /* from a dump, the segments and the journal */
   uint32_t damaged_logs;
   uint64_t recovered_logs;
@@ -67,12 +79,14 @@ struct log_set;
 /* Looks, and touches nothing: may this directory be a broker's? STATUS_FOREIGN: it is not empty and holds nothing of Cairn. For whoever wants
  * to know before taking a lock in it. */
 enum status log_set_survey(struct disk *disk) MUST_CHECK;
+/* The same, and whether it is a broker's already: an identity was written, or anything behind it. */
+enum status log_set_formatted(struct disk *disk, bool *out_formatted) MUST_CHECK;
 
 /* So many files may be open at once: the ring, what the readers keep, and what a checkpoint or a recovery works on. */
 uint64_t log_set_files_max(const struct log_set_options *options);
 
-/* `format`: the identity to write when the directory is empty. On a directory that is in use it is ignored, and `out_identity` tells who
- * it is. STATUS_FOREIGN: not empty and not ours, or the identity is gone (the message is traced and in `out_reason`). */
+/* `format`: the identity to write when the directory is empty; without founders, it founds alone. On a directory that has one it is ignored,
+ * and `out_identity` tells who it is. STATUS_FOREIGN: not empty and not ours, or the identity is gone (the message is traced and in `out_reason`). */
 enum status log_set_open(struct world *world, const struct log_set_options *options, const struct log_identity *format,
                          struct log_set **out_set, struct log_identity *out_identity, struct log_set_report *out_report,
                          struct buffer *out_reason) MUST_CHECK;

@@ -180,9 +180,9 @@ static enum status commit(struct recovery *recovery) {
   row.sequence++;
   row.durable_group = recovery->report->journal.last_group;
   put_checkpoint(&row, &recovery->changes);
-  uint8_t identity[IDENTITY_SIZE];
-  identity_encode(&set->identity, identity);
-  table_changes_put(&recovery->changes, TABLE_IDENTITY, bytes_of_string("identity"), bytes_of(identity, sizeof identity));
+  uint8_t identity[IDENTITY_SIZE_MAX];
+  size_t identity_size = identity_encode(&set->identity, identity);
+  table_changes_put(&recovery->changes, TABLE_IDENTITY, bytes_of_string("identity"), bytes_of(identity, identity_size));
   for (size_t i = 0; i < set->gone.count; i++) table_changes_remove(&recovery->changes, TABLE_SEGMENT, set->gone.changes[i].key);
   enum status status = store_commit(set->store, recovery->changes.changes, recovery->changes.count);
   if (status != STATUS_OK) return status;

@@ -5,7 +5,11 @@
 #include "base/codec.h"
 #include "tests/crash/crash_lane.h"
 
-static const struct log_identity identity = {.cluster = "crash-points", .incarnation = "one", .broker_id = 1};
+static const struct log_identity identity = {.cluster = "crash-points",
+                                             .incarnation = "one",
+                                             .broker_id = 1,
+                                             .founder_count = 1,
+                                             .founders = {{.broker_id = 1, .incarnation = "one"}}};
 
 static void meet(void *context, struct log *log) {
   struct crash_lane *lane = context;

@@ -99,6 +99,7 @@ static void a_damaged_dump_tells_nothing(void **state) {
 static void one_good_identity_mends_the_other(void **state) {
   struct fixture *fixture = *state;
   struct log_identity identity = {.cluster = {1, 2}, .incarnation = {3, 4}, .broker_id = 9};
+  identity_found_alone(&identity);
   struct log_identity found;
   assert_int_equal(identity_read(fixture->world->disk, &found), STATUS_NOT_FOUND);
   assert_int_equal(identity_write(fixture->world->disk, &identity), STATUS_OK);
@@ -121,14 +122,30 @@ static void two_identities_that_differ_are_refused(void **state) {
   assert_int_equal(identity_write(fixture->world->disk, &identity), STATUS_OK);
   assert_int_equal(disk_rename(fixture->world->disk, "identity", "identity.copy"), STATUS_OK);
   struct log_identity other = {.broker_id = 2};
-  uint8_t bytes[IDENTITY_SIZE];
-  identity_encode(&other, bytes);
+  uint8_t bytes[IDENTITY_SIZE_MAX];
+  size_t size = identity_encode(&other, bytes);
   struct disk_file *file = NULL;
   assert_int_equal(disk_open(fixture->world->disk, "identity", DISK_CREATE, &file), STATUS_OK);
-  assert_int_equal(disk_write(file, 0, bytes_of(bytes, sizeof bytes)), STATUS_OK);
+  assert_int_equal(disk_write(file, 0, bytes_of(bytes, size)), STATUS_OK);
   disk_close(file);
 
   assert_int_equal(identity_read(fixture->world->disk, &found), STATUS_CORRUPT);
+}
+
+static void a_draft_is_no_identity_and_goes(void **state) {
+  struct fixture *fixture = *state;
+  struct disk *disk = fixture->world->disk;
+  struct log_identity draft = {.incarnation = {7}, .broker_id = 3}, found;
+  assert_int_equal(identity_read_draft(disk, &found), STATUS_NOT_FOUND);
+  assert_int_equal(identity_write_draft(disk, &draft), STATUS_OK);
+
+  assert_int_equal(identity_read_draft(disk, &found), STATUS_OK);
+  assert_memory_equal(&found, &draft, sizeof found);
+  assert_int_equal(identity_read(disk, &found), STATUS_NOT_FOUND);
+  flip(fixture, "founding", 33);
+  assert_int_equal(identity_read_draft(disk, &found), STATUS_CORRUPT);
+  identity_remove_draft(disk);
+  assert_int_equal(identity_read_draft(disk, &found), STATUS_NOT_FOUND);
 }
 
 int main(void) {
@@ -137,6 +154,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_damaged_dump_tells_nothing, set_up, tear_down),
       cmocka_unit_test_setup_teardown(one_good_identity_mends_the_other, set_up, tear_down),
       cmocka_unit_test_setup_teardown(two_identities_that_differ_are_refused, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_draft_is_no_identity_and_goes, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,9 @@
 
 #include <cmocka.h>
 
+#include "base/codec.h"
 #include "base/trace.h"
+#include "log/identity.h"
 #include "log/segment.h"
 #include "tests/unit/log/log_fixture.h"
 
@@ -32,6 +34,54 @@ static void a_fresh_directory_is_formatted_once(void **state) {
   assert_false(fixture->report.fresh);
   assert_false(fixture->report.store_rebuilt);
   assert_int_equal(fixture->identity.broker_id, 3);
+}
+
+static void an_identity_that_was_never_opened_is_taken(void **state) {
+  struct fixture *fixture = *state;
+  struct log_identity founded = {.cluster = {9}, .incarnation = {8}, .broker_id = 3, .founder_count = 2};
+  founded.founders[0] = (struct log_founder){.broker_id = 3, .incarnation = {8}, .address = "a:1"};
+  founded.founders[1] = (struct log_founder){.broker_id = 5, .incarnation = {6}, .address = "b:1"};
+  bool formatted = true;
+  assert_int_equal(log_set_formatted(fixture->world->disk, &formatted), STATUS_OK);
+  assert_false(formatted);
+  assert_int_equal(identity_write(fixture->world->disk, &founded), STATUS_OK);
+  assert_int_equal(log_set_formatted(fixture->world->disk, &formatted), STATUS_OK);
+  assert_true(formatted);
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  assert_true(fixture->report.fresh);
+  assert_memory_equal(&fixture->identity, &founded, sizeof founded);
+  fixture_reopen(fixture, true);
+
+  assert_false(fixture->report.store_rebuilt); /* the row of the store agrees */
+  assert_memory_equal(&fixture->identity, &founded, sizeof founded);
+}
+
+/* As the version before wrote it: 64 bytes, no founders. */
+static void an_identity_of_the_first_version_is_kept(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  struct log_identity before = fixture->identity;
+  assert_int_equal(before.founder_count, 1);
+  fixture_close(fixture, true);
+  uint8_t bytes[IDENTITY_SIZE_MAX];
+  (void)identity_encode(&before, bytes);
+  bytes[8] = 1;
+  bytes[9] = 0;
+  put_u32(bytes + 4, crc32c(0, bytes_of(bytes + 8, IDENTITY_HEAD_SIZE - 8)));
+  static const char *const names[] = {"identity", "identity.copy"};
+  for (size_t i = 0; i < 2; i++) {
+    struct disk_file *file = NULL;
+    assert_int_equal(disk_open(fixture->world->disk, names[i], 0, &file), STATUS_OK);
+    assert_int_equal(disk_truncate(file, IDENTITY_HEAD_SIZE), STATUS_OK);
+    assert_int_equal(disk_write(file, 0, bytes_of(bytes, IDENTITY_HEAD_SIZE)), STATUS_OK);
+    disk_close(file);
+  }
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  assert_false(fixture->report.store_rebuilt);
+  assert_memory_equal(&fixture->identity, &before, sizeof before);
 }
 
 static void entries_are_read_hot_and_cold(void **state) {
@@ -545,6 +595,8 @@ static void a_stop_in_the_middle_of_a_round_ends(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_fresh_directory_is_formatted_once, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(an_identity_that_was_never_opened_is_taken, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(an_identity_of_the_first_version_is_kept, set_up, tear_down),
       cmocka_unit_test_setup_teardown(entries_are_read_hot_and_cold, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_is_durable_survives_without_a_checkpoint, set_up, tear_down),
       cmocka_unit_test_setup_teardown(small_tails_do_not_chase_each_other_round_the_ring, set_up, tear_down),
