@@ -38,7 +38,7 @@ struct rpc_metadata {
  * to a lane holds it too. */
 struct rpc_call;
 
-/* What a service does with the calls of one method. `service` is what rpc_serve() was given. */
+/* What a service does with the calls of one method. They are given `own_service` or, where that is NULL, what rpc_serve() was given. */
 struct rpc_handler {
   const char *method; /* "/cairn.v1.Log/Append" */
   enum rpc_kind kind;
@@ -58,7 +58,12 @@ struct rpc_handler {
   void (*sent)(void *service, struct rpc_call *call);
   /* The last event: finished, cancelled by the client, or the connection is gone. Sends from now on go nowhere. May be NULL. */
   void (*closed)(void *service, struct rpc_call *call, bool cancelled);
+  void *own_service;
 };
+
+static inline void *rpc_handler_service(const struct rpc_handler *handler, void *service) {
+  return handler->own_service != NULL ? handler->own_service : service;
+}
 
 struct rpc_call *rpc_call_hold(struct rpc_call *call); /* @any-thread */
 void rpc_call_release(struct rpc_call *call);          /* @any-thread */

@@ -31,6 +31,7 @@ struct world {
   const struct world_ops *ops;
   struct disk *disk; /* the data directory */
   struct rpc *rpc;
+  struct rpc *peers; /* the same door once more, with a thread of its own: other brokers. NULL: there are none */
   struct entropy *entropy;
 };
 

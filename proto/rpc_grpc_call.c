@@ -52,6 +52,7 @@ static struct server_call *call_of(struct rpc_call *call) { return (struct serve
 static const struct server_call *call_of_const(const struct rpc_call *call) {
   return (const struct server_call *)(const void *)call;
 }
+static void *service_of(const struct server_call *call) { return rpc_handler_service(call->handler, call->serving->service); }
 static bool is_unary(const struct server_call *call) { return call->handler == NULL || call->handler->kind == RPC_UNARY; }
 static bool is_bidi(const struct server_call *call) { return call->handler != NULL && call->handler->kind == RPC_BIDI_STREAM; }
 
@@ -294,7 +295,7 @@ static void on_ended(struct tag *tag, bool ok) {
   bool tell = call->opened && call->handler != NULL && call->handler->closed != NULL;
   bool cancelled = call->cancelled != 0 || !call->status_sent;
   pthread_mutex_unlock(&call->lock);
-  if (tell) call->handler->closed(call->serving->service, &call->base, cancelled);
+  if (tell) call->handler->closed(service_of(call), &call->base, cancelled);
   peers_leave(call->serving->peers, call->peer);
   atomic_fetch_sub_explicit(&call->serving->open_calls, 1, memory_order_release); /* the last look at `serving` */
   settle(call);
@@ -314,7 +315,7 @@ static void on_sent(struct tag *tag, bool ok) {
   if (!call->closed) start_next(call);
   bool tell = ok && !call->closed && call->handler->sent != NULL;
   pthread_mutex_unlock(&call->lock);
-  if (tell) call->handler->sent(call->serving->service, &call->base);
+  if (tell) call->handler->sent(service_of(call), &call->base);
   settle(call);
 }
 
@@ -343,20 +344,20 @@ static void deliver_nothing(struct server_call *call, bool ok) {
   pthread_mutex_lock(&call->lock);
   call->half_closed = true;
   pthread_mutex_unlock(&call->lock);
-  if (ok && call->handler->half_closed != NULL) call->handler->half_closed(call->serving->service, &call->base);
+  if (ok && call->handler->half_closed != NULL) call->handler->half_closed(service_of(call), &call->base);
 }
 
 /* C core has read it already; one at a time it may be looked at, whatever the account says. */
 static void tell_refused(struct server_call *call, enum status reason, const grpc_byte_buffer *buffer) {
   struct blob *message = NULL;
   if (reason != STATUS_UNSUPPORTED && rpc_grpc_blob_of(buffer, NULL, SIZE_MAX, &message) != STATUS_OK) message = NULL;
-  call->handler->refused(call->serving->service, &call->base, reason, message);
+  call->handler->refused(service_of(call), &call->base, reason, message);
 }
 
 static void deliver(struct server_call *call, const grpc_byte_buffer *buffer) {
   struct blob *message = NULL;
   enum status status = rpc_grpc_blob_of(buffer, call->serving->account, call->serving->message_bytes_max, &message);
-  if (status == STATUS_OK) call->handler->message(call->serving->service, &call->base, message);
+  if (status == STATUS_OK) call->handler->message(service_of(call), &call->base, message);
   else if (is_bidi(call) && call->handler->refused != NULL) tell_refused(call, status, buffer);
   else refuse_message(call, status);
 }
@@ -409,7 +410,7 @@ static void open_call(struct server_call *call) {
   call->opened = true;
   if (is_bidi(call)) start_close(call);
   pthread_mutex_unlock(&call->lock);
-  if (call->handler->opened != NULL) call->handler->opened(serving->service, &call->base);
+  if (call->handler->opened != NULL) call->handler->opened(service_of(call), &call->base);
   if (is_bidi(call)) return;
   pthread_mutex_lock(&call->lock);
   if (!call->finishing) start_receive(call);

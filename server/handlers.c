@@ -28,7 +28,7 @@ static void reflect_sent(void *service, struct rpc_call *call) { reflection_sent
 const struct rpc_handler service_handlers[] = {
     {LOG "Append", RPC_UNARY, .message = log_service_append},
     {LOG "AppendStream", RPC_BIDI_STREAM, log_service_stream_opened, log_service_stream_message, log_service_stream_refused,
-     log_service_stream_half_closed, log_service_stream_sent, log_service_stream_closed},
+     log_service_stream_half_closed, log_service_stream_sent, log_service_stream_closed, NULL},
     {LOG "Read", RPC_UNARY, .message = log_service_read, .closed = log_service_read_closed},
     {LOG "Tail", RPC_SERVER_STREAM, .message = log_service_tail, .sent = log_service_tail_sent,
      .closed = log_service_tail_closed},
@@ -48,7 +48,7 @@ const struct rpc_handler service_handlers[] = {
 
     {HEALTH_CHECK_METHOD, RPC_UNARY, .message = check},
     {HEALTH_WATCH_METHOD, RPC_SERVER_STREAM, .message = watch, .sent = watch_sent, .closed = watch_closed},
-    {REFLECTION_V1_METHOD, RPC_BIDI_STREAM, reflect_opened, reflect, NULL, reflect_half_closed, reflect_sent, NULL},
-    {REFLECTION_V1ALPHA_METHOD, RPC_BIDI_STREAM, reflect_opened, reflect, NULL, reflect_half_closed, reflect_sent, NULL},
+    {REFLECTION_V1_METHOD, RPC_BIDI_STREAM, reflect_opened, reflect, NULL, reflect_half_closed, reflect_sent, NULL, NULL},
+    {REFLECTION_V1ALPHA_METHOD, RPC_BIDI_STREAM, reflect_opened, reflect, NULL, reflect_half_closed, reflect_sent, NULL, NULL},
 };
 const size_t service_handler_count = sizeof service_handlers / sizeof service_handlers[0];

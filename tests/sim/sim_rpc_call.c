@@ -27,6 +27,9 @@ struct sim_call {
 
 static struct sim_call *call_of(struct rpc_call *call) { return container_of(call, struct sim_call, base); }
 static struct sim_call *call_of_stream(struct sim_stream *stream) { return container_of(stream, struct sim_call, stream); }
+static void *service_of(const struct sim_call *call) {
+  return rpc_handler_service(call->handler, call->serving->options.service);
+}
 static bool is_unary(const struct sim_call *call) { return call->handler == NULL || call->handler->kind == RPC_UNARY; }
 static bool is_bidi(const struct sim_call *call) { return call->handler != NULL && call->handler->kind == RPC_BIDI_STREAM; }
 
@@ -77,7 +80,7 @@ static void tell_closed(struct sim_errand *errand) {
   struct sim_serving *serving = call->serving;
   call->closed = true;
   bool tell = call->opened && call->handler != NULL && call->handler->closed != NULL;
-  if (tell) call->handler->closed(serving->options.service, &call->base, call->cancelled);
+  if (tell) call->handler->closed(service_of(call), &call->base, call->cancelled);
   serving->open_calls--;
   peers_leave(serving->peers, call->peer);
   sim_call_release(&call->base);
@@ -111,7 +114,7 @@ static void message_taken(struct sim_errand *errand) {
   bool tell = !is_unary(call) && call->handler->sent != NULL;
   sim_call_hold(&call->base);
   send_more(call);
-  if (tell && !call->closed) call->handler->sent(call->serving->options.service, &call->base);
+  if (tell && !call->closed) call->handler->sent(service_of(call), &call->base);
   sim_call_release(&call->base);
 }
 
@@ -185,9 +188,9 @@ static void deliver_message(struct sim_call *call, const struct sim_packet *pack
   bool too_large = packet->size > options->message_bytes_max;
   struct blob *blob = too_large ? NULL : copy_of(packet, options->account);
   enum status reason = too_large ? STATUS_TOO_LARGE : STATUS_NO_MEMORY;
-  if (blob != NULL) call->handler->message(options->service, &call->base, blob);
+  if (blob != NULL) call->handler->message(service_of(call), &call->base, blob);
   else if (is_bidi(call) && call->handler->refused != NULL)
-    call->handler->refused(options->service, &call->base, reason, copy_of(packet, NULL));
+    call->handler->refused(service_of(call), &call->base, reason, copy_of(packet, NULL));
   else refuse_message(call, reason);
 }
 
@@ -199,7 +202,7 @@ static void deliver_end(struct sim_call *call) {
   if (!is_bidi(call)) {
     failure_refuse_call(&call->base, STATUS_MALFORMED, "the request carries no message, or only a part of one");
   } else if (call->handler->half_closed != NULL) {
-    call->handler->half_closed(call->serving->options.service, &call->base);
+    call->handler->half_closed(service_of(call), &call->base);
   }
 }
 
@@ -316,7 +319,7 @@ static void open_call(struct sim_call *call) {
   call->opened = true;
   begin_silence(call);
   if (!is_bidi(call)) call->stream.wanted = true;
-  if (call->handler->opened != NULL) call->handler->opened(serving->options.service, &call->base);
+  if (call->handler->opened != NULL) call->handler->opened(service_of(call), &call->base);
 }
 
 void sim_call_begin_remote(struct sim_connection *link, const struct sim_packet *packet) {
