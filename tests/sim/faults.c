@@ -207,12 +207,23 @@ static bool do_reset(struct faults *faults, unsigned which) {
   return sim_net_reset(faults->run->net, sim_node_host(faults->run->nodes[which]), 70) > 0;
 }
 
+/* Of several brokers mostly another one, else an application. */
+static const struct sim_host *draw_other(struct faults *faults, unsigned which) {
+  const struct run *run = faults->run;
+  unsigned nodes = run->plan->nodes;
+  if (nodes > 1 && sim_random_chance(&faults->chance, 70)) {
+    unsigned other = (which + 1 + (unsigned)sim_random_below(&faults->chance, nodes - 1)) % nodes;
+    return sim_node_host(run->nodes[other]);
+  }
+  return sim_app_host(run->apps[sim_random_below(&faults->chance, run->app_count)]);
+}
+
 static void draw_link(struct faults *faults, unsigned which, struct harm *harm) {
   const struct sim_host *node = sim_node_host(faults->run->nodes[which]);
-  const struct sim_host *app = sim_app_host(faults->run->apps[sim_random_below(&faults->chance, faults->run->app_count)]);
+  const struct sim_host *other = draw_other(faults, which);
   bool outward = sim_random_chance(&faults->chance, 50);
-  harm->from = outward ? node : app;
-  harm->to = outward ? app : node;
+  harm->from = outward ? node : other;
+  harm->to = outward ? other : node;
 }
 
 static void set_cut(struct harm *harm, bool cut) {
@@ -239,6 +250,22 @@ static bool do_cut_one_way(struct faults *faults, unsigned which) {
   draw_link(faults, which, harm);
   set_cut(harm, true);
   return true;
+}
+
+/* From every other broker, though applications may still reach it. */
+static bool do_isolate(struct faults *faults, unsigned which) {
+  const struct run *run = faults->run;
+  uint64_t for_ns = below_ms(faults, 6000);
+  unsigned way = (unsigned)sim_random_below(&faults->chance, 4); /* mostly both ways; deaf; mute */
+  for (unsigned i = 0; i < run->plan->nodes; i++) {
+    if (i == which) continue;
+    struct harm *harm = harm_new(faults, mend_cut, for_ns);
+    harm->from = sim_node_host(run->nodes[way == 1 ? i : which]);
+    harm->to = sim_node_host(run->nodes[way == 1 ? which : i]);
+    harm->both_ways = way > 1;
+    set_cut(harm, true);
+  }
+  return run->plan->nodes > 1;
 }
 
 static void set_quality(struct harm *harm, uint64_t latency_ns, uint64_t bytes_per_second, uint32_t loss_per_million) {

@@ -72,10 +72,14 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
   plan->seed = seed;
   sim_random_init(&random, seed, "plan");
   plan->nodes = nodes > 0 ? nodes : 1;
+  plan->replicas_max = plan->nodes;
   plan->apps = (unsigned)PICK(&random, 1, 2, 3);
   plan->safety_ns = PICK(&random, 5000, 15000, 40000) * MS;
   plan->fault_every_ns = PICK(&random, 200, 600, 2000) * MS;
-  for (int i = 0; i < FAULT_COUNT; i++) plan->faults[i] = sim_random_chance(&random, 40);
+  for (int i = 0; i < FAULT_COUNT; i++) {
+    if (i == FAULT_isolate && plan->nodes == 1) continue; /* from whom? */
+    plan->faults[i] = sim_random_chance(&random, 40);
+  }
   plan->cut_at_end = sim_random_chance(&random, 60);
   plan->stop_at_end = !plan->cut_at_end && sim_random_chance(&random, 50);
   plan->rot_at_end = sim_random_chance(&random, 25);

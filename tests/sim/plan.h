@@ -31,6 +31,7 @@
   X(reset, "connections are reset")                                         \
   X(cut, "nothing passes between two machines")                             \
   X(cut_one_way, "nothing passes from one machine to another")              \
+  X(isolate, "a broker is cut off from all others, both ways or one way")   \
   X(slow_link, "a link is slow, jittery and loses packets")
 
 enum fault {
@@ -43,7 +44,8 @@ const char *fault_name(enum fault fault);
 
 struct plan {
   uint64_t seed;
-  unsigned nodes; /* each a cluster of one, until brokers have peers */
+  unsigned nodes;        /* brokers, of one cluster */
+  unsigned replicas_max; /* of a topic */
   unsigned apps;
   uint64_t safety_ns;      /* how long things break */
   uint64_t fault_every_ns; /* on average */

@@ -43,6 +43,15 @@ void run_trace(struct run *run, const char *who, const char *format, ...) {
   putchar('\n');
 }
 
+void run_servers(const struct run *run, unsigned first, char out_servers[RUN_SERVERS_SIZE]) {
+  int at = 0;
+  for (unsigned i = 0; i < run->plan->nodes; i++) {
+    const struct sim_node *node = run->nodes[(first + i) % run->plan->nodes];
+    at += snprintf(out_servers + at, RUN_SERVERS_SIZE - (size_t)at, "%s%s", i > 0 ? "," : "", sim_node_address(node));
+    CHECK(at > 0 && (unsigned)at < RUN_SERVERS_SIZE);
+  }
+}
+
 static void trace_broker(void *context, const char *line) {
   struct run *run = context;
   run_trace(run, "log", "%s", line);
@@ -101,7 +110,7 @@ static void let_things_break(struct run *run) {
   sim_run_until(run->sim, failed_or_reached, &until, sim_now_ns(run->sim) + run->plan->safety_ns);
 }
 
-/* ---- What looks at the end, on an application of its own for each broker ---- */
+/* ---- What looks at the end, on an application of its own for each broker: so that each tells what it has itself ---- */
 
 struct inspector {
   struct worker worker;
@@ -139,7 +148,7 @@ static void add_inspectors(struct run *run) {
     struct sim_app *app = sim_app_new(run->sim, run->net, host, &options, &run->plan->rpc);
     run->apps[run->app_count++] = app;
     inspectors[i] =
-        (struct inspector){.worker = {.run = run, .app = app, .client = sim_app_client(app), .home = i, .name = "inspector"}};
+        (struct inspector){.worker = {.run = run, .app = app, .client = sim_app_client(app), .name = "inspector"}};
     sim_random_init(&inspectors[i].worker.chance, run->plan->seed, "inspector");
   }
 }

@@ -28,8 +28,8 @@ enum topic_stage { TOPIC_CREATING, TOPIC_LIVE, TOPIC_DELETING, TOPIC_GONE };
 
 struct run_topic {
   char name[32];
-  unsigned home; /* the node that has it */
   enum topic_stage stage;
+  uint32_t replicas;
   uint64_t id; /* 0: not known */
   uint32_t partition_count;
   bool retains;
@@ -57,7 +57,7 @@ struct run {
   unsigned worker_count;
   struct run_topic topics[TOPICS_MAX];
   unsigned topic_count;
-  char cluster_ids[PLAN_NODES_MAX][33];
+  char cluster_id[33]; /* "": not known yet */
   struct faults *faults;
   struct sim_random chance;
   bool stopping; /* threads of applications come to their end */
@@ -72,6 +72,11 @@ struct run {
   bool rotten;     /* bits have flipped: what is damaged may be told so, and must be */
   bool reads_fail; /* a disk may fail to read: what it cannot open a broker calls damaged, until its next start */
 };
+
+#define RUN_SERVERS_SIZE 256u
+
+/* The brokers' addresses for a client, the `first` one (modulo their number) first. */
+void run_servers(const struct run *run, unsigned first, char out_servers[RUN_SERVERS_SIZE]);
 
 /* Around each call of a client. */
 void run_call_begin(struct run *run);

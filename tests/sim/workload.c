@@ -19,7 +19,7 @@ struct run_topic *worker_pick(struct worker *worker, uint32_t *out_partition) {
   struct run_topic *chosen = NULL;
   for (unsigned i = 0; i < run->topic_count; i++) {
     struct run_topic *topic = &run->topics[i];
-    if (topic->stage != TOPIC_LIVE || topic->home != worker->home) continue;
+    if (topic->stage != TOPIC_LIVE) continue;
     if (sim_random_below(&worker->chance, ++live) == 0) chosen = topic;
   }
   if (chosen == NULL) {
@@ -56,7 +56,6 @@ static void start_thread(struct run *run, struct sim_app *app, unsigned number, 
   worker->run = run;
   worker->app = app;
   worker->client = sim_app_client(app);
-  worker->home = number % run->plan->nodes;
   worker->writer = ++run->worker_count;
   snprintf(worker->name, sizeof worker->name, "app%u.%s%llu", number, kind, (unsigned long long)worker->writer);
   sim_random_init(&worker->chance, run->plan->seed, worker->name);
@@ -70,8 +69,10 @@ void workload_add_app(struct run *run, unsigned number) {
   const struct plan *plan = run->plan;
   char host[SIM_HOST_NAME_SIZE];
   snprintf(host, sizeof host, "10.0.1.%u", number + 1);
+  char servers[RUN_SERVERS_SIZE];
+  run_servers(run, number, servers);
   const struct cairn_client_options options = {
-      .servers = sim_node_address(run->nodes[number % plan->nodes]),
+      .servers = servers,
       .call_timeout_ms = plan->impatient ? 300 : 3000,
       .reach_timeout_ms = 1000,
       .retry_backoff_ms = 20,

@@ -9,7 +9,6 @@ struct worker {
   struct run *run;
   struct sim_app *app;
   struct cairn_client *client;
-  unsigned home; /* the node it speaks to */
   struct sim_random chance;
   uint64_t writer; /* its number, from 1 on */
   uint64_t rounds; /* producers it has had */

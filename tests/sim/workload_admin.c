@@ -10,9 +10,10 @@ static struct run_topic *topic_new(struct worker *worker) {
   struct run *run = worker->run;
   const struct plan *plan = run->plan;
   struct run_topic *topic = &run->topics[run->topic_count];
-  *topic = (struct run_topic){.home = worker->home, .stage = TOPIC_CREATING};
+  *topic = (struct run_topic){.stage = TOPIC_CREATING};
   snprintf(topic->name, sizeof topic->name, "t%u", run->topic_count++);
   topic->partition_count = 1 + (uint32_t)sim_random_below(&worker->chance, plan->partitions_max);
+  topic->replicas = plan->replicas_max > 1 && sim_random_chance(&worker->chance, 80) ? plan->replicas_max : 1;
   topic->retains = plan->retains && sim_random_chance(&worker->chance, 60);
   for (uint32_t i = 0; i < topic->partition_count; i++) {
     topic->partitions[i] = checker_partition_new(run->checker, topic->name, i, topic->retains);
@@ -32,7 +33,7 @@ static void topic_created(struct worker *worker, struct run_topic *topic, const 
 static void create_topic(struct worker *worker) {
   struct run *run = worker->run;
   struct run_topic *topic = topic_new(worker);
-  struct cairn_topic_options options = {.partitions = topic->partition_count, .replicas = 1};
+  struct cairn_topic_options options = {.partitions = topic->partition_count, .replicas = topic->replicas};
   if (topic->retains) options.config = (struct cairn_topic_config){.retention_bytes = 256 << 10, .segment_bytes = 1 << 20};
   bool doubt = false;
   while (topic->stage == TOPIC_CREATING && !run->stopping) {
@@ -110,7 +111,7 @@ static void check_listed(void *context, const struct cairn_topic *found) {
   struct run *run = listing->worker->run;
   for (unsigned i = 0; i < run->topic_count; i++) {
     struct run_topic *topic = &run->topics[i];
-    if (topic->home != listing->worker->home || strcmp(topic->name, found->name) != 0) continue;
+    if (strcmp(topic->name, found->name) != 0) continue;
     listing->seen[i] = true;
     if (topic->id != 0 && topic->id != found->id)
       checker_violation(run->checker, "A8 map-kept", "topic %s has another id than before", topic->name);
@@ -134,7 +135,6 @@ static void list_topics(struct worker *worker) {
   }
   for (unsigned i = 0; i < count; i++) {
     const struct run_topic *topic = &run->topics[i];
-    if (topic->home != worker->home) continue;
     if (before[i] == TOPIC_LIVE && topic->stage == TOPIC_LIVE && !listing.seen[i])
       checker_violation(run->checker, "A8 map-kept", "topic %s is not listed", topic->name);
     if (before[i] == TOPIC_GONE && listing.seen[i])
@@ -146,7 +146,7 @@ static void ask_who(struct worker *worker) {
   struct run *run = worker->run;
   struct cairn_broker broker = {0};
   struct cairn_error error = {0};
-  char *known = run->cluster_ids[worker->home];
+  char *known = run->cluster_id;
   run_call_begin(run);
   int code = cairn_broker_describe(worker->client, &broker, &error);
   run_call_end(run);
@@ -156,7 +156,7 @@ static void ask_who(struct worker *worker) {
   }
   if (known[0] != '\0' && strcmp(known, broker.cluster_id) != 0)
     checker_violation(run->checker, "L9 identity-kept", "the cluster is called %s; it was called %s", broker.cluster_id, known);
-  snprintf(known, sizeof run->cluster_ids[0], "%s", broker.cluster_id);
+  snprintf(known, sizeof run->cluster_id, "%s", broker.cluster_id);
 }
 
 static void alter(struct worker *worker, struct run_topic *topic) {
@@ -172,8 +172,7 @@ static void alter(struct worker *worker, struct run_topic *topic) {
 static unsigned live_topics(const struct worker *worker) {
   unsigned live = 0;
   for (unsigned i = 0; i < worker->run->topic_count; i++) {
-    const struct run_topic *topic = &worker->run->topics[i];
-    if (topic->home == worker->home && topic->stage == TOPIC_LIVE) live++;
+    if (worker->run->topics[i].stage == TOPIC_LIVE) live++;
   }
   return live;
 }
@@ -207,7 +206,7 @@ bool workload_probe(struct worker *worker) {
   struct run *run = worker->run;
   for (unsigned i = 0; i < run->topic_count; i++) {
     struct run_topic *topic = &run->topics[i];
-    if (topic->stage != TOPIC_LIVE || topic->home != worker->home) continue;
+    if (topic->stage != TOPIC_LIVE) continue;
     for (uint32_t number = 0; number < topic->partition_count; number++) {
       if (!workload_append_probe(worker, topic, number)) return false;
     }
