@@ -24,7 +24,7 @@ struct server_call {
   struct serving *serving;
   struct server *server;
   const struct rpc_handler *handler; /* NULL: an unknown method */
-  struct peer *peer;
+  struct caller *caller;
   struct silent silent;
   gpr_timespec deadline;
   struct tag requested, received, sent, ended, finished;
@@ -296,7 +296,7 @@ static void on_ended(struct tag *tag, bool ok) {
   bool cancelled = call->cancelled != 0 || !call->status_sent;
   pthread_mutex_unlock(&call->lock);
   if (tell) call->handler->closed(service_of(call), &call->base, cancelled);
-  peers_leave(call->serving->peers, call->peer);
+  callers_leave(call->serving->callers, call->caller);
   atomic_fetch_sub_explicit(&call->serving->open_calls, 1, memory_order_release); /* the last look at `serving` */
   settle(call);
 }
@@ -386,7 +386,7 @@ static void on_received(struct tag *tag, bool ok) {
 static void open_call(struct server_call *call) {
   struct serving *serving = call->serving;
   unsigned open = atomic_fetch_add_explicit(&serving->open_calls, 1, memory_order_relaxed) + 1;
-  call->peer = peers_enter(serving->peers, call->base.peer);
+  call->caller = callers_enter(serving->callers, call->base.peer);
   if (call->handler == NULL) {
     failure_refuse_call(&call->base, STATUS_UNSUPPORTED, "no such method; this broker may be older than the client");
     return;
@@ -395,7 +395,7 @@ static void open_call(struct server_call *call) {
     failure_refuse_call(&call->base, STATUS_BUSY, "%u calls are open already; try again later", serving->calls_max);
     return;
   }
-  if (peer_calls(call->peer) > serving->peer_calls_max) {
+  if (caller_calls(call->caller) > serving->peer_calls_max) {
     failure_refuse_call(
         &call->base, STATUS_BUSY,
         "%u calls of your address are open already, as many as one address may have; end some, or try again later",

@@ -5,7 +5,7 @@
  * rpc_grpc_listener.c   the server: options, dispatch, stop, the watchdog that makes a dead listener anew
  * rpc_grpc_flood.c      drops a connection that keeps the polling thread from coming back
  * rpc_grpc_silence.c    ends calls that were opened and say nothing
- * rpc_grpc_peers.c      how many calls each peer holds
+ * rpc_grpc_callers.c      how many calls each peer holds
  * rpc_grpc_client.c     channels and requests
  *
  * Threads. Everything that completes does so on the polling thread, through a `struct tag`. What lanes may call at the same time is
@@ -23,7 +23,7 @@
 #include <stdatomic.h>
 
 #include "base/rpc.h"
-#include "proto/rpc_grpc_peers.h"
+#include "proto/rpc_grpc_callers.h"
 #include "proto/rpc_grpc_silence.h"
 
 /* What a completion queue gives back. Embedded in whatever waits for it. */
@@ -153,7 +153,7 @@ struct serving {
   size_t message_bytes_max;
   unsigned calls_max;
   unsigned peer_calls_max;
-  struct peers *peers; /* polling thread */
+  struct callers *callers; /* polling thread */
   struct silence silence;
   atomic_uint open_calls;       /* counted by the polling thread */
   atomic_uint_fast64_t sent_ns; /* when another thread last had something to send */

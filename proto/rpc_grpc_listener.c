@@ -376,7 +376,7 @@ static void loopback_for_wildcard(struct sockaddr_storage *address) {
 static void free_listener(struct listener *listener) {
   grpc_resource_quota_unref(listener->quota);
   silence_deinit(&listener->serving.silence);
-  peers_free(listener->serving.peers);
+  callers_free(listener->serving.callers);
   pthread_cond_destroy(&listener->changed);
   pthread_mutex_destroy(&listener->lock);
   memory_free(listener->table);
@@ -391,7 +391,7 @@ static struct listener *new_listener(struct transport *transport, const struct r
   listener->serving.message_bytes_max = options->message_bytes_max;
   listener->serving.calls_max = options->calls_max;
   listener->serving.peer_calls_max = options->peer_calls_max == 0 ? options->calls_max : options->peer_calls_max;
-  listener->serving.peers = peers_new(options->hash_seed);
+  listener->serving.callers = callers_new(options->hash_seed);
   silence_init(&listener->serving.silence, options->message_wait_ns);
   atomic_init(&listener->serving.open_calls, 0);
   listener->streams_max = options->streams_max;

@@ -147,8 +147,7 @@ static void add_inspectors(struct run *run) {
     const struct cairn_client_options options = {.servers = sim_node_address(run->nodes[i]), .call_timeout_ms = 20000};
     struct sim_app *app = sim_app_new(run->sim, run->net, host, &options, &run->plan->rpc);
     run->apps[run->app_count++] = app;
-    inspectors[i] =
-        (struct inspector){.worker = {.run = run, .app = app, .client = sim_app_client(app), .name = "inspector"}};
+    inspectors[i] = (struct inspector){.worker = {.run = run, .app = app, .client = sim_app_client(app), .name = "inspector"}};
     sim_random_init(&inspectors[i].worker.chance, run->plan->seed, "inspector");
   }
 }

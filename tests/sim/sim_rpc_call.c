@@ -15,7 +15,7 @@ struct sim_call {
   struct sim_serving *serving;
   const struct rpc_handler *handler; /* NULL: an unknown method */
   struct sim_stream stream;
-  struct peer *peer;
+  struct caller *caller;
   struct list_node silent_node; /* of serving->silent */
   struct sim_event silent_too_long;
   uint64_t deadline_ns;
@@ -82,7 +82,7 @@ static void tell_closed(struct sim_errand *errand) {
   bool tell = call->opened && call->handler != NULL && call->handler->closed != NULL;
   if (tell) call->handler->closed(service_of(call), &call->base, call->cancelled);
   serving->open_calls--;
-  peers_leave(serving->peers, call->peer);
+  callers_leave(serving->callers, call->caller);
   sim_call_release(&call->base);
 }
 
@@ -312,7 +312,7 @@ static void open_call(struct sim_call *call) {
     return;
   }
   unsigned peer_calls_max = serving->options.peer_calls_max;
-  if (peer_calls_max > 0 && peer_calls(call->peer) > peer_calls_max) {
+  if (peer_calls_max > 0 && caller_calls(call->caller) > peer_calls_max) {
     failure_refuse_call(&call->base, STATUS_BUSY, "%u calls of your address are open already; try again later", peer_calls_max);
     return;
   }
@@ -332,7 +332,7 @@ void sim_call_begin_remote(struct sim_connection *link, const struct sim_packet 
   struct sim_call *call = NEW(struct sim_call);
   call->base.ops = &sim_rpc_ops;
   snprintf(call->base.peer, sizeof call->base.peer, "ipv4:%s:50000", sim_end_peer(&link->end));
-  call->peer = peers_enter(serving->peers, call->base.peer);
+  call->caller = callers_enter(serving->callers, call->base.peer);
   call->holders = 1;
   call->rpc = rpc;
   call->serving = serving;
@@ -391,7 +391,7 @@ enum status sim_rpc_serve(struct rpc *base, const struct rpc_serve_options *opti
     memory_free(serving);
     return STATUS_EXISTS;
   }
-  serving->peers = peers_new(options->hash_seed);
+  serving->callers = callers_new(options->hash_seed);
   list_init(&serving->silent);
   rpc->serving = serving;
   *out_port = serving->listener.port;
@@ -426,6 +426,6 @@ void sim_rpc_serve_stop(struct rpc *base, uint64_t grace_ns) {
   }
   sim_rpc_wait(rpc, no_calls, serving, UINT64_MAX);
   rpc->serving = NULL;
-  peers_free(serving->peers);
+  callers_free(serving->callers);
   memory_free(serving);
 }

@@ -10,7 +10,7 @@
 #define CAIRN_TESTS_SIM_SIM_RPC_INTERNAL_H
 
 #include "base/list.h"
-#include "proto/rpc_grpc_peers.h"
+#include "proto/rpc_grpc_callers.h"
 #include "tests/sim/sim_rpc.h"
 
 #define CLIENT_MESSAGE_BYTES_MAX (4u * 1024 * 1024)
@@ -169,7 +169,7 @@ struct sim_serving {
   struct sim_rpc *rpc;
   struct rpc_serve_options options;
   unsigned open_calls;
-  struct peers *peers;
+  struct callers *callers;
   struct list silent; /* calls that have sent no message yet */
   bool stopping;
 };

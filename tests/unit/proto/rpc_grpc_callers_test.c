@@ -6,35 +6,35 @@
 
 #include <cmocka.h>
 
-#include "proto/rpc_grpc_peers.h"
+#include "proto/rpc_grpc_callers.h"
 
 static int set_up(void **state) {
-  *state = peers_new(7);
+  *state = callers_new(7);
   return 0;
 }
 
 static int tear_down(void **state) {
-  peers_free(*state);
+  callers_free(*state);
   return 0;
 }
 
-static void assert_one_peer(struct peers *peers, const char *first, const char *second) {
-  struct peer *one = peers_enter(peers, first);
-  struct peer *two = peers_enter(peers, second);
+static void assert_one_peer(struct callers *callers, const char *first, const char *second) {
+  struct caller *one = callers_enter(callers, first);
+  struct caller *two = callers_enter(callers, second);
   assert_ptr_equal(one, two);
-  assert_int_equal(peer_calls(one), 2);
-  peers_leave(peers, one);
-  peers_leave(peers, two);
+  assert_int_equal(caller_calls(one), 2);
+  callers_leave(callers, one);
+  callers_leave(callers, two);
 }
 
-static void assert_two_peers(struct peers *peers, const char *first, const char *second) {
-  struct peer *one = peers_enter(peers, first);
-  struct peer *two = peers_enter(peers, second);
+static void assert_two_peers(struct callers *callers, const char *first, const char *second) {
+  struct caller *one = callers_enter(callers, first);
+  struct caller *two = callers_enter(callers, second);
   assert_ptr_not_equal(one, two);
-  assert_int_equal(peer_calls(one), 1);
-  assert_int_equal(peer_calls(two), 1);
-  peers_leave(peers, one);
-  peers_leave(peers, two);
+  assert_int_equal(caller_calls(one), 1);
+  assert_int_equal(caller_calls(two), 1);
+  callers_leave(callers, one);
+  callers_leave(callers, two);
 }
 
 static void ports_do_not_tell_peers_apart(void **state) {
@@ -61,20 +61,20 @@ static void what_is_no_address_is_a_name(void **state) {
 }
 
 static void peers_without_calls_are_forgotten(void **state) {
-  struct peers *peers = *state;
-  struct peer *staying = peers_enter(peers, "ipv4:192.0.2.1:1");
+  struct callers *callers = *state;
+  struct caller *staying = callers_enter(callers, "ipv4:192.0.2.1:1");
   char name[40];
 
   for (unsigned i = 0; i < 3000; i++) {
     snprintf(name, sizeof name, "ipv4:10.%u.%u.1:80", i / 256, i % 256);
-    peers_leave(peers, peers_enter(peers, name));
-    assert_in_range(peers_count(peers), 1, PEERS_IDLE_MAX + 1);
+    callers_leave(callers, callers_enter(callers, name));
+    assert_in_range(callers_count(callers), 1, CALLERS_IDLE_MAX + 1);
   }
 
-  assert_ptr_equal(peers_enter(peers, "ipv4:192.0.2.1:2"), staying);
-  assert_int_equal(peer_calls(staying), 2);
-  peers_leave(peers, staying);
-  peers_leave(peers, staying);
+  assert_ptr_equal(callers_enter(callers, "ipv4:192.0.2.1:2"), staying);
+  assert_int_equal(caller_calls(staying), 2);
+  callers_leave(callers, staying);
+  callers_leave(callers, staying);
 }
 
 int main(void) {
