@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "base/wire.h"
+#include "proto/failure.h"
 
 /* google.protobuf: FileDescriptorSet, FileDescriptorProto, DescriptorProto and so on, as far as names go. */
 enum { SET_FILE = 1 };
@@ -55,6 +56,7 @@ struct reflection {
   struct file *first_file;
   struct service_name *first_service;
   struct service_name **last_service;
+  struct account *account; /* may be NULL */
 };
 
 /* ---- The index, made once ---- */
@@ -192,6 +194,8 @@ enum status reflection_new(struct bytes descriptor_set, struct reflection **out_
   return STATUS_OK;
 }
 
+void reflection_charge(struct reflection *reflection, struct account *account) { reflection->account = account; }
+
 void reflection_free(struct reflection *reflection) {
   if (reflection == NULL) return;
   for (struct file *file = reflection->first_file, *next = NULL; file != NULL; file = next) {
@@ -320,7 +324,8 @@ static void put_answer(struct reflection *reflection, const struct question *que
 /* Longer questions are not echoed; no name here is that long. */
 #define ECHO_BYTES_MAX 4096u
 
-struct blob_part reflection_answer(struct reflection *reflection, struct bytes request) {
+static enum status make_answer(struct reflection *reflection, struct bytes request, struct account *account,
+                               struct blob_part *out_part) {
   struct buffer answer;
   buffer_init(&answer, 2 * ANSWER_BYTES_MAX);
   struct question question = {0};
@@ -333,11 +338,20 @@ struct blob_part reflection_answer(struct reflection *reflection, struct bytes r
     put_answer(reflection, &question, &answer);
   }
   struct blob *blob = NULL;
-  status = blob_new(NULL, answer.size, &blob);
-  CHECK(status == STATUS_OK);
-  memcpy(blob->data, answer.data, answer.size);
+  status = blob_new(account, answer.size, &blob);
+  if (status == STATUS_OK) {
+    memcpy(blob->data, answer.data, answer.size);
+    *out_part = (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, blob->size)};
+  }
   buffer_deinit(&answer);
-  return (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, blob->size)};
+  return status;
+}
+
+struct blob_part reflection_answer(struct reflection *reflection, struct bytes request) {
+  struct blob_part part = {0};
+  enum status status = make_answer(reflection, request, NULL, &part);
+  CHECK(status == STATUS_OK);
+  return part;
 }
 
 /* ---- The stream: the next question is read when the answer to this one was taken ---- */
@@ -348,9 +362,11 @@ void reflection_opened(struct reflection *reflection, struct rpc_call *call) {
 }
 
 void reflection_message(struct reflection *reflection, struct rpc_call *call, struct blob *message) {
-  struct blob_part part = reflection_answer(reflection, bytes_of(message->data, message->size));
+  struct blob_part part = {0};
+  enum status status = make_answer(reflection, bytes_of(message->data, message->size), reflection->account, &part);
   blob_release(message);
-  rpc_call_send(call, &part, 1);
+  if (status == STATUS_OK) rpc_call_send(call, &part, 1);
+  else failure_refuse_call(call, status, "the broker's memory budget for answers is spent; try again later");
 }
 
 void reflection_sent(struct reflection *reflection, struct rpc_call *call) {

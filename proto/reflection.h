@@ -21,6 +21,8 @@ struct reflection;
 enum status reflection_new(struct bytes descriptor_set, struct reflection **out_reflection) MUST_CHECK;
 /* Over the set that this build embeds: all public services, health and reflection. */
 enum status reflection_new_embedded(struct reflection **out_reflection) MUST_CHECK;
+/* Before it serves: answers of streams are charged there. Without room a stream ends with NO_MEMORY. */
+void reflection_charge(struct reflection *reflection, struct account *account);
 void reflection_free(struct reflection *reflection); /* after rpc_serve_stop(); NULL is fine */
 
 void reflection_opened(struct reflection *reflection, struct rpc_call *call);

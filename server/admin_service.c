@@ -258,7 +258,7 @@ static void list_run(struct task *task) {
     last = topic;
   }
   if (topic != NULL && last != NULL) response.next_page_token = last->name;
-  services_answer(this->call, pack_part(&response.base));
+  services_tell(this->services, this->call, &response.base);
   memory_free(response.topics);
   memory_free(messages);
   finish(this);
@@ -304,7 +304,7 @@ static void describe_run(struct task *task) {
     fill_partition(services, topic, i, &partitions[i]);
     response.partitions[i] = &partitions[i];
   }
-  services_answer(this->call, pack_part(&response.base));
+  services_tell(this->services, this->call, &response.base);
   memory_free(response.partitions);
   memory_free(partitions);
   finish(this);
@@ -328,7 +328,7 @@ static void broker_run(struct task *task) {
   response.advertised = services->advertised;
   response.topics = (uint32_t)cluster_map_topic_count(map);
   response.partitions = (uint32_t)cluster_map_partition_count(map);
-  services_answer(this->call, pack_part(&response.base));
+  services_tell(this->services, this->call, &response.base);
   finish(this);
 }
 

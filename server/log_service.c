@@ -123,7 +123,7 @@ static void answer_description(struct log_call *this, const struct partition_des
   response.n_damaged = description->damaged_count;
   response.damaged = range_pointers;
   response.fenced = description->fenced;
-  services_answer(this->call, pack_part(&response.base));
+  services_tell(this->services, this->call, &response.base);
 }
 
 static void describe_run(struct task *task) {
@@ -159,7 +159,7 @@ static void find_done(struct partition_find *find) {
     response.offset = find->offset;
     response.found = find->found;
     response.timestamp_ms = find->found ? find->found_time_ms : 0;
-    services_answer(this->call, pack_part(&response.base));
+    services_tell(this->services, this->call, &response.base);
   }
   finish(this);
 }
@@ -349,7 +349,7 @@ static void answer_producers(struct log_call *this, const struct producer_info *
   response.remembered = totals->producers;
   response.given_up = totals->given_up;
   if (count > shown) response.next_page_token = messages[shown - 1].name;
-  services_answer(this->call, pack_part(&response.base));
+  services_tell(this->services, this->call, &response.base);
   memory_free(messages);
   memory_free(pointers);
 }

@@ -210,6 +210,7 @@ static enum status start_services(struct node *node) {
       .controller = node->controller,
       .follower = node->follower,
       .identity = node->identity,
+      .answers = node->read_account,
   };
   atomic_init(&services->stage, SERVICES_LOADING);
   atomic_init(&services->in_work, 1);
@@ -218,7 +219,9 @@ static enum status start_services(struct node *node) {
   health_set(services->health, "", false);
   health_set(services->health, "cairn.v1.Log", false);
   health_set(services->health, "cairn.v1.Admin", false);
-  return reflection_new_embedded(&services->reflection);
+  enum status status = reflection_new_embedded(&services->reflection);
+  if (status == STATUS_OK) reflection_charge(services->reflection, node->read_account);
+  return status;
 }
 
 static void name_address(struct node *node, uint16_t port) {

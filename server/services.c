@@ -59,6 +59,18 @@ void services_fail(struct rpc_call *call, struct failure *failure) {
   memory_free(failure);
 }
 
+void services_tell(struct services *services, struct rpc_call *call, const ProtobufCMessage *message) {
+  struct blob *blob = NULL;
+  enum status status = pack_blob(message, services->answers, &blob);
+  if (status == STATUS_OK) {
+    services_answer(call, (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, blob->size)});
+    return;
+  }
+  services_fail(
+      call,
+      refusal_new(status, "the broker's memory budget for answers is spent: some clients do not take theirs; try again later"));
+}
+
 void services_answer(struct rpc_call *call, struct blob_part part) {
   rpc_call_send(call, &part, 1);
   rpc_call_finish(call, GRPC_CODE_OK, NULL, NULL, 0);

@@ -12,6 +12,7 @@
 #include "controller/controller.h"
 #include "log/log_set.h"
 #include "proto/health.h"
+#include "proto/pack.h"
 #include "proto/reflection.h"
 #include "server/address.h"
 #include "server/map_follower.h"
@@ -30,6 +31,7 @@ struct services {
   unsigned lane_count;
   struct controller *controller; /* lane 0 */
   struct map_follower *follower; /* lane 0 */
+  struct account *answers;       /* what is told of much: clients may leave it lying */
   struct health *health;
   struct reflection *reflection;
   struct log_identity identity;
@@ -58,5 +60,7 @@ struct partition *services_find(struct services *services, struct bytes topic, u
 void services_fail(struct rpc_call *call, struct failure *failure);
 /* Sends a unary answer. @any-thread */
 void services_answer(struct rpc_call *call, struct blob_part part);
+/* The same, charged, for answers that can be large: without room NO_MEMORY. Only of what changed nothing, for the refusal says so. @any-thread */
+void services_tell(struct services *services, struct rpc_call *call, const ProtobufCMessage *message);
 
 #endif

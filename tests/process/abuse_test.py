@@ -8,8 +8,10 @@ import struct
 import threading
 import time
 
+import grpc
+
 import harness
-from cairn.v1 import log_pb2
+from cairn.v1 import admin_pb2, log_pb2
 from harness import batch
 from http2 import Connection, headers, rst
 
@@ -107,6 +109,19 @@ class AbuseTest(harness.Case):
         self.assertLess(self.broker.resident_bytes(), self.broker.bound(160 << 20))
         for _ in range(8):
             self.served(1_000_000)
+
+    def test_stalled_answers_about_topics_are_bounded(self):
+        for i in range(1000):
+            self.client.create_topic(name="%04d" % i + "x" * 240)
+        self.stall("Admin/ListTopics", [admin_pb2.ListTopicsRequest(page_size=1000) for i in range(900)])
+        self.show("%d MiB resident" % (self.broker.resident_bytes() >> 20))
+        self.assertLess(self.broker.resident_bytes(), self.broker.bound(160 << 20))
+        for _ in range(8):
+            self.served(1_000_000)
+        failure = self.refused(
+            grpc.StatusCode.RESOURCE_EXHAUSTED, "NO_MEMORY", self.client.list_topics, page_size=1000
+        )
+        self.assertGreater(int(failure.retry_after_ms), 0)
 
     def test_a_flood_of_resets_holds_nobody_up(self):
         self.served()
