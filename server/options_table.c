@@ -38,7 +38,8 @@ const struct option_row option_rows[] = {
      "after SIGTERM: how long open calls may take to finish"},
 
     {"journal-bytes", OPTION_SIZE, AT(journal_bytes), "512MiB", 6 * MIB, 64 * GIB, false, "SIZE", "Disk",
-     "the journal's ring of recycled files; appends are refused while all of it waits for a checkpoint"},
+     "the journal's ring of recycled files; appends are refused while all of it waits for a checkpoint, and a start may need so "
+     "much memory for a moment"},
     {"journal-file-bytes", OPTION_SIZE, AT(journal_file_bytes), "64MiB", MIB, 4 * GIB, false, "SIZE", "Disk",
      "one file of the ring; the ring has at least six"},
     {"journal-group-bytes", OPTION_SIZE, AT(journal_group_bytes), "1MiB", 64 * KIB, 4 * MIB, false, "SIZE", "Disk",

@@ -164,7 +164,7 @@ class DrainTest(WithBroker):
         began = time.monotonic()
         self.broker.process.send_signal(signal.SIGTERM)
         self.assertEqual(self.broker.process.wait(5), 1)
-        self.assertLess(time.monotonic() - began, 1)
+        self.assertLess(time.monotonic() - began, 2 if harness.sanitized() else 1)  # ThreadSanitizer sleeps for a second
         self.assertIn("second signal", self.broker.said())
 
 

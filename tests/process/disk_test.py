@@ -1,6 +1,7 @@
 """A disk that is full, and a disk whose syncs fail: real ones."""
 
 import os
+import subprocess
 import threading
 import time
 
@@ -105,6 +106,39 @@ class FullDiskTest(harness.Case):
                         broken.set()
                         if answer.error.reason == "DISK_FULL":
                             full.set()
+
+
+class FullJournalTest(harness.Case):
+    def test_a_start_needs_no_more_memory_than_the_journal_holds(self):
+        """Segments that have no room keep the checkpoint from coming through until the ring is full."""
+        loop_disk.need_root()
+        options = ["--journal-bytes", "96MiB", "--journal-file-bytes", "16MiB", "--append-stall-ms", "0"]
+        broker = harness.Broker(options=options).start()
+        self.addCleanup(broker.close)
+        broker.stop()
+        segments = os.path.join(broker.data, "p")
+        os.makedirs(segments, exist_ok=True)
+        loop_disk.run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", segments)
+        self.addCleanup(subprocess.run, ["umount", segments], stderr=subprocess.DEVNULL)
+        broker.start()
+        value = os.urandom(900_000)
+        appended = 0
+        with harness.Client(broker.address, options=[("grpc.max_send_message_length", -1)]) as client:
+            client.create_topic(name="t")
+            with self.assertRaises(grpc.RpcError) as caught:
+                while True:
+                    client.append(topic="t", partition=0, batch=batch(value, value, value, value))
+                    appended += 4
+        self.assertEqual(harness.Failure(caught.exception).reason, "JOURNAL_FULL")
+        broker.kill()
+        loop_disk.run("umount", segments)
+        broker.start(timeout=60)
+        peak = broker.peak_bytes()
+        self.show("%d MiB in the journal, %d MiB at the peak of the start" % (appended * len(value) >> 20, peak >> 20))
+        self.assertGreater(appended * len(value), 32 << 20)
+        self.assertLess(peak, broker.bound((96 + 64) << 20))
+        with harness.Client(broker.address, options=[("grpc.max_receive_message_length", -1)]) as client:
+            self.assertEqual(client.describe_partition(topic="t", partition=0).next_offset, appended)
 
 
 class FailedSyncTest(harness.Case):

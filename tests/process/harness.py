@@ -97,6 +97,11 @@ class Broker:
         with open("/proc/%d/status" % self.process.pid) as status:
             return int(re.search(r"VmRSS:\s+(\d+) kB", status.read()).group(1)) * 1024
 
+    def peak_bytes(self):
+        """The most that was ever resident since it was started."""
+        with open("/proc/%d/status" % self.process.pid) as status:
+            return int(re.search(r"VmHWM:\s+(\d+) kB", status.read()).group(1)) * 1024
+
     def bound(self, size):
         """What `size` bytes may become where a sanitizer has its own memory beside ours, and keeps what was freed."""
         with open("/proc/%d/maps" % self.process.pid) as maps:
