@@ -140,7 +140,7 @@ static enum status restore_producer(struct producer_state *state, struct bytes *
   struct bytes runs = take(encoded, (size_t)runs_size);
   struct bytes crcs = take(encoded, (size_t)batches * 4);
   entry_index last_index = get_u64(at + 16);
-  if (!producer_name_valid(name) || last_index <= after) return STATUS_CORRUPT;
+  if (!producer_name_valid(name) || last_index <= after || batches > state->applied.bounds.batches_max) return STATUS_CORRUPT;
   if (map_get(state->by_name, name) != NULL || map_get_number(state->by_id, id) != NULL || id == 0) return STATUS_CORRUPT;
 
   struct producer *producer = producer_state_add(state, id, name);
@@ -173,7 +173,7 @@ static enum status restore_all(struct producer_state *state, struct bytes encode
     after = list_entry(list_last(&view->recent), struct producer, recent)->last_index;
   }
   if (encoded.size > 0) return STATUS_CORRUPT;
-  bool fits = unset || (view->count <= view->bounds.producers_max && view->bytes <= view->bounds.bytes_max) || view->count <= 1;
+  bool fits = unset || (view->count <= view->bounds.producers_max && view->bytes <= view->bounds.bytes_max);
   return fits ? STATUS_OK : STATUS_CORRUPT;
 }
 
@@ -248,7 +248,7 @@ struct producer_totals producer_state_totals(const struct producer_state *state)
 
 /* ---- What must hold ---- */
 
-static void check_ring(const struct producer *producer) {
+static void check_ring(const struct producer *producer, const struct producer_bounds *bounds) {
   const struct producer_ring *ring = &producer->ring;
   uint64_t sequence = ring->batch_count == 0 ? producer->next_sequence : producer_ring_first_sequence(ring);
   uint32_t batches = 0;
@@ -259,6 +259,7 @@ static void check_ring(const struct producer *producer) {
     batches += run.batches;
   }
   CHECK(batches == ring->batch_count && sequence == producer->next_sequence); /* P2 */
+  CHECK(batches <= bounds->batches_max);                                      /* P4 */
 }
 
 void producer_state_check(const struct producer_state *state) {
@@ -268,7 +269,7 @@ void producer_state_check(const struct producer_state *state) {
   entry_index last_index = 0;
   list_for_each(&view->recent, node, following) {
     const struct producer *producer = list_entry(node, struct producer, recent);
-    check_ring(producer);
+    check_ring(producer, &view->bounds);
     CHECK(producer->applied && producer->last_index > last_index);
     last_index = producer->last_index;
     bytes += producer_cost(producer, producer->ring.batch_count);
@@ -279,7 +280,7 @@ void producer_state_check(const struct producer_state *state) {
     CHECK(producer->head_batches == producer->ring.batch_count);
   }
   CHECK(count == view->count && bytes == view->bytes);
-  CHECK(count <= 1 || !(view->count > view->bounds.producers_max || view->bytes > view->bounds.bytes_max)); /* P4 */
+  CHECK(view->count <= view->bounds.producers_max && view->bytes <= view->bounds.bytes_max); /* P4 */
   if (state->proposed_count > 0) return;
   CHECK(state->head.count == view->count && state->head.bytes == view->bytes && state->head.given_up == view->given_up);
   CHECK(map_count(state->by_id) == count && map_count(state->by_name) == count);

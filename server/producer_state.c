@@ -185,11 +185,27 @@ static bool beyond_bounds(const struct producer_view *view) {
   return view->count > view->bounds.producers_max || view->bytes > view->bounds.bytes_max;
 }
 
-/* The newest one stays: it fits by itself. */
+/* The newest one stays: it fits by itself, since nobody has more batches than the bounds say. */
 static void make_room_at_head(struct producer_state *state) {
   struct producer_view *head = &state->head;
-  while (beyond_bounds(head) && head->count > 1)
+  while (beyond_bounds(head)) {
+    CHECK(head->count > 1);
     give_up_at_head(state, list_entry(list_first(&head->recent), struct producer, head_recent));
+  }
+}
+
+/* A window that became smaller is smaller for everybody from that entry on, not from each one's next batch. */
+static void set_bounds_at_head(struct producer_state *state, const struct producer_bounds *bounds) {
+  struct producer_view *head = &state->head;
+  bool smaller = bounds->batches_max < head->bounds.batches_max;
+  head->bounds = *bounds;
+  if (!smaller) return;
+  list_for_each(&head->recent, node, following) {
+    struct producer *producer = list_entry(node, struct producer, head_recent);
+    if (producer->head_batches <= bounds->batches_max) continue;
+    head->bytes -= producer_cost(producer, producer->head_batches) - producer_cost(producer, bounds->batches_max);
+    producer->head_batches = bounds->batches_max;
+  }
 }
 
 static void touch_at_head(struct producer_state *state, struct producer *producer) {
@@ -205,7 +221,7 @@ static void propose_open(struct producer_state *state, entry_index index, const 
     state->head.bytes += producer_cost(producer, 0);
   }
   if (entry->epoch > producer->head_epoch) producer->head_epoch = entry->epoch;
-  state->head.bounds = entry->bounds;
+  set_bounds_at_head(state, &entry->bounds);
   touch_at_head(state, producer);
   make_room_at_head(state);
   note_proposed(state, index, producer);
@@ -307,8 +323,23 @@ static void give_up(struct producer_state *state, struct producer *producer) {
 
 static void make_room(struct producer_state *state) {
   struct producer_view *applied = &state->applied;
-  while (beyond_bounds(applied) && applied->count > 1)
+  while (beyond_bounds(applied)) {
+    CHECK(applied->count > 1);
     give_up(state, list_entry(list_first(&applied->recent), struct producer, recent));
+  }
+}
+
+static void set_bounds(struct producer_state *state, const struct producer_bounds *bounds) {
+  struct producer_view *applied = &state->applied;
+  bool smaller = bounds->batches_max < applied->bounds.batches_max;
+  applied->bounds = *bounds;
+  if (!smaller) return;
+  list_for_each(&applied->recent, node, following) {
+    struct producer *producer = list_entry(node, struct producer, recent);
+    applied->bytes -= producer_cost(producer, producer->ring.batch_count);
+    while (producer->ring.batch_count > bounds->batches_max) producer_ring_pop(&producer->ring);
+    applied->bytes += producer_cost(producer, producer->ring.batch_count);
+  }
 }
 
 static void touch(struct producer_state *state, struct producer *producer, entry_index index) {
@@ -325,7 +356,7 @@ static void apply_open(struct producer_state *state, struct producer *producer, 
     state->applied.bytes += producer_cost(producer, 0);
   }
   if (entry->epoch > producer->epoch) producer->epoch = entry->epoch;
-  state->applied.bounds = entry->bounds;
+  set_bounds(state, &entry->bounds);
   touch(state, producer, index);
   make_room(state);
 }

@@ -103,6 +103,7 @@ static void model_make_room(struct model *model) {
       struct model_producer *producer = &model->producers[i];
       if (producer->alive && (oldest == NULL || producer->last_index < oldest->last_index)) oldest = producer;
     }
+    assert_true(alive > 1); /* whoever appends or opens always fits */
     oldest->alive = false;
     model->given_up++;
   }
@@ -146,6 +147,8 @@ static void model_apply(struct model *model, const struct entry *entry) {
   producer->epoch = what.epoch;
   producer->last_index = entry->head.index;
   model->bounds = what.bounds;
+  for (size_t i = 0; i < model->count; i++)
+    if (model->producers[i].ring > what.bounds.batches_max) model->producers[i].ring = what.bounds.batches_max;
   model_make_room(model);
 }
 

@@ -322,6 +322,34 @@ static void make_golden(void) {
   apply_batch(info.id, 1, 6, 2, 0x33333333);
 }
 
+/* Bounds that an open tells hold for everybody from that entry on: who opens again with a longer ring than they allow would be the newest one
+ * and beyond them by itself. */
+static void a_smaller_window_holds_at_once(void **state) {
+  (void)state;
+  const struct producer_bounds wide = {.producers_max = 4, .batches_max = 8, .bytes_max = 1u << 20};
+  const struct producer_bounds narrow = {
+      .producers_max = 4, .batches_max = 2, .bytes_max = PRODUCER_COST + PRODUCER_NAME_MAX + 2 * PRODUCER_BATCH_COST + 60};
+  apply_bounded("a", &wide);
+  for (uint64_t i = 0; i < 8; i++) apply_batch(producer_id_of(5, 1), 1, i, 1, (uint32_t)i + 1);
+  struct entry again = open_entry("a", 2, &narrow);
+  struct entry other = open_entry("b", 1, &narrow);
+
+  producer_state_propose(producers, &again);
+  producer_state_propose(producers, &other);
+  assert_false(producer_state_knows(producers, bytes_of_string("a"))); /* no room for both, and "b" is the newest */
+  assert_ok(producer_state_apply(producers, &again));
+
+  struct producer_info info;
+  assert_true(producer_state_find(producers, bytes_of_string("a"), &info));
+  assert_int_equal(info.batches, 2);
+  assert_int_equal(info.window_sequence, 6);
+  assert_true(producer_state_totals(producers).bytes <= narrow.bytes_max);
+  producer_state_check(producers);
+  assert_ok(producer_state_apply(producers, &other));
+  entry_release(&again);
+  entry_release(&other);
+}
+
 static void a_snapshot_has_its_golden_bytes(void **state) {
   (void)state;
   make_golden();
@@ -429,6 +457,7 @@ int main(void) {
       TEST(who_was_given_up_is_never_taken_in_silence),
       TEST(who_is_about_to_go_is_gone_at_the_head),
       TEST(batches_count_too),
+      TEST(a_smaller_window_holds_at_once),
       TEST(a_snapshot_has_its_golden_bytes),
       TEST(a_snapshot_is_taken_back_as_it_was),
       TEST(a_damaged_snapshot_is_refused),
