@@ -33,6 +33,7 @@
 
 #include "base/world.h"
 #include "log/entry.h"
+#include "replication/peer_wire.h"
 #include "replication/raft.h"
 
 #define PEER_ADDRESS_SIZE 64u
@@ -86,20 +87,10 @@ int64_t peers_clock_offset_ms(const struct peers *peers);
 
 /* ---- A lane's side; everything below runs on that lane ---- */
 
-/* What came for a group: the message, and the entries of a RAFT_APPEND as they were sent. `raft.append.entries` is NULL: links and
- * configurations of its own log are the receiver's to find. Heads are checked (head_crc, consecutive indexes behind prev_index); payload CRC
- * and chain are the receiver's to check. Payloads are parts of the one blob that the whole message came in: who keeps one
- * holds it with blob_part_hold(). All of it is borrowed for the call. */
-struct peer_message {
-  struct raft_message raft;
-  const struct entry *entries;
-  size_t count;
-};
-
 enum peer_edge {
   PEER_UP,
   PEER_DOWN,
-  PEER_RESET, /* a data connection of this lane's to it was lost */
+  PEER_RESET, /* a connection of this lane's to it was lost, with what was on it or queued for it */
   PEER_ROOM   /* peer_lane_room() is true again after it was false */
 };
 
