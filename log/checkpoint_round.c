@@ -116,6 +116,7 @@ static enum status flush_group(struct checkpoint_round *round, struct image_upda
   update->row.flushed_offset = flushed->flushed_offset;
   update->row.flushed_chain = flushed->flushed_chain;
   update->row.leader_time_ms = flushed->leader_time_ms;
+  update->row.max_time_ms = flushed->max_time_ms;
   if (status != STATUS_NO_SPACE || item->ahead) return status;
   REACHED(checkpoint_lacks_space);
   trace_warn("checkpoint_lacks_space", "group=%" PRIu64 " do=\"free space on the disk; it goes on by itself\"", item->group);

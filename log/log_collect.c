@@ -63,6 +63,16 @@ static struct checkpoint_item *item_new(const struct log *log) {
   return item;
 }
 
+/* Of any record up to there, those that are trimmed before they come to a segment included. */
+static int64_t max_time_through(const struct log *log, entry_index last) {
+  int64_t max_time_ms = log->flushed_max_time_ms;
+  for (entry_index index = log->flushed_index + 1; index <= last; index++) {
+    const struct entry_head *head = &tail_at(&log->tail, index)->entry.head;
+    if (head->record_count > 0 && head->max_time_ms > max_time_ms) max_time_ms = head->max_time_ms;
+  }
+  return max_time_ms;
+}
+
 /* Only what of the terms is flushed is stored with the row; the journal tells the rest. */
 static void end_row_at(const struct log *log, struct group_row *row, entry_index target) {
   while (row->term_count > 0 && row->terms[row->term_count - 1].first > target) row->term_count--;
@@ -72,6 +82,7 @@ static void end_row_at(const struct log *log, struct group_row *row, entry_index
   row->flushed_offset = entry_end_offset(&slot->entry.head);
   row->flushed_chain = slot->entry.head.chain;
   row->leader_time_ms = slot->entry.head.leader_time_ms;
+  row->max_time_ms = max_time_through(log, target);
 }
 
 /* Entries in old journal files. */

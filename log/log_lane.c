@@ -156,14 +156,15 @@ static void apply_flushed(struct log *log, struct checkpoint_item *item) {
   atomic_fetch_sub_explicit(&log->set->unflushed_bytes, bytes, memory_order_relaxed);
   for (entry_index index = log->flushed_index + 1; index <= item->row.flushed_index; index++) {
     const struct tail_slot *slot = tail_at(&log->tail, index);
-    if (slot == NULL || slot->entry.head.record_count == 0) continue;
-    if (slot->lost) log_note_damage(log, (struct log_range){slot->entry.head.base_offset, entry_end_offset(&slot->entry.head)});
-    if (slot->entry.head.max_time_ms > log->flushed_max_time_ms) log->flushed_max_time_ms = slot->entry.head.max_time_ms;
+    if (slot != NULL && slot->lost && slot->entry.head.record_count > 0) {
+      log_note_damage(log, (struct log_range){slot->entry.head.base_offset, entry_end_offset(&slot->entry.head)});
+    }
   }
   log->flushed_index = item->row.flushed_index;
   log->flushed_offset = item->row.flushed_offset;
   log->flushed_chain = item->row.flushed_chain;
   log->flushed_leader_time_ms = item->row.leader_time_ms;
+  log->flushed_max_time_ms = item->row.max_time_ms;
   if (log->durable_index < log->flushed_index) log->durable_index = log->flushed_index;
   tail_set_flushed(&log->tail, log->flushed_index);
 }
