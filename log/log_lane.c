@@ -269,7 +269,9 @@ static void mark_commits(struct log_lane *lane) {
 
 static void publish_floor(struct log_lane *lane) {
   if (atomic_load(&lane->joining) > 0) return;
-  uint64_t floor = UINT64_MAX;
+  /* What is appended from now on is in files not below the current one. It is told to log_mark_dirty() only while nothing is dirty. */
+  bool clean = list_empty(&lane->dirty) && list_empty(&lane->closed);
+  uint64_t floor = clean ? UINT64_MAX : journal_usage(lane->set->journal).current_file;
   list_for_each(&lane->dirty, node, next) {
     uint64_t pinned = log_pinned_file(list_entry(node, struct log, dirty_node));
     if (pinned < floor) floor = pinned;

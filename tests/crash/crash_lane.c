@@ -16,6 +16,7 @@ struct lane_turn {
   size_t count;
   struct lane_step steps[LANE_TURN_MAX];
   entry_index last[MODEL_LOGS]; /* submitted with or before it */
+  uint32_t cuts[MODEL_LOGS];    /* the same */
   struct hard_state states[MODEL_LOGS];
 };
 
@@ -78,6 +79,7 @@ static void note_acknowledged(struct lane_turn *turn) {
   for (group_id group = 0; group < MODEL_LOGS; group++) {
     struct model_log *model = turn->lane->logs[group].model;
     entry_index last = turn->last[group] < model->last ? turn->last[group] : model->last;
+    if (turn->cuts[group] != model->cuts && last >= model->cut_from) last = model->cut_from - 1;
     if (last > model->acked) model->acked = last;
     model->acked_state = turn->states[group];
   }
@@ -127,7 +129,10 @@ static void append(struct lane_turn *turn, struct lane_log *log, enum entry_kind
                                  .count = entry.head.record_count,
                                  .hash = xxh3(0, entry.payload.bytes),
                                  .trim = kind == ENTRY_TRIM ? (record_offset)step->size : 0};
-  log_append(log->log, &turn->write, &entry);
+  bool sealed = turn->lane->model->serial % 3 == 0; /* as if by another broker */
+  if (sealed) entry_seal(&entry.head, entry.payload.bytes, view.last_chain);
+  if (sealed) log_append_sealed(log->log, &turn->write, &entry);
+  if (!sealed) log_append(log->log, &turn->write, &entry);
   model_append(log->model, &expected);
   blob_part_release(entry.payload);
   blob_release(blob);
@@ -150,7 +155,9 @@ static void create(struct lane_turn *turn, struct lane_log *log, group_id group)
   log->model->stage = MODEL_OPENING;
 }
 
-static bool takes_room(const struct lane_step *step) { return step->act == LANE_APPEND || step->act == LANE_HOLD_BACK; }
+static bool takes_room(const struct lane_step *step) {
+  return step->act == LANE_APPEND || step->act == LANE_AHEAD || step->act == LANE_HOLD_BACK;
+}
 
 /* What makes no sense now (an append to a log that is not there) is left out. */
 static void do_step(struct lane_turn *turn, const struct lane_step *step) {
@@ -167,6 +174,10 @@ static void do_step(struct lane_turn *turn, const struct lane_step *step) {
       append(turn, log, ENTRY_RECORDS, step);
       break;
     case LANE_APPEND: append(turn, log, ENTRY_RECORDS, step); break;
+    case LANE_AHEAD:
+      append(turn, log, ENTRY_RECORDS, step);
+      apply(log, log->model->last);
+      break;
     case LANE_TRIM: append(turn, log, ENTRY_TRIM, step); break;
     case LANE_HARD_STATE: set_hard_state(turn, log); break;
     case LANE_CUT:
@@ -188,6 +199,7 @@ static void submit(struct crash_lane *lane, void *argument) {
   for (size_t i = 0; i < turn->count; i++) do_step(turn, &turn->steps[i]);
   for (group_id group = 0; group < MODEL_LOGS; group++) {
     turn->last[group] = lane->model->logs[group].last;
+    turn->cuts[group] = lane->model->logs[group].cuts;
     turn->states[group] = lane->model->logs[group].submitted;
   }
   lane->in_flight++;

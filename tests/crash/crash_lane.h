@@ -12,6 +12,7 @@
 enum lane_act {
   LANE_CREATE,
   LANE_APPEND,    /* `size` bytes, `count` records */
+  LANE_AHEAD,     /* an append that is committed and applied at once, as when others have it before this disk */
   LANE_HOLD_BACK, /* an append that is not committed when it is durable */
   LANE_CUT,       /* voids what was held back */
   LANE_TRIM,      /* to `size` */

@@ -33,6 +33,7 @@ void model_append(struct model_log *log, const struct model_entry *entry) {
 
 void model_cut(struct model_log *log, entry_index from) {
   CHECK(from <= log->last && log->last - from < MODEL_CUT_MAX && log->cut_from == 0);
+  log->cuts++;
   log->cut_from = from;
   log->cut_count = log->last - from + 1;
   memcpy(log->cut, &log->entries[from - 1], log->cut_count * sizeof *log->cut);

@@ -37,6 +37,7 @@ struct model_log {
   entry_index cut_from; /* 0: none */
   entry_index cut_count;
   struct model_entry cut[MODEL_CUT_MAX];
+  uint32_t cuts; /* ever */
 };
 
 struct crash_model {

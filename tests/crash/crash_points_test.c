@@ -53,7 +53,8 @@ static void some_appends(struct crash_lane *lane, struct sim_random *script) {
   size_t count = 0;
   for (uint64_t n = sim_random_between(script, 1, 5); n > 0; n--) {
     uint64_t size = sim_random_chance(script, 12) ? LARGE_BYTES : sim_random_between(script, 1, 3000);
-    steps[count++] = step(LANE_APPEND, sim_random_below(script, 6), size, (uint32_t)sim_random_between(script, 1, 7));
+    enum lane_act act = sim_random_chance(script, 20) ? LANE_AHEAD : LANE_APPEND;
+    steps[count++] = step(act, sim_random_below(script, 6), size, (uint32_t)sim_random_between(script, 1, 7));
   }
   if (sim_random_chance(script, 20)) steps[count++] = step(LANE_HARD_STATE, sim_random_below(script, 6), 0, 0);
   crash_lane_turn(lane, steps, count, IN_FLIGHT);
@@ -76,12 +77,47 @@ static void cut(struct crash_lane *lane, group_id group) {
   crash_lane_turn(lane, replaced, 2, 1);
 }
 
+/* The cut is issued while what it voids is on its way, or in the very same write. */
+static void cut_in_flight(struct crash_lane *lane, group_id group, bool one_write) {
+  struct lane_step steps[6] = {step(LANE_HOLD_BACK, group, 700, 2), step(LANE_HOLD_BACK, group, 30000, 1),
+                               step(LANE_HOLD_BACK, group, 20, 3),  step(LANE_CUT, group, 0, 0),
+                               step(LANE_APPEND, group, 1100, 4),   step(LANE_AHEAD, group, 200, 1)};
+  crash_lane_wait(lane);
+  if (one_write) {
+    crash_lane_turn(lane, steps, 6, IN_FLIGHT);
+  } else {
+    crash_lane_turn(lane, steps, 3, IN_FLIGHT);
+    crash_lane_turn(lane, steps + 3, 3, IN_FLIGHT);
+  }
+  crash_lane_checkpoint(lane);
+  crash_lane_wait(lane);
+}
+
+/* Checkpoints, and several files of the journal, between what is voided, the cut, and what comes in its place. */
+static void cut_late(struct crash_lane *lane, group_id group) {
+  struct lane_step held[2] = {step(LANE_HOLD_BACK, group, 500, 1), step(LANE_HOLD_BACK, group, 9000, 1)};
+  struct lane_step others[2] = {step(LANE_APPEND, 0, LARGE_BYTES, 1), step(LANE_APPEND, 2, LARGE_BYTES, 1)};
+  struct lane_step cut_only = step(LANE_CUT, group, 0, 0);
+  struct lane_step replaced[2] = {step(LANE_APPEND, group, 9000, 2), step(LANE_APPEND, group, 10, 1)};
+  crash_lane_turn(lane, held, 2, 1);
+  for (unsigned i = 0; i < 3; i++) crash_lane_turn(lane, others, 2, IN_FLIGHT);
+  crash_lane_wait(lane);
+  crash_lane_checkpoint(lane);
+  crash_lane_turn(lane, &cut_only, 1, 1);
+  crash_lane_checkpoint(lane);
+  for (unsigned i = 0; i < 2; i++) crash_lane_turn(lane, others, 2, IN_FLIGHT);
+  crash_lane_turn(lane, replaced, 2, 1);
+  crash_lane_wait(lane);
+}
+
 static void one_round(struct crash_lane *lane, struct sim_random *script, unsigned round) {
   bool old_tails[MODEL_LOGS] = {false};
   for (int i = 0; i < 3; i++) some_appends(lane, script);
   if (round % 4 == 3) crash_lane_checkpoint(lane);
   if (round % 5 == 4) trim(lane, round % 3);
   if (round == 6 || round == 15) cut(lane, 1);
+  if (round == 8 || round == 18) cut_in_flight(lane, 2, round == 8);
+  if (round == 12) cut_late(lane, 1);
   if (round == 9) {
     struct lane_step steps[2] = {step(LANE_DELETE, 3, 0, 0), step(LANE_CREATE, 4, 0, 0)};
     crash_lane_turn(lane, steps, 2, IN_FLIGHT);
