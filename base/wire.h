@@ -28,6 +28,7 @@ struct wire_cursor {
 };
 
 static inline struct wire_cursor wire_cursor_of(struct bytes bytes) {
+  if (bytes.size == 0) return (struct wire_cursor){.at = bytes.data, .end = bytes.data}; /* to a NULL not even 0 may be added */
   return (struct wire_cursor){.at = bytes.data, .end = bytes.data + bytes.size};
 }
 

@@ -1,0 +1,701 @@
+/* The wires between brokers on a pretended network: what replication/peers.h promises, with whatever a network does. */
+#include "replication/peers.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "tests/sim/sim_rpc.h"
+#include "tests/unit/replication/chance.h"
+#include "tests/unit/replication/peer_stage.h"
+
+static struct peer_stage *stage;
+static struct stage_broker *one, *two, *three;
+
+/* Brokers run and have met. */
+static void begin(size_t brokers, unsigned lanes) {
+  stage = peer_stage_new(false, brokers, lanes, 41);
+  one = &stage->brokers[0];
+  two = &stage->brokers[1];
+  three = &stage->brokers[2];
+  for (size_t i = 0; i < brokers; i++) stage_start(&stage->brokers[i]);
+  stage_meet(stage);
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  peer_stage_free(stage);
+  return 0;
+}
+
+static void assert_told(struct stage_lane *lane, const char *word) {
+  if (!stage_told(lane, word, 5000)) fail_msg("%s is missing in:%.*s", word, (int)lane->told.size, (char *)lane->told.data);
+}
+
+static void assert_all_up(void) {
+  for (size_t i = 0; i < stage->count; i++) {
+    for (size_t j = 0; j < stage->count; j++) {
+      char word[16];
+      snprintf(word, sizeof word, "up%u", stage->brokers[j].id);
+      if (i != j) assert_told(&stage->brokers[i].lanes[0], word);
+    }
+  }
+}
+
+static void forget_all(void) {
+  for (size_t i = 0; i < stage->count; i++) {
+    struct stage_broker *broker = &stage->brokers[i];
+    for (unsigned lane = 0; broker->peers != NULL && lane < broker->lane_count; lane++) stage_forget(&broker->lanes[lane]);
+  }
+}
+
+static void set_cut(struct stage_broker *from, struct stage_broker *to, bool cut) {
+  struct sim_link link = sim_net_link(stage->net, from->host, to->host);
+  link.cut = cut;
+  sim_net_set_link(stage->net, from->host, to->host, link);
+}
+
+static void set_speed(struct stage_broker *from, struct stage_broker *to, uint64_t bytes_per_second) {
+  struct sim_link link = sim_net_link(stage->net, from->host, to->host);
+  link.bytes_per_second = bytes_per_second;
+  sim_net_set_link(stage->net, from->host, to->host, link);
+}
+
+/* ---- Messages ---- */
+
+static void brokers_meet_and_all_lanes_are_told(void **state) {
+  (void)state;
+  begin(3, 2);
+  assert_all_up();
+  for (size_t i = 0; i < 3; i++) {
+    for (unsigned lane = 0; lane < 2; lane++) {
+      assert_int_equal(stage_count(&stage->brokers[i].lanes[lane], "up1"), i != 0);
+      assert_int_equal(stage_count(&stage->brokers[i].lanes[lane], "up2"), i != 1);
+      assert_int_equal(stage_count(&stage->brokers[i].lanes[lane], "up3"), i != 2);
+    }
+  }
+}
+
+static void messages_arrive_in_order_with_what_they_carry(void **state) {
+  (void)state;
+  begin(2, 1);
+  assert_all_up();
+
+  stage_append(&one->lanes[0], two, 5, 100, 3, 2000, 1);
+  stage_append(&one->lanes[0], two, 5, 103, 1, 0, 2);
+  for (uint64_t sequence = 3; sequence < 9; sequence++) stage_send(&one->lanes[0], two, 5, RAFT_APPEND, sequence);
+  stage_send(&one->lanes[0], two, 6, RAFT_VOTE, 9);
+  stage_send(&two->lanes[0], one, 5, RAFT_APPEND_ANSWER, 1);
+
+  assert_told(&two->lanes[0], "1:5/append#8");
+  assert_told(&two->lanes[0], "1:6/vote#9");
+  assert_told(&one->lanes[0], "2:5/appended#1");
+  assert_int_equal(two->lanes[0].payload_bytes, 6000);
+  char all[256];
+  size_t size = two->lanes[0].told.size < sizeof all - 1 ? two->lanes[0].told.size : sizeof all - 1;
+  memcpy(all, two->lanes[0].told.data, size);
+  all[size] = '\0';
+  const char *at = strstr(all, " 1:5/append#1[101..103]");
+  assert_non_null(at);
+  assert_non_null(at = strstr(at, " 1:5/append#2[104..104]"));
+  for (unsigned sequence = 3; sequence < 9; sequence++) {
+    char word[32];
+    snprintf(word, sizeof word, " 1:5/append#%u", sequence);
+    assert_non_null(at = strstr(at, word));
+  }
+}
+
+static void groups_find_their_lanes_where_there_are_more_of_them(void **state) {
+  (void)state;
+  begin(2, 3);
+  stage_stop(two);
+  two->lane_count = 4;
+  stage_start(two);
+  stage_meet(stage);
+
+  for (group_id group = 0; group < 12; group++) {
+    stage_send(&one->lanes[group % 3], two, group, RAFT_VOTE, 1);
+    stage_send(&two->lanes[group % 4], one, group, RAFT_VOTE, 1);
+  }
+
+  for (group_id group = 0; group < 12; group++) { /* that it is the right lane is checked in the stage */
+    char word[32];
+    snprintf(word, sizeof word, "1:%u/vote#1", (unsigned)group);
+    assert_told(&two->lanes[group % 4], word);
+    word[0] = '2';
+    assert_told(&one->lanes[group % 3], word);
+  }
+}
+
+static void nothing_goes_to_another_incarnation(void **state) {
+  (void)state;
+  begin(2, 1);
+  assert_all_up();
+  uint64_t real = two->incarnation;
+  two->incarnation = 999; /* as the sender believes */
+
+  stage_send(&one->lanes[0], two, 5, RAFT_VOTE, 1);
+  two->incarnation = real;
+  stage_send(&one->lanes[0], two, 5, RAFT_VOTE, 2);
+
+  assert_told(&two->lanes[0], "1:5/vote#2");
+  assert_int_equal(stage_count(&two->lanes[0], "1:5/vote#1"), 0);
+}
+
+static void another_directory_under_the_same_id_is_refused(void **state) {
+  (void)state;
+  begin(2, 1);
+  assert_all_up();
+  stage_stop(two);
+  two->incarnation = 999;
+  stage_start(two); /* the others have an old map, this one knows them */
+  struct peer_address known = stage_address(one);
+  peers_set(two->peers, &known, 1);
+  forget_all();
+
+  stage_send(&two->lanes[0], one, 5, RAFT_VOTE, 1);
+  two->incarnation = 101;
+  stage_send(&one->lanes[0], two, 5, RAFT_VOTE, 2);
+  two->incarnation = 999;
+  stage_run_ms(stage, 4000);
+
+  assert_int_equal(stage_count(&one->lanes[0], "up2"), 0);
+  assert_int_equal(stage_count(&two->lanes[0], "1:5/vote#2"), 0);
+  assert_int_equal(stage_count(&one->lanes[0], "2:5/vote#1"), 1); /* a learner's words: the protocol decides about them */
+  stage_meet(stage);
+  assert_told(&one->lanes[0], "up2");
+  assert_told(&two->lanes[0], "up1");
+}
+
+static void another_cluster_is_refused(void **state) {
+  (void)state;
+  begin(2, 1);
+  stage_stop(two);
+  two->cluster = 8;
+  stage_start(two);
+  stage_meet(stage);
+  forget_all();
+
+  stage_send(&one->lanes[0], two, 5, RAFT_VOTE, 1);
+  stage_send(&two->lanes[0], one, 5, RAFT_VOTE, 2);
+  stage_run_ms(stage, 4000);
+
+  assert_int_equal(one->lanes[0].messages + two->lanes[0].messages, 0);
+  assert_int_equal(stage_count(&one->lanes[0], "up2"), 0);
+  assert_int_equal(stage_count(&two->lanes[0], "up1"), 0);
+}
+
+/* ---- Who is alive ---- */
+
+static void silence_for_an_election_timeout_is_death(void **state) {
+  (void)state;
+  begin(3, 1);
+  assert_all_up();
+  stage_run_ms(stage, 1000);
+  forget_all();
+  set_cut(one, two, true);
+  set_cut(two, one, true);
+
+  stage_run_ms(stage, 800);
+  assert_int_equal(stage_count(&one->lanes[0], "down2"), 0);
+  stage_run_ms(stage, 500);
+  assert_int_equal(stage_count(&one->lanes[0], "down2"), 1);
+  assert_int_equal(stage_count(&two->lanes[0], "down1"), 1);
+  assert_int_equal(stage_count(&three->lanes[0], "down1") + stage_count(&three->lanes[0], "down2"), 0);
+  stage_run_ms(stage, 60000); /* TCP would now wait long */
+  forget_all();
+  set_cut(one, two, false);
+  set_cut(two, one, false);
+
+  assert_true(stage_told(&one->lanes[0], "up2", 4500));
+  assert_true(stage_told(&two->lanes[0], "up1", 4500));
+  stage_send(&one->lanes[0], two, 5, RAFT_VOTE, 1);
+  stage_append(&one->lanes[0], two, 5, 0, 1, 10, 2);
+  assert_told(&two->lanes[0], "1:5/vote#1");
+  assert_told(&two->lanes[0], "1:5/append#2[1..1]");
+}
+
+static void who_is_not_heard_learns_it_and_connects_anew(void **state) {
+  (void)state;
+  begin(2, 1);
+  assert_all_up();
+  stage_run_ms(stage, 1000);
+  forget_all();
+  set_cut(one, two, true); /* nothing of one's arrives; what two says does, until its windows are full */
+
+  assert_true(stage_told(&two->lanes[0], "down1", 1500));
+  stage_run_ms(stage, 30000);
+  forget_all();
+  set_cut(one, two, false);
+
+  assert_true(stage_told(&two->lanes[0], "up1", 4500));
+  stage_send(&one->lanes[0], two, 5, RAFT_VOTE, 1);
+  assert_told(&two->lanes[0], "1:5/vote#1");
+}
+
+static void broker_that_starts_anew_leads_nothing_any_more(void **state) {
+  (void)state;
+  begin(2, 1);
+  assert_all_up();
+  stage_led(&one->lanes[0], 2, 7, 3);
+  stage_led(&one->lanes[0], 2, 8, 3);
+  stage_followed(&two->lanes[0], 1, 7, 3);
+  stage_followed(&two->lanes[0], 1, 8, 3);
+  assert_told(&two->lanes[0], "+1:8@3");
+  forget_all();
+
+  stage_kill(one);
+  stage_start(one);
+  stage_meet(stage);
+
+  assert_true(stage_told(&two->lanes[0], "up1", 900)); /* long before silence would have told */
+  assert_int_equal(stage_count(&two->lanes[0], "-1:7@3"), 1);
+  assert_int_equal(stage_count(&two->lanes[0], "-1:8@3"), 1);
+  assert_int_equal(stage_count(&two->lanes[0], "down1"), 1);
+  stage_send(&two->lanes[0], one, 5, RAFT_VOTE, 1);
+  assert_true(stage_told(&one->lanes[0], "2:5/vote#1", 1500));
+  assert_true(stage_told(&one->lanes[0], "up2", 1500));
+}
+
+static void process_that_is_stopped_is_dead_until_it_goes_on(void **state) {
+  (void)state;
+  begin(2, 1);
+  assert_all_up();
+  sim_process_pause(sim_world_process(two->process));
+  assert_true(stage_told(&one->lanes[0], "down2", 1500));
+  stage_run_ms(stage, 5000);
+  stage_forget(&one->lanes[0]);
+
+  sim_process_resume(sim_world_process(two->process));
+
+  assert_told(&one->lanes[0], "up2");
+}
+
+static void set_unsynced(struct stage_lane *lane, void *context) { lane->oldest_unsynced_ns = *(uint64_t *)context; }
+
+static void disk_that_hangs_is_death_though_beats_come(void **state) {
+  (void)state;
+  begin(2, 2);
+  assert_all_up();
+  stage_led(&two->lanes[0], 1, 6, 3);
+  stage_followed(&one->lanes[0], 2, 6, 3);
+  assert_told(&one->lanes[0], "+2:6@3");
+  forget_all();
+  uint64_t now_ns = loop_now_ns(two->lanes[1].loop);
+  stage_on(&two->lanes[1], set_unsynced, &now_ns);
+
+  stage_run_ms(stage, 900);
+  assert_int_equal(stage_count(&one->lanes[0], "down2"), 0);
+  assert_true(stage_told(&one->lanes[0], "down2", 400));
+  stage_run_ms(stage, 2000);
+  assert_int_equal(stage_count(&one->lanes[0], "up2"), 0);
+  uint64_t none = 0;
+  stage_on(&two->lanes[1], set_unsynced, &none);
+
+  assert_true(stage_told(&one->lanes[0], "up2", 400));
+  assert_told(&one->lanes[0], "+2:6@3");
+}
+
+static void broker_that_is_not_named_any_more_is_gone(void **state) {
+  (void)state;
+  begin(3, 1);
+  assert_all_up();
+  forget_all();
+  struct peer_address left = stage_address(three);
+
+  peers_set(one->peers, &left, 1);
+  assert_told(&one->lanes[0], "down2");
+  assert_false(stage_room(&one->lanes[0], 2));
+  stage_send(&one->lanes[0], two, 5, RAFT_VOTE, 1);
+  stage_send(&one->lanes[0], three, 5, RAFT_VOTE, 2);
+
+  assert_told(&three->lanes[0], "1:5/vote#2");
+  stage_run_ms(stage, 2500);
+  assert_int_equal(stage_count(&two->lanes[0], "1:5/vote#1"), 0);
+  assert_int_equal(stage_count(&two->lanes[0], "down1"), 1);
+  assert_int_equal(stage_count(&one->lanes[0], "up2"), 0);
+}
+
+static void clocks_are_compared(void **state) {
+  (void)state;
+  begin(3, 1);
+  sim_world_jump_wall(two->process, 600000);
+  sim_world_jump_wall(three->process, 4000);
+  assert_all_up();
+  stage_run_ms(stage, 500);
+
+  int64_t offset_ms = peers_clock_offset_ms(one->peers);
+  assert_true(offset_ms > 3900 && offset_ms < 4100);
+  offset_ms = peers_clock_offset_ms(two->peers);
+  assert_true(offset_ms > -596200 && offset_ms < -595800);
+}
+
+/* ---- Who leads ---- */
+
+static void leaderships_are_vouched_for_and_taken_back(void **state) {
+  (void)state;
+  begin(2, 2);
+  assert_all_up();
+  for (group_id group = 0; group < 1000; group++) {
+    stage_led(&one->lanes[group % 2], 2, group, 3);
+    stage_followed(&two->lanes[group % 2], 1, group, 3);
+  }
+
+  assert_told(&two->lanes[1], "+1:999@3");
+  stage_run_ms(stage, 300);
+  assert_int_equal(stage_count(&two->lanes[0], "+1:4@3"), 1);
+  stage_forget(&two->lanes[0]);
+  stage_led(&one->lanes[0], 2, 4, 0);
+  stage_led(&one->lanes[1], 2, 1001, 5); /* the other does not follow yet */
+
+  assert_told(&two->lanes[0], "-1:4@3");
+  stage_run_ms(stage, 300);
+  assert_int_equal(stage_count(&two->lanes[1], "+1:1001@5"), 0);
+  stage_followed(&two->lanes[1], 1, 1001, 5);
+  assert_told(&two->lanes[1], "+1:1001@5");
+  assert_int_equal(stage_count(&two->lanes[0], "+1:6@3"), 0); /* nobody else was told anything again */
+}
+
+static void what_is_led_before_brokers_are_known_is_told_later(void **state) {
+  (void)state;
+  begin(2, 1);
+  stage_stop(one);
+  stage_start(one);
+  stage_led(&one->lanes[0], 2, 7, 3); /* nobody has told it who 2 is */
+  stage_followed(&two->lanes[0], 1, 7, 3);
+
+  stage_meet(stage);
+
+  assert_told(&two->lanes[0], "+1:7@3");
+}
+
+/* ---- Connections ---- */
+
+static void lost_connection_is_told_and_made_anew(void **state) {
+  (void)state;
+  begin(2, 1);
+  assert_all_up();
+  stage_append(&one->lanes[0], two, 5, 0, 1, 100, 1);
+  stage_send(&one->lanes[0], two, 5, RAFT_VOTE, 2);
+  assert_told(&two->lanes[0], "1:5/append#1[1..1]");
+  assert_told(&two->lanes[0], "1:5/vote#2");
+  forget_all();
+
+  assert_true(sim_net_reset(stage->net, NULL, 100) > 0);
+  assert_told(&one->lanes[0], "reset2");
+  stage_append(&one->lanes[0], two, 5, 1, 1, 100, 3);
+  stage_send(&one->lanes[0], two, 5, RAFT_VOTE, 4);
+
+  assert_true(stage_told(&two->lanes[0], "1:5/append#3[2..2]", 500));
+  assert_true(stage_told(&two->lanes[0], "1:5/vote#4", 500));
+  stage_run_ms(stage, 2000);
+  assert_int_equal(stage_count(&one->lanes[0], "down2"), 0);
+  assert_int_equal(stage_count(&two->lanes[0], "down1"), 0);
+}
+
+static void reconnect(struct stage_lane *lane, void *context) { peer_lane_reconnect(lane->lane, *(broker_id *)context); }
+
+static void connections_are_made_anew_when_that_is_asked_for(void **state) {
+  (void)state;
+  begin(2, 2);
+  broker_id id = 2;
+  assert_all_up();
+  stage_append(&one->lanes[1], two, 5, 0, 1, 100, 1);
+  assert_told(&two->lanes[1], "1:5/append#1[1..1]");
+  stage_on(&one->lanes[0], reconnect, &id); /* too soon after the last one */
+  stage_run_ms(stage, 500);
+  assert_int_equal(stage_count(&one->lanes[1], "reset2"), 0);
+  stage_run_ms(stage, 2000);
+
+  stage_on(&one->lanes[0], reconnect, &id);
+
+  assert_told(&one->lanes[1], "reset2");
+  stage_append(&one->lanes[1], two, 5, 1, 1, 100, 2);
+  assert_true(stage_told(&two->lanes[1], "1:5/append#2[2..2]", 500));
+  stage_run_ms(stage, 2000);
+  assert_int_equal(stage_count(&one->lanes[0], "down2") + stage_count(&two->lanes[0], "down1"), 0);
+}
+
+static void slow_road_fills_up_to_its_bound_and_has_room_again(void **state) {
+  (void)state;
+  begin(2, 1);
+  assert_all_up();
+  forget_all();
+  set_speed(one, two, 20u << 20);
+  uint64_t sequence = 0;
+
+  for (; stage_room(&one->lanes[0], 2); sequence++) stage_append(&one->lanes[0], two, 5, sequence, 1, 500000, sequence + 1);
+
+  assert_in_range(sequence, PEER_OUTBOX_BYTES_MAX / 500000 - 1, PEER_OUTBOX_BYTES_MAX / 500000 + 8);
+  assert_int_equal(stage_count(&one->lanes[0], "room2"), 0);
+  stage_append(&one->lanes[0], two, 5, sequence, 1, 500000, 1000); /* against the rules: dropped */
+  assert_told(&one->lanes[0], "room2");
+  assert_true(stage_room(&one->lanes[0], 2));
+  char word[64];
+  snprintf(word, sizeof word, "1:5/append#%u[%u..%u]", (unsigned)sequence, (unsigned)sequence, (unsigned)sequence);
+  assert_told(&two->lanes[0], word);
+  assert_int_equal(two->lanes[0].messages, sequence);
+}
+
+static void votes_and_beats_do_not_wait_behind_batches(void **state) {
+  (void)state;
+  begin(2, 1);
+  assert_all_up();
+  forget_all();
+  set_speed(one, two, 20u << 20); /* of each connection */
+  for (uint64_t i = 0; i < 30; i++) stage_append(&one->lanes[0], two, 5, i, 1, 500000, i + 1);
+
+  stage_send(&one->lanes[0], two, 5, RAFT_VOTE, 99);
+
+  assert_true(stage_told(&two->lanes[0], "1:5/vote#99", 50));
+  assert_true(two->lanes[0].messages < 10);
+  assert_told(&two->lanes[0], "1:5/append#30[30..30]");
+}
+
+static void message_of_the_greatest_size_passes(void **state) {
+  (void)state;
+  begin(2, 1);
+  assert_all_up();
+  stage_append(&one->lanes[0], two, 5, 0, 1, ENTRY_PAYLOAD_MAX, 1);
+  assert_told(&two->lanes[0], "1:5/append#1[1..1]");
+}
+
+/* Keeps every payload: what is received is charged, and a stream stops where the account does. */
+static struct blob_part kept[64];
+static size_t kept_count;
+
+static void keep(struct stage_lane *lane, group_id group, const struct peer_message *message) {
+  (void)lane;
+  (void)group;
+  for (size_t i = 0; i < message->count && kept_count < 64; i++) kept[kept_count++] = blob_part_hold(message->entries[i].payload);
+}
+
+static void received_bytes_are_charged_and_bounded_by_the_account(void **state) {
+  (void)state;
+  begin(2, 1);
+  assert_all_up();
+  two->lanes[0].heard = keep;
+  two->account.limit = 5u << 20;
+
+  for (uint64_t i = 0; i < 20; i++) stage_append(&one->lanes[0], two, 5, i, 1, 900000, i + 1);
+
+  assert_told(&one->lanes[0], "reset2");
+  assert_in_range(kept_count, 2, 5);
+  assert_in_range(account_used(&two->account), kept_count * 900000, two->account.limit);
+  stage_run_ms(stage, 3000);
+  assert_int_equal(stage_count(&two->lanes[0], "down1"), 0); /* beats are small */
+  while (kept_count > 0) blob_part_release(kept[--kept_count]);
+  two->lanes[0].heard = NULL;
+  stage_append(&one->lanes[0], two, 5, 50, 1, 900000, 51);
+  assert_told(&two->lanes[0], "1:5/append#51[51..51]");
+}
+
+/* ---- The port ---- */
+
+static void answer_more(void *service, struct rpc_call *call, struct blob *message) {
+  struct blob_part part = blob_part_of(message, 0, message->size);
+  ++*(unsigned *)service;
+  rpc_call_send(call, &part, 1);
+  rpc_call_finish(call, GRPC_CODE_OK, NULL, NULL, 0);
+  blob_release(message);
+}
+
+static unsigned answers, dones;
+
+static void more_message(void *context, struct rpc_request *request, struct blob *message) {
+  (void)context;
+  (void)request;
+  answers += message->size == 2;
+  blob_release(message);
+}
+
+static void more_done(void *context, struct rpc_request *request, const struct rpc_result *result) {
+  (void)context;
+  (void)request;
+  dones += result->code == GRPC_CODE_OK;
+}
+
+static void other_services_are_answered_on_the_same_port(void **state) {
+  (void)state;
+  static const struct rpc_client_handler handler = {more_message, NULL, more_done};
+  unsigned served = 0;
+  struct rpc_handler more = {.method = "/test.More/Ask", .kind = RPC_UNARY, .message = answer_more, .own_service = &served};
+  begin(2, 1);
+  stage_stop(two);
+  two->more = &more;
+  two->more_count = 1;
+  stage_start(two);
+
+  struct rpc_channel *channel = rpc_channel_open(one->world->peers, two->address);
+  struct rpc_request *request = rpc_request_start(channel, "/test.More/Ask", RPC_UNARY, UINT64_MAX, true, &handler, NULL);
+  struct blob_part part = {.bytes = bytes_of_string("hi")};
+  rpc_request_send(request, &part, 1);
+  stage_run_ms(stage, 100);
+
+  assert_int_equal(served, 1);
+  assert_int_equal(answers, 1);
+  assert_int_equal(dones, 1);
+  rpc_request_release(request);
+  rpc_channel_close(channel);
+}
+
+static void address_that_is_none_is_said_and_nothing_stays(void **state) {
+  (void)state;
+  begin(2, 1);
+  stage_stop(two);
+  stage_start(two);
+  struct peers_options options = {
+      .world = one->world, .self = {.broker = 9}, .account = &one->account, .lane_count = 1, .boot = 1, .listen = "10.0.0.9:1"};
+  struct peers *peers = NULL;
+  struct rpc *own = one->world->peers;
+  one->world->peers = sim_rpc_new(sim_world_process(one->process), stage->net, one->host, NULL);
+
+  assert_int_equal(peers_open(&options, &peers), STATUS_INVALID);
+  options.listen = one->address;
+  assert_int_equal(peers_open(&options, &peers), STATUS_EXISTS);
+
+  assert_null(peers);
+  sim_rpc_free(one->world->peers);
+  one->world->peers = own;
+}
+
+/* ---- Whatever happens ---- */
+
+/* Sequences that have arrived at broker `to` from broker `from`, and by which road. Within one stretch between two losses they grow; none
+ * comes twice. */
+struct trial {
+  uint64_t sent[STAGE_BROKERS_MAX + 1];
+  bool *seen[STAGE_BROKERS_MAX + 1][STAGE_BROKERS_MAX + 1];
+};
+static struct trial trial;
+#define SEQUENCES_MAX 100000u
+
+static void note(struct stage_lane *lane, group_id group, const struct peer_message *message) {
+  (void)group;
+  bool *seen = trial.seen[message->raft.from.broker][lane->broker->id];
+  assert_true(message->raft.sequence < SEQUENCES_MAX);
+  assert_false(seen[message->raft.sequence]);
+  seen[message->raft.sequence] = true;
+}
+
+static void hear_all(struct stage_broker *broker) {
+  for (unsigned i = 0; i < broker->lane_count; i++) broker->lanes[i].heard = note;
+}
+
+static void something_happens(struct chance *chance) {
+  struct stage_broker *a = &stage->brokers[chance_below(chance, 3)];
+  struct stage_broker *b = &stage->brokers[chance_below(chance, 3)];
+  switch (chance_below(chance, 40)) {
+    case 0: set_cut(a, b, true); break;
+    case 1:
+    case 2:
+    case 3: set_cut(a, b, false); break;
+    case 4: (void)sim_net_reset(stage->net, NULL, 50); break;
+    case 5:
+      if (chance_in(chance, 500)) stage_kill(a);
+      else stage_stop(a);
+      stage_start(a);
+      hear_all(a);
+      stage_meet(stage);
+      break;
+    case 6:
+      sim_process_pause(sim_world_process(a->process));
+      stage_run_ms(stage, (unsigned)chance_below(chance, 1500));
+      sim_process_resume(sim_world_process(a->process));
+      break;
+    case 7: {
+      broker_id id = b->id;
+      stage_on(&a->lanes[0], reconnect, &id);
+      break;
+    }
+    case 8: set_speed(a, b, chance_in(chance, 500) ? 0 : 1u << 20); break;
+    default: {
+      if (a == b) break;
+      group_id group = chance_below(chance, 8);
+      uint64_t sequence = ++trial.sent[a->id];
+      if (chance_in(chance, 500)) stage_send(&a->lanes[group % 2], b, group, RAFT_VOTE, sequence);
+      else stage_append(&a->lanes[group % 2], b, group, sequence, chance_below(chance, 4), chance_below(chance, 30000), sequence);
+      if (chance_in(chance, 300)) stage_run_ms(stage, (unsigned)chance_below(chance, 100));
+      break;
+    }
+  }
+}
+
+static void whatever_happens_nothing_comes_twice_and_all_ends_well(void **state) {
+  (void)state;
+  struct chance chance = {.state = chance_seed()};
+  stage = peer_stage_new(false, 3, 2, chance_next(&chance));
+  memset(&trial, 0, sizeof trial);
+  for (unsigned from = 1; from <= 3; from++) {
+    for (unsigned to = 1; to <= 3; to++) trial.seen[from][to] = memory_new_array(SEQUENCES_MAX, sizeof(bool));
+  }
+  for (size_t i = 0; i < 3; i++) {
+    stage_start(&stage->brokers[i]);
+    hear_all(&stage->brokers[i]);
+  }
+  stage_meet(stage);
+
+  for (unsigned round = 0; round < 1500; round++) something_happens(&chance);
+  for (size_t i = 0; i < 3; i++) {
+    for (size_t j = 0; j < 3; j++) {
+      set_cut(&stage->brokers[i], &stage->brokers[j], false);
+      set_speed(&stage->brokers[i], &stage->brokers[j], 0);
+    }
+  }
+  stage_run_ms(stage, 8000);
+
+  for (size_t i = 0; i < 3; i++) {
+    for (size_t j = 0; j < 3; j++) {
+      if (i == j) continue;
+      struct stage_broker *from = &stage->brokers[i], *to = &stage->brokers[j];
+      char up[16], down[16], word[32];
+      snprintf(up, sizeof up, "up%u", from->id);
+      snprintf(down, sizeof down, "down%u", from->id);
+      assert_int_equal(stage_count(&to->lanes[0], up), stage_count(&to->lanes[0], down) + 1);
+      uint64_t sequence = ++trial.sent[from->id];
+      stage_append(&from->lanes[1], to, 7, sequence, 0, 0, sequence);
+      snprintf(word, sizeof word, "%u:7/append#%u", from->id, (unsigned)sequence);
+      assert_told(&to->lanes[1], word);
+    }
+  }
+  for (unsigned from = 1; from <= 3; from++) {
+    for (unsigned to = 1; to <= 3; to++) memory_free(trial.seen[from][to]);
+  }
+}
+
+#define TEST(name) cmocka_unit_test_teardown(name, tear_down)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(brokers_meet_and_all_lanes_are_told),
+      TEST(messages_arrive_in_order_with_what_they_carry),
+      TEST(groups_find_their_lanes_where_there_are_more_of_them),
+      TEST(nothing_goes_to_another_incarnation),
+      TEST(another_directory_under_the_same_id_is_refused),
+      TEST(another_cluster_is_refused),
+      TEST(silence_for_an_election_timeout_is_death),
+      TEST(who_is_not_heard_learns_it_and_connects_anew),
+      TEST(broker_that_starts_anew_leads_nothing_any_more),
+      TEST(process_that_is_stopped_is_dead_until_it_goes_on),
+      TEST(disk_that_hangs_is_death_though_beats_come),
+      TEST(broker_that_is_not_named_any_more_is_gone),
+      TEST(clocks_are_compared),
+      TEST(leaderships_are_vouched_for_and_taken_back),
+      TEST(what_is_led_before_brokers_are_known_is_told_later),
+      TEST(lost_connection_is_told_and_made_anew),
+      TEST(connections_are_made_anew_when_that_is_asked_for),
+      TEST(slow_road_fills_up_to_its_bound_and_has_room_again),
+      TEST(votes_and_beats_do_not_wait_behind_batches),
+      TEST(message_of_the_greatest_size_passes),
+      TEST(received_bytes_are_charged_and_bounded_by_the_account),
+      TEST(other_services_are_answered_on_the_same_port),
+      TEST(address_that_is_none_is_said_and_nothing_stays),
+      TEST(whatever_happens_nothing_comes_twice_and_all_ends_well),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
