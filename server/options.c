@@ -210,6 +210,107 @@ static enum status check_addresses(const struct options *options, struct buffer 
   return STATUS_OK;
 }
 
+/* ---- Peers ---- */
+
+static bool can_be_told(const char *text) {
+  struct address address;
+  return address_parse(text, &address) && !address_is_wildcard(&address) && address.port != 0 && strlen(text) < ADDRESS_TEXT_SIZE;
+}
+
+static enum status check_peer_listen(const struct options *options, const struct join *join, struct buffer *out_problem) {
+  struct address listen;
+  if (!address_parse(options->peer_listen, &listen)) {
+    SAY(out_problem, "peer-listen = \"%s\" is not HOST:PORT; for example 127.0.0.1:7412 or [::1]:7412", options->peer_listen);
+    return STATUS_INVALID;
+  }
+  if (listen.port != 0 && strcmp(options->peer_listen, options->listen) == 0) {
+    SAY(out_problem, "listen and peer-listen are both \"%s\"; clients and brokers need a port each", options->listen);
+    return STATUS_INVALID;
+  }
+  if (!address_is_loopback(&listen) && !options->insecure) {
+    SAY(out_problem,
+        "peer-listen = \"%s\" is reachable from other machines, and this version does not encrypt or ask who calls; "
+        "add --insecure if the network is trusted, or listen on 127.0.0.1",
+        options->peer_listen);
+    return STATUS_INVALID;
+  }
+  bool named = join_find(join, (uint32_t)options->broker_id) < JOIN_MAX;
+  if (options->peer_advertise[0] == '\0' && !named && !can_be_told(options->peer_listen)) {
+    SAY(out_problem,
+        "peer-listen = \"%s\" is nothing that other brokers could connect to; add --peer-advertise HOST:PORT (of at most %u "
+        "characters), or this broker itself to --join",
+        options->peer_listen, ADDRESS_TEXT_SIZE - 1);
+    return STATUS_INVALID;
+  }
+  return STATUS_OK;
+}
+
+static enum status check_peer_advertise(const struct options *options, const struct join *join, struct buffer *out_problem) {
+  if (!can_be_told(options->peer_advertise)) {
+    SAY(out_problem,
+        "peer-advertise = \"%s\" is not an address that brokers could connect to; give HOST:PORT of at most %u characters",
+        options->peer_advertise, ADDRESS_TEXT_SIZE - 1);
+    return STATUS_INVALID;
+  }
+  uint32_t place = join_find(join, (uint32_t)options->broker_id);
+  if (place < JOIN_MAX && strcmp(join->brokers[place].address, options->peer_advertise) != 0) {
+    SAY(out_problem, "join says that this broker, %u, is at %s, and peer-advertise says %s; correct the one or the other",
+        join->brokers[place].broker, join->brokers[place].address, options->peer_advertise);
+    return STATUS_INVALID;
+  }
+  return STATUS_OK;
+}
+
+static enum status check_peers(const struct options *options, struct buffer *out_problem) {
+  struct join join = {0};
+  const char *problem = join_parse(options->join, &join);
+  if (problem != NULL) {
+    SAY(out_problem, "join = \"%s\" %s; for example 1=db1.example:7412,2=db2.example:7412,3=db3.example:7412", options->join,
+        problem);
+    return STATUS_INVALID;
+  }
+  bool wanted = options->join[0] != '\0' || options->peer_advertise[0] != '\0';
+  if (options->peer_listen[0] == '\0' && wanted) {
+    SAY(out_problem, "%s is given and peer-listen is not: other brokers could not reach this one; add --peer-listen HOST:PORT",
+        options->join[0] != '\0' ? "join" : "peer-advertise");
+    return STATUS_INVALID;
+  }
+  if (join.count == JOIN_MAX && join_find(&join, (uint32_t)options->broker_id) == JOIN_MAX) {
+    SAY(out_problem, "join names %u brokers, and this one is none of them; at most %u found a cluster together", join.count,
+        JOIN_MAX);
+    return STATUS_INVALID;
+  }
+  enum status status = STATUS_OK;
+  if (options->peer_advertise[0] != '\0') status = check_peer_advertise(options, &join, out_problem);
+  if (status == STATUS_OK && options->peer_listen[0] != '\0') status = check_peer_listen(options, &join, out_problem);
+  return status;
+}
+
+static void parse_join(const struct options *options, struct join *out_join) {
+  const char *problem = join_parse(options->join, out_join);
+  CHECK_MSG(problem == NULL, "join %s", problem); /* as options_check() saw to */
+}
+
+void options_peer_address(const struct options *options, char out_address[ADDRESS_TEXT_SIZE]) {
+  struct join join = {0};
+  parse_join(options, &join);
+  uint32_t place = join_find(&join, (uint32_t)options->broker_id);
+  const char *address = options->peer_advertise[0] != '\0' ? options->peer_advertise
+                        : place < JOIN_MAX                 ? join.brokers[place].address
+                                                           : options->peer_listen;
+  size_t size = strlen(address);
+  CHECK(size < ADDRESS_TEXT_SIZE);
+  memcpy(out_address, address, size + 1);
+}
+
+void options_named(const struct options *options, struct join *out_named) {
+  char self[ADDRESS_TEXT_SIZE];
+  options_peer_address(options, self);
+  parse_join(options, out_named);
+  bool fits = join_add(out_named, (uint32_t)options->broker_id, self);
+  CHECK(fits);
+}
+
 enum status options_check(const struct options *options, struct buffer *out_problem) {
   /* Two files are kept for what must always be possible, and one is freed only when two newer ones are in use. */
   if (options->journal_bytes / 6 < options->journal_file_bytes) {
@@ -233,5 +334,6 @@ enum status options_check(const struct options *options, struct buffer *out_prob
         "tail-cache-bytes may be at most half of memory-bytes, of which it is a part; raise the one or lower the other");
     return STATUS_INVALID;
   }
-  return check_addresses(options, out_problem);
+  enum status status = check_addresses(options, out_problem);
+  return status == STATUS_OK ? check_peers(options, out_problem) : status;
 }

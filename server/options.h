@@ -16,8 +16,10 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "server/address.h"
+#include "server/join.h"
 
-#define OPTION_TEXT_SIZE 256u
+#define OPTION_TEXT_SIZE 640u /* seven brokers in --join */
 #define OPTIONS_MAX 64u
 #define OPTIONS_FILE_BYTES_MAX 65536u
 
@@ -29,6 +31,9 @@ struct options {
   char data_dir[OPTION_TEXT_SIZE];
   char listen[OPTION_TEXT_SIZE];
   char advertise[OPTION_TEXT_SIZE];
+  char peer_listen[OPTION_TEXT_SIZE];
+  char peer_advertise[OPTION_TEXT_SIZE];
+  char join[OPTION_TEXT_SIZE];
   bool insecure;
   uint64_t broker_id;
   uint64_t lanes;
@@ -78,6 +83,11 @@ enum status options_read_file(struct options *options, const char *path, struct 
 
 /* What no single row can tell: values that do not go together. */
 enum status options_check(const struct options *options, struct buffer *out_problem) MUST_CHECK;
+
+/* The brokers that found a cluster: those of join, and this one. PRE: checked. */
+void options_named(const struct options *options, struct join *out_named);
+/* Where other brokers reach this one; "": nowhere, it has no peers. PRE: checked. */
+void options_peer_address(const struct options *options, char out_address[ADDRESS_TEXT_SIZE]);
 
 void options_print_help(struct buffer *out);
 void options_print_config(const struct options *options, struct buffer *out);

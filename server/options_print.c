@@ -37,6 +37,7 @@ void options_print_help(struct buffer *out) {
              "  cairnd                                       keep ./cairn-data, serve 127.0.0.1:7411\n"
              "  cairnd --data-dir /var/lib/cairn --listen 127.0.0.1:0\n"
              "  cairnd --listen 0.0.0.0:7411 --advertise db1.example:7411 --insecure\n"
+             "  cairnd --broker-id 1 --peer-listen 127.0.0.1:7412 --join 1=127.0.0.1:7412,2=127.0.0.1:7422,3=127.0.0.1:7432\n"
              "  CAIRN_MEMORY_BYTES=2GiB cairnd --config /etc/cairn.conf --print-config\n\n"
              "A setting is taken from its flag, else from the environment (CAIRN_DATA_DIR), else from the file that --config\n"
              "names (data-dir = DIR), else from its default. Sizes take KiB, MiB, GiB; times take ms, s, m, h.\n");

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -190,6 +191,64 @@ static void every_setting_is_in_the_help(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static enum status checked(const char *peer_listen, const char *peer_advertise, const char *join) {
+  options_init(&options);
+  buffer_reset(&problem);
+  snprintf(options.peer_listen, sizeof options.peer_listen, "%s", peer_listen);
+  snprintf(options.peer_advertise, sizeof options.peer_advertise, "%s", peer_advertise);
+  snprintf(options.join, sizeof options.join, "%s", join);
+  return options_check(&options, &problem);
+}
+
+static void peers_are_told_an_address_they_can_use(void **state) {
+  (void)state;
+  char address[ADDRESS_TEXT_SIZE];
+  assert_int_equal(checked("", "", ""), STATUS_OK);
+  options_peer_address(&options, address);
+  assert_string_equal(address, "");
+  assert_int_equal(checked("127.0.0.1:7412", "", ""), STATUS_OK);
+  options_peer_address(&options, address);
+  assert_string_equal(address, "127.0.0.1:7412");
+  assert_int_equal(checked("127.0.0.1:7412", "", "1=db1:7412,2=db2:7412"), STATUS_OK);
+  options_peer_address(&options, address);
+  assert_string_equal(address, "db1:7412");
+  assert_int_equal(checked("127.0.0.1:7412", "db9:1", "2=db2:7412"), STATUS_OK);
+  options_peer_address(&options, address);
+  assert_string_equal(address, "db9:1");
+}
+
+static void whoever_joins_names_itself_too(void **state) {
+  (void)state;
+  struct join named;
+  assert_int_equal(checked("127.0.0.1:7412", "db1:7412", "3=db3:7412,2=db2:7412"), STATUS_OK);
+  options_named(&options, &named);
+  assert_int_equal(named.count, 3);
+  assert_int_equal(named.brokers[0].broker, 1);
+  assert_string_equal(named.brokers[0].address, "db1:7412");
+}
+
+static void peers_that_make_no_sense_are_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *peer_listen, *peer_advertise, *join, *words;
+  } cases[] = {
+      {"", "", "1=db1:7412", "join is given and peer-listen is not"},
+      {"", "db1:7412", "", "peer-advertise is given and peer-listen is not"},
+      {"7412", "", "", "peer-listen = \"7412\" is not HOST:PORT"},
+      {"127.0.0.1:7411", "", "", "clients and brokers need a port each"},
+      {"10.0.0.1:7412", "", "", "add --insecure"},
+      {"127.0.0.1:0", "", "2=db2:7412", "nothing that other brokers could connect to; add --peer-advertise"},
+      {"127.0.0.1:7412", "0.0.0.0:7412", "", "peer-advertise = \"0.0.0.0:7412\" is not an address"},
+      {"127.0.0.1:7412", "db1:1", "1=db1:2", "join says that this broker, 1, is at db1:2, and peer-advertise says db1:1"},
+      {"127.0.0.1:7412", "", "db1:7412", "join = \"db1:7412\" is not of the form"},
+      {"127.0.0.1:7412", "", "2=a:1,3=b:1,4=c:1,5=d:1,6=e:1,7=f:1,8=g:1", "names 7 brokers, and this one is none of them"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    assert_int_equal(checked(cases[i].peer_listen, cases[i].peer_advertise, cases[i].join), STATUS_INVALID);
+    if (!problem_has(cases[i].words)) fail_msg("%zu: %.*s", i, (int)problem.size, (const char *)problem.data);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(defaults_go_together),
@@ -206,6 +265,9 @@ int main(void) {
       TEST(a_ring_that_could_never_admit_a_whole_request_is_refused),
       TEST(what_is_printed_can_be_read_again),
       TEST(every_setting_is_in_the_help),
+      TEST(peers_are_told_an_address_they_can_use),
+      TEST(whoever_joins_names_itself_too),
+      TEST(peers_that_make_no_sense_are_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
