@@ -145,17 +145,26 @@ static enum status restore(void *owner, struct bytes state) {
   return STATUS_OK;
 }
 
+void partition_cut(struct partition *partition, entry_index from) {
+  PRE(from > partition->applied_index);
+  producer_state_cut(partition->producers, from);
+  if (partition->proposed_index >= from) partition->proposed_index = from - 1;
+  partition_append_cut(partition, from, replica_fenced(partition->replica) ? STATUS_FENCED : STATUS_NOT_LEADER);
+}
+
+static void cut(void *owner, entry_index from) { partition_cut(owner, from); }
+
+/* What was proposed and is not applied another leader may keep or cut: either way it is no longer this one that decides on it. */
 static void role_changed(void *owner, bool leader, entry_term term) {
   struct partition *partition = owner;
   if (leader) return;
-  producer_state_drop_proposed(partition->producers);
-  partition->proposed_index = 0;
   trace_warn("partition_lost_leadership", "group=%" PRIu64 " term=%" PRIu64, partition->place.group, term);
-  partition_append_fail_all(partition, STATUS_FENCED);
+  partition_cut(partition, partition->applied_index + 1);
+  partition_append_fail_all(partition, replica_fenced(partition->replica) ? STATUS_FENCED : STATUS_NOT_LEADER);
 }
 
 static const struct state_machine_ops partition_machine = {
-    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed};
+    .apply = apply, .snapshot = snapshot, .restore = restore, .cut = cut, .role_changed = role_changed};
 
 enum status partition_propose(struct partition *partition, struct proposal *proposal) {
   enum status status = replica_propose(partition->replica, proposal);

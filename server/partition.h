@@ -8,7 +8,8 @@
  * 1. An append is answered OK only after its entry was applied: it is durable on a quorum, and its offsets are final.
  * 2. Conditions are decided in the order of the log, against everything before in it, uncommitted entries included: first whether it is a
  *    repetition, then (a seat) the writers' fence, then the expected offset. An answer that rests on entries which are not committed is given
- *    after they are; if leadership is lost first, a refusal becomes FENCED, executed no, and a repetition UNKNOWN_OUTCOME.
+ *    after they are. If they are cut, or leadership is lost first, a refusal becomes NOT_LEADER (FENCED: the disk failed), executed no, since
+ *    this attempt was never proposed; a repetition becomes UNKNOWN_OUTCOME, since its original may come through all the same.
  * 3. Appends are proposed in the order in which they were handed in, if plain; a compressed one when it has been checked.
  * 4. Nothing that waits holds payloads: it holds an offset.
  * 5. What waits is bounded by `waiters_max`.
@@ -87,6 +88,10 @@ enum status partition_open(struct partition_host *host, struct log *log, const s
 /* Its topic is deleted: answers all who wait, then deletes the log. The host's hold goes when that is durable. */
 void partition_close(struct partition *partition);
 void partition_set_settings(struct partition *partition, const struct topic_settings *settings);
+
+/* What replication says through the state machine: entries from `from` on, none of which was applied, are gone from the log. All that rests on
+ * them goes with them: the head of the producers, and the answers that wait for them. */
+void partition_cut(struct partition *partition, entry_index from);
 
 struct partition *partition_hold(struct partition *partition); /* @any-thread */
 void partition_release(struct partition *partition);           /* @any-thread */

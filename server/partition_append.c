@@ -201,33 +201,31 @@ static void answer_dependent(struct partition_append *append) {
   else refuse(append, append->refusal);
 }
 
-/* `refusal`, or of a repetition none: why it does not wait for what it rests on. The original may be on its way. */
-static void refuse_to_wait(struct partition_append *append, struct failure *refusal, enum status why) {
-  struct failure *instead = refusal_of_status(why);
-  if (refusal == NULL) instead->executed = EXECUTED_MAYBE;
-  memory_free(refusal);
+/* Too many wait already. Of a repetition the original may be on its way. */
+static void refuse_to_wait(struct partition_append *append) {
+  struct failure *instead = refusal_of_status(STATUS_BUSY);
+  if (append->refusal == NULL) instead->executed = EXECUTED_MAYBE;
+  memory_free(append->refusal);
   append->refusal = NULL;
   refuse(append, instead);
 }
 
-/* Nobody may hear of entries that another leader could still make undone: the answer waits for what is in the log now. On a fenced
- * partition that never arrives. (With more replicas than one a refusal that rests on nothing uncommitted wants the leadership confirmed
- * too: this is the place.) */
+/* Nobody may hear of entries that another leader could still make undone: the answer waits for what is in the log now, until that is committed
+ * or partition_cut() says that it is gone. PRE: partition_may_decide(). (With more replicas than one a refusal that rests on nothing uncommitted
+ * wants the leadership confirmed too: this is the place.) */
 static void depend(struct partition_append *append, struct failure *refusal) {
   struct partition *partition = append->partition;
   append->refusal = refusal;
   append->depends_on = partition_head_index(partition);
   if (partition->applied_index >= append->depends_on) {
     answer_dependent(append);
-  } else if (replica_fenced(partition->replica)) {
-    refuse_to_wait(append, refusal, STATUS_FENCED);
   } else if (partition_may_wait(partition)) {
     REACHED(mismatch_waits_for_its_reason);
     list_push_back(&partition->depending, &append->node);
     /* As with a proposal, what comes behind need not wait for it. */
     if (refusal == NULL && append->accepted != NULL) append->accepted(append);
   } else {
-    refuse_to_wait(append, refusal, STATUS_BUSY);
+    refuse_to_wait(append);
   }
 }
 
@@ -462,21 +460,29 @@ void partition_append_wake(struct partition *partition) {
   if (!list_empty(&partition->stalled)) retry_stalled(partition, loop_now_ns(partition->host->loop));
 }
 
-/* A refusal may rest on what will never be committed; for a repetition it is the original whose outcome is unknown. */
-static void fail_dependent(struct partition *partition, enum status reason) {
-  for (struct list_node *node; (node = list_pop_front(&partition->depending)) != NULL;) {
+static void fail_dependent(struct partition *partition, struct partition_append *append, enum status reason) {
+  list_remove(&append->node);
+  partition->waiting--;
+  bool repetition = append->refusal == NULL;
+  bool lost = reason == STATUS_FENCED || reason == STATUS_NOT_LEADER;
+  struct failure *failure = refusal_of_status(repetition && lost ? STATUS_UNKNOWN_OUTCOME : reason);
+  if (repetition) failure->executed = EXECUTED_MAYBE;
+  memory_free(append->refusal);
+  append->refusal = NULL;
+  refuse(append, failure);
+}
+
+/* A refusal may rest on what will never be committed; of a repetition the original's outcome is unknown. What a partition waits for never goes
+ * back, so these are the last ones of the list. */
+void partition_append_cut(struct partition *partition, entry_index from, enum status reason) {
+  list_for_each(&partition->depending, node, following) {
     struct partition_append *append = list_entry(node, struct partition_append, node);
-    partition->waiting--;
-    struct failure *failure =
-        refusal_of_status(append->refusal == NULL && reason == STATUS_FENCED ? STATUS_UNKNOWN_OUTCOME : reason);
-    if (append->refusal == NULL) failure->executed = EXECUTED_MAYBE;
-    memory_free(append->refusal);
-    refuse(append, failure);
+    if (append->depends_on >= from) fail_dependent(partition, append, reason);
   }
 }
 
 void partition_append_fail_all(struct partition *partition, enum status reason) {
-  fail_dependent(partition, reason);
+  partition_append_cut(partition, 0, reason);
   for (struct list_node *node; (node = list_pop_front(&partition->stalled)) != NULL;) {
     partition->waiting--;
     refuse(list_entry(node, struct partition_append, node), refusal_of_status(reason));

@@ -74,6 +74,8 @@ struct failure *partition_check_offset(const struct partition *partition, record
 struct failure *partition_read_failure(const struct log_read *read);
 
 void partition_append_wake(struct partition *partition);
+/* Answers that rest on an entry at `from` or behind are given up: refusals become `reason`, repetitions are in doubt. */
+void partition_append_cut(struct partition *partition, entry_index from, enum status reason);
 void partition_append_fail_all(struct partition *partition, enum status reason);
 void partition_append_retry(struct partition *partition, uint64_t now_ns); /* of one on host->stalled */
 void partition_read_wake(struct partition *partition);

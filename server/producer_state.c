@@ -44,6 +44,10 @@ static void remove_producer(struct producer_state *state, struct producer *produ
 
 /* ---- Life ---- */
 
+static struct producer_proposed *proposed_at(const struct producer_state *state, size_t i) {
+  return &state->proposed[(state->proposed_begin + i) % state->proposed_capacity];
+}
+
 static void view_init(struct producer_view *view) {
   *view = (struct producer_view){0};
   list_init(&view->recent);
@@ -64,6 +68,7 @@ void producer_state_clear(struct producer_state *state) {
   for (struct producer *producer; (producer = map_next(state->by_id, &cursor)) != NULL;) remove_producer(state, producer);
   view_init(&state->applied);
   view_init(&state->head);
+  for (size_t i = 0; i < state->proposed_count; i++) memory_free(proposed_at(state, i)->change);
   state->proposed_count = 0;
 }
 
@@ -156,20 +161,18 @@ bool producer_state_knows(const struct producer_state *state, struct bytes name)
 
 /* ---- The head ---- */
 
-static void note_proposed(struct producer_state *state, entry_index index, struct producer *producer) {
+static void note_proposed(struct producer_state *state, const struct producer_proposed *what) {
   if (state->proposed_count == state->proposed_capacity) {
     size_t capacity = state->proposed_capacity == 0 ? 16 : state->proposed_capacity * 2;
     struct producer_proposed *proposed = memory_new_array(capacity, sizeof *proposed);
-    for (size_t i = 0; i < state->proposed_count; i++)
-      proposed[i] = state->proposed[(state->proposed_begin + i) % state->proposed_capacity];
+    for (size_t i = 0; i < state->proposed_count; i++) proposed[i] = *proposed_at(state, i);
     memory_free(state->proposed);
     state->proposed = proposed;
     state->proposed_begin = 0;
     state->proposed_capacity = capacity;
   }
-  state->proposed[(state->proposed_begin + state->proposed_count) % state->proposed_capacity] =
-      (struct producer_proposed){.index = index, .producer = producer};
   state->proposed_count++;
+  *proposed_at(state, state->proposed_count - 1) = *what;
 }
 
 static void give_up_at_head(struct producer_state *state, struct producer *producer) {
@@ -213,7 +216,7 @@ static void touch_at_head(struct producer_state *state, struct producer *produce
   list_push_back(&state->head.recent, &producer->head_recent);
 }
 
-static void propose_open(struct producer_state *state, entry_index index, const struct producer_entry *entry) {
+static struct producer *propose_open(struct producer_state *state, entry_index index, const struct producer_entry *entry) {
   struct producer *producer = map_get(state->by_name, entry->name);
   if (producer == NULL) {
     producer = producer_state_add(state, producer_id_of(state->group, index), entry->name);
@@ -224,13 +227,13 @@ static void propose_open(struct producer_state *state, entry_index index, const 
   set_bounds_at_head(state, &entry->bounds);
   touch_at_head(state, producer);
   make_room_at_head(state);
-  note_proposed(state, index, producer);
+  return producer;
 }
 
-static void propose_forget(struct producer_state *state, entry_index index, const struct producer_entry *entry) {
+static struct producer *propose_forget(struct producer_state *state, const struct producer_entry *entry) {
   struct producer *producer = map_get(state->by_name, entry->name);
   if (producer != NULL) give_up_at_head(state, producer);
-  note_proposed(state, index, producer);
+  return producer;
 }
 
 static struct producer_batch batch_of(const struct entry_head *head) {
@@ -241,32 +244,50 @@ static struct producer_batch batch_of(const struct entry_head *head) {
                                  .base_offset = head->base_offset};
 }
 
-static void propose_batch(struct producer_state *state, const struct entry_head *head) {
-  struct producer *producer = map_get_number(state->by_id, head->producer_id);
-  if (producer == NULL || producer->given_up) {
-    note_proposed(state, head->index, NULL);
-    return;
-  }
-  struct producer_batch batch = batch_of(head);
-  bool follows = producer->head_batches == 0 || producer->head_sequence == batch.first_sequence;
+static struct producer *propose_batch(struct producer_state *state, producer_id id, const struct producer_batch *batch) {
+  struct producer *producer = map_get_number(state->by_id, id);
+  if (producer == NULL || producer->given_up) return NULL;
+  bool follows = producer->head_batches == 0 || producer->head_sequence == batch->first_sequence;
   uint32_t batches = follows ? producer->head_batches + 1 : 1; /* what the ring will do */
   if (batches > state->head.bounds.batches_max) batches = state->head.bounds.batches_max;
   state->head.bytes += producer_cost(producer, batches);
   state->head.bytes -= producer_cost(producer, producer->head_batches);
   producer->head_batches = batches;
-  producer->head_sequence = batch.first_sequence + batch.count;
-  if (batch.epoch > producer->head_epoch) producer->head_epoch = batch.epoch; /* rot took the entry that opened it */
-  producer_ring_push(&producer->pending, &batch, UINT32_MAX);
+  producer->head_sequence = batch->first_sequence + batch->count;
+  if (batch->epoch > producer->head_epoch) producer->head_epoch = batch->epoch; /* rot took the entry that opened it */
+  producer_ring_push(&producer->pending, batch, UINT32_MAX);
   touch_at_head(state, producer);
   make_room_at_head(state);
-  note_proposed(state, head->index, producer);
+  return producer;
 }
 
-/* RECORDS and PRODUCER entries alike; `entry` is NULL for the former. */
+/* Takes over `what.change`. */
+static void play(struct producer_state *state, struct producer_proposed what) {
+  if (what.change == NULL) what.producer = propose_batch(state, what.id, &what.batch);
+  else if (what.change->kind == PRODUCER_OPEN) what.producer = propose_open(state, what.index, what.change);
+  else what.producer = propose_forget(state, what.change);
+  note_proposed(state, &what);
+}
+
+/* The name lies behind it. */
+static struct producer_entry *copy_change(const struct producer_entry *entry) {
+  struct producer_entry *copy = memory_new(sizeof *copy + entry->name.size);
+  *copy = *entry;
+  memcpy(copy + 1, entry->name.data, entry->name.size);
+  copy->name.data = (const uint8_t *)(copy + 1);
+  return copy;
+}
+
+/* `entry` is NULL for RECORDS. */
 static void propose(struct producer_state *state, const struct entry_head *head, const struct producer_entry *entry) {
-  if (entry == NULL) propose_batch(state, head);
-  else if (entry->kind == PRODUCER_OPEN) propose_open(state, head->index, entry);
-  else propose_forget(state, head->index, entry);
+  struct producer_proposed what = {.index = head->index};
+  if (entry != NULL) {
+    what.change = copy_change(entry);
+  } else {
+    what.id = head->producer_id;
+    what.batch = batch_of(head);
+  }
+  play(state, what);
 }
 
 void producer_state_propose(struct producer_state *state, const struct entry *entry) {
@@ -292,9 +313,8 @@ void producer_state_copy_head(struct producer_state *state) {
   }
 }
 
-void producer_state_drop_proposed(struct producer_state *state) {
-  if (state->proposed_count == 0) return;
-  state->proposed_count = 0;
+/* PRE: nothing is proposed any more; what was is still in the head. */
+static void rewind_head(struct producer_state *state) {
   struct map_cursor cursor = {0};
   for (struct producer *producer; (producer = map_next(state->by_id, &cursor)) != NULL;) {
     producer_ring_deinit(&producer->pending);
@@ -308,6 +328,22 @@ void producer_state_drop_proposed(struct producer_state *state) {
     producer->given_up = false;
   }
   producer_state_copy_head(state);
+}
+
+/* What an entry did to the head (who was given up for it, whose name it took) is not written down anywhere. So the head goes all the way back,
+ * and those that are left are played again: cuts are rare, and what is proposed is bounded. */
+void producer_state_cut(struct producer_state *state, entry_index from) {
+  size_t count = state->proposed_count;
+  if (count == 0 || proposed_at(state, count - 1)->index < from) return;
+  struct producer_proposed *all = memory_new_array(count, sizeof *all);
+  for (size_t i = 0; i < count; i++) all[i] = *proposed_at(state, i);
+  state->proposed_count = 0;
+  rewind_head(state);
+  for (size_t i = 0; i < count; i++) {
+    if (all[i].index < from) play(state, all[i]);
+    else memory_free(all[i].change);
+  }
+  memory_free(all);
 }
 
 /* ---- Applying ---- */
@@ -376,11 +412,12 @@ static void apply_batch(struct producer_state *state, struct producer *producer,
 /* Whom the entry at `index` speaks of (NULL: nobody); false when it was not proposed here. */
 static bool take_proposed(struct producer_state *state, entry_index index, struct producer **out_producer) {
   if (state->proposed_count == 0) return false;
-  struct producer_proposed first = state->proposed[state->proposed_begin];
-  CHECK(first.index == index); /* P1: the head knew of everything before what it proposed */
+  struct producer_proposed *first = proposed_at(state, 0);
+  CHECK(first->index == index); /* P1: the head knew of everything before what it proposed */
+  memory_free(first->change);
   state->proposed_begin = (state->proposed_begin + 1) % state->proposed_capacity;
   state->proposed_count--;
-  *out_producer = first.producer;
+  *out_producer = first->producer;
   return true;
 }
 

@@ -6,8 +6,8 @@
  *
  * There are two views of it. The *applied* one is as of the newest applied entry: it is what a snapshot holds. The *head* is as of the end
  * of the log, with everything that was proposed and is not applied yet: decisions are made against the head, in log order. A leader tells
- * producer_state_propose() what it proposes; everybody tells producer_state_apply() what was committed; when leadership is lost the head
- * falls back to the applied view.
+ * producer_state_propose() what it proposes; everybody tells producer_state_apply() what was committed; what is cut from the log, or is in
+ * doubt because leadership was lost, producer_state_cut() takes out of the head.
  *
  * 1. The head equals the applied view once nothing proposed is left: what was given up at the head is what apply gives up.
  * 2. Per producer each sequence is in the log at most once, in order.
@@ -90,8 +90,9 @@ void producer_state_propose(struct producer_state *state, const struct entry *en
 /* An entry is committed. The payload of RECORDS is not looked at. STATUS_CORRUPT, STATUS_FOREIGN: a PRODUCER entry that this version cannot
  * read. STATUS_NOT_FOUND: records of a producer that is not known; rot took the entry that opened it. Nothing was changed then. */
 enum status producer_state_apply(struct producer_state *state, const struct entry *entry) MUST_CHECK;
-/* What was proposed will not be answered here: the head is what is applied. */
-void producer_state_drop_proposed(struct producer_state *state);
+/* What was proposed from index `from` on is void: it is gone from the log, or another leader decides what becomes of it. The head is as if it had
+ * never been proposed; what it gave up is there again. */
+void producer_state_cut(struct producer_state *state, entry_index from);
 
 /* ---- Storing: the applied view ---- */
 

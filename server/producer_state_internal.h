@@ -37,10 +37,13 @@ struct producer_view {
   struct producer_bounds bounds;
 };
 
-/* An entry that is proposed and not applied. */
+/* An entry that is proposed and not applied: whom it speaks of, and all that it says, so that it can be played again on another head. */
 struct producer_proposed {
   entry_index index;
-  struct producer *producer; /* NULL: nobody has that name or id */
+  struct producer *producer;     /* NULL: nobody has that name or id */
+  struct producer_entry *change; /* its own copy; NULL: a batch */
+  producer_id id;                /* of a batch */
+  struct producer_batch batch;
 };
 
 struct producer_state {

@@ -13,7 +13,7 @@
 #include "tests/unit/server/lab.h"
 
 static struct lab lab;
-static struct lab_append first, second, third;
+static struct lab_append first, second, third, fourth;
 
 static int setup(void **state) {
   (void)state;
@@ -201,6 +201,60 @@ static void a_repetition_of_what_goes_under_is_in_doubt(void **state) {
   lab_append_deinit(&third);
 }
 
+static void hand_in_and_cut(struct lab *of) {
+  hand_in_three(of);
+  partition_cut(of->partition, first.append.proposal.entry.head.index);
+}
+
+/* The lab's log keeps the entry, as another leader's might: so it is applied like one that was never proposed here. */
+static void what_rests_on_what_is_cut_is_given_up(void **state) {
+  (void)state;
+  prepare(&first, "w", 0, 0, 3);
+  prepare(&second, "w", 0, 0, 3);
+  prepare(&third, "w", 0, 7, 1);
+
+  lab_on_lane(&lab, hand_in_and_cut);
+  lab_wait(&lab, &first.finished);
+
+  assert_int_equal(second.append.failure->reason, STATUS_UNKNOWN_OUTCOME); /* the original may be committed all the same */
+  assert_int_equal(second.append.failure->executed, EXECUTED_MAYBE);
+  assert_int_equal(third.append.failure->reason, STATUS_NOT_LEADER);
+  assert_int_equal(third.append.failure->executed, EXECUTED_NO);
+  assert_true(second.order == 1 && third.order == 2);
+  assert_null(first.append.failure);
+  lab_append_deinit(&second);
+  lab_append_deinit(&third);
+  expect_at("w", 0, 0, 3, 0, true);
+  expect_at("w", 0, 3, 1, 3, false);
+}
+
+static void hand_in_two_pairs_and_cut(struct lab *of) {
+  partition_append(&first.append);
+  partition_append(&second.append);
+  partition_append(&third.append);
+  partition_append(&fourth.append);
+  partition_cut(of->partition, third.append.proposal.entry.head.index);
+}
+
+static void what_rests_on_what_stays_goes_on_waiting(void **state) {
+  (void)state;
+  prepare(&first, "w", 0, 0, 3);
+  prepare(&second, "w", 0, 0, 3);
+  prepare(&third, "w", 0, 3, 1);
+  prepare(&fourth, "w", 0, 3, 1);
+
+  lab_on_lane(&lab, hand_in_two_pairs_and_cut);
+  lab_wait(&lab, &third.finished);
+  lab_wait(&lab, &second.finished);
+
+  assert_int_equal(fourth.append.failure->reason, STATUS_UNKNOWN_OUTCOME);
+  assert_int_equal(fourth.order, 1);
+  assert_true(second.append.failure == NULL && second.append.duplicate);
+  assert_int_equal(second.append.proposal.entry.head.base_offset, 0);
+  lab_append_deinit(&fourth);
+  expect_at("w", 0, 4, 1, 4, false);
+}
+
 static void sequences_are_not_taken_twice(void **state) {
   (void)state;
   expect_at("w", 0, 0, 3, 0, false);
@@ -355,6 +409,8 @@ int main(void) {
       TEST(a_mismatch_takes_no_sequence),
       TEST(what_rests_on_a_proposal_is_answered_after_it),
       TEST(a_repetition_of_what_goes_under_is_in_doubt),
+      TEST(what_rests_on_what_is_cut_is_given_up),
+      TEST(what_rests_on_what_stays_goes_on_waiting),
       TEST(sequences_are_not_taken_twice),
       TEST(what_a_producer_may_not_say),
       TEST(an_open_fences_who_was_there),

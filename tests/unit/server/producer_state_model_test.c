@@ -1,5 +1,6 @@
 /* The producer state against a naive model, over random histories: opens, batches in and out of sequence, repetitions, forgets, bounds that
- * are reached, leaderships that are lost with or without what they proposed, and a snapshot taken back at any point.
+ * are reached, cuts of what is proposed at any depth, leaderships that are lost with or without what they proposed, and a snapshot taken back
+ * at any point.
  *
  * The model keeps every batch in an array, works out both views by replaying the log from its first entry, and decides by searching. */
 #include <setjmp.h>
@@ -215,7 +216,7 @@ static struct producer_decision model_decide(const struct producer_claim *claim,
 
 static struct producer_state *real;
 static unsigned verdicts[PRODUCER_MISMATCH + 1];
-static unsigned evictions, restores, drops;
+static unsigned evictions, restores, drops, cuts, cuts_between;
 
 static void propose_last(void) { producer_state_propose(real, &entries[entry_count - 1]); }
 
@@ -312,9 +313,18 @@ static void step_apply(void) {
 /* Another leader kept a part of what was proposed, and cut the rest. */
 static void step_lose_leadership(void) {
   drops++;
-  producer_state_drop_proposed(real);
+  producer_state_cut(real, applied_count + 1);
   cut_log(applied_count + chance(entry_count - applied_count + 1));
   while (applied_count < entry_count) apply_next(real, applied_count++);
+}
+
+/* The end of what was proposed is gone, at any depth; what is before it stays proposed. */
+static void step_cut(void) {
+  cuts++;
+  size_t keep = applied_count + chance(entry_count - applied_count + 1);
+  if (keep > applied_count && keep < entry_count) cuts_between++;
+  producer_state_cut(real, keep + 1);
+  cut_log(keep);
 }
 
 /* The state as a restart, or a replica that comes later, would have it. */
@@ -373,7 +383,8 @@ static void run_one(uint64_t seed) {
     uint64_t step = chance(100);
     if (step < opens) step_open();
     else if (step < 75) step_append();
-    else if (step < 96) step_apply();
+    else if (step < 94) step_apply();
+    else if (step < 96) step_cut();
     else if (step < 98) step_restore();
     else step_lose_leadership();
     check_views();
@@ -390,11 +401,12 @@ static void any_history_is_as_the_model_says(void **state) {
   (void)state;
   uint64_t seed = seed_new();
   for (uint64_t i = 0; i < RUNS; i++) run_one(seed + i);
-  print_message("%u given up, %u restores, %u leaderships lost; decisions:", evictions, restores, drops);
+  print_message("%u given up, %u restores, %u leaderships lost, %u cuts (%u in between); decisions:", evictions, restores, drops,
+                cuts, cuts_between);
   for (size_t i = 0; i < PRODUCER_MISMATCH; i++) print_message(" %u", verdicts[i]);
   print_message("\n");
   for (size_t i = 0; i < PRODUCER_MISMATCH; i++) assert_true(verdicts[i] > 20); /* the histories reach all of it */
-  assert_true(evictions > RUNS && restores > RUNS && drops > RUNS);
+  assert_true(evictions > RUNS && restores > RUNS && drops > RUNS && cuts_between > RUNS);
 }
 
 int main(void) {

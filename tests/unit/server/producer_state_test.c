@@ -197,7 +197,7 @@ static void what_was_proposed_is_gone_with_the_leadership(void **state) {
   producer_state_propose(producers, &other);
   EXPECT(decide("a", 0, 3, 1, 12), FENCED, NO);
 
-  producer_state_drop_proposed(producers);
+  producer_state_cut(producers, 0);
 
   EXPECT(decide("a", 0, 0, 3, 11), ACCEPTS, NO);
   EXPECT(decide("b", 1, 0, 1, 0), UNKNOWN, NO);
@@ -279,8 +279,32 @@ static void who_is_about_to_go_is_gone_at_the_head(void **state) {
   producer_state_propose(producers, &other);
   EXPECT(decide("a", 1, 0, 1, 1), UNKNOWN, MAYBE);
 
-  producer_state_drop_proposed(producers);
+  producer_state_cut(producers, 0);
   EXPECT(decide("a", 1, 0, 1, 1), ACCEPTS, NO);
+  entry_release(&other);
+}
+
+static void what_is_before_a_cut_stays_proposed(void **state) {
+  (void)state;
+  const struct producer_bounds one = {.producers_max = 1, .batches_max = 4, .bytes_max = 1u << 20};
+  apply_bounded("a", &one);
+  struct entry batch = batch_entry(producer_id_of(5, 1), 1, 0, 3, 11);
+  struct entry again = open_entry("a", 2, &one);
+  struct entry other = open_entry("b", 1, &one); /* "a" goes for it, and with it its batch's memory */
+  producer_state_propose(producers, &batch);
+  producer_state_propose(producers, &again);
+  producer_state_propose(producers, &other);
+  EXPECT(decide("a", 2, 3, 1, 1), UNKNOWN, MAYBE);
+
+  producer_state_cut(producers, other.head.index);
+  EXPECT(decide("a", 2, 3, 1, 1), ACCEPTS, NO);
+  producer_state_cut(producers, again.head.index);
+  EXPECT(decide("a", 1, 3, 1, 1), ACCEPTS, NO);
+  assert_true(decide("a", 1, 0, 3, 11).uncommitted);
+  assert_ok(producer_state_apply(producers, &batch));
+
+  EXPECT(decide("a", 1, 0, 3, 11), DUPLICATE, YES);
+  entry_release(&again);
   entry_release(&other);
 }
 
@@ -456,6 +480,7 @@ int main(void) {
       TEST(the_one_that_appended_least_recently_goes),
       TEST(who_was_given_up_is_never_taken_in_silence),
       TEST(who_is_about_to_go_is_gone_at_the_head),
+      TEST(what_is_before_a_cut_stays_proposed),
       TEST(batches_count_too),
       TEST(a_smaller_window_holds_at_once),
       TEST(a_snapshot_has_its_golden_bytes),
