@@ -15,6 +15,8 @@
 
 #define TOPICS_MAX 8u
 #define TAIL_BATCHES_MAX 16u
+#define GATHER_MAX 8u
+#define HELD_MAX 8u
 
 struct kept {
   struct list_node node;
@@ -44,6 +46,16 @@ struct stream {
   bool caught_up;
   bool broken; /* an AppendStream after a refusal */
   struct failure failure;
+  struct blob *gathered[GATHER_MAX];
+  unsigned gathered_count;
+};
+
+/* Calls that are finished later. */
+struct held {
+  bool on;
+  struct rpc_call *calls[HELD_MAX];
+  struct blob *messages[HELD_MAX]; /* of OpenProducer */
+  unsigned count;
 };
 
 struct fake_broker {
@@ -58,6 +70,8 @@ struct fake_broker {
   unsigned tail_answers;
   struct failure refusal;
   bool keep, rot;
+  unsigned gather;
+  struct held ends, opens;
 };
 
 static struct fake_partition *find(struct fake_broker *broker, struct bytes name, uint32_t number, enum status *out_status) {
@@ -75,6 +89,15 @@ static void answer_packed(struct rpc_call *call, const ProtobufCMessage *message
   struct blob_part part = pack_part(message);
   rpc_call_send(call, &part, 1);
   rpc_call_finish(call, GRPC_CODE_OK, NULL, NULL, 0);
+}
+
+/* Under the lock; false when calls of this kind are not held. */
+static bool hold(struct held *held, struct rpc_call *call, struct blob *message) {
+  if (!held->on) return false;
+  CHECK(held->count < HELD_MAX);
+  held->calls[held->count] = call;
+  held->messages[held->count++] = message;
+  return true;
 }
 
 /* ---- Questions ---- */
@@ -139,8 +162,7 @@ static void describe_partition(void *service, struct rpc_call *call, struct blob
   blob_release(message);
 }
 
-static void open_producer(void *service, struct rpc_call *call, struct blob *message) {
-  struct fake_broker *broker = service;
+static void answer_open(struct fake_broker *broker, struct rpc_call *call, struct blob *message) {
   struct arena *arena = arena_new(PACK_ARENA_BYTES_MAX);
   Cairn__V1__OpenProducerRequest *asked = NULL;
   enum status status =
@@ -160,6 +182,14 @@ static void open_producer(void *service, struct rpc_call *call, struct blob *mes
   else answer_packed(call, &response.base);
   arena_free(arena);
   blob_release(message);
+}
+
+static void open_producer(void *service, struct rpc_call *call, struct blob *message) {
+  struct fake_broker *broker = service;
+  pthread_mutex_lock(&broker->lock);
+  bool held = hold(&broker->opens, call, message);
+  pthread_mutex_unlock(&broker->lock);
+  if (!held) answer_open(broker, call, message);
 }
 
 /* ---- Reading ---- */
@@ -342,22 +372,35 @@ static void append_opened(void *service, struct rpc_call *call) {
 
 static void append_message(void *service, struct rpc_call *call, struct blob *message) {
   struct fake_broker *broker = service;
+  struct stream *stream = rpc_call_context(call);
   pthread_mutex_lock(&broker->lock);
-  append_one(broker, rpc_call_context(call), message);
+  stream->gathered[stream->gathered_count++] = message;
+  if (stream->gathered_count >= broker->gather) {
+    broker->gather = 0;
+    for (unsigned i = 0; i < stream->gathered_count; i++) {
+      append_one(broker, stream, stream->gathered[i]);
+      blob_release(stream->gathered[i]);
+    }
+    stream->gathered_count = 0;
+  }
   pthread_mutex_unlock(&broker->lock);
-  blob_release(message);
   rpc_call_receive(call);
 }
 
 static void append_half_closed(void *service, struct rpc_call *call) {
-  (void)service;
-  rpc_call_finish(call, GRPC_CODE_OK, NULL, NULL, 0);
+  struct fake_broker *broker = service;
+  pthread_mutex_lock(&broker->lock);
+  bool held = hold(&broker->ends, call, NULL);
+  pthread_mutex_unlock(&broker->lock);
+  if (!held) rpc_call_finish(call, GRPC_CODE_OK, NULL, NULL, 0);
 }
 
 static void append_closed(void *service, struct rpc_call *call, bool cancelled) {
   (void)service;
   (void)cancelled;
-  memory_free(rpc_call_context(call));
+  struct stream *stream = rpc_call_context(call);
+  for (unsigned i = 0; i < stream->gathered_count; i++) blob_release(stream->gathered[i]);
+  memory_free(stream);
 }
 
 static void append_unary(void *service, struct rpc_call *call, struct blob *message) {
@@ -485,6 +528,37 @@ void fake_broker_lose(struct fake_broker *broker, unsigned nth, bool keep) {
   broker->lose_at = broker->appends + nth;
   broker->keep = keep;
   pthread_mutex_unlock(&broker->lock);
+}
+
+void fake_broker_gather(struct fake_broker *broker, unsigned count) {
+  PRE(count <= GATHER_MAX);
+  pthread_mutex_lock(&broker->lock);
+  broker->gather = count;
+  pthread_mutex_unlock(&broker->lock);
+}
+
+void fake_broker_hold(struct fake_broker *broker) {
+  pthread_mutex_lock(&broker->lock);
+  broker->ends.on = broker->opens.on = true;
+  pthread_mutex_unlock(&broker->lock);
+}
+
+static struct held let_go(struct fake_broker *broker, struct held *held) {
+  pthread_mutex_lock(&broker->lock);
+  struct held taken = *held;
+  *held = (struct held){0};
+  pthread_mutex_unlock(&broker->lock);
+  return taken;
+}
+
+void fake_broker_let_end(struct fake_broker *broker) {
+  struct held ends = let_go(broker, &broker->ends);
+  for (unsigned i = 0; i < ends.count; i++) rpc_call_finish(ends.calls[i], GRPC_CODE_OK, NULL, NULL, 0);
+}
+
+void fake_broker_let_open(struct fake_broker *broker) {
+  struct held opens = let_go(broker, &broker->opens);
+  for (unsigned i = 0; i < opens.count; i++) answer_open(broker, opens.calls[i], opens.messages[i]);
 }
 
 void fake_broker_rot(struct fake_broker *broker) {

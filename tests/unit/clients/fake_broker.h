@@ -25,6 +25,12 @@ unsigned fake_broker_appends(struct fake_broker *broker);
 void fake_broker_refuse(struct fake_broker *broker, unsigned nth, const struct failure *failure, bool keep);
 /* The `nth` append from now on ends its stream as a lost connection does: no answer, no word about what was done. */
 void fake_broker_lose(struct fake_broker *broker, unsigned nth, bool keep);
+/* The next `count` appends of a stream are answered when the last of them is there. At most 8. */
+void fake_broker_gather(struct fake_broker *broker, unsigned count);
+/* Streams of appends that the client has closed do not end, and OpenProducer is not answered, until they are let go. */
+void fake_broker_hold(struct fake_broker *broker);
+void fake_broker_let_end(struct fake_broker *broker);
+void fake_broker_let_open(struct fake_broker *broker);
 /* Flips a bit in every batch that is read. */
 void fake_broker_rot(struct fake_broker *broker);
 /* The `nth` Tail answer from now on ends its stream as a lost connection does. */

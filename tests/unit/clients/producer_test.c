@@ -142,6 +142,44 @@ static void producer_with_a_name_goes_on_behind_what_it_gave_up(void **state) {
   assert_int_equal(fake_broker_end(fixture->broker, "events", 0), 5000 - fixture->failed);
 }
 
+static void add_large(struct cairn_producer *producer) {
+  static const char value[2000]; /* more than a batch: it goes by itself */
+  const struct cairn_message message = {.topic = "events", .partition = 0, .value = {value, sizeof value}};
+  assert_int_equal(cairn_producer_add(producer, &message, NULL), CAIRN_OK);
+}
+
+/* One batch is given up, the one behind it has to be sent again when the stream ends, and the application adds more before that. */
+static void producer_with_a_name_waits_for_its_sessions_end(void **state) {
+  struct fixture *fixture = *state;
+  struct failure failure;
+  failure_set(&failure, STATUS_TOO_LARGE, NULL);
+  struct cairn_producer *producer = named_producer(fixture);
+  add_large(producer);
+  assert_int_equal(cairn_producer_flush(producer, 20000, NULL), CAIRN_OK);
+  fake_broker_hold(fixture->broker);
+  fake_broker_gather(fixture->broker, 2);
+  fake_broker_refuse(fixture->broker, 1, &failure, false);
+
+  for (unsigned i = 0; i < 3; i++) add_large(producer); /* the third says that the second is full */
+  for (unsigned i = 0; i < 500 && fixture->failed == 0; i++) cairn_producer_poll(producer, 20);
+  assert_int_equal(fixture->failed, 1);
+  for (unsigned i = 0; i < 10; i++) { /* the other answer is on its way: at once, or in a moment */
+    add_large(producer);
+    cairn_producer_poll(producer, 20);
+  }
+  fake_broker_let_end(fixture->broker);
+  for (unsigned i = 0; i < 5; i++) cairn_producer_poll(producer, 20);
+  fake_broker_let_open(fixture->broker);
+  struct cairn_error error;
+  cairn_producer_flush(producer, 5000, &error);
+
+  assert_int_equal(fixture->records, 14); /* nothing was left behind */
+  assert_int_equal(fixture->failed, 1);
+  assert_int_equal(fake_broker_end(fixture->broker, "events", 0), 13);
+  assert_false(fixture->out_of_order);
+  cairn_producer_free(producer);
+}
+
 static void producer_that_is_fenced_ends(void **state) {
   struct fixture *fixture = *state;
   struct failure failure;
@@ -265,6 +303,7 @@ int main(void) {
       TEST(producer_with_a_name_learns_what_a_lost_connection_had_done),
       TEST(producer_with_a_name_clears_up_an_unknown_outcome),
       TEST(producer_with_a_name_goes_on_behind_what_it_gave_up),
+      TEST(producer_with_a_name_waits_for_its_sessions_end),
       TEST(producer_that_is_fenced_ends),
       TEST(producer_with_stop_on_error_leaves_a_prefix),
       TEST(producer_reports_an_unknown_topic_both_ways),
