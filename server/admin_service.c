@@ -16,6 +16,7 @@
 /* A request and, as it goes on, its change and its answer. */
 struct admin_call {
   struct task task;
+  struct look look; /* of what changes nothing */
   struct rpc_call *call;
   struct services *services;
   struct arena *arena; /* of the unpacked request and the answer's parts */
@@ -37,12 +38,12 @@ static void finish_with(struct admin_call *this, struct failure *failure) {
   finish(this);
 }
 
-/* Unpacks, then goes on with `run` on lane 0. Takes over the hold on `message`. */
-static void start(struct services *services, struct rpc_call *call, struct blob *message,
-                  const ProtobufCMessageDescriptor *descriptor, void (*run)(struct task *task)) {
+/* Unpacks, for lane 0. NULL: the call was refused. Takes over the hold on `message`. */
+static struct admin_call *accept_request(struct services *services, struct rpc_call *call, struct blob *message,
+                                         const ProtobufCMessageDescriptor *descriptor) {
   if (services_refuse(services, call)) {
     blob_release(message);
-    return;
+    return NULL;
   }
   struct arena *arena = arena_new(PACK_ARENA_BYTES_MAX);
   const ProtobufCMessage *request = NULL;
@@ -54,15 +55,36 @@ static void start(struct services *services, struct rpc_call *call, struct blob 
                         status == STATUS_BAD_NAME ? "a text in the request has NUL or is not UTF-8"
                                                   : "the message is not a %s; compare the client's .proto files",
                         descriptor->name);
-    return;
+    return NULL;
   }
   struct admin_call *this = NEW(struct admin_call);
-  this->task.run = run;
   this->call = rpc_call_hold(call);
   this->services = services;
   this->arena = arena;
   this->request = request;
   services_begin(services);
+  return this;
+}
+
+static void start_change(struct services *services, struct rpc_call *call, struct blob *message,
+                         const ProtobufCMessageDescriptor *descriptor, void (*run)(struct task *task)) {
+  struct admin_call *this = accept_request(services, call, message, descriptor);
+  if (this == NULL) return;
+  this->task.run = run;
+  loop_post(services->hosts[0].loop, &this->task);
+}
+
+static void join_looks(struct task *task) {
+  struct admin_call *this = container_of(task, struct admin_call, task);
+  looks_add(&this->services->looks[0], &this->look);
+}
+
+static void start_look(struct services *services, struct rpc_call *call, struct blob *message,
+                       const ProtobufCMessageDescriptor *descriptor, void (*run)(struct look *look)) {
+  struct admin_call *this = accept_request(services, call, message, descriptor);
+  if (this == NULL) return;
+  this->look.run = run;
+  this->task.run = join_looks;
   loop_post(services->hosts[0].loop, &this->task);
 }
 
@@ -238,8 +260,8 @@ static void delete_run(struct task *task) {
 
 /* ---- Looking ---- */
 
-static void list_run(struct task *task) {
-  struct admin_call *this = container_of(task, struct admin_call, task);
+static void list_run(struct look *look) {
+  struct admin_call *this = container_of(look, struct admin_call, look);
   const Cairn__V1__ListTopicsRequest *request = (const void *)this->request;
   const struct cluster_map *map = controller_map(this->services->controller);
   uint32_t page = request->page_size == 0 ? PAGE_TOPICS_DEFAULT : request->page_size;
@@ -282,8 +304,8 @@ static void fill_partition(struct services *services, const struct map_topic *to
   message->high_watermark = range.end;
 }
 
-static void describe_run(struct task *task) {
-  struct admin_call *this = container_of(task, struct admin_call, task);
+static void describe_run(struct look *look) {
+  struct admin_call *this = container_of(look, struct admin_call, look);
   const Cairn__V1__DescribeTopicRequest *request = (const void *)this->request;
   struct services *services = this->services;
   const struct map_topic *topic = cluster_map_topic(controller_map(services->controller), bytes_of_string(request->name));
@@ -310,8 +332,8 @@ static void describe_run(struct task *task) {
   finish(this);
 }
 
-static void broker_run(struct task *task) {
-  struct admin_call *this = container_of(task, struct admin_call, task);
+static void broker_run(struct look *look) {
+  struct admin_call *this = container_of(look, struct admin_call, look);
   struct services *services = this->services;
   const struct cluster_map *map = controller_map(services->controller);
   char cluster[RANDOM_ID_HEX_SIZE];
@@ -335,20 +357,20 @@ static void broker_run(struct task *task) {
 /* ---- The handlers ---- */
 
 void admin_service_create_topic(void *services, struct rpc_call *call, struct blob *message) {
-  start(services, call, message, &cairn__v1__create_topic_request__descriptor, create_run);
+  start_change(services, call, message, &cairn__v1__create_topic_request__descriptor, create_run);
 }
 void admin_service_list_topics(void *services, struct rpc_call *call, struct blob *message) {
-  start(services, call, message, &cairn__v1__list_topics_request__descriptor, list_run);
+  start_look(services, call, message, &cairn__v1__list_topics_request__descriptor, list_run);
 }
 void admin_service_describe_topic(void *services, struct rpc_call *call, struct blob *message) {
-  start(services, call, message, &cairn__v1__describe_topic_request__descriptor, describe_run);
+  start_look(services, call, message, &cairn__v1__describe_topic_request__descriptor, describe_run);
 }
 void admin_service_alter_topic(void *services, struct rpc_call *call, struct blob *message) {
-  start(services, call, message, &cairn__v1__alter_topic_request__descriptor, alter_run);
+  start_change(services, call, message, &cairn__v1__alter_topic_request__descriptor, alter_run);
 }
 void admin_service_delete_topic(void *services, struct rpc_call *call, struct blob *message) {
-  start(services, call, message, &cairn__v1__delete_topic_request__descriptor, delete_run);
+  start_change(services, call, message, &cairn__v1__delete_topic_request__descriptor, delete_run);
 }
 void admin_service_describe_broker(void *services, struct rpc_call *call, struct blob *message) {
-  start(services, call, message, &cairn__v1__describe_broker_request__descriptor, broker_run);
+  start_look(services, call, message, &cairn__v1__describe_broker_request__descriptor, broker_run);
 }

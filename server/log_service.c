@@ -21,6 +21,7 @@ struct name_copy {
 /* The rarer requests: unpacked by protobuf-c, one struct for all. */
 struct log_call {
   struct task task;
+  struct look look; /* of ListProducers */
   struct rpc_call *call;
   struct services *services;
   struct partition *partition;
@@ -354,8 +355,8 @@ static void answer_producers(struct log_call *this, const struct producer_info *
   memory_free(pointers);
 }
 
-static void list_run(struct task *task) {
-  struct log_call *this = container_of(task, struct log_call, task);
+static void list_look(struct look *look) {
+  struct log_call *this = container_of(look, struct log_call, look);
   struct producer_info *infos = memory_new_array(this->page.size + 1, sizeof *infos); /* one more tells that there are more */
   size_t count = 0;
   struct producer_totals totals;
@@ -365,6 +366,13 @@ static void list_run(struct task *task) {
   else services_fail(this->call, refusal_of_status(status));
   memory_free(infos);
   finish(this);
+}
+
+static void list_run(struct task *task) {
+  struct log_call *this = container_of(task, struct log_call, task);
+  this->look.run = list_look;
+  size_t lane = (size_t)(partition_host_of(this->partition) - this->services->hosts);
+  looks_add(&this->services->looks[lane], &this->look);
 }
 
 void log_service_list_producers(void *service, struct rpc_call *call, struct blob *message) {

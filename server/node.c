@@ -23,6 +23,7 @@ static void start_lanes(struct node *node) {
   unsigned count = options->lanes == 0 ? 1 : (unsigned)options->lanes;
   node->lanes = memory_new_array(count, sizeof(struct lane *));
   node->hosts = memory_new_array(count, sizeof *node->hosts);
+  node->looks = memory_new_array(count, sizeof *node->looks);
   node->streams = memory_new_array(count, sizeof *node->streams);
   node->lane_count = count;
   node->inflater = inflater_new(node->world);
@@ -41,6 +42,7 @@ static void start_lanes(struct node *node) {
         .hash_seed = entropy_next(node->world->entropy),
     };
     partition_host_init(&node->hosts[i]);
+    looks_init(&node->looks[i], node->hosts[i].loop);
     list_init(&node->streams[i]);
   }
 }
@@ -205,6 +207,7 @@ static enum status start_services(struct node *node) {
       .world = node->world,
       .routing = node->routing,
       .hosts = node->hosts,
+      .looks = node->looks,
       .streams = node->streams,
       .lane_count = node->lane_count,
       .controller = node->controller,

@@ -16,6 +16,7 @@ struct node {
   bool doubt; /* the map or the journal lost something to damage: nothing is made or deleted on the map's word */
   struct lane **lanes;
   struct partition_host *hosts;
+  struct looks *looks;
   struct list *streams;
   unsigned lane_count;
   struct inflater *inflater;

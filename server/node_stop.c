@@ -76,6 +76,7 @@ void node_stop(struct node *node, bool checkpoint) {
   account_free(node->account);
   memory_free(node->lanes);
   memory_free(node->hosts);
+  memory_free(node->looks);
   memory_free(node->streams);
   memory_free(node);
 }

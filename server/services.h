@@ -15,6 +15,7 @@
 #include "proto/pack.h"
 #include "proto/reflection.h"
 #include "server/address.h"
+#include "server/looks.h"
 #include "server/map_follower.h"
 #include "server/options.h"
 #include "server/partition.h"
@@ -27,6 +28,7 @@ struct services {
   struct world *world;
   struct routing *routing;
   struct partition_host *hosts; /* by lane */
+  struct looks *looks;          /* by lane */
   struct list *streams;         /* append streams, by the lane that is their home; each on that lane */
   unsigned lane_count;
   struct controller *controller; /* lane 0 */

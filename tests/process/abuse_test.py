@@ -123,6 +123,21 @@ class AbuseTest(harness.Case):
         )
         self.assertGreater(int(failure.retry_after_ms), 0)
 
+    def test_many_looks_at_a_wide_topic_do_not_hold_up_appends(self):
+        self.client.create_topic(name="wide", partitions=10_000, timeout=60)
+        describe = self.client.describe_topic.method
+        request = admin_pb2.DescribeTopicRequest(name="wide")
+        self.served()
+        began = time.monotonic()
+        looks = [describe.future(request, timeout=120) for _ in range(300)]
+        slowest = 0.0
+        while not all(look.done() for look in looks):
+            slowest = max(slowest, self.served())
+        took = time.monotonic() - began
+        self.assertTrue(all(len(look.result().partitions) == 10_000 for look in looks))
+        self.show("300 looks took %.0f ms, the slowest append among them %.0f ms" % (took * 1000, slowest * 1000))
+        self.assertLess(slowest, max(took / 3, 0.2), "it waited behind all of them")
+
     def test_a_flood_of_resets_holds_nobody_up(self):
         self.served()
         connection = Connection(self.broker.address, timeout=3)
