@@ -292,12 +292,11 @@ static void fill_partition(struct services *services, const struct map_topic *to
   message->group_id = topic->partitions[i].group;
   message->n_replicas = 1;
   message->replicas = &services->identity.broker_id;
-  struct partition *partition = NULL;
-  uint32_t count = 0;
-  enum status status = routing_find(services->routing, bytes_of_string(topic->name), i, &partition, &count);
+  struct route_found found;
+  enum status status = routing_find(services->routing, bytes_of_string(topic->name), i, &found);
   if (status != STATUS_OK) return; /* nobody leads it */
-  struct log_range range = partition_published_range(partition);
-  partition_release(partition);
+  struct log_range range = partition_published_range(found.partition);
+  partition_release(found.partition);
   message->leader_id = services->identity.broker_id;
   message->leader = services->advertised;
   message->log_start_offset = range.first;

@@ -232,11 +232,10 @@ static void topic_altered(void *context, const struct map_topic *topic) {
     opening->altered = true;
   }
   for (uint32_t i = 0; i < topic->partition_count; i++) {
-    struct partition *partition = NULL;
-    uint32_t count = 0;
-    if (routing_find(follower->options.routing, bytes_of_string(topic->name), i, &partition, &count) != STATUS_OK) continue;
-    send_errand(partition, run_settings, &topic->settings);
-    partition_release(partition);
+    struct route_found found;
+    if (routing_find(follower->options.routing, bytes_of_string(topic->name), i, &found) != STATUS_OK) continue;
+    send_errand(found.partition, run_settings, &topic->settings);
+    partition_release(found.partition);
   }
 }
 

@@ -106,10 +106,9 @@ static void make_missing(struct map_follower *follower, const struct map_topic *
   struct map_partition *wanted = memory_new_array(topic->partition_count, sizeof *wanted);
   uint32_t count = 0;
   for (uint32_t i = 0; i < topic->partition_count; i++) {
-    struct partition *partition = NULL;
-    uint32_t partition_count = 0;
-    enum status status = routing_find(follower->options.routing, bytes_of_string(topic->name), i, &partition, &partition_count);
-    if (status == STATUS_OK) partition_release(partition);
+    struct route_found found;
+    enum status status = routing_find(follower->options.routing, bytes_of_string(topic->name), i, &found);
+    if (status == STATUS_OK) partition_release(found.partition);
     else if (status == STATUS_LOADING) wanted[count++] = topic->partitions[i];
   }
   if (count > 0) map_follower_open(follower, topic, wanted, count);

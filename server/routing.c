@@ -1,6 +1,7 @@
 #include "server/routing.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 #include "base/check.h"
 #include "base/map.h"
@@ -10,6 +11,7 @@
 struct slot {
   struct partition *partition; /* NULL: absent, for the reason beside it */
   enum status absent;
+  uint32_t ask; /* NOT_LEADER: a broker that has it */
 };
 
 struct route {
@@ -19,7 +21,10 @@ struct route {
 
 struct routing {
   pthread_rwlock_t lock;
-  struct map *topics; /* routes by name */
+  struct map *topics;  /* routes by name */
+  struct map *brokers; /* addresses by number */
+  bool elsewhere;      /* another broker knows which topics there are */
+  uint32_t authority;  /* this one; 0: not known */
 };
 
 struct routing *routing_new(uint64_t seed) {
@@ -27,6 +32,7 @@ struct routing *routing_new(uint64_t seed) {
   int error = pthread_rwlock_init(&routing->lock, NULL);
   CHECK(error == 0);
   routing->topics = map_new(seed);
+  routing->brokers = map_new(seed);
   return routing;
 }
 
@@ -41,28 +47,41 @@ void routing_free(struct routing *routing) {
   struct map_cursor cursor = {0};
   for (struct route *route; (route = map_next(routing->topics, &cursor)) != NULL;) free_route(route);
   map_free(routing->topics);
+  cursor = (struct map_cursor){0};
+  for (char *address; (address = map_next(routing->brokers, &cursor)) != NULL;) memory_free(address);
+  map_free(routing->brokers);
   pthread_rwlock_destroy(&routing->lock);
   memory_free(routing);
 }
 
-static enum status find(const struct routing *routing, struct bytes topic, uint32_t number, struct partition **out_partition,
-                        uint32_t *out_partition_count) {
+static enum status find(const struct routing *routing, struct bytes topic, uint32_t number, struct route_found *out_found) {
   const struct route *route = map_get(routing->topics, topic);
-  if (route == NULL) return STATUS_UNKNOWN_TOPIC;
-  *out_partition_count = route->count;
+  *out_found = (struct route_found){0};
+  if (route == NULL) {
+    out_found->ask = routing->authority;
+    return routing->elsewhere ? STATUS_NOT_LEADER : STATUS_UNKNOWN_TOPIC;
+  }
+  out_found->partition_count = route->count;
   if (number >= route->count) return STATUS_UNKNOWN_PARTITION;
   const struct slot *slot = &route->slots[number];
+  out_found->ask = slot->ask;
   if (slot->partition == NULL) return slot->absent;
-  *out_partition = partition_hold(slot->partition);
+  out_found->partition = partition_hold(slot->partition);
   return STATUS_OK;
 }
 
-enum status routing_find(struct routing *routing, struct bytes topic, uint32_t number, struct partition **out_partition,
-                         uint32_t *out_partition_count) {
+enum status routing_find(struct routing *routing, struct bytes topic, uint32_t number, struct route_found *out_found) {
   pthread_rwlock_rdlock(&routing->lock);
-  enum status status = find(routing, topic, number, out_partition, out_partition_count);
+  enum status status = find(routing, topic, number, out_found);
   pthread_rwlock_unlock(&routing->lock);
   return status;
+}
+
+void routing_address(struct routing *routing, uint32_t broker, char out_address[ADDRESS_TEXT_SIZE]) {
+  pthread_rwlock_rdlock(&routing->lock);
+  const char *address = map_get_number(routing->brokers, broker);
+  snprintf(out_address, ADDRESS_TEXT_SIZE, "%s", address == NULL ? "" : address);
+  pthread_rwlock_unlock(&routing->lock);
 }
 
 void routing_add_topic(struct routing *routing, struct bytes topic, uint32_t partition_count) {
@@ -93,6 +112,32 @@ void routing_set_absent(struct routing *routing, struct bytes topic, uint32_t nu
     CHECK(number < route->count);
     route->slots[number].absent = reason;
   }
+  pthread_rwlock_unlock(&routing->lock);
+}
+
+void routing_set_elsewhere(struct routing *routing, struct bytes topic, uint32_t number, uint32_t broker) {
+  pthread_rwlock_wrlock(&routing->lock);
+  struct route *route = map_get(routing->topics, topic);
+  if (route != NULL) {
+    CHECK(number < route->count);
+    route->slots[number].absent = STATUS_NOT_LEADER;
+    route->slots[number].ask = broker;
+  }
+  pthread_rwlock_unlock(&routing->lock);
+}
+
+void routing_set_broker(struct routing *routing, uint32_t broker, const char *address) {
+  char *copy = memory_copy_string(address);
+  pthread_rwlock_wrlock(&routing->lock);
+  char *earlier = map_put_number(routing->brokers, broker, copy);
+  pthread_rwlock_unlock(&routing->lock);
+  memory_free(earlier);
+}
+
+void routing_set_authority(struct routing *routing, bool here, uint32_t broker) {
+  pthread_rwlock_wrlock(&routing->lock);
+  routing->elsewhere = !here;
+  routing->authority = broker;
   pthread_rwlock_unlock(&routing->lock);
 }
 

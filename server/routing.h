@@ -1,11 +1,13 @@
-/* From a topic's name and a partition's number to the partition: asked by the transport's thread for every request, changed on
- * lane 0 when the cluster map changes.
+/* From a topic's name and a partition's number to the partition, or to the broker that has it: asked by the transport's thread for every
+ * request, changed on lane 0 when the cluster map or its leader changes.
  *
  * It holds the one lock in the house, a reader-writer lock that is held for the length of a look-up. Partitions are counted: a
  * request keeps the one it found alive, whatever happens to the topic meanwhile.
  *
  * 1. A topic is here from the moment its deletion is not yet told until it is; its partitions appear one by one as they open.
- * 2. A partition that is known and not here has a reason: being opened (STATUS_LOADING) or lost to rot (STATUS_DAMAGED).
+ * 2. A partition that is known and not here has a reason: being opened (STATUS_LOADING), lost to rot (STATUS_DAMAGED), or placed on other
+ *    brokers (STATUS_NOT_LEADER).
+ * 3. Only the broker that leads group 0 says that there is no such topic. Another one's map may be behind: it says whom to ask.
  */
 #ifndef CAIRN_SERVER_ROUTING_H
 #define CAIRN_SERVER_ROUTING_H
@@ -14,6 +16,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "server/address.h"
 
 struct partition;
 struct routing;
@@ -21,10 +24,16 @@ struct routing;
 struct routing *routing_new(uint64_t seed);
 void routing_free(struct routing *routing); /* releases the partitions; NULL is fine */
 
-/* @any-thread. Holds what it finds: partition_release() it. STATUS_UNKNOWN_TOPIC; STATUS_UNKNOWN_PARTITION, with the number of partitions
- * in `out_partition_count`; STATUS_LOADING, STATUS_DAMAGED. */
-enum status routing_find(struct routing *routing, struct bytes topic, uint32_t number, struct partition **out_partition,
-                         uint32_t *out_partition_count) MUST_CHECK;
+struct route_found {
+  struct partition *partition; /* OK: held, partition_release() it */
+  uint32_t partition_count;    /* OK, UNKNOWN_PARTITION */
+  uint32_t ask;                /* NOT_LEADER: this broker instead; 0: any other */
+};
+
+/* @any-thread. STATUS_UNKNOWN_TOPIC, UNKNOWN_PARTITION, LOADING, DAMAGED, NOT_LEADER. */
+enum status routing_find(struct routing *routing, struct bytes topic, uint32_t number, struct route_found *out_found) MUST_CHECK;
+/* @any-thread. Where clients reach a broker; "" when that is not known. */
+void routing_address(struct routing *routing, uint32_t broker, char out_address[ADDRESS_TEXT_SIZE]);
 
 /* On lane 0. All partitions of a new topic are absent at first, for the reason LOADING. PRE: the name is not here. */
 void routing_add_topic(struct routing *routing, struct bytes topic, uint32_t partition_count);
@@ -32,8 +41,13 @@ void routing_add_topic(struct routing *routing, struct bytes topic, uint32_t par
 void routing_set_partition(struct routing *routing, struct bytes topic, uint32_t number, struct partition *partition);
 /* Why an absent partition is absent. */
 void routing_set_absent(struct routing *routing, struct bytes topic, uint32_t number, enum status reason);
+/* It is on other brokers; `broker` is one of them. */
+void routing_set_elsewhere(struct routing *routing, struct bytes topic, uint32_t number, uint32_t broker);
 /* Forgets the topic and releases its partitions, after telling each. */
 void routing_remove_topic(struct routing *routing, struct bytes topic, void (*visit)(void *context, struct partition *partition),
                           void *context);
+void routing_set_broker(struct routing *routing, uint32_t broker, const char *address);
+/* Who knows which topics there are: this broker (until something else is said), or another one (0: nobody knows who). */
+void routing_set_authority(struct routing *routing, bool here, uint32_t broker);
 
 #endif

@@ -46,12 +46,18 @@ static struct failure *route_failure(enum status status, struct bytes topic, uin
   return refusal_new(status, "partition %u of topic \"%.*s\" is still being opened; try again in a moment", number, size, name);
 }
 
+struct failure *services_not_leader(struct services *services, uint32_t ask) {
+  struct failure *failure = refusal_of_status(STATUS_NOT_LEADER);
+  if (ask != services->identity.broker_id) routing_address(services->routing, ask, failure->leader);
+  return failure;
+}
+
 struct partition *services_find(struct services *services, struct bytes topic, uint32_t number, struct failure **out_failure) {
-  struct partition *partition = NULL;
-  uint32_t partition_count = 0;
-  enum status status = routing_find(services->routing, topic, number, &partition, &partition_count);
-  if (status != STATUS_OK) *out_failure = route_failure(status, topic, number, partition_count);
-  return partition;
+  struct route_found found;
+  enum status status = routing_find(services->routing, topic, number, &found);
+  if (status == STATUS_NOT_LEADER) *out_failure = services_not_leader(services, found.ask);
+  else if (status != STATUS_OK) *out_failure = route_failure(status, topic, number, found.partition_count);
+  return found.partition;
 }
 
 void services_fail(struct rpc_call *call, struct failure *failure) {

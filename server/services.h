@@ -58,6 +58,9 @@ struct failure *services_not_serving(struct services *services);
 /* The partition, held, or NULL and why. @any-thread */
 struct partition *services_find(struct services *services, struct bytes topic, uint32_t number, struct failure **out_failure);
 
+/* NOT_LEADER, naming the address of the broker to ask; 0: nobody in particular. @any-thread */
+struct failure *services_not_leader(struct services *services, uint32_t ask);
+
 /* Ends the call with it and frees it. @any-thread */
 void services_fail(struct rpc_call *call, struct failure *failure);
 /* Sends a unary answer. @any-thread */

@@ -11,16 +11,15 @@
 
 static struct lab lab;
 static struct routing *routing;
-static struct partition *found;
-static uint32_t count;
+static struct route_found found;
 static unsigned told;
 
 static int setup(void **state) {
   (void)state;
   lab_open(&lab);
   routing = routing_new(1);
-  found = NULL;
-  count = told = 0;
+  found = (struct route_found){0};
+  told = 0;
   return 0;
 }
 static int teardown(void **state) {
@@ -32,7 +31,7 @@ static int teardown(void **state) {
 }
 
 static struct bytes name(void) { return bytes_of_string("orders"); }
-static enum status find(uint32_t number) { return routing_find(routing, name(), number, &found, &count); }
+static enum status find(uint32_t number) { return routing_find(routing, name(), number, &found); }
 static void tell(void *context, struct partition *partition) {
   (void)context;
   (void)partition;
@@ -44,7 +43,7 @@ static void an_unknown_topic_is_told_from_an_unknown_partition(void **state) {
   assert_int_equal(find(0), STATUS_UNKNOWN_TOPIC);
   routing_add_topic(routing, name(), 2);
   assert_int_equal(find(2), STATUS_UNKNOWN_PARTITION);
-  assert_int_equal(count, 2);
+  assert_int_equal(found.partition_count, 2);
 }
 
 static void a_partition_is_loading_until_it_is_there(void **state) {
@@ -57,8 +56,8 @@ static void a_partition_is_loading_until_it_is_there(void **state) {
   routing_set_partition(routing, name(), 0, partition_hold(lab.partition));
 
   assert_int_equal(find(0), STATUS_OK);
-  assert_ptr_equal(found, lab.partition);
-  partition_release(found);
+  assert_ptr_equal(found.partition, lab.partition);
+  partition_release(found.partition);
 }
 
 static void what_was_found_outlives_its_topic(void **state) {
@@ -66,18 +65,51 @@ static void what_was_found_outlives_its_topic(void **state) {
   routing_add_topic(routing, name(), 1);
   routing_set_partition(routing, name(), 0, partition_hold(lab.partition));
   assert_int_equal(find(0), STATUS_OK);
+  struct partition *kept = found.partition;
 
   routing_remove_topic(routing, name(), tell, NULL);
 
   assert_int_equal(told, 1);
-  assert_int_equal(partition_place_of(found).group, 1);
+  assert_int_equal(partition_place_of(kept).group, 1);
   assert_int_equal(find(0), STATUS_UNKNOWN_TOPIC);
-  partition_release(found);
+  partition_release(kept);
 }
 
 static void a_partition_that_comes_too_late_is_let_go(void **state) {
   (void)state;
   routing_set_partition(routing, name(), 0, partition_hold(lab.partition));
+  assert_int_equal(find(0), STATUS_UNKNOWN_TOPIC);
+}
+
+static const char *asked(void) {
+  static char address[ADDRESS_TEXT_SIZE];
+  routing_address(routing, found.ask, address);
+  return address;
+}
+
+static void a_partition_of_others_names_one_of_them(void **state) {
+  (void)state;
+  routing_add_topic(routing, name(), 1);
+  routing_set_elsewhere(routing, name(), 0, 3);
+  assert_int_equal(find(0), STATUS_NOT_LEADER);
+  assert_int_equal(found.ask, 3);
+  assert_string_equal(asked(), "");
+  routing_set_broker(routing, 3, "db3:7411");
+  assert_string_equal(asked(), "db3:7411");
+  routing_set_broker(routing, 3, "db3.example:7411");
+  assert_string_equal(asked(), "db3.example:7411");
+}
+
+static void only_who_leads_group_0_says_that_a_topic_is_not_there(void **state) {
+  (void)state;
+  routing_set_broker(routing, 2, "db2:7411");
+  routing_set_authority(routing, false, 2);
+  assert_int_equal(find(0), STATUS_NOT_LEADER);
+  assert_string_equal(asked(), "db2:7411");
+  routing_set_authority(routing, false, 0);
+  assert_int_equal(find(0), STATUS_NOT_LEADER);
+  assert_string_equal(asked(), "");
+  routing_set_authority(routing, true, 1);
   assert_int_equal(find(0), STATUS_UNKNOWN_TOPIC);
 }
 
@@ -89,6 +121,8 @@ int main(void) {
       TEST(a_partition_is_loading_until_it_is_there),
       TEST(what_was_found_outlives_its_topic),
       TEST(a_partition_that_comes_too_late_is_let_go),
+      TEST(a_partition_of_others_names_one_of_them),
+      TEST(only_who_leads_group_0_says_that_a_topic_is_not_there),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
