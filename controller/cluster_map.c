@@ -11,7 +11,6 @@
 #include "proto/pack.h"
 
 #define MIB (INT64_C(1) << 20)
-#define MAP_BROKERS_MAX 1000u
 
 const struct topic_settings topic_settings_default = {
     .retention_bytes = -1,
@@ -26,6 +25,8 @@ struct cluster_map {
   uint64_t next_topic_id;
   uint64_t next_group_id; /* 0 is the controller's own */
   struct map *brokers;    /* by id */
+  struct map_broker **brokers_sorted;
+  size_t broker_count;
   struct map *by_name;
   struct map *by_id;
   struct map_topic **sorted; /* by name */
@@ -77,8 +78,8 @@ static void topic_free(struct map_topic *topic) {
 void cluster_map_free(struct cluster_map *map) {
   if (map == NULL) return;
   for (size_t i = 0; i < map->topic_count; i++) topic_free(map->sorted[i]);
-  struct map_cursor cursor = {0};
-  for (void *broker; (broker = map_next(map->brokers, &cursor)) != NULL;) memory_free(broker);
+  for (size_t i = 0; i < map->broker_count; i++) memory_free(map->brokers_sorted[i]);
+  memory_free(map->brokers_sorted);
   map_free(map->brokers);
   map_free(map->by_name);
   map_free(map->by_id);
@@ -103,6 +104,24 @@ const struct map_topic *cluster_map_topic_by_id(const struct cluster_map *map, u
 }
 const struct map_broker *cluster_map_broker(const struct cluster_map *map, uint32_t id) {
   return map_get_number(map->brokers, id);
+}
+
+size_t cluster_map_broker_count(const struct cluster_map *map) { return map->broker_count; }
+
+/* How many brokers have numbers that are not above `id`. */
+static size_t broker_rank(const struct cluster_map *map, uint32_t id) {
+  size_t low = 0, high = map->broker_count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (map->brokers_sorted[middle]->id <= id) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+const struct map_broker *cluster_map_broker_after(const struct cluster_map *map, uint32_t after) {
+  size_t place = broker_rank(map, after);
+  return place < map->broker_count ? map->brokers_sorted[place] : NULL;
 }
 
 /* How many topics have names that are not above `name`. */
@@ -176,13 +195,31 @@ static enum status delete_topic(struct cluster_map *map, uint64_t id) {
   return STATUS_OK;
 }
 
+/* In place of what was known of that number. */
+static void put_broker(struct cluster_map *map, const struct map_broker *broker) {
+  struct map_broker *known = map_get_number(map->brokers, broker->id);
+  if (known != NULL) {
+    *known = *broker;
+    return;
+  }
+  size_t place = broker_rank(map, broker->id);
+  known = NEW(struct map_broker);
+  *known = *broker;
+  map->brokers_sorted = memory_grow_array(map->brokers_sorted, map->broker_count + 1, sizeof *map->brokers_sorted);
+  memmove(&map->brokers_sorted[place + 1], &map->brokers_sorted[place],
+          (map->broker_count - place) * sizeof *map->brokers_sorted);
+  map->brokers_sorted[place] = known;
+  map->broker_count++;
+  map_put_number(map->brokers, broker->id, known);
+}
+
 static enum status register_broker(struct cluster_map *map, const struct command *command) {
+  bool known = map_get_number(map->brokers, command->broker.id) != NULL;
+  if (!known && map->broker_count >= MAP_BROKERS_MAX) return STATUS_TOO_LARGE;
   static const uint8_t none[CLUSTER_ID_SIZE];
   if (memcmp(map->cluster_id, none, CLUSTER_ID_SIZE) == 0) memcpy(map->cluster_id, command->cluster_id, CLUSTER_ID_SIZE);
   else if (memcmp(map->cluster_id, command->cluster_id, CLUSTER_ID_SIZE) != 0) return STATUS_FOREIGN;
-  struct map_broker *broker = NEW(struct map_broker);
-  *broker = command->broker;
-  memory_free(map_put_number(map->brokers, broker->id, broker));
+  put_broker(map, &command->broker);
   return STATUS_OK;
 }
 
@@ -201,12 +238,11 @@ enum status cluster_map_apply(struct cluster_map *map, const struct command *com
 
 /* A generous bound for the objects that stand for the map while it is packed or unpacked. */
 static size_t arena_bytes(size_t brokers, size_t topics, size_t partitions) {
-  return (size_t)MIB + brokers * 512 + topics * 2048 + partitions * 512;
+  return (size_t)MIB + brokers * 512 + topics * 2048 + partitions * 1024;
 }
 
 enum status cluster_map_encode(const struct cluster_map *map, struct buffer *out) {
-  size_t broker_count = map_count(map->brokers);
-  struct arena *arena = arena_new(arena_bytes(broker_count, map->topic_count, map->partition_count));
+  struct arena *arena = arena_new(arena_bytes(map->broker_count, map->topic_count, map->partition_count));
   Cairn__Internal__V1__ClusterMap message = CAIRN__INTERNAL__V1__CLUSTER_MAP__INIT;
   enum status status = STATUS_TOO_LARGE;
 
@@ -214,12 +250,11 @@ enum status cluster_map_encode(const struct cluster_map *map, struct buffer *out
   message.version = map->version;
   message.next_topic_id = map->next_topic_id;
   message.next_group_id = map->next_group_id;
-  message.brokers = arena_take(arena, (broker_count + 1) * sizeof *message.brokers);
+  message.brokers = arena_take(arena, (map->broker_count + 1) * sizeof *message.brokers);
   message.topics = arena_take(arena, (map->topic_count + 1) * sizeof *message.topics);
   if (message.brokers == NULL || message.topics == NULL) goto done;
-  struct map_cursor cursor = {0};
-  for (struct map_broker *broker; (broker = map_next(map->brokers, &cursor)) != NULL;)
-    message.brokers[message.n_brokers++] = broker_to_message(arena, broker);
+  for (size_t i = 0; i < map->broker_count; i++)
+    message.brokers[message.n_brokers++] = broker_to_message(arena, map->brokers_sorted[i]);
   for (size_t i = 0; i < map->topic_count; i++) message.topics[message.n_topics++] = topic_to_message(arena, map->sorted[i]);
 
   uint8_t *into = buffer_extend(out, protobuf_c_message_get_packed_size(&message.base));
@@ -246,9 +281,7 @@ static enum status from_message(struct cluster_map *map, const Cairn__Internal__
     struct map_broker broker;
     enum status status = broker_from_message(message->brokers[i], &broker);
     if (status != STATUS_OK) return status;
-    struct map_broker *kept = NEW(struct map_broker);
-    *kept = broker;
-    memory_free(map_put_number(map->brokers, kept->id, kept));
+    put_broker(map, &broker);
   }
   for (size_t i = 0; i < message->n_topics; i++) {
     struct map_topic topic;

@@ -30,11 +30,23 @@ struct topic_settings {
 };
 extern const struct topic_settings topic_settings_default;
 
-/* One partition of a topic. */
+#define MAP_REPLICAS_MAX 7u /* as many voters as a group may have */
+#define MAP_ADDRESS_SIZE 64u
+#define MAP_BROKERS_MAX 1000u
+
+/* Where a replica was put: on this broker, in this directory of it. A directory that the broker has later changes nothing here. */
+struct map_replica {
+  uint32_t broker;
+  uint8_t incarnation[CLUSTER_ID_SIZE];
+};
+
+/* One partition of a topic, and the replicas it was founded with: the first is to lead it. */
 struct map_partition {
   uint32_t number;
+  uint32_t replica_count; /* 0: made by a Cairn that knew one broker only, which has it */
   uint64_t group;
   uint64_t instance;
+  struct map_replica replicas[MAP_REPLICAS_MAX];
 };
 
 struct map_topic {
@@ -50,7 +62,8 @@ struct map_topic {
 struct map_broker {
   uint32_t id;
   uint8_t incarnation[CLUSTER_ID_SIZE];
-  char advertised[64];
+  char advertised[MAP_ADDRESS_SIZE];   /* for clients */
+  char peer_address[MAP_ADDRESS_SIZE]; /* for brokers; "": it takes no peers */
 };
 
 struct cluster_map;
@@ -68,6 +81,10 @@ uint64_t cluster_map_next_group_id(const struct cluster_map *map);
 const struct map_topic *cluster_map_topic(const struct cluster_map *map, struct bytes name); /* NULL: none */
 const struct map_topic *cluster_map_topic_by_id(const struct cluster_map *map, uint64_t id);
 const struct map_broker *cluster_map_broker(const struct cluster_map *map, uint32_t id);
+
+/* Brokers by number, the first above `after`; NULL at the end. */
+const struct map_broker *cluster_map_broker_after(const struct cluster_map *map, uint32_t after);
+size_t cluster_map_broker_count(const struct cluster_map *map);
 
 /* Topics in order of name, the first whose name is above `after` (empty: the first); NULL at the end. */
 const struct map_topic *cluster_map_topic_after(const struct cluster_map *map, struct bytes after);

@@ -7,11 +7,13 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/trace.h"
+#include "controller/placement.h"
 
 struct controller {
   struct world *world;
   struct lane *lane;
   struct replica *replica;
+  broker_id self;
   struct cluster_map *map;
   struct controller_watch watch;
   struct list waiting; /* changes, in the order they came */
@@ -81,6 +83,48 @@ static enum status refuse(struct change *change, enum status status, const char 
   return status;
 }
 
+/* A cluster whose first broker is not known yet has that one. */
+static uint32_t brokers_of(const struct cluster_map *map) {
+  size_t count = cluster_map_broker_count(map);
+  return count == 0 ? 1 : (uint32_t)count;
+}
+
+static uint32_t replicas_default(const struct cluster_map *map) { return placement_replicas_default(brokers_of(map)); }
+
+static bool enough_brokers(struct change *change, const struct cluster_map *map, uint32_t replicas) {
+  uint32_t brokers = brokers_of(map);
+  if (replicas > MAP_REPLICAS_MAX) {
+    snprintf(change->problem, sizeof change->problem, "%u replicas are wanted, and a partition has at most %u", replicas,
+             MAP_REPLICAS_MAX);
+    return false;
+  }
+  if (replicas <= brokers) return true;
+  snprintf(
+      change->problem, sizeof change->problem,
+      "%u replicas are wanted, each on a broker of its own, and the cluster has %u broker%s: ask for %s%u, or start more brokers",
+      replicas, brokers, brokers == 1 ? "" : "s", brokers == 1 ? "" : "at most ", brokers);
+  return false;
+}
+
+/* Puts each partition on brokers, with the directories that these have now. */
+static void place(const struct cluster_map *map, uint32_t replicas, struct map_topic *topic) {
+  size_t count = cluster_map_broker_count(map);
+  if (count == 0) return;
+  struct placement_load *loads = memory_new_array(count, sizeof *loads);
+  count = placement_loads(map, loads);
+  for (uint32_t i = 0; i < topic->partition_count; i++) {
+    struct map_partition *partition = &topic->partitions[i];
+    uint32_t brokers[MAP_REPLICAS_MAX];
+    placement_add(loads, count, replicas, brokers);
+    partition->replica_count = replicas;
+    for (uint32_t at = 0; at < replicas; at++) {
+      partition->replicas[at].broker = brokers[at];
+      memcpy(partition->replicas[at].incarnation, cluster_map_broker(map, brokers[at])->incarnation, CLUSTER_ID_SIZE);
+    }
+  }
+  memory_free(loads);
+}
+
 static enum status decide_create(struct controller *controller, struct change *change, struct command *command) {
   const struct cluster_map *map = controller->map;
   struct map_topic *topic = &command->topic;
@@ -90,9 +134,9 @@ static enum status decide_create(struct controller *controller, struct change *c
                   "a topic name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is not \".\" or \"..\"");
   if (cluster_map_topic(map, name) != NULL) return refuse(change, STATUS_TOPIC_EXISTS, "choose another name, or delete it first");
   uint32_t partitions = change->partition_count == 0 ? 1 : change->partition_count;
-  uint32_t replicas = change->replicas == 0 ? 1 : change->replicas;
+  uint32_t replicas = change->replicas == 0 ? replicas_default(map) : change->replicas;
   if (partitions > TOPIC_PARTITIONS_MAX) return refuse(change, STATUS_INVALID, "a topic has at most 10000 partitions");
-  if (replicas > 1) return refuse(change, STATUS_INVALID, "there is one broker: a topic can have 1 replica");
+  if (!enough_brokers(change, map, replicas)) return STATUS_INVALID;
   if (cluster_map_partition_count(map) + partitions > MAP_PARTITIONS_MAX || cluster_map_topic_count(map) >= MAP_TOPICS_MAX)
     return refuse(change, STATUS_TOO_LARGE, "a cluster has at most 100000 topics and 200000 partitions: delete some first");
   uint64_t logs_max = journal_replicas_max(log_set_journal(lane_logs(controller->lane)));
@@ -111,6 +155,7 @@ static enum status decide_create(struct controller *controller, struct change *c
   topic->partitions = memory_new_array(partitions, sizeof *topic->partitions);
   for (uint32_t i = 0; i < partitions; i++)
     topic->partitions[i] = (struct map_partition){.number = i, .group = cluster_map_next_group_id(map) + i, .instance = 1};
+  place(map, replicas, topic);
   return STATUS_OK;
 }
 
@@ -250,6 +295,7 @@ enum status controller_open(struct world *world, struct lane *lane, struct log *
   controller->world = world;
   controller->lane = lane;
   controller->watch = *watch;
+  controller->self = self;
   controller->map = cluster_map_new(entropy_next(world->entropy));
   list_init(&controller->waiting);
   struct state_machine machine = {.ops = &controller_machine, .owner = controller};
@@ -271,3 +317,6 @@ void controller_free(struct controller *controller) {
 }
 
 const struct cluster_map *controller_map(const struct controller *controller) { return controller->map; }
+
+/* Group 0 has one voter, and that leads whenever it is asked to. */
+broker_id controller_leader(const struct controller *controller) { return controller->self; }

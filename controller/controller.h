@@ -33,13 +33,15 @@ enum status controller_open(struct world *world, struct lane *lane, struct log *
 void controller_free(struct controller *controller); /* after the lane stopped; NULL is fine */
 
 const struct cluster_map *controller_map(const struct controller *controller);
+/* Who leads group 0, as far as this broker knows; 0: it does not. */
+broker_id controller_leader(const struct controller *controller);
 
 /* A change asked for. Kept alive by the caller until `done`, which runs after the watch was told. */
 struct change {
   struct list_node node;
   enum command_kind kind;
   bool validate_only;
-  /* CREATE_TOPIC: name, partition_count, replicas, settings. ALTER_TOPIC: name, and `mask` says which settings count. DELETE_TOPIC: name. */
+  /* CREATE_TOPIC: name, partition_count (0: 1), replicas (0: min(3, brokers)), settings. ALTER_TOPIC: name, and `mask` says which settings count. DELETE_TOPIC: name. */
   char name[TOPIC_NAME_MAX + 1];
   uint32_t partition_count;
   uint32_t replicas;

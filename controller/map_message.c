@@ -57,6 +57,7 @@ Cairn__Internal__V1__Broker *broker_to_message(struct arena *arena, const struct
   message->id = broker->id;
   message->incarnation = id_to_message(broker->incarnation);
   message->advertised = arena_copy_string(arena, broker->advertised, strlen(broker->advertised));
+  message->peer_address = arena_copy_string(arena, broker->peer_address, strlen(broker->peer_address));
   return message;
 }
 
@@ -65,10 +66,38 @@ enum status broker_from_message(const Cairn__Internal__V1__Broker *message, stru
   if (message == NULL || message->id == 0) return STATUS_CORRUPT;
   if (!id_from_message(&message->incarnation, broker.incarnation)) return STATUS_CORRUPT;
   if (strlen(message->advertised) >= sizeof broker.advertised) return STATUS_CORRUPT;
+  if (strlen(message->peer_address) >= sizeof broker.peer_address) return STATUS_CORRUPT;
   broker.id = message->id;
   snprintf(broker.advertised, sizeof broker.advertised, "%s", message->advertised);
+  snprintf(broker.peer_address, sizeof broker.peer_address, "%s", message->peer_address);
   *out = broker;
   return STATUS_OK;
+}
+
+static void replicas_to_message(struct arena *arena, const struct map_partition *partition,
+                                Cairn__Internal__V1__PartitionPlace *message) {
+  size_t count = partition->replica_count;
+  if (count == 0) return;
+  message->n_replicas = message->n_incarnations = count;
+  message->replicas = take(arena, count * sizeof *message->replicas);
+  message->incarnations = take(arena, count * sizeof *message->incarnations);
+  for (size_t i = 0; i < count; i++) {
+    message->replicas[i] = partition->replicas[i].broker;
+    message->incarnations[i] = id_to_message(partition->replicas[i].incarnation);
+  }
+}
+
+static bool replicas_from_message(const Cairn__Internal__V1__PartitionPlace *message, struct map_partition *partition) {
+  if (message->n_replicas > MAP_REPLICAS_MAX || message->n_incarnations != message->n_replicas) return false;
+  partition->replica_count = (uint32_t)message->n_replicas;
+  for (uint32_t i = 0; i < partition->replica_count; i++) {
+    partition->replicas[i].broker = message->replicas[i];
+    if (message->replicas[i] == 0) return false;
+    if (!id_from_message(&message->incarnations[i], partition->replicas[i].incarnation)) return false;
+    for (uint32_t before = 0; before < i; before++)
+      if (message->replicas[before] == message->replicas[i]) return false;
+  }
+  return true;
 }
 
 Cairn__Internal__V1__TopicPlace *topic_to_message(struct arena *arena, const struct map_topic *topic) {
@@ -89,6 +118,7 @@ Cairn__Internal__V1__TopicPlace *topic_to_message(struct arena *arena, const str
     places[i].partition = topic->partitions[i].number;
     places[i].group_id = topic->partitions[i].group;
     places[i].instance = topic->partitions[i].instance;
+    replicas_to_message(arena, &topic->partitions[i], &places[i]);
     message->partitions[i] = &places[i];
   }
   return message;
@@ -113,7 +143,8 @@ enum status topic_from_message(const Cairn__Internal__V1__TopicPlace *message, s
     const Cairn__Internal__V1__PartitionPlace *place = message->partitions[i];
     topic.partitions[i] =
         (struct map_partition){.number = place->partition, .group = place->group_id, .instance = place->instance};
-    if (place->partition != i || place->group_id <= group || place->group_id == UINT64_MAX || place->instance == 0) {
+    bool rises = place->partition == i && place->group_id > group && place->group_id != UINT64_MAX;
+    if (!rises || place->instance == 0 || !replicas_from_message(place, &topic.partitions[i])) {
       map_topic_deinit(&topic);
       return STATUS_CORRUPT;
     }

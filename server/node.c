@@ -162,7 +162,10 @@ static void registered(struct change *change) {
 static void register_broker(struct lane_errand *errand) {
   struct node *node = errand->node;
   const struct map_broker *known = cluster_map_broker(controller_map(node->controller), node->identity.broker_id);
+  char peer_address[ADDRESS_TEXT_SIZE];
+  options_peer_address(node->options, peer_address);
   if (known != NULL && strcmp(known->advertised, node->services.advertised) == 0 &&
+      strcmp(known->peer_address, peer_address) == 0 &&
       memcmp(known->incarnation, node->identity.incarnation, CLUSTER_ID_SIZE) == 0) {
     errand_done(errand);
     return;
@@ -175,6 +178,7 @@ static void register_broker(struct lane_errand *errand) {
   memcpy(registration->change.cluster_id, node->identity.cluster, CLUSTER_ID_SIZE);
   snprintf(registration->change.broker.advertised, sizeof registration->change.broker.advertised, "%s",
            node->services.advertised);
+  snprintf(registration->change.broker.peer_address, sizeof registration->change.broker.peer_address, "%s", peer_address);
   registration->change.done = registered;
   controller_change(node->controller, &registration->change);
 }

@@ -149,6 +149,141 @@ static void map_survives_encoding(void **state) {
   buffer_deinit(&second);
 }
 
+static void put_replicas(struct map_partition *partition, uint32_t count) {
+  partition->replica_count = count;
+  for (uint32_t i = 0; i < count; i++)
+    partition->replicas[i] = (struct map_replica){.broker = 9 - i, .incarnation = {(uint8_t)(i + 1), 7}};
+}
+
+static void register_broker(uint32_t id, const char *peer_address) {
+  struct command command = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = id, .incarnation = {(uint8_t)id}}};
+  command.cluster_id[0] = 1;
+  snprintf(command.broker.advertised, sizeof command.broker.advertised, "b%u:7411", id);
+  snprintf(command.broker.peer_address, sizeof command.broker.peer_address, "%s", peer_address);
+  struct blob *blob = NULL;
+  struct command copy;
+  assert_int_equal(command_encode(&command, &blob), STATUS_OK);
+  assert_int_equal(command_decode(bytes_of(blob->data, blob->size), &copy), STATUS_OK);
+  blob_release(blob);
+  assert_int_equal(cluster_map_apply(map, &copy), STATUS_OK);
+}
+
+static void map_walks_brokers_by_number(void **state) {
+  (void)state;
+  register_broker(300, "b300:7412");
+  register_broker(2, "");
+  register_broker(7, "b7:7412");
+  register_broker(2, "b2:7412"); /* it tells a new address */
+
+  assert_int_equal(cluster_map_broker_count(map), 3);
+  static const uint32_t expected[] = {2, 7, 300};
+  uint32_t after = 0;
+  for (size_t i = 0; i < 3; i++) {
+    const struct map_broker *broker = cluster_map_broker_after(map, after);
+    assert_int_equal(broker->id, expected[i]);
+    after = broker->id;
+  }
+  assert_null(cluster_map_broker_after(map, after));
+  assert_string_equal(cluster_map_broker(map, 2)->peer_address, "b2:7412");
+  assert_string_equal(cluster_map_broker(map, 300)->advertised, "b300:7411");
+}
+
+static void map_has_a_bound_for_brokers(void **state) {
+  (void)state;
+  struct command command = {.kind = COMMAND_REGISTER_BROKER, .cluster_id = {1}};
+  for (uint32_t id = 1; id <= MAP_BROKERS_MAX; id++) {
+    command.broker.id = id;
+    assert_int_equal(cluster_map_apply(map, &command), STATUS_OK);
+  }
+  command.broker.id = MAP_BROKERS_MAX + 1;
+  assert_int_equal(cluster_map_apply(map, &command), STATUS_TOO_LARGE);
+  command.broker.id = 1;
+  assert_int_equal(cluster_map_apply(map, &command), STATUS_OK);
+  assert_int_equal(cluster_map_broker_count(map), MAP_BROKERS_MAX);
+}
+
+static void replicas_and_peer_addresses_survive_encoding(void **state) {
+  (void)state;
+  register_broker(1, "b1:7412");
+  struct command command = create_command("a", 3);
+  put_replicas(&command.topic.partitions[0], 3);
+  put_replicas(&command.topic.partitions[2], MAP_REPLICAS_MAX);
+  struct command copy;
+  struct blob *blob = NULL;
+  assert_int_equal(command_encode(&command, &blob), STATUS_OK);
+  assert_int_equal(command_decode(bytes_of(blob->data, blob->size), &copy), STATUS_OK);
+  assert_int_equal(cluster_map_apply(map, &copy), STATUS_OK);
+  struct buffer bytes;
+  buffer_init(&bytes, 1 << 20);
+  assert_int_equal(cluster_map_encode(map, &bytes), STATUS_OK);
+
+  struct cluster_map *again = cluster_map_new(2);
+  assert_int_equal(cluster_map_decode(again, buffer_bytes(&bytes)), STATUS_OK);
+
+  const struct map_topic *topic = cluster_map_topic(again, bytes_of_string("a"));
+  assert_memory_equal(topic->partitions, command.topic.partitions, 3 * sizeof *topic->partitions);
+  assert_int_equal(topic->partitions[1].replica_count, 0);
+  assert_string_equal(cluster_map_broker(again, 1)->peer_address, "b1:7412");
+  cluster_map_free(again);
+  buffer_deinit(&bytes);
+  blob_release(blob);
+  command_deinit(&copy);
+  command_deinit(&command);
+}
+
+static enum status decode_replicas(void (*spoil)(struct map_partition *partition)) {
+  struct command command = create_command("a", 1), copy = {0};
+  put_replicas(&command.topic.partitions[0], 3);
+  spoil(&command.topic.partitions[0]);
+  struct blob *blob = NULL;
+  assert_int_equal(command_encode(&command, &blob), STATUS_OK);
+  enum status status = command_decode(bytes_of(blob->data, blob->size), &copy);
+  blob_release(blob);
+  command_deinit(&command);
+  command_deinit(&copy);
+  return status;
+}
+
+static void spoil_nothing(struct map_partition *partition) { (void)partition; }
+static void spoil_twice(struct map_partition *partition) { partition->replicas[2].broker = partition->replicas[0].broker; }
+static void spoil_nobody(struct map_partition *partition) { partition->replicas[1].broker = 0; }
+
+static void replicas_that_cannot_be_are_refused(void **state) {
+  (void)state;
+  assert_int_equal(decode_replicas(spoil_nothing), STATUS_OK);
+  assert_int_equal(decode_replicas(spoil_twice), STATUS_CORRUPT);
+  assert_int_equal(decode_replicas(spoil_nobody), STATUS_CORRUPT);
+  /* CreateTopic { topic { name "a", id 1, settings { 1 MiB, 1 }, partitions { group_id 1, instance 1, replicas [1] } } }: no incarnation. */
+  static const uint8_t numbers_alone[] = {0x1a, 0x18, 0x0a, 0x16, 0x0a, 0x01, 0x61, 0x10, 0x01, 0x22, 0x06, 0x18, 0x80,
+                                          0x80, 0x40, 0x20, 0x01, 0x32, 0x07, 0x10, 0x01, 0x18, 0x01, 0x22, 0x01, 0x01};
+  struct command command;
+  assert_int_equal(command_decode(bytes_of(numbers_alone, sizeof numbers_alone), &command), STATUS_CORRUPT);
+}
+
+/* What a Cairn wrote that knew nothing of replicas: Command { time_ms 1000, create_topic { topic { name "old", id 1, replicas 1,
+ * settings { -1, -1, 1 MiB, 100 }, created_ms 1000, partitions { { 0, group 1, instance 1 }, { 1, group 2, instance 1 } } } } }. */
+static void commands_of_before_replicas_are_read(void **state) {
+  (void)state;
+  static const uint8_t bytes[] = {0x08, 0xe8, 0x07, 0x1a, 0x3a, 0x0a, 0x38, 0x0a, 0x03, 0x6f, 0x6c, 0x64, 0x10, 0x01, 0x18, 0x01,
+                                  0x22, 0x1c, 0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x10, 0xff, 0xff,
+                                  0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x18, 0x80, 0x80, 0x40, 0x20, 0x64, 0x28, 0xe8,
+                                  0x07, 0x32, 0x04, 0x10, 0x01, 0x18, 0x01, 0x32, 0x06, 0x08, 0x01, 0x10, 0x02, 0x18, 0x01};
+  struct command command;
+  assert_int_equal(command_decode(bytes_of(bytes, sizeof bytes), &command), STATUS_OK);
+  assert_int_equal(cluster_map_apply(map, &command), STATUS_OK);
+  command_deinit(&command);
+
+  const struct map_topic *topic = find("old");
+  assert_int_equal(topic->partition_count, 2);
+  assert_int_equal(topic->partitions[1].group, 2);
+  assert_int_equal(topic->partitions[1].replica_count, 0);
+  struct buffer encoded;
+  buffer_init(&encoded, 1 << 16);
+  assert_int_equal(cluster_map_encode(map, &encoded), STATUS_OK);
+  assert_non_null(memmem(encoded.data, encoded.size, bytes + 7, sizeof bytes - 7)); /* and written as it was */
+  buffer_deinit(&encoded);
+}
+
 static void map_refuses_bytes_that_are_no_map(void **state) {
   (void)state;
   assert_int_equal(cluster_map_decode(map, bytes_of("\xff\xff\xff", 3)), STATUS_CORRUPT);
@@ -217,6 +352,11 @@ int main(void) {
       TEST(map_walks_topics_by_name),
       TEST(map_keeps_its_first_cluster_id),
       TEST(map_survives_encoding),
+      TEST(map_walks_brokers_by_number),
+      TEST(map_has_a_bound_for_brokers),
+      TEST(replicas_and_peer_addresses_survive_encoding),
+      TEST(replicas_that_cannot_be_are_refused),
+      TEST(commands_of_before_replicas_are_read),
       TEST(map_refuses_bytes_that_are_no_map),
       TEST(command_survives_encoding),
       TEST(command_of_an_unknown_kind_is_foreign),

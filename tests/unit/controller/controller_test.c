@@ -62,8 +62,10 @@ static void topic_deleted(void *context, const struct map_topic *topic) { tell(c
 
 static void answered(struct change *change) {
   struct request *request = container_of(change, struct request, change);
-  static const char *const words[] = {
-      [COMMAND_CREATE_TOPIC] = "create", [COMMAND_ALTER_TOPIC] = "alter", [COMMAND_DELETE_TOPIC] = "delete"};
+  static const char *const words[] = {[COMMAND_REGISTER_BROKER] = "register",
+                                      [COMMAND_CREATE_TOPIC] = "create",
+                                      [COMMAND_ALTER_TOPIC] = "alter",
+                                      [COMMAND_DELETE_TOPIC] = "delete"};
   char line[320];
   snprintf(line, sizeof line, "%s%s: %s", change->name, change->validate_only ? " (only validated)" : "",
            status_name(change->status));
@@ -262,6 +264,72 @@ static void what_makes_no_sense_is_refused_with_words(void **state) {
   assert_int_equal(cluster_map_topic_count(controller_map(rig->controller)), 1);
 }
 
+static void add_broker(struct rig *rig, uint32_t id) {
+  struct change *change = change_new(rig, COMMAND_REGISTER_BROKER, "");
+  change->broker = (struct map_broker){.id = id, .incarnation = {(uint8_t)id, 1}};
+  change->cluster_id[0] = 1;
+}
+
+static void replicas_go_to_brokers_and_to_their_directories(void **state) {
+  struct rig *rig = *state;
+  rig->silent = true;
+  for (uint32_t id = 1; id <= 4; id++) add_broker(rig, id);
+  create(rig, "default", 4);
+  create(rig, "all", 1)->replicas = 4;
+  struct change *change = change_new(rig, COMMAND_REGISTER_BROKER, "");
+  change->broker = (struct map_broker){.id = 1, .incarnation = {1, 2}}; /* a new directory of it */
+  change->cluster_id[0] = 1;
+  create(rig, "later", 1)->replicas = 4;
+  run(rig);
+
+  const struct map_topic *topic = find(rig, "default");
+  uint32_t replicas[5] = {0}, firsts[5] = {0};
+  assert_int_equal(topic->replicas, 3);
+  for (uint32_t i = 0; i < 4; i++) {
+    assert_int_equal(topic->partitions[i].replica_count, 3);
+    for (uint32_t at = 0; at < 3; at++) replicas[topic->partitions[i].replicas[at].broker]++;
+    firsts[topic->partitions[i].replicas[0].broker]++;
+  }
+  for (uint32_t id = 1; id <= 4; id++) {
+    assert_int_equal(replicas[id], 3);
+    assert_int_equal(firsts[id], 1);
+  }
+  static const char *const names[] = {"all", "later"};
+  for (size_t i = 0; i < 2; i++) {
+    const struct map_partition *partition = &find(rig, names[i])->partitions[0];
+    for (uint32_t at = 0; at < 4; at++) {
+      const struct map_replica *replica = &partition->replicas[at];
+      assert_int_equal(replica->incarnation[0], replica->broker);
+      assert_int_equal(replica->incarnation[1], replica->broker == 1 ? i + 1 : 1);
+    }
+  }
+}
+
+static void more_replicas_than_brokers_are_refused_with_numbers(void **state) {
+  struct rig *rig = *state;
+  rig->silent = true;
+  add_broker(rig, 1);
+  struct change *two = create(rig, "two", 1);
+  two->replicas = 2;
+  run(rig);
+  add_broker(rig, 2);
+  struct change *three = create(rig, "three", 1), *fits = create(rig, "fits", 1), *eight = create(rig, "eight", 1);
+  three->replicas = 3;
+  fits->replicas = 2;
+  eight->replicas = 8;
+  run(rig);
+
+  assert_int_equal(two->status, STATUS_INVALID);
+  assert_string_equal(two->problem,
+                      "2 replicas are wanted, each on a broker of its own, and the cluster has 1 broker: ask for 1, "
+                      "or start more brokers");
+  assert_string_equal(three->problem,
+                      "3 replicas are wanted, each on a broker of its own, and the cluster has 2 brokers: ask for "
+                      "at most 2, or start more brokers");
+  assert_int_equal(fits->status, STATUS_OK);
+  assert_string_equal(eight->problem, "8 replicas are wanted, and a partition has at most 7");
+}
+
 static void validating_checks_everything_and_changes_nothing(void **state) {
   struct rig *rig = *state;
   create(rig, "a", 1);
@@ -419,6 +487,8 @@ int main(void) {
       TEST(an_alteration_changes_what_it_names_and_nothing_else),
       TEST(nothing_is_told_or_true_before_it_is_durable),
       TEST(what_makes_no_sense_is_refused_with_words),
+      TEST(replicas_go_to_brokers_and_to_their_directories),
+      TEST(more_replicas_than_brokers_are_refused_with_numbers),
       TEST(validating_checks_everything_and_changes_nothing),
       TEST(validating_shows_the_topic_as_it_would_be),
       TEST(more_than_the_line_holds_is_busy),

@@ -1,0 +1,76 @@
+#include "controller/placement.h"
+
+#include "base/check.h"
+
+#define REPLICAS_DEFAULT 3u
+
+static struct placement_load *load_of(struct placement_load *loads, size_t count, uint32_t broker) {
+  size_t low = 0, high = count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (loads[middle].broker < broker) low = middle + 1;
+    else high = middle;
+  }
+  return low < count && loads[low].broker == broker ? &loads[low] : NULL;
+}
+
+size_t placement_loads(const struct cluster_map *map, struct placement_load *out_loads) {
+  size_t count = 0;
+  for (const struct map_broker *broker = NULL; (broker = cluster_map_broker_after(map, broker == NULL ? 0 : broker->id)) != NULL;)
+    out_loads[count++] = (struct placement_load){.broker = broker->id};
+  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
+  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
+    for (uint32_t i = 0; i < topic->partition_count; i++) {
+      const struct map_partition *partition = &topic->partitions[i];
+      for (uint32_t at = 0; at < partition->replica_count; at++) {
+        struct placement_load *load = load_of(out_loads, count, partition->replicas[at].broker);
+        if (load == NULL) continue; /* it left the cluster */
+        load->replicas++;
+        if (at == 0) load->firsts++;
+      }
+    }
+  }
+  return count;
+}
+
+static bool has(const uint32_t *brokers, uint32_t count, uint32_t broker) {
+  for (uint32_t i = 0; i < count; i++)
+    if (brokers[i] == broker) return true;
+  return false;
+}
+
+/* Of those with the fewest replicas the first is who leads the fewest, and the others are who lead the most: so that whoever leads few
+ * is still there to lead the next partition. */
+static bool is_better(const struct placement_load *a, const struct placement_load *b, bool to_lead) {
+  if (a->replicas != b->replicas) return a->replicas < b->replicas;
+  if (a->firsts != b->firsts) return to_lead == (a->firsts < b->firsts);
+  return a->broker < b->broker;
+}
+
+static struct placement_load *choose(struct placement_load *loads, size_t count, const uint32_t *chosen, uint32_t chosen_count) {
+  struct placement_load *best = NULL;
+  for (size_t i = 0; i < count; i++) {
+    if (has(chosen, chosen_count, loads[i].broker)) continue;
+    if (best == NULL || is_better(&loads[i], best, chosen_count == 0)) best = &loads[i];
+  }
+  return best;
+}
+
+void placement_add(struct placement_load *loads, size_t count, uint32_t replicas, uint32_t *out_brokers) {
+  PRE(replicas > 0 && replicas <= count);
+  struct placement_load *leads = NULL;
+  uint32_t place = 0; /* its */
+  for (uint32_t at = 0; at < replicas; at++) {
+    struct placement_load *load = choose(loads, count, out_brokers, at);
+    load->replicas++;
+    out_brokers[at] = load->broker;
+    if (leads != NULL && load->firsts >= leads->firsts) continue;
+    leads = load;
+    place = at;
+  }
+  leads->firsts++;
+  out_brokers[place] = out_brokers[0];
+  out_brokers[0] = leads->broker;
+}
+
+uint32_t placement_replicas_default(size_t brokers) { return brokers < REPLICAS_DEFAULT ? (uint32_t)brokers : REPLICAS_DEFAULT; }

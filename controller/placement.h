@@ -1,0 +1,31 @@
+/* Which brokers get the replicas of a new topic. Pure: same map, same answer, on whichever broker it is asked.
+ *
+ * 1. A partition has no broker twice.
+ * 2. Each replica goes to a broker that has the fewest at that moment. So where it was even before, no broker has two more than another.
+ * 3. The first of a partition's replicas is the one that is to lead it, as long as it can: firsts are spread as evenly.
+ */
+#ifndef CAIRN_CONTROLLER_PLACEMENT_H
+#define CAIRN_CONTROLLER_PLACEMENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "controller/cluster_map.h"
+
+/* What a broker has to carry already. */
+struct placement_load {
+  uint32_t broker;
+  uint32_t replicas;
+  uint32_t firsts;
+};
+
+/* Of every broker of the map, by number. Returns how many; PRE: `out_loads` has room for all of them. */
+size_t placement_loads(const struct cluster_map *map, struct placement_load *out_loads);
+
+/* One partition more: fills `out_brokers` with `replicas` numbers and adds them to the loads. PRE: 0 < replicas <= count. */
+void placement_add(struct placement_load *loads, size_t count, uint32_t replicas, uint32_t *out_brokers);
+
+/* What is asked for when nobody says: min(3, brokers). */
+uint32_t placement_replicas_default(size_t brokers);
+
+#endif
