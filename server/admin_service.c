@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "cairn/v1/admin.pb-c.h"
+#include "controller/placement.h"
 #include "proto/pack.h"
 #include "security/random.h"
 #include "server/services.h"
@@ -286,12 +287,27 @@ static void list_run(struct look *look) {
   finish(this);
 }
 
-static void fill_partition(struct services *services, const struct map_topic *topic, uint32_t i, Cairn__V1__Partition *message) {
+/* A partition with the numbers of its brokers. */
+struct partition_message {
+  Cairn__V1__Partition partition;
+  uint32_t replicas[MAP_REPLICAS_MAX];
+};
+
+static void fill_replicas(const struct services *services, const struct map_partition *partition,
+                          struct partition_message *message) {
+  message->replicas[0] = services->identity.broker_id; /* made before there were others */
+  for (uint32_t i = 0; i < partition->replica_count; i++) message->replicas[i] = partition->replicas[i].broker;
+  message->partition.n_replicas = partition->replica_count == 0 ? 1 : partition->replica_count;
+  message->partition.replicas = message->replicas;
+}
+
+static void fill_partition(struct services *services, const struct map_topic *topic, uint32_t i,
+                           struct partition_message *of_partition) {
+  Cairn__V1__Partition *message = &of_partition->partition;
   cairn__v1__partition__init(message);
   message->partition = topic->partitions[i].number;
   message->group_id = topic->partitions[i].group;
-  message->n_replicas = 1;
-  message->replicas = &services->identity.broker_id;
+  fill_replicas(services, &topic->partitions[i], of_partition);
   struct route_found found;
   enum status status = routing_find(services->routing, bytes_of_string(topic->name), i, &found);
   if (status != STATUS_OK) return; /* nobody leads it */
@@ -319,11 +335,11 @@ static void describe_run(struct look *look) {
   cairn__v1__describe_topic_response__init(&response);
   response.topic = &message.topic;
   response.n_partitions = topic->partition_count;
-  Cairn__V1__Partition *partitions = memory_new_array(topic->partition_count, sizeof *partitions);
+  struct partition_message *partitions = memory_new_array(topic->partition_count, sizeof *partitions);
   response.partitions = memory_new_array(topic->partition_count, sizeof *response.partitions);
   for (uint32_t i = 0; i < topic->partition_count; i++) {
     fill_partition(services, topic, i, &partitions[i]);
-    response.partitions[i] = &partitions[i];
+    response.partitions[i] = &partitions[i].partition;
   }
   services_tell(this->services, this->call, &response.base);
   memory_free(response.partitions);
@@ -353,6 +369,55 @@ static void broker_run(struct look *look) {
   finish(this);
 }
 
+/* A broker with its incarnation in digits; it has what it names. */
+struct broker_message {
+  Cairn__V1__Broker broker;
+  struct map_broker known;
+  char incarnation[RANDOM_ID_HEX_SIZE];
+};
+
+static void fill_broker(struct broker_message *message, const struct map_broker *broker, const struct placement_load *load,
+                        uint32_t controller) {
+  cairn__v1__broker__init(&message->broker);
+  message->known = *broker;
+  random_id_hex(broker->incarnation, message->incarnation);
+  message->broker.id = broker->id;
+  message->broker.advertised = message->known.advertised;
+  message->broker.peer_address = message->known.peer_address;
+  message->broker.incarnation = message->incarnation;
+  message->broker.controller = broker->id == controller;
+  message->broker.replicas = load->replicas;
+  message->broker.preferred = load->firsts;
+}
+
+static void cluster_run(struct look *look) {
+  struct admin_call *this = container_of(look, struct admin_call, look);
+  const struct controller *controller = this->services->controller;
+  const struct cluster_map *map = controller_map(controller);
+  char cluster[RANDOM_ID_HEX_SIZE];
+  random_id_hex(cluster_map_cluster_id(map), cluster);
+  Cairn__V1__DescribeClusterResponse response;
+  cairn__v1__describe_cluster_response__init(&response);
+  response.cluster_id = cluster;
+  response.controller_id = controller_leader(controller);
+  response.topics = (uint32_t)cluster_map_topic_count(map);
+  response.partitions = (uint32_t)cluster_map_partition_count(map);
+  size_t count = cluster_map_broker_count(map);
+  struct broker_message *brokers = memory_new_array(count, sizeof *brokers);
+  struct placement_load *loads = memory_new_array(count, sizeof *loads);
+  response.brokers = memory_new_array(count, sizeof *response.brokers);
+  response.n_brokers = placement_loads(map, loads);
+  for (size_t i = 0; i < count; i++) {
+    fill_broker(&brokers[i], cluster_map_broker(map, loads[i].broker), &loads[i], response.controller_id);
+    response.brokers[i] = &brokers[i].broker;
+  }
+  services_tell(this->services, this->call, &response.base);
+  memory_free(response.brokers);
+  memory_free(loads);
+  memory_free(brokers);
+  finish(this);
+}
+
 /* ---- The handlers ---- */
 
 void admin_service_create_topic(void *services, struct rpc_call *call, struct blob *message) {
@@ -372,4 +437,7 @@ void admin_service_delete_topic(void *services, struct rpc_call *call, struct bl
 }
 void admin_service_describe_broker(void *services, struct rpc_call *call, struct blob *message) {
   start_look(services, call, message, &cairn__v1__describe_broker_request__descriptor, broker_run);
+}
+void admin_service_describe_cluster(void *services, struct rpc_call *call, struct blob *message) {
+  start_look(services, call, message, &cairn__v1__describe_cluster_request__descriptor, cluster_run);
 }

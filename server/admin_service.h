@@ -1,4 +1,4 @@
-/* cairn.v1.Admin: topics and their settings, and who this broker is. Handlers run on the transport's thread and only unpack;
+/* cairn.v1.Admin: topics and their settings, who this broker is, and who the others are. Handlers run on the transport's thread and only unpack;
  * everything else happens on lane 0, where the cluster map is. A change is answered when group 0 has committed it, and a new topic when its
  * partitions are open here, so that an append right behind the answer succeeds.
  */
@@ -13,5 +13,6 @@ void admin_service_describe_topic(void *services, struct rpc_call *call, struct 
 void admin_service_alter_topic(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_delete_topic(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_describe_broker(void *services, struct rpc_call *call, struct blob *message);
+void admin_service_describe_cluster(void *services, struct rpc_call *call, struct blob *message);
 
 #endif

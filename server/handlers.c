@@ -45,6 +45,7 @@ const struct rpc_handler service_handlers[] = {
     {ADMIN "AlterTopic", RPC_UNARY, .message = admin_service_alter_topic},
     {ADMIN "DeleteTopic", RPC_UNARY, .message = admin_service_delete_topic},
     {ADMIN "DescribeBroker", RPC_UNARY, .message = admin_service_describe_broker},
+    {ADMIN "DescribeCluster", RPC_UNARY, .message = admin_service_describe_cluster},
 
     {HEALTH_CHECK_METHOD, RPC_UNARY, .message = check},
     {HEALTH_WATCH_METHOD, RPC_SERVER_STREAM, .message = watch, .sent = watch_sent, .closed = watch_closed},

@@ -203,3 +203,42 @@ int cairn_broker_describe(struct cairn_client *client, struct cairn_broker *out_
   arena_free(arena);
   return CAIRN_OK;
 }
+
+static void member_visit(const Cairn__V1__Broker *in, void (*visit)(void *context, const struct cairn_member *member),
+                         void *context) {
+  const struct cairn_member member = {
+      .broker_id = in->id,
+      .advertised = in->advertised,
+      .peer_address = in->peer_address,
+      .incarnation = in->incarnation,
+      .controller = in->controller != 0,
+      .replicas = in->replicas,
+      .preferred = in->preferred,
+  };
+  visit(context, &member);
+}
+
+int cairn_cluster_describe(struct cairn_client *client, struct cairn_cluster *out_cluster,
+                           void (*visit)(void *context, const struct cairn_member *member), void *context,
+                           struct cairn_error *error) {
+  Cairn__V1__DescribeClusterRequest request;
+  cairn__v1__describe_cluster_request__init(&request);
+  const struct exchange exchange = {.method = "/cairn.v1.Admin/DescribeCluster",
+                                    .request = &request.base,
+                                    .idempotent = true,
+                                    .answer = &cairn__v1__describe_cluster_response__descriptor};
+  Cairn__V1__DescribeClusterResponse *answer = NULL;
+  struct arena *arena = NULL;
+  int code = call_for(client, &exchange, &answer, &arena, error);
+  if (code != CAIRN_OK) return code;
+  if (out_cluster != NULL) {
+    *out_cluster = (struct cairn_cluster){.controller_id = answer->controller_id,
+                                          .brokers = (uint32_t)answer->n_brokers,
+                                          .topics = answer->topics,
+                                          .partitions = answer->partitions};
+    snprintf(out_cluster->cluster_id, sizeof out_cluster->cluster_id, "%s", answer->cluster_id);
+  }
+  for (size_t i = 0; visit != NULL && i < answer->n_brokers; i++) member_visit(answer->brokers[i], visit, context);
+  arena_free(arena);
+  return CAIRN_OK;
+}

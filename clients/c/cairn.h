@@ -222,6 +222,28 @@ struct cairn_broker {
 };
 int cairn_broker_describe(struct cairn_client *client, struct cairn_broker *out_broker, struct cairn_error *error);
 
+struct cairn_cluster {
+  char cluster_id[33];
+  uint32_t controller_id; /* the broker that leads the map; 0: the one asked does not know */
+  uint32_t brokers;
+  uint32_t topics;
+  uint32_t partitions;
+};
+/* Borrowed during the visit. */
+struct cairn_member {
+  uint32_t broker_id;
+  const char *advertised;
+  const char *peer_address; /* "": it takes no peers */
+  const char *incarnation;
+  bool controller;
+  uint32_t replicas;  /* that the map gives it */
+  uint32_t preferred; /* of them: those that are to lead their partition */
+};
+/* The brokers of the cluster, by number. UNSUPPORTED: the broker asked is older. `out_cluster` and `visit` may be NULL. */
+int cairn_cluster_describe(struct cairn_client *client, struct cairn_cluster *out_cluster,
+                           void (*visit)(void *context, const struct cairn_member *member), void *context,
+                           struct cairn_error *error);
+
 /* ---- One partition ---- */
 
 struct cairn_offset_range {

@@ -4,6 +4,59 @@
 #include "clients/cli/report.h"
 #include "clients/cli/table.h"
 
+/* ---- list ---- */
+
+static const struct column broker_columns[] = {
+    {"BROKER", "broker_id", COLUMN_NUMBER},
+    {"ADDRESS", "advertised", COLUMN_TEXT},
+    {"PEERS", "peer_address", COLUMN_TEXT},
+    {"ROLE", "role", COLUMN_TEXT},
+    {"REPLICAS", "replicas", COLUMN_NUMBER},
+    {"PREFERRED", "preferred", COLUMN_NUMBER},
+    {NULL, NULL, COLUMN_TEXT},
+};
+
+static void list_visit(void *context, const struct cairn_member *member) {
+  json_t *row = json_pack("{s:I, s:s, s:s, s:s, s:b, s:s, s:I, s:I}", "broker_id", (json_int_t)member->broker_id, "advertised",
+                          member->advertised, "peer_address", member->peer_address, "incarnation", member->incarnation,
+                          "controller", (int)member->controller, "role", member->controller ? "controller" : "broker", "replicas",
+                          (json_int_t)member->replicas, "preferred", (json_int_t)member->preferred);
+  json_array_append_new(context, row);
+}
+
+static int list_run(struct cli *cli) {
+  int code = cli_connect(cli);
+  if (code != CLI_OK) return code;
+  json_t *rows = json_array();
+  struct cairn_error error;
+  if (cairn_cluster_describe(cli->client, NULL, list_visit, rows, &error) == CAIRN_OK) {
+    code = table_print(cli, broker_columns, rows);
+  } else {
+    code = report_error(cli, &error, (struct report_subject){0}, "cannot list the brokers");
+  }
+  json_decref(rows);
+  return code;
+}
+
+static const char *const list_examples[] = {
+    "As a table",
+    "cairn broker list",
+    "Who leads the map",
+    "cairn broker list -o json | jq '.[] | select(.controller).broker_id'",
+    NULL,
+};
+
+const struct command broker_list_command = {
+    .noun = "broker",
+    .verb = "list",
+    .alias = "ls",
+    .summary = "List the brokers of the cluster",
+    .examples = list_examples,
+    .run = list_run,
+};
+
+/* ---- describe ---- */
+
 static const struct column broker_card[] = {
     {"broker", "broker_id", COLUMN_NUMBER},      {"version", "version", COLUMN_TEXT},
     {"advertised", "advertised", COLUMN_TEXT},   {"cluster", "cluster_id", COLUMN_TEXT},

@@ -13,6 +13,7 @@ const struct command *const commands[] = {
     &partition_describe_command,
     &partition_producers_command,
     &partition_trim_command,
+    &broker_list_command,
     &broker_describe_command,
     &segment_dump_command,
     &verify_command,

@@ -6,6 +6,7 @@
 #include "clients/cli/table.h"
 
 #define PARTITIONS_MAX 10000
+#define REPLICAS_MAX 7
 #define RETENTION_NONE (-1)
 
 /* ---- As JSON ---- */
@@ -75,7 +76,7 @@ static int create_run(struct cli *cli) {
   int64_t replicas = 0;
   int code = read_config(cli, &options.config);
   if (code == CLI_OK) code = cli_option_number(cli, "partitions", 1, PARTITIONS_MAX, &partitions);
-  if (code == CLI_OK) code = cli_option_number(cli, "replicas", 1, 15, &replicas);
+  if (code == CLI_OK) code = cli_option_number(cli, "replicas", 1, REPLICAS_MAX, &replicas);
   if (code == CLI_OK) code = cli_connect(cli);
   if (code != CLI_OK) return code;
   options.partitions = (uint32_t)partitions;
@@ -94,7 +95,8 @@ static int create_run(struct cli *cli) {
 
 static const struct option create_options[] = {
     {"partitions", 'p', "N", "how many partitions (default 1)"},
-    {"replicas", 'r', "N", "how many copies (default: 3, or as many as there are brokers)"},
+    {"replicas", 'r', "N",
+     "how many copies, each on a broker of its own, at most 7 (default: 3, or as many as there are brokers)"},
     CONFIG_OPTIONS,
     {"dry-run", 0, NULL, "check everything, change nothing"},
     {NULL, 0, NULL, NULL},
@@ -105,6 +107,8 @@ static const char *const create_examples[] = {
     "cairn topic create orders",
     "Eight partitions, a week",
     "cairn topic create clicks --partitions 8 --retention 7d",
+    "On five brokers: two may be lost, and nothing with them",
+    "cairn topic create orders --replicas 5",
     NULL,
 };
 

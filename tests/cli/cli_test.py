@@ -95,6 +95,7 @@ class WithBroker(unittest.TestCase):
         self.assertTrue(lines[2].startswith("try: "), error)
         if suggests:
             self.assertIn(suggests, lines[2])
+        return error
 
 
 class CliTest(WithBroker):
@@ -271,6 +272,17 @@ class CliTest(WithBroker):
         broker = json.loads(self.out("broker", "describe", "-o", "json"))
         self.assertRegex(broker["cluster_id"], "^[0-9a-f]{32}$")
         self.assertEqual(broker["advertised"], self.broker.address)
+
+    def test_the_brokers_are_listed(self):
+        described = json.loads(self.out("broker", "describe", "-o", "json"))
+        (row,) = json.loads(self.out("broker", "list", "-o", "json"))
+        self.assertEqual((row["broker_id"], row["advertised"]), (1, self.broker.address))
+        self.assertEqual((row["controller"], row["incarnation"]), (True, described["incarnation"]))
+        self.assertRegex(self.out("broker", "ls").decode(), r"(?m)^BROKER +ADDRESS .*\n +1 +%s .*controller" % self.broker.address)
+
+    def test_more_replicas_than_brokers_are_refused_with_numbers(self):
+        said = self.assert_refused(2, "INVALID", "topic", "create", "copies", "--replicas", "3")
+        self.assertIn("3 replicas are wanted, each on a broker of its own, and the cluster has 1 broker", said)
 
     # ---- errors ----
 

@@ -278,6 +278,26 @@ class ApiTest(harness.Case):
         self.assertRegex(answer.incarnation, "^[0-9a-f]{32}$")
         self.assertEqual(answer.advertised, self.broker.address)
 
+    def test_describe_cluster(self):
+        self.client.create_topic(name=self.topic + "-cluster", partitions=3)
+        broker = self.client.describe_broker()
+        answer = self.client.describe_cluster()
+        self.assertEqual((answer.cluster_id, answer.controller_id), (broker.cluster_id, 1))
+        self.assertEqual((answer.topics, answer.partitions), (broker.topics, broker.partitions))
+        (only,) = answer.brokers
+        self.assertEqual((only.id, only.advertised, only.peer_address), (1, self.broker.address, ""))
+        self.assertEqual((only.incarnation, only.controller), (broker.incarnation, True))
+        self.assertEqual((only.replicas, only.preferred), (answer.partitions, answer.partitions))
+
+    def test_replicas_are_bound_by_the_brokers(self):
+        name = self.topic + "-copies"
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID", self.client.create_topic, name=name, replicas=3)
+        self.client.create_topic(name=name, replicas=1, partitions=2)
+        described = self.client.describe_topic(name=name)
+        self.assertEqual(described.topic.replicas, 1)
+        self.assertEqual([list(p.replicas) for p in described.partitions], [[1], [1]])
+        self.assertEqual([p.leader_id for p in described.partitions], [1, 1])
+
 
 def crc32c(data):
     """CRC32C (Castagnoli), bit by bit: slow, and independent of the code under test."""

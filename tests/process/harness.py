@@ -144,6 +144,9 @@ class Client:
         self.describe_broker = self._unary(
             "Admin/DescribeBroker", admin_pb2.DescribeBrokerRequest, admin_pb2.DescribeBrokerResponse
         )
+        self.describe_cluster = self._unary(
+            "Admin/DescribeCluster", admin_pb2.DescribeClusterRequest, admin_pb2.DescribeClusterResponse
+        )
         self.append_stream = self.channel.stream_stream(
             "/cairn.v1.Log/AppendStream",
             request_serializer=log_pb2.AppendRequest.SerializeToString,
