@@ -13,7 +13,7 @@ import grpc
 import harness
 from cairn.v1 import admin_pb2, log_pb2
 from harness import batch
-from http2 import Connection, headers, rst
+from http2 import Connection, data, headers, rst
 
 NO_WINDOW = struct.pack(">HI", 4, 0)  # SETTINGS_INITIAL_WINDOW_SIZE 0: nothing may be sent to us
 
@@ -125,18 +125,18 @@ class AbuseTest(harness.Case):
 
     def test_many_looks_at_a_wide_topic_do_not_hold_up_appends(self):
         self.client.create_topic(name="wide", partitions=10_000, timeout=60)
-        describe = self.client.describe_topic.method
-        request = admin_pb2.DescribeTopicRequest(name="wide")
+        request = admin_pb2.DescribeTopicRequest(name="wide").SerializeToString()
+        connections = [self.connect() for _ in range(3)]
         self.served()
+        for connection in connections:
+            looks = [headers(connection, 1 + 2 * i, "Admin/DescribeTopic") + data(1 + 2 * i, request, True) for i in range(1000)]
+            connection.send(b"".join(looks))
         began = time.monotonic()
-        looks = [describe.future(request, timeout=120) for _ in range(300)]
         slowest = 0.0
-        while not all(look.done() for look in looks):
+        while time.monotonic() - began < 4:
             slowest = max(slowest, self.served())
-        took = time.monotonic() - began
-        self.assertTrue(all(len(look.result().partitions) == 10_000 for look in looks))
-        self.show("300 looks took %.0f ms, the slowest append among them %.0f ms" % (took * 1000, slowest * 1000))
-        self.assertLess(slowest, max(took / 3, 0.2), "it waited behind all of them")
+        self.show("slowest append among 3,000 looks %.0f ms" % (slowest * 1000))
+        self.assertLess(slowest, self.broker.bound(1.5), "it waited behind all of them")
 
     def test_a_flood_of_resets_holds_nobody_up(self):
         self.served()
@@ -171,30 +171,45 @@ class AbuseTest(harness.Case):
 
     def test_calls_that_are_opened_and_say_nothing(self):
         """More than calls-max, all from one address: others are served at once, and in time most of the places are free again."""
-        connections = [Connection(self.broker.address, source="127.0.0.2") for _ in range(25)]
+        first = self.connect()
+        first.send(headers(first, 1, "Log/Append") + headers(first, 3, "Log/Tail") + headers(first, 5, "Log/AppendStream"))
+        connections = [self.connect() for _ in range(25)]
         for connection in connections:
-            self.addCleanup(connection.close)
             for i in range(1000):
                 connection.send(headers(connection, 1 + 2 * i, "Log/AppendStream" if i % 2 else "Log/Append"))
         time.sleep(1)
         self.show("%d MiB resident with 25,000 calls opened" % (self.broker.resident_bytes() >> 20))
         self.served()
         self.assertLess(self.broker.resident_bytes(), self.broker.bound(400 << 20))
-        for connection in connections[:5]:  # these came in time to have places: the streams keep theirs
-            self.assertTrue(connection.wait_ended(500), "%d ended" % len(connection.ended))
-        self.assertIn(b"DEADLINE", connections[0].told[1])
-        self.assertIn(b"no", connections[0].told[1])
-        time.sleep(1)
-        self.assertEqual({stream % 4 for stream in connections[0].ended}, {1}, "streams may stay silent")
-        for connection in connections:
+        self.assertTrue(first.wait_ended(2))
+        self.assertIn(b"DEADLINE", first.told[1])
+        self.assertIn(b"no", first.told[1])
+        self.assertEqual(first.ended, {1, 3}, "a stream may stay silent")
+        deadline = time.monotonic() + 30
+        while self.is_refused():
+            self.assertLess(time.monotonic(), deadline, "the places of silent calls are kept")
+            time.sleep(0.2)
+        for connection in [first, *connections]:
             connection.close()
         self.given_back()
 
+    def connect(self):
+        """From an address that is not everybody's."""
+        connection = Connection(self.broker.address, source="127.0.0.2")
+        self.addCleanup(connection.close)
+        return connection
+
+    def is_refused(self):
+        """Does that address get one more stream?"""
+        connection = self.connect()
+        connection.send(headers(connection, 1, "Log/AppendStream"))
+        refused = connection.wait_ended(1, 1)
+        connection.close()
+        return refused
+
     def test_one_address_does_not_take_all_places(self):
-        greedy = Connection(self.broker.address, source="127.0.0.2")
-        again = Connection(self.broker.address, source="127.0.0.2")
-        self.addCleanup(greedy.close)
-        self.addCleanup(again.close)
+        greedy = self.connect()
+        again = self.connect()
         for i in range(50):
             greedy.send(headers(greedy, 1 + 2 * i, "Log/AppendStream"))
         self.assertTrue(greedy.wait_ended(30))
