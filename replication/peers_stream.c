@@ -96,8 +96,8 @@ static void tell_room(struct peer_stream *stream) {
 static void note_taken(struct task *task) {
   struct peer_run *run = container_of(task, struct peer_run, taken_task);
   struct peer_stream *stream = run->stream;
-  atomic_store_explicit(&run->telling, false, memory_order_relaxed);
-  /* Behind the store: what is counted after this is told again. */
+  /* Release: whoever posts the task again is done after the loop took it. And before the exchange: what is counted later is told again. */
+  atomic_store_explicit(&run->telling, false, memory_order_release);
   unsigned taken = atomic_exchange_explicit(&run->taken, 0, memory_order_acq_rel);
   for (; taken > 0 && stream->sent_count > 0; taken--) {
     stream->bytes -= stream->sent_bytes[stream->sent_first];
