@@ -45,6 +45,7 @@ static void on_edge(void *context, broker_id broker, enum peer_edge edge) {
   static const char *const names[] = {"up", "down", "reset", "room"};
   struct stage_lane *lane = context;
   WRITE(lane, " %s%u", names[edge], broker);
+  if (lane->edged != NULL) lane->edged(lane, broker, edge);
 }
 
 static void on_leads(void *context, broker_id broker, group_id group, entry_term term, bool leads) {
@@ -112,7 +113,6 @@ void stage_start(struct stage_broker *broker) {
     char name[32];
     snprintf(name, sizeof name, "lane-%u-%u", broker->id, i);
     buffer_init(&lane->told, TOLD_MAX);
-    lane->broker = broker;
     lane->messages = 0;
     lane->payload_bytes = 0;
     lane->oldest_unsynced_ns = 0;
@@ -179,6 +179,7 @@ struct peer_stage *peer_stage_new(bool real, size_t brokers, unsigned lanes, uin
     broker->incarnation = 100 + i;
     broker->cluster = 7;
     broker->lane_count = lanes;
+    for (size_t lane = 0; lane < STAGE_LANES_MAX; lane++) broker->lanes[lane].broker = broker;
     account_init(&broker->account, (size_t)64 << 20);
     snprintf(broker->address, sizeof broker->address, "127.0.0.1:0");
     if (real) continue;

@@ -35,6 +35,7 @@ struct stage_lane {
   size_t payload_bytes;
   uint64_t oldest_unsynced_ns;                                                                /* given to peer_lane_alive() */
   void (*heard)(struct stage_lane *lane, group_id group, const struct peer_message *message); /* may be NULL */
+  void (*edged)(struct stage_lane *lane, broker_id broker, enum peer_edge edge);              /* may be NULL */
 };
 
 struct stage_broker {
