@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -66,6 +67,37 @@ static void many_messages_arrive_in_order_with_their_payloads(void **state) {
   assert_true(stage_told(&one->lanes[1], last, PATIENT_MS));
 }
 
+static size_t used_most;
+
+static void look_long(struct stage_lane *lane, group_id group, const struct peer_message *message) {
+  size_t used = account_used(&lane->broker->account);
+  if (used > used_most) used_most = used;
+  usleep(5000);
+  expect_next(lane, group, message);
+}
+
+static void look_long_from_now_on(struct stage_lane *lane, void *context) {
+  (void)context;
+  lane->heard = look_long;
+}
+
+static void lane_that_is_slow_stops_who_sends_to_it(void **state) {
+  (void)state;
+  enum { PACKETS = 60, BYTES = 900000 };
+  char last[64];
+  stage_on(&two->lanes[0], look_long_from_now_on, NULL);
+  used_most = 0;
+
+  for (uint64_t i = 1; i <= PACKETS; i++) {
+    while (!stage_room(&one->lanes[0], 2)) stage_run_ms(stage, 1);
+    stage_append(&one->lanes[0], two, 4, i, 1, BYTES, i);
+  }
+
+  snprintf(last, sizeof last, "1:4/append#%u[%u..%u]", PACKETS, PACKETS + 1, PACKETS + 1);
+  assert_true(stage_told(&two->lanes[0], last, PATIENT_MS));
+  assert_in_range(used_most, 3 * BYTES, (PEER_INBOX_MAX + 1) * (BYTES + 4096)); /* and one that is just arriving */
+}
+
 static void leadership_is_vouched_for_and_ends_with_its_broker(void **state) {
   (void)state;
   for (group_id group = 0; group < 100; group++) {
@@ -117,6 +149,7 @@ static void all_stop_in_the_middle_of_it(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(many_messages_arrive_in_order_with_their_payloads, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(lane_that_is_slow_stops_who_sends_to_it, set_up, tear_down),
       cmocka_unit_test_setup_teardown(leadership_is_vouched_for_and_ends_with_its_broker, set_up, tear_down),
       cmocka_unit_test_setup_teardown(connections_are_made_anew_under_load, set_up, tear_down),
       cmocka_unit_test_setup_teardown(all_stop_in_the_middle_of_it, set_up, tear_down),

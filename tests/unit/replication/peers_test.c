@@ -207,7 +207,11 @@ static void silence_for_an_election_timeout_is_death(void **state) {
   assert_int_equal(stage_count(&one->lanes[0], "down2"), 1);
   assert_int_equal(stage_count(&two->lanes[0], "down1"), 1);
   assert_int_equal(stage_count(&three->lanes[0], "down1") + stage_count(&three->lanes[0], "down2"), 0);
-  stage_run_ms(stage, 60000); /* TCP would now wait long */
+  stage_run_ms(stage, 60000);
+  /* TCP would now wait long before it tries again: connections were made anew all the while, and nobody was told of losses. */
+  assert_in_range(stage_count(&one->lanes[0], "room2"), 20, 31);
+  assert_in_range(stage_count(&two->lanes[0], "room1"), 20, 31);
+  assert_int_equal(stage_count(&one->lanes[0], "reset2"), 0);
   forget_all();
   set_cut(one, two, false);
   set_cut(two, one, false);
@@ -229,6 +233,7 @@ static void who_is_not_heard_learns_it_and_connects_anew(void **state) {
   set_cut(one, two, true); /* nothing of one's arrives; what two says does, until its windows are full */
 
   assert_true(stage_told(&two->lanes[0], "down1", 1500));
+  assert_true(stage_told(&one->lanes[0], "room2", 3500)); /* made anew */
   stage_run_ms(stage, 30000);
   forget_all();
   set_cut(one, two, false);
@@ -260,6 +265,28 @@ static void broker_that_starts_anew_leads_nothing_any_more(void **state) {
   stage_send(&two->lanes[0], one, 5, RAFT_VOTE, 1);
   assert_true(stage_told(&one->lanes[0], "2:5/vote#1", 1500));
   assert_true(stage_told(&one->lanes[0], "up2", 1500));
+}
+
+static void broker_that_returns_is_spoken_to_at_once(void **state) {
+  (void)state;
+  begin(2, 1);
+  assert_all_up();
+  for (unsigned round = 1; round <= 8; round++) {
+    char vote[32];
+    snprintf(vote, sizeof vote, "1:5/vote#%u", round);
+    stage_stop(two);
+    stage_run_ms(stage, 20000 + 237 * round); /* the transport waits ever longer before it tries again */
+    stage_forget(&one->lanes[0]);
+
+    stage_start(two);
+    stage_meet(stage);
+
+    assert_true(stage_told(&one->lanes[0], "up2", 200));
+    stage_run_ms(stage, 20);
+    stage_send(&one->lanes[0], two, 5, RAFT_VOTE, round);
+    assert_true(stage_told(&two->lanes[0], vote, 100));
+    assert_true(stage_told(&two->lanes[0], "up1", 200));
+  }
 }
 
 static void process_that_is_stopped_is_dead_until_it_goes_on(void **state) {
@@ -664,7 +691,9 @@ static void something_happens(struct chance *chance) {
                           .append = chance_in(chance, 500),
                           .count = chance_below(chance, 4),
                           .payload_bytes = chance_below(chance, 30000)};
-      if (a != b) stage_on(&a->lanes[shot.group % LANES], shoot, &shot);
+      unsigned shots = chance_in(chance, 50) ? 60 : 1;
+      for (unsigned i = 0; i < shots && a != b; i++) stage_on(&a->lanes[shot.group % LANES], shoot, &shot);
+      if (shots > 1 && chance_in(chance, 300)) (void)sim_net_reset(stage->net, NULL, 100);
       if (chance_in(chance, 300)) stage_run_ms(stage, (unsigned)chance_below(chance, 100));
       break;
     }
@@ -728,6 +757,7 @@ int main(void) {
       TEST(silence_for_an_election_timeout_is_death),
       TEST(who_is_not_heard_learns_it_and_connects_anew),
       TEST(broker_that_starts_anew_leads_nothing_any_more),
+      TEST(broker_that_returns_is_spoken_to_at_once),
       TEST(process_that_is_stopped_is_dead_until_it_goes_on),
       TEST(disk_that_hangs_is_death_though_beats_come),
       TEST(broker_that_is_not_named_any_more_is_gone),
