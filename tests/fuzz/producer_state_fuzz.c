@@ -57,7 +57,7 @@ static void run_snapshot(struct bytes bytes) {
     check_encodes_to(state, bytes);
     go_on(state);
     check_encodes_to(state, bytes); /* nothing of that is applied */
-    producer_state_drop_proposed(state);
+    producer_state_cut(state, 0);
     producer_state_check(state);
     check_encodes_to(state, bytes);
   }
