@@ -289,7 +289,7 @@ void controller_change(struct controller *controller, struct change *change) {
 
 /* ---- Life ---- */
 
-enum status controller_open(struct world *world, struct lane *lane, struct log *log, broker_id self,
+enum status controller_open(struct world *world, struct lane *lane, struct log *log, const struct replica_options *replica,
                             const struct controller_watch *watch, struct controller **out_controller) {
   struct controller *controller = NEW(struct controller);
   controller->world = world;
@@ -299,7 +299,7 @@ enum status controller_open(struct world *world, struct lane *lane, struct log *
   controller->map = cluster_map_new(entropy_next(world->entropy));
   list_init(&controller->waiting);
   struct state_machine machine = {.ops = &controller_machine, .owner = controller};
-  enum status status = replica_open(lane, log, self, &machine, &controller->replica);
+  enum status status = replica_open(lane, log, replica, &machine, &controller->replica);
   if (status != STATUS_OK) {
     controller_free(controller);
     return status;

@@ -27,8 +27,9 @@ struct controller_watch {
   void *context;
 };
 
-/* `log` is group 0's. Restores and replays before it returns; the watch is told nothing of what was there already. */
-enum status controller_open(struct world *world, struct lane *lane, struct log *log, broker_id self,
+/* `log` is group 0's. Restores and replays before it returns; the watch is told nothing of what was there already. `replica`: who this
+ * broker is and who founded the group. */
+enum status controller_open(struct world *world, struct lane *lane, struct log *log, const struct replica_options *replica,
                             const struct controller_watch *watch, struct controller **out_controller) MUST_CHECK;
 void controller_free(struct controller *controller); /* after the lane stopped; NULL is fine */
 

@@ -87,7 +87,10 @@ static void write_done(struct task *task) {
   list_push_back(&lane->free_slots, &slot->node);
 }
 
-struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number) {
+struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number, struct peers *peers,
+                      const struct raft_timing *timing) {
+  (void)peers;
+  (void)timing;
   struct lane *lane = NEW(struct lane);
   char name[16];
   snprintf(name, sizeof name, "lane-%u", number);

@@ -1,8 +1,9 @@
 /* A lane: many replicas, one thread, no locks. A replica belongs to one lane for life.
  *
- *   drain     the loop runs what has arrived: requests, completions, due timers (bounded by the loop)
- *   step      each touched replica decides; its frames gather in the lane's journal write
- *   persist   at the end of the turn the write goes to the journal: started, not waited for
+ *   drain     the loop runs what has arrived: requests, messages of other brokers, completions, due timers (bounded by the loop)
+ *   step      each touched replica decides; its frames gather in the lane's journal write, its messages in the lane's wires
+ *   persist   at the end of the turn what is to be replicated is gathered, the write goes to the journal: started, not waited for; and
+ *             at the same time the messages go to the other brokers
  *   publish   when the journal says durable, each touched replica commits, applies and answers
  *
  * While one write is in flight the next turns gather others (at most LANE_WRITES_MAX); the journal makes one group of all that wait.
@@ -17,13 +18,19 @@
 #include "base/list.h"
 #include "base/world.h"
 #include "log/log_set.h"
+#include "replication/raft.h"
 
 #define LANE_WRITES_MAX 16u
 
 struct lane;
+struct peers;
 
-struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number);
-/* From outside, when no more work is posted: finishes what was submitted, stops the loop. The lane stays until lane_free(). */
+/* `peers`: the wires to other brokers, which outlive the lane's loop; NULL: this broker is alone. `timing`: of elections; NULL: 1 s and a
+ * heartbeat each 100 ms. */
+struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number, struct peers *peers,
+                      const struct raft_timing *timing);
+/* From outside, when no more work is posted (and after peers_stop()): finishes what was submitted, stops the loop. The lane stays until
+ * lane_free(). */
 void lane_stop(struct lane *lane);
 void lane_free(struct lane *lane); /* after lane_stop() and after its replicas were freed; NULL is fine */
 

@@ -59,8 +59,8 @@ static void start_raft(struct replica *replica, broker_id self) {
   replica->durable = raft_mark(&replica->raft);
 }
 
-enum status replica_open(struct lane *lane, struct log *log, broker_id self, const struct state_machine *machine,
-                         struct replica **out_replica) {
+enum status replica_open(struct lane *lane, struct log *log, const struct replica_options *options,
+                         const struct state_machine *machine, struct replica **out_replica) {
   struct log_view view = log_view(log);
   struct replica *replica = NEW(struct replica);
   replica->lane = lane;
@@ -68,7 +68,7 @@ enum status replica_open(struct lane *lane, struct log *log, broker_id self, con
   replica->machine = *machine;
   replica->group = view.group;
   list_init(&replica->uncommitted);
-  start_raft(replica, self);
+  start_raft(replica, options->self.broker);
   enum status status = restore(replica);
   if (status != STATUS_OK) {
     raft_deinit(&replica->raft);
@@ -124,7 +124,7 @@ static void append_noop(struct replica *replica, entry_index index, entry_term t
 
 static void tell_role(struct replica *replica, const struct raft_effects *effects) {
   if (replica->machine.ops->role_changed == NULL) return;
-  replica->machine.ops->role_changed(replica->machine.owner, effects->role == RAFT_LEADER, effects->term);
+  replica->machine.ops->role_changed(replica->machine.owner, effects->role == RAFT_LEADER, effects->term, &effects->leader);
 }
 
 static void apply_next(struct replica *replica) {

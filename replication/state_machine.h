@@ -1,5 +1,9 @@
 /* What the owner of a group implements: the one shape of replicated state. Data partitions, the controller (group 0) and every later
  * owner are the same few functions to replication/, called on the group's lane, in log order.
+ *
+ * An owner that decides against what it has proposed (the next sequence, a map with a change in flight) keeps two views: what is applied, and
+ * what is proposed on top of it. The second one is worth something only while this replica leads in one term: role_changed() voids it.
+ * No apply() of another leader's entry comes before that.
  */
 #ifndef CAIRN_REPLICATION_STATE_MACHINE_H
 #define CAIRN_REPLICATION_STATE_MACHINE_H
@@ -9,19 +13,19 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "log/entry.h"
+#include "replication/raft_config.h"
 
 struct state_machine_ops {
-  /* A committed entry: deterministic, no clock, no chance, never fails. After a restart RECORDS entries come without payload. */
+  /* A committed entry: deterministic, no clock, no chance, never fails. RECORDS entries come without payload after a restart, and
+   * on replicas that do not lead. */
   void (*apply)(void *owner, const struct entry *entry);
   /* Appends the whole state, as of the last applied entry. */
   enum status (*snapshot)(void *owner, struct buffer *out);
   /* Replaces the state. Before the first apply; `state` may be empty: a new group. STATUS_CORRUPT: not what snapshot() wrote. */
   enum status (*restore)(void *owner, struct bytes state);
-  /* The entries from index `from` on, none of which was applied, are gone from this replica's log. Called before the proposals among them are
-   * answered, each STATUS_UNKNOWN_OUTCOME: another replica may still have such an entry, be elected, and commit it. May be NULL. */
-  void (*cut)(void *owner, entry_index from);
-  /* This replica became, or ceased to be, the leader. May be NULL. */
-  void (*role_changed)(void *owner, bool leader, entry_term term);
+  /* This replica began to lead, or ceased to (everything that was proposed and is not applied is void from here on), or another leader is
+   * known in `term` (broker 0: none is known). A leadership that ends and one that begins are two calls. May be NULL. */
+  void (*role_changed)(void *owner, bool leads, entry_term term, const struct replica_id *leader);
 };
 
 struct state_machine {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/codec.h"
 #include "base/memory.h"
 #include "base/trace.h"
 #include "security/random.h"
@@ -18,6 +19,12 @@
 
 /* ---- Lanes ---- */
 
+static struct replica_id node_replica_id(const struct node *node) {
+  const uint8_t *incarnation = node->identity.incarnation;
+  return (struct replica_id){.broker = node->identity.broker_id,
+                             .incarnation = {get_u64(incarnation), get_u64(incarnation + sizeof(uint64_t))}};
+}
+
 static void start_lanes(struct node *node) {
   const struct options *options = node->options;
   unsigned count = options->lanes == 0 ? 1 : (unsigned)options->lanes;
@@ -28,12 +35,12 @@ static void start_lanes(struct node *node) {
   node->lane_count = count;
   node->inflater = inflater_new(node->world);
   for (unsigned i = 0; i < count; i++) {
-    node->lanes[i] = lane_new(node->world, node->logs, i);
+    node->lanes[i] = lane_new(node->world, node->logs, i, NULL, NULL);
     node->hosts[i] = (struct partition_host){
         .lane = node->lanes[i],
         .loop = lane_loop(node->lanes[i]),
         .inflater = node->inflater,
-        .self = node->identity.broker_id,
+        .self = node_replica_id(node),
         .uncompressed_bytes_max = (uint32_t)options->uncompressed_bytes_max,
         .waiters_max = (uint32_t)options->waiters_max,
         .append_stall_ns = options->append_stall_ms * NS_PER_MS,
@@ -77,7 +84,8 @@ static void find_controller_log(void *context, struct log *log) {
 
 static enum status open_controller(struct node *node, struct log *log) {
   struct controller_watch watch = map_follower_watch(node->follower);
-  return controller_open(node->world, node->lanes[0], log, node->identity.broker_id, &watch, &node->controller);
+  struct replica_options options = {.self = node_replica_id(node)};
+  return controller_open(node->world, node->lanes[0], log, &options, &watch, &node->controller);
 }
 
 static void found_group_0(struct lane_errand *errand) {

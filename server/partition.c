@@ -152,19 +152,18 @@ void partition_cut(struct partition *partition, entry_index from) {
   partition_append_cut(partition, from, replica_fenced(partition->replica) ? STATUS_FENCED : STATUS_NOT_LEADER);
 }
 
-static void cut(void *owner, entry_index from) { partition_cut(owner, from); }
-
 /* What was proposed and is not applied another leader may keep or cut: either way it is no longer this one that decides on it. */
-static void role_changed(void *owner, bool leader, entry_term term) {
+static void role_changed(void *owner, bool leads, entry_term term, const struct replica_id *leader) {
+  (void)leader;
   struct partition *partition = owner;
-  if (leader) return;
+  if (leads) return;
   trace_warn("partition_lost_leadership", "group=%" PRIu64 " term=%" PRIu64, partition->place.group, term);
   partition_cut(partition, partition->applied_index + 1);
   partition_append_fail_all(partition, replica_fenced(partition->replica) ? STATUS_FENCED : STATUS_NOT_LEADER);
 }
 
 static const struct state_machine_ops partition_machine = {
-    .apply = apply, .snapshot = snapshot, .restore = restore, .cut = cut, .role_changed = role_changed};
+    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed};
 
 enum status partition_propose(struct partition *partition, struct proposal *proposal) {
   enum status status = replica_propose(partition->replica, proposal);
@@ -189,6 +188,7 @@ enum status partition_open(struct partition_host *host, struct log *log, const s
   atomic_init(&partition->holders, 2);
   partition->host = host;
   partition->place = *place;
+  partition->place.founding = NULL;
   partition->log = log;
   list_init(&partition->stalled);
   list_init(&partition->depending);
@@ -198,7 +198,8 @@ enum status partition_open(struct partition_host *host, struct log *log, const s
   partition->producers = producer_state_new(place->group, host->hash_seed);
 
   struct state_machine machine = {.ops = &partition_machine, .owner = partition};
-  enum status status = replica_open(host->lane, log, host->self, &machine, &partition->replica);
+  struct replica_options options = {.self = host->self, .founding = place->founding};
+  enum status status = replica_open(host->lane, log, &options, &machine, &partition->replica);
   if (status != STATUS_OK) {
     producer_state_free(partition->producers);
     memory_free(partition);

@@ -46,13 +46,16 @@ struct partition_host {
   struct lane *lane;
   struct loop *loop;
   struct inflater *inflater;
-  broker_id self;
+  struct replica_id self;
   uint32_t uncompressed_bytes_max;
   uint32_t waiters_max; /* of one partition */
   uint64_t append_stall_ns;
   uint64_t retention_interval_ns;
   uint32_t producers_max; /* of one partition; told to the replicas with each open */
   uint64_t hash_seed;     /* of maps that strangers fill */
+  /* Where clients reach a broker; false: not known here. May be NULL. On the lane. */
+  bool (*address_of)(void *context, broker_id broker, char out_address[FAILURE_LEADER_SIZE]);
+  void *address_context;
 
   struct list partitions;
   struct list stalled; /* those with appends that wait for room */
@@ -77,6 +80,7 @@ struct partition_place {
   uint32_t number;
   group_id group;
   instance_id instance;
+  const struct raft_config *founding; /* its replicas, by the map; NULL: this broker alone. Borrowed for partition_open(). */
 };
 
 struct log_settings partition_log_settings(const struct topic_settings *settings);

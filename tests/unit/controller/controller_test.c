@@ -86,7 +86,8 @@ static const struct controller_watch *watch_of(struct rig *rig) {
 static void open_controller(void *context) {
   struct rig *rig = context;
   struct stage *stage = &rig->stage;
-  assert_int_equal(controller_open(sim_world_doors(stage->node), stage->lane, stage->log[0], 1, watch_of(rig), &rig->controller),
+  assert_int_equal(controller_open(sim_world_doors(stage->node), stage->lane, stage->log[0],
+                                   &(struct replica_options){.self = {.broker = 1}}, watch_of(rig), &rig->controller),
                    STATUS_OK);
 }
 

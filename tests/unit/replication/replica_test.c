@@ -86,10 +86,11 @@ static enum status restore(void *owner, struct bytes state) {
   return STATUS_OK;
 }
 
-static void role_changed(void *owner, bool leader, entry_term term) {
+static void role_changed(void *owner, bool leads, entry_term term, const struct replica_id *leader) {
+  (void)leader;
   struct ledger *ledger = owner;
   ledger->roles++;
-  ledger->leader = leader;
+  ledger->leader = leads;
   ledger->role_term = term;
 }
 
@@ -105,7 +106,8 @@ static void open_replica(void *context) {
   struct ledger *ledger = ledger_of(rig, rig->group);
   struct state_machine machine = {.ops = &ledger_ops, .owner = ledger};
   *ledger = (struct ledger){.rig = rig};
-  assert_int_equal(replica_open(rig->stage.lane, rig->stage.log[rig->group], 1, &machine, &ledger->replica), STATUS_OK);
+  struct replica_options options = {.self = {.broker = 1}};
+  assert_int_equal(replica_open(rig->stage.lane, rig->stage.log[rig->group], &options, &machine, &ledger->replica), STATUS_OK);
 }
 
 static void make_replica(void *context) {

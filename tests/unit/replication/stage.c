@@ -82,7 +82,7 @@ static void run_open(void *context) {
   struct world *world = sim_world_doors(stage->node);
   enum status status = log_set_open(world, &options, &identity, &stage->logs, &identity, &report, NULL);
   CHECK_MSG(status == STATUS_OK, "%s", status_name(status));
-  stage->lane = lane_new(world, stage->logs, 0);
+  stage->lane = lane_new(world, stage->logs, 0, NULL, NULL);
   log_set_each(stage->logs, meet, stage);
 }
 

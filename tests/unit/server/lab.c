@@ -79,12 +79,12 @@ void lab_open(struct lab *lab) {
   struct log_identity identity = {.broker_id = 1};
   struct log_set_report report;
   assert_int_equal(log_set_open(lab->world, &options, &identity, &lab->logs, &identity, &report, NULL), STATUS_OK);
-  lab->lane = lane_new(lab->world, lab->logs, 0);
+  lab->lane = lane_new(lab->world, lab->logs, 0, NULL, NULL);
   lab->inflater = inflater_new(lab->world);
   lab->host = (struct partition_host){.lane = lab->lane,
                                       .loop = lane_loop(lab->lane),
                                       .inflater = lab->inflater,
-                                      .self = 1,
+                                      .self = {.broker = 1},
                                       .uncompressed_bytes_max = MIB,
                                       .waiters_max = 3,
                                       .append_stall_ns = 1000000000u,
