@@ -295,7 +295,7 @@ enum status controller_open(struct world *world, struct lane *lane, struct log *
   controller->world = world;
   controller->lane = lane;
   controller->watch = *watch;
-  controller->self = self;
+  controller->self = replica->self.broker;
   controller->map = cluster_map_new(entropy_next(world->entropy));
   list_init(&controller->waiting);
   struct state_machine machine = {.ops = &controller_machine, .owner = controller};

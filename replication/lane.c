@@ -8,8 +8,12 @@
 #include "base/trace.h"
 #include "replication/replica_internal.h"
 
+#define ELECTION_NS 1000000000u
+#define HEARTBEAT_NS 100000000u
+
 struct lane_slot {
   struct journal_write write;
+  uint64_t submitted_ns;
   struct list fences;
   struct lane *lane;
   struct list_node node;
@@ -20,9 +24,15 @@ struct lane {
   struct loop *loop;
   struct log_set *logs;
   unsigned number;
+  struct raft_timing timing;
+  struct peer_lane *wires;    /* NULL: alone */
+  struct raft_entry *entries; /* of the message at hand; NULL: alone */
+  struct list senders;        /* replicas with something to gather */
+  unsigned fetching;
   struct map *replicas; /* by group */
   struct lane_slot slots[LANE_WRITES_MAX];
   struct list free_slots;
+  struct list flying; /* slots whose write is not back, in order */
   struct lane_slot *filling;
   unsigned in_flight;
   bool failed;
@@ -36,16 +46,39 @@ static void take_slot(struct lane *lane) {
   lane->filling = node == NULL ? NULL : list_entry(node, struct lane_slot, node);
 }
 
+/* What replicas want to send of their logs, now that the turn has proposed all that it will. */
+static void gather(struct lane *lane) {
+  for (struct list_node *node; (node = list_pop_front(&lane->senders)) != NULL;) {
+    struct replica *replica = list_entry(node, struct replica_sender, node)->replica;
+    replica_gather(replica);
+  }
+}
+
 /* Persist: hands over what this turn gathered. With every slot in flight the turns to come go on filling the last one. */
+static void submit(struct lane *lane) {
+  if (lane->filling->write.count == 0 || list_empty(&lane->free_slots)) return;
+  struct lane_slot *slot = lane->filling;
+  take_slot(lane);
+  lane->in_flight++;
+  list_push_back(&lane->flying, &slot->node);
+  if (lane->wires != NULL) slot->submitted_ns = loop_now_ns(lane->loop);
+  journal_submit(log_set_journal(lane->logs), &slot->write);
+}
+
+static uint64_t oldest_unsynced_ns(const struct lane *lane) {
+  struct list_node *first = list_first(&lane->flying);
+  return first == NULL ? 0 : list_entry(first, struct lane_slot, node)->submitted_ns;
+}
+
 static void turn_ended(void *context) {
   struct lane *lane = context;
-  if (lane->filling->write.count > 0 && !list_empty(&lane->free_slots)) {
-    struct lane_slot *slot = lane->filling;
-    take_slot(lane);
-    lane->in_flight++;
-    journal_submit(log_set_journal(lane->logs), &slot->write);
+  gather(lane);
+  submit(lane);
+  if (lane->wires != NULL) {
+    peer_lane_alive(lane->wires, oldest_unsynced_ns(lane));
+    peer_lane_flush(lane->wires);
   }
-  bool idle = lane->in_flight == 0 && lane->filling->write.count == 0;
+  bool idle = lane->in_flight == 0 && lane->filling->write.count == 0 && lane->fetching == 0;
   if (lane->stopping && idle) atomic_store_explicit(&lane->drained, true, memory_order_release);
 }
 
@@ -76,6 +109,7 @@ static void write_done(struct task *task) {
   struct lane_slot *slot = container_of(task, struct lane_slot, write.done);
   struct lane *lane = slot->lane;
   lane->in_flight--;
+  list_remove(&slot->node);
   if (slot->write.status == STATUS_OK) publish(lane, &slot->write);
   else fail(lane, slot->write.status);
   enum status status = slot->write.status;
@@ -87,10 +121,35 @@ static void write_done(struct task *task) {
   list_push_back(&lane->free_slots, &slot->node);
 }
 
+/* ---- The wires ---- */
+
+static void message_came(void *context, group_id group, const struct peer_message *message) {
+  struct lane *lane = context;
+  struct replica *replica = map_get_number(lane->replicas, group);
+  if (replica != NULL) replica_receive(replica, message);
+}
+
+static void edge_came(void *context, broker_id broker, enum peer_edge edge) {
+  struct lane *lane = context;
+  struct map_cursor cursor = {0};
+  for (struct replica *replica; (replica = map_next(lane->replicas, &cursor)) != NULL;) {
+    if (edge == PEER_ROOM) replica_room(replica, broker);
+    else replica_peer_edge(replica, broker, edge);
+  }
+}
+
+static void leads_came(void *context, broker_id broker, group_id group, entry_term term, bool leads) {
+  struct lane *lane = context;
+  struct replica *replica = map_get_number(lane->replicas, group);
+  if (replica != NULL) replica_peer_leads(replica, broker, term, leads);
+}
+
+static const struct peer_lane_ops wires_ops = {.message = message_came, .edge = edge_came, .leads = leads_came};
+
+/* ---- Life ---- */
+
 struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number, struct peers *peers,
                       const struct raft_timing *timing) {
-  (void)peers;
-  (void)timing;
   struct lane *lane = NEW(struct lane);
   char name[16];
   snprintf(name, sizeof name, "lane-%u", number);
@@ -99,6 +158,9 @@ struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number
   lane->number = number;
   lane->replicas = map_new(entropy_next(world->entropy));
   lane->loop = world_loop_new(world, name, 0);
+  lane->timing = timing != NULL ? *timing : (struct raft_timing){.election_ns = ELECTION_NS, .heartbeat_ns = HEARTBEAT_NS};
+  list_init(&lane->senders);
+  list_init(&lane->flying);
   list_init(&lane->free_slots);
   for (size_t i = 0; i < LANE_WRITES_MAX; i++) {
     struct lane_slot *slot = &lane->slots[i];
@@ -110,6 +172,9 @@ struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number
   take_slot(lane);
   atomic_init(&lane->drained, false);
   loop_set_turn_hook(lane->loop, turn_ended, lane);
+  if (peers == NULL) return lane;
+  lane->entries = memory_new_array(RAFT_ENTRIES_MAX, sizeof *lane->entries);
+  lane->wires = peers_lane(peers, number, lane->loop, &wires_ops, lane);
   return lane;
 }
 
@@ -132,6 +197,7 @@ void lane_free(struct lane *lane) {
   CHECK(map_count(lane->replicas) == 0);
   for (size_t i = 0; i < LANE_WRITES_MAX; i++) journal_write_deinit(&lane->slots[i].write);
   map_free(lane->replicas);
+  memory_free(lane->entries);
   memory_free(lane);
 }
 
@@ -150,6 +216,22 @@ void lane_when_durable(struct lane *lane, struct lane_fence *fence) {
   list_push_back(&lane->filling->fences, &fence->node);
 }
 bool lane_failed(const struct lane *lane) { return lane->failed; }
+
+struct peer_lane *lane_wires(const struct lane *lane) {
+  return lane->wires;
+}
+const struct raft_timing *lane_timing(const struct lane *lane) { return &lane->timing; }
+uint64_t lane_random(struct lane *lane) { return entropy_next(lane->world->entropy); }
+uint64_t lane_clock_ns(const struct lane *lane) { return world_now_ns(lane->world); }
+void lane_fetch_begins(struct lane *lane) { lane->fetching++; }
+void lane_fetch_ended(struct lane *lane) { lane->fetching--; }
+struct raft_entry *lane_entries(struct lane *lane) {
+  return lane->entries;
+}
+
+void lane_will_send(struct lane *lane, struct replica_sender *sender) {
+  if (!list_node_linked(&sender->node)) list_push_back(&lane->senders, &sender->node);
+}
 
 void lane_add(struct lane *lane, struct replica *replica) {
   void *earlier = map_put_number(lane->replicas, replica->group, replica);

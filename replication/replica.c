@@ -5,179 +5,244 @@
 #include "base/trace.h"
 #include "replication/replica_internal.h"
 
-#define ELECTION_NS 1000000000u
-#define HEARTBEAT_NS 100000000u
+#include <inttypes.h>
 
 /* ---- Opening ---- */
 
-static enum status replay_entry(void *context, const struct entry *entry) {
-  struct replica *replica = context;
-  /* Rot may have taken entries out of the journal. The suffix is kept and served; the log is fenced. */
-  bool follows = entry->head.index == replica->applied + 1;
-  CHECK(follows || (entry->head.index > replica->applied && log_view(replica->log).damaged));
-  replica->machine.ops->apply(replica->machine.owner, entry);
-  replica->applied = entry->head.index;
+/* What the log tells about itself on its way past. */
+struct opening {
+  struct replica *replica;
+  struct replica_id self;
+  struct raft_config config;
+  entry_index config_index;
+  struct raft_config previous; /* before it, when `earlier` */
+  entry_index previous_index;
+  bool earlier;
+  entry_index commit; /* known so far */
+  bool uncommitted;   /* from here on only others can tell what is committed */
+  struct raft_damage damage;
+};
+
+static enum status take_config(struct opening *opening, const struct entry *entry) {
+  struct raft_config config;
+  enum status status = raft_config_decode(entry->payload.bytes, &config);
+  if (status != STATUS_OK) return status;
+  opening->previous = opening->config;
+  opening->previous_index = opening->config_index;
+  opening->config = config;
+  opening->config_index = entry->head.index;
+  opening->earlier = true;
   return STATUS_OK;
+}
+
+/* Applies what is committed, remembers the rest. A sole member's log is committed as far as it goes, up to the entry that makes it one among
+ * others. */
+static enum status visit(void *context, const struct entry *entry) {
+  struct opening *opening = context;
+  struct replica *replica = opening->replica;
+  entry_index index = entry->head.index;
+  if (entry->head.kind == ENTRY_CONFIG) {
+    enum status status = take_config(opening, entry);
+    if (status != STATUS_OK) return status;
+  }
+  bool alone = raft_config_alone(&opening->config, &opening->self);
+  if (index > opening->commit && !alone) opening->uncommitted = true;
+  if (opening->uncommitted) {
+    replica_remember(replica, entry);
+    return STATUS_OK;
+  }
+  /* Rot may have taken entries out of the journal. The suffix is kept and served; the log is fenced. */
+  bool follows = index == replica->applied + 1;
+  CHECK(follows || (index > replica->applied && log_view(replica->log).damaged));
+  replica->machine.ops->apply(replica->machine.owner, entry);
+  replica->applied = index;
+  return STATUS_OK;
+}
+
+static entry_index greater(entry_index a, entry_index b) { return a > b ? a : b; }
+
+static enum status restore(struct opening *opening) {
+  struct replica *replica = opening->replica;
+  struct log *log = replica->log;
+  struct log_view view = log_view(log);
+  entry_index applied = 0;
+  struct bytes state = log_recovered_state(log, &applied);
+  struct replica_state kept = {.config = opening->config};
+  enum status status = replica_state_decode(state, &kept, &state);
+  if (status != STATUS_OK) return status;
+  opening->config = kept.config;
+  opening->config_index = kept.config_index;
+  opening->damage = kept.damage;
+  status = replica->machine.ops->restore(replica->machine.owner, state);
+  if (status != STATUS_OK) return status;
+
+  replica->applied = applied;
+  entry_index commit = greater(greater(view.hard_state.commit, view.commit_index), greater(view.flushed_index, applied));
+  opening->commit = commit < view.last_index ? commit : view.last_index;
+  log_set_commit(log, opening->commit);
+  status = log_replay(log, applied, view.last_index, visit, opening);
+  if (status != STATUS_OK) return status;
+  bool alone = raft_config_alone(&opening->config, &opening->self);
+  if (!opening->uncommitted) replica->applied = alone ? view.last_index : opening->commit;
+  if (replica->applied > opening->commit) opening->commit = replica->applied;
+  log_set_commit(log, opening->commit);
+  log_set_applied(log, replica->applied);
+  return STATUS_OK;
+}
+
+/* The log says that it has lost something, or the checkpoint does. What was lost is bounded only where nobody else could have seen it. */
+static struct raft_damage damage_of(const struct opening *opening, const struct log_view *view) {
+  struct raft_damage damage = opening->damage;
+  if (!view->damaged) return damage;
+  damage.damaged = true;
+  damage.through = raft_config_alone(&opening->config, &opening->self) ? view->last_index : UINT64_MAX;
+  return damage;
+}
+
+/* A sole member's terms are of no use to anybody; one among others may be asked for any entry that it has. */
+static struct log_term_run *terms_of(const struct opening *opening, struct raft_start *start) {
+  const struct log *log = opening->replica->log;
+  struct log_view view = log_view(log);
+  start->base_index = view.last_index;
+  start->base_term = view.last_term;
+  if (raft_config_alone(&opening->config, &opening->self) || view.last_index == 0) return NULL;
+  start->base_index = view.start_index - 1;
+  if (start->base_index > opening->commit) start->base_index = opening->commit;
+  start->base_term = 0;
+  if (start->base_index > 0 && log_term_at(log, start->base_index, &start->base_term) != STATUS_OK)
+    CHECK_MSG(false, "group %" PRIu64 " does not know the term before its first entry", view.group);
+  size_t count = log_terms(log, start->base_index, NULL, 0);
+  struct log_term_run *runs = memory_new_array(count + 1, sizeof *runs);
+  start->term_count = log_terms(log, start->base_index, runs, count);
+  return runs;
+}
+
+static void start_raft(struct opening *opening) {
+  struct replica *replica = opening->replica;
+  struct log_view view = log_view(replica->log);
+  struct raft_start start = {.self = opening->self,
+                             .hard_state = view.hard_state,
+                             .last_index = view.last_index,
+                             .config = &opening->config,
+                             .config_index = opening->config_index,
+                             .previous_config = opening->earlier ? &opening->previous : NULL,
+                             .previous_config_index = opening->previous_index,
+                             .damage = damage_of(opening, &view),
+                             .timing = *lane_timing(replica->lane),
+                             .now_ns = lane_clock_ns(replica->lane)};
+  if (!raft_config_alone(&opening->config, &opening->self)) start.seed = lane_random(replica->lane);
+  if (start.hard_state.commit < opening->commit) start.hard_state.commit = opening->commit;
+  struct log_term_run *runs = terms_of(opening, &start);
+  struct trail_run *terms = memory_new_array(start.term_count + 1, sizeof *terms);
+  for (size_t i = 0; i < start.term_count; i++) terms[i] = (struct trail_run){.first = runs[i].first, .term = runs[i].term};
+  start.terms = terms;
+  raft_init(&replica->raft, &start);
+  memory_free(terms);
+  memory_free(runs);
+  replica->durable = raft_mark(&replica->raft);
 }
 
 static enum status snapshot(void *context, struct buffer *out) {
   struct replica *replica = context;
+  struct replica_state state = replica_state_of(replica);
+  enum status status = replica_state_encode(&state, out);
+  if (status != STATUS_OK) return status;
   return replica->machine.ops->snapshot(replica->machine.owner, out);
 }
 
-static enum status restore(struct replica *replica) {
-  entry_index applied = 0;
-  struct bytes state = log_recovered_state(replica->log, &applied);
-  enum status status = replica->machine.ops->restore(replica->machine.owner, state);
-  if (status != STATUS_OK) return status;
-  replica->applied = applied;
-
-  entry_index commit = replica->raft.hard_state.commit;
-  log_set_commit(replica->log, commit);
-  status = log_replay(replica->log, applied, commit, replay_entry, replica);
-  if (status != STATUS_OK) return status;
-  replica->applied = commit;
-  log_set_applied(replica->log, commit);
-  return STATUS_OK;
-}
-
-/* The founding configuration: this broker alone. There is nobody to be told apart from, so its incarnation does not matter yet; the
- * whole log is committed, so no terms below its end are needed. */
-static void start_raft(struct replica *replica, broker_id self) {
-  struct log_view view = log_view(replica->log);
-  struct raft_config config = {.phase = RAFT_STABLE};
-  struct raft_start start = {.self = {.broker = self},
-                             .hard_state = view.hard_state,
-                             .base_index = view.last_index,
-                             .base_term = view.last_term,
-                             .last_index = view.last_index,
-                             .config = &config,
-                             .damage = {.damaged = view.damaged, .through = view.last_index},
-                             .timing = {.election_ns = ELECTION_NS, .heartbeat_ns = HEARTBEAT_NS}};
-  raft_config_add(&config, &start.self, RAFT_VOTER, RAFT_VOTER);
-  raft_init(&replica->raft, &start);
-  replica->durable = raft_mark(&replica->raft);
+static record_offset watermark_of(const struct replica *replica) {
+  struct list_node *first = list_first(&replica->uncommitted);
+  if (first == NULL) return log_view(replica->log).next_offset;
+  return list_entry(first, struct proposal, node)->entry.head.base_offset;
 }
 
 enum status replica_open(struct lane *lane, struct log *log, const struct replica_options *options,
                          const struct state_machine *machine, struct replica **out_replica) {
-  struct log_view view = log_view(log);
   struct replica *replica = NEW(struct replica);
   replica->lane = lane;
   replica->log = log;
   replica->machine = *machine;
-  replica->group = view.group;
+  replica->group = log_view(log).group;
+  replica->timer_ns = RAFT_NEVER;
   list_init(&replica->uncommitted);
-  start_raft(replica, options->self.broker);
-  enum status status = restore(replica);
+  list_init(&replica->reads);
+  struct opening opening = {.replica = replica, .self = options->self};
+  if (options->founding != NULL) opening.config = *options->founding;
+  else raft_config_add(&opening.config, &options->self, RAFT_VOTER, RAFT_VOTER);
+  enum status status = restore(&opening);
   if (status != STATUS_OK) {
-    raft_deinit(&replica->raft);
+    replica_drop_all(replica);
     memory_free(replica);
     return status;
   }
-  replica->high_watermark = view.next_offset;
+  start_raft(&opening);
+  replica_need_links(replica);
+  replica_apply_recovered(replica);
+  replica->high_watermark = watermark_of(replica);
   log_set_owner(log, &(struct log_owner){.snapshot = snapshot, .context = replica});
   lane_add(lane, replica);
   *out_replica = replica;
   return STATUS_OK;
 }
 
-static void unlink_proposals(struct replica *replica) {
-  for (struct list_node *node; (node = list_pop_front(&replica->uncommitted)) != NULL;)
-    entry_release(&list_entry(node, struct proposal, node)->entry);
+void replica_start(struct replica *replica) {
+  replica->started = true;
+  replica_arm(replica);
+}
+
+void replica_need_links(struct replica *replica) {
+  if (replica->links != NULL || replica_alone(replica)) return;
+  replica->links = NEW(struct replica_links);
+  replica->links->sender.replica = replica;
+  replica->links->doubt_ns = RAFT_NEVER;
+  list_init(&replica->links->cut);
 }
 
 void replica_free(struct replica *replica) {
   if (replica == NULL) return;
-  unlink_proposals(replica);
+  replica_drop_all(replica);
+  replica_links_free(replica);
   lane_remove(replica->lane, replica);
   raft_deinit(&replica->raft);
   memory_free(replica);
 }
 
-/* ---- Obeying ---- */
-
-static void append(struct replica *replica, struct proposal *proposal, entry_index index, entry_term term) {
-  struct log_view view = log_view(replica->log);
-  struct entry_head *head = &proposal->entry.head;
-  head->index = index;
-  head->term = term;
-  head->base_offset = view.next_offset;
-  head->leader_time_ms = replica_leader_time_ms(replica, loop_wall_ms(lane_loop(replica->lane)));
-  head->payload_size = (uint32_t)proposal->entry.payload.bytes.size;
-  head->chain = log_append(replica->log, lane_write(replica->lane), &proposal->entry);
-  replica->uncommitted_bytes += entry_size(head);
-  list_push_back(&replica->uncommitted, &proposal->node);
-}
-
-static void noop_done(struct proposal *proposal, enum status status) {
-  (void)status;
-  memory_free(proposal);
-}
-
-static void append_noop(struct replica *replica, entry_index index, entry_term term) {
-  struct proposal *noop = NEW(struct proposal);
-  noop->entry.head.kind = ENTRY_NOOP;
-  noop->done = noop_done;
-  append(replica, noop, index, term);
-}
-
-static void tell_role(struct replica *replica, const struct raft_effects *effects) {
-  if (replica->machine.ops->role_changed == NULL) return;
-  replica->machine.ops->role_changed(replica->machine.owner, effects->role == RAFT_LEADER, effects->term, &effects->leader);
-}
-
-static void apply_next(struct replica *replica) {
-  struct proposal *proposal = list_entry(list_pop_front(&replica->uncommitted), struct proposal, node);
-  struct entry_head *head = &proposal->entry.head;
-  CHECK(head->index == replica->applied + 1);
-  replica->uncommitted_bytes -= entry_size(head);
-  replica->high_watermark = entry_end_offset(head);
-  replica->applied = head->index;
-  log_set_applied(replica->log, head->index);
-  replica->machine.ops->apply(replica->machine.owner, &proposal->entry);
-  blob_part_release(proposal->entry.payload);
-  proposal->entry.payload = (struct blob_part){0};
-  proposal->done(proposal, STATUS_OK); /* the head is the answer */
-}
-
-static void apply_through(struct replica *replica, entry_index commit) {
-  log_set_commit(replica->log, commit);
-  while (replica->applied < commit && !replica->deleting) apply_next(replica);
-}
-
-static void append_one(struct replica *replica, const struct raft_appended *appended, struct proposal *proposal) {
-  if (appended->kind == RAFT_APPEND_NOOP) append_noop(replica, appended->first, appended->term);
-  else append(replica, proposal, appended->first, appended->term);
-}
-
-/* Does what the protocol asks for, in its order. `proposal`: what the event proposed, or NULL. */
-static void obey(struct replica *replica, const struct raft_effects *effects, struct proposal *proposal) {
-  /* A sole member tells nobody, cuts nothing and waits for nothing. */
-  CHECK(effects->now_count == 0 && effects->held_count == 0 && !effects->cut && effects->deadline_ns == RAFT_NEVER);
-  if (effects->save_hard_state) log_set_hard_state(replica->log, lane_write(replica->lane), &effects->hard_state);
-  for (size_t i = 0; i < effects->append_count; i++) append_one(replica, &effects->appends[i], proposal);
-  if (effects->role_changed) tell_role(replica, effects);
-  if (effects->commit_advanced) apply_through(replica, effects->commit);
-}
-
-static void step(struct replica *replica, struct raft_event *event, struct raft_effects *out_effects) {
-  event->now_ns = loop_now_ns(lane_loop(replica->lane));
-  raft_step(&replica->raft, event, out_effects);
-}
+/* ---- Proposing, asking ---- */
 
 enum status replica_propose(struct replica *replica, struct proposal *proposal) {
   if (replica->deleting) return STATUS_UNKNOWN_PARTITION;
   if (replica_fenced(replica)) return STATUS_FENCED;
   if (replica->uncommitted_bytes >= REPLICA_UNCOMMITTED_BYTES_MAX) return STATUS_BUSY;
-
   struct raft_event event = {.kind = RAFT_PROPOSE, .count = 1};
-  struct raft_effects effects;
-  step(replica, &event, &effects);
-  if (effects.status != STATUS_OK) return effects.status;
-  obey(replica, &effects, proposal);
-  return STATUS_OK;
+  enum status status = replica_step(replica, &event, &(struct replica_load){.proposal = proposal});
+  bool hands_over = status == STATUS_NOT_LEADER && replica->raft.role == RAFT_LEADER;
+  return hands_over ? STATUS_LOADING : status;
 }
+
+void replica_read(struct replica *replica, struct replica_read *read) {
+  read->confirmed = read->failed = false;
+  enum status status = STATUS_UNKNOWN_PARTITION;
+  if (!replica->deleting) {
+    struct raft_event event = {.kind = RAFT_READ};
+    status = replica_step(replica, &event, &(struct replica_load){.read = read});
+  }
+  if (status != STATUS_OK) read->done(read, status);
+}
+
+static enum status ask(struct replica *replica, struct raft_event *event) {
+  if (replica->deleting) return STATUS_UNKNOWN_PARTITION;
+  return replica_step(replica, event, NULL);
+}
+
+enum status replica_change_members(struct replica *replica, const struct raft_config *target) {
+  return ask(replica, &(struct raft_event){.kind = RAFT_CHANGE_MEMBERS, .config = target});
+}
+
+enum status replica_transfer(struct replica *replica, const struct replica_id *to) {
+  return ask(replica, &(struct raft_event){.kind = RAFT_TRANSFER, .peer = *to});
+}
+
+void replica_campaign(struct replica *replica) { (void)ask(replica, &(struct raft_event){.kind = RAFT_CAMPAIGN}); }
 
 /* ---- Durable, or never ---- */
 
@@ -214,19 +279,9 @@ void replica_publish(struct replica *replica) {
     finish_delete(replica);
     return;
   }
+  if (replica->deleting) return;
   struct raft_event event = {.kind = RAFT_PERSISTED, .persisted = replica->durable};
-  struct raft_effects effects;
-  step(replica, &event, &effects);
-  obey(replica, &effects, NULL);
-}
-
-static void answer_all(struct replica *replica, enum status status) {
-  for (struct list_node *node; (node = list_pop_front(&replica->uncommitted)) != NULL;) {
-    struct proposal *proposal = list_entry(node, struct proposal, node);
-    entry_release(&proposal->entry);
-    proposal->done(proposal, status);
-  }
-  replica->uncommitted_bytes = 0;
+  (void)replica_step(replica, &event, NULL);
 }
 
 void replica_disk_failed(struct replica *replica) {
@@ -235,18 +290,19 @@ void replica_disk_failed(struct replica *replica) {
     return;
   }
   struct raft_event event = {.kind = RAFT_DISK_FAILED};
-  struct raft_effects effects;
-  step(replica, &event, &effects);
-  obey(replica, &effects, NULL);
-  answer_all(replica, STATUS_UNKNOWN_OUTCOME);
+  (void)replica_step(replica, &event, NULL);
+  replica_answer_all(replica, STATUS_UNKNOWN_OUTCOME, STATUS_FENCED);
 }
 
 void replica_delete(struct replica *replica, void (*done)(void *context), void *context) {
   PRE(!replica->deleting);
+  if (replica->timer_ns != RAFT_NEVER) loop_timer_cancel(lane_loop(replica->lane), &replica->timer);
+  replica->timer_ns = RAFT_NEVER;
   replica->deleting = true;
   replica->deleted = done;
   replica->deleted_context = context;
-  answer_all(replica, STATUS_UNKNOWN_PARTITION);
+  replica_forget_wires(replica);
+  replica_answer_all(replica, STATUS_UNKNOWN_PARTITION, STATUS_UNKNOWN_PARTITION);
   log_set_owner(replica->log, &(struct log_owner){0});
   if (lane_failed(replica->lane)) { /* no CLOSE frame will ever be durable: the next start finds the log and closes it */
     finish_delete(replica);
@@ -261,10 +317,20 @@ struct log *replica_log(struct replica *replica) {
   return replica->log;
 }
 bool replica_fenced(const struct replica *replica) {
-  return replica->raft.stopped || lane_failed(replica->lane) || log_view(replica->log).damaged;
+  return replica->raft.stopped || replica->raft.damage.damaged || lane_failed(replica->lane) || log_view(replica->log).damaged;
 }
-bool replica_is_leader(const struct replica *replica) { return !replica_fenced(replica); }
+bool replica_is_leader(const struct replica *replica) {
+  return !replica_fenced(replica) && (replica->raft.role == RAFT_LEADER || replica_alone(replica));
+}
+bool replica_ready(const struct replica *replica) {
+  return replica_is_leader(replica) && replica->applied >= replica->decides_from;
+}
+struct replica_id replica_leader(const struct replica *replica) {
+  return replica_alone(replica) ? replica->raft.self : replica->raft.leader;
+}
 entry_term replica_term(const struct replica *replica) { return raft_term(&replica->raft); }
+const struct raft_config *replica_config(const struct replica *replica) { return &replica->raft.config; }
+entry_index replica_applied(const struct replica *replica) { return replica->applied; }
 record_offset replica_high_watermark(const struct replica *replica) { return replica->high_watermark; }
 
 int64_t replica_leader_time_ms(const struct replica *replica, int64_t wall_ms) {

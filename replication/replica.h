@@ -56,11 +56,13 @@ struct proposal {
  * STATUS_CORRUPT, STATUS_FOREIGN: the checkpoint's state or a configuration in the log cannot be read. */
 enum status replica_open(struct lane *lane, struct log *log, const struct replica_options *options,
                          const struct state_machine *machine, struct replica **out_replica) MUST_CHECK;
+/* On the lane, after log_adopt() of a recovered log: takes part in the group from now on. Until then what other brokers say goes by. */
+void replica_start(struct replica *replica);
 void replica_free(struct replica *replica); /* after the lane stopped; answers nothing; NULL is fine */
 
 /* Appends, or says why not; then `done` is not called and the payload stays the caller's. PRE: log_set_admit() gave room (kinds other
- * than RECORDS and COMMAND need none). STATUS_FENCED: disk failed or log damaged. STATUS_NOT_LEADER. STATUS_BUSY: too much is
- * uncommitted. */
+ * than RECORDS and COMMAND need none). STATUS_FENCED: disk failed or log damaged. STATUS_NOT_LEADER.
+ * STATUS_LOADING: leadership is being handed over, ask again in a moment. STATUS_BUSY: too much is uncommitted. */
 enum status replica_propose(struct replica *replica, struct proposal *proposal) MUST_CHECK;
 
 /* A linearizable read: whatever was committed anywhere before it was asked for is applied here when it is answered. The caller keeps it
@@ -72,6 +74,7 @@ struct replica_read {
   uint64_t ticket; /* the replica's */
   entry_index index;
   bool confirmed;
+  bool failed;
 };
 void replica_read(struct replica *replica, struct replica_read *read);
 

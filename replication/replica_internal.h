@@ -1,10 +1,62 @@
-/* Between replica.c and lane.c: what a lane does with its replicas when a journal write comes back. */
+/* Between the files of the replica and its lane. Everything runs on the lane, unless it says otherwise. */
 #ifndef CAIRN_REPLICATION_REPLICA_INTERNAL_H
 #define CAIRN_REPLICATION_REPLICA_INTERNAL_H
 
 #include "base/list.h"
 #include "replication/lane.h"
+#include "replication/peers.h"
 #include "replication/replica.h"
+
+/* One read of the log on behalf of a follower. On the heap: it may be under way when nobody wants it any more. */
+struct gathering {
+  struct log_fetch fetch;
+  struct lane *lane;
+  struct replica *replica; /* NULL: nobody wants it */
+  struct replica_id to;
+  bool busy; /* a reader has it */
+};
+
+/* What the host of a leader knows of one follower. */
+struct follower {
+  struct replica_id id;
+  bool asked;              /* `ask` is to be sent: RAFT_SENT is owed */
+  bool waits_for_room;     /* until PEER_ROOM */
+  struct raft_message ask; /* a RAFT_APPEND, of which the entries are still to be gathered */
+  uint64_t retry_ns;       /* the log could not be read; RAFT_NEVER: it could */
+  uint64_t shipped_ns;     /* a snapshot was offered and is given up then; RAFT_NEVER: none was */
+  struct gathering *gathering;
+};
+
+/* On its lane's list while something is to be gathered. */
+struct replica_sender {
+  struct list_node node;
+  struct replica *replica;
+};
+
+/* What only a replica among others has. */
+struct replica_links {
+  struct raft_held_message *held; /* in the order in which they were made */
+  size_t held_count;
+  size_t held_capacity;
+  struct follower *followers; /* of a leader, one for each other member */
+  size_t follower_count;
+  struct replica_sender sender;
+
+  broker_id led[RAFT_MEMBERS_MAX]; /* whom the wires were told that this one leads */
+  size_t led_count;
+  entry_term led_term;
+  broker_id followed; /* whom the wires were told that this one follows; 0: nobody */
+  entry_term followed_term;
+
+  struct list cut;   /* proposals whose entries were cut: what is committed in their place tells their fate */
+  uint64_t doubt_ns; /* when proposals of an earlier leadership are given up; RAFT_NEVER: there are none */
+};
+
+struct replica_role {
+  bool leads;
+  entry_term term;
+  struct replica_id leader;
+};
 
 struct replica {
   struct lane *lane;
@@ -12,25 +64,115 @@ struct replica {
   struct raft raft;
   struct state_machine machine;
   group_id group;
-  struct list uncommitted; /* proposals, in index order, from commit + 1 on */
+  struct list uncommitted; /* proposals, in index order, from applied + 1 on; those of other leaders are replica_entry's */
   uint64_t uncommitted_bytes;
+  struct list reads; /* in the order of their tickets */
   entry_index applied;
+  entry_index decides_from; /* of a leader: the entry that has to be applied before its owner may decide */
   struct raft_mark durable; /* what its frames have told: as of the newest write that came back */
   record_offset high_watermark;
-  struct list_node touched; /* on the lane's list while a returned write is being worked through */
+  struct replica_role told; /* to the owner */
+  struct timer timer;
+  uint64_t timer_ns;           /* RAFT_NEVER: not set */
+  struct replica_links *links; /* NULL: alone */
+  struct list_node touched;    /* on the lane's list while a returned write is being worked through */
+  bool started;
+  bool settling; /* the owner is being told things */
   bool deleting;
   void (*deleted)(void *context);
   void *deleted_context;
 };
 
-/* The lane's register of its replicas. */
+/* ---- replica_obey.c ---- */
+
+/* What comes with an event. */
+struct replica_load {
+  struct proposal *proposal;
+  const struct entry *entries; /* of a RAFT_APPEND, from prev_index + 1 on */
+  entry_index appended_from;   /* told: which of them were appended */
+  uint32_t appended;
+  struct replica_read *read;
+};
+/* Steps the protocol, does what it asks for, and tells the owner. `load` may be NULL. Returns effects.status. */
+enum status replica_step(struct replica *replica, struct raft_event *event, struct replica_load *load);
+/* Applies everything up to the commit index that the protocol knows: at the opening, when nobody is told anything yet. */
+void replica_apply_recovered(struct replica *replica);
+/* Remembers an entry of another leader, or of nobody, until it is applied. `entry`: its payload is held where applying needs it. */
+void replica_remember(struct replica *replica, const struct entry *entry);
+/* Answers every proposal and read. */
+void replica_answer_all(struct replica *replica, enum status proposals, enum status reads);
+void replica_drop_all(struct replica *replica); /* without an answer */
+void replica_arm(struct replica *replica);
+/* Makes links if there are others. */
+void replica_need_links(struct replica *replica);
+static inline bool replica_alone(const struct replica *replica) {
+  return raft_config_alone(&replica->raft.config, &replica->raft.self);
+}
+
+/* ---- replica_send.c ---- */
+
+void replica_send(struct replica *replica, const struct raft_message *message);
+void replica_hold(struct replica *replica, const struct raft_held_message *held);
+void replica_release_held(struct replica *replica);
+/* The followers are the other members of today's configuration; of whoever leads not: none. */
+void replica_set_followers(struct replica *replica);
+/* What it leads and follows, to the wires. */
+void replica_tell_wires(struct replica *replica);
+void replica_forget_wires(struct replica *replica);
+/* Tells a new leader, or one with new members, which of them live. */
+void replica_greet(struct replica *replica);
+void replica_reconnect(struct replica *replica);
+uint64_t replica_send_due_ns(const struct replica *replica);
+void replica_send_timer(struct replica *replica, uint64_t now_ns);
+/* What was asked for since the turn began: gathered, sent, told to the protocol. */
+void replica_gather(struct replica *replica);
+void replica_room(struct replica *replica, broker_id broker);
+/* The protocol is about to hear of a change at that broker, and asks anew for what it wants after that. */
+void replica_unask(struct replica *replica, broker_id broker);
+void replica_links_free(struct replica *replica);
+
+/* ---- replica_receive.c ---- */
+
+void replica_receive(struct replica *replica, const struct peer_message *message);
+void replica_peer_edge(struct replica *replica, broker_id broker, enum peer_edge edge);
+void replica_peer_leads(struct replica *replica, broker_id broker, entry_term term, bool leads);
+
+/* ---- replica_state.c ---- */
+
+/* What a checkpoint keeps of the replica itself. */
+struct replica_state {
+  struct raft_config config;
+  entry_index config_index; /* 0: the founding one, which is not stored */
+  struct raft_damage damage;
+};
+/* Appends the head, if there is anything to keep; the owner's bytes follow. */
+enum status replica_state_encode(const struct replica_state *state, struct buffer *out) MUST_CHECK;
+/* Reads the head, if there is one, into `state`, and says where the owner's bytes are. STATUS_CORRUPT, STATUS_FOREIGN. */
+enum status replica_state_decode(struct bytes bytes, struct replica_state *state, struct bytes *out_owner) MUST_CHECK;
+/* Of a replica, as of the newest applied entry. */
+struct replica_state replica_state_of(const struct replica *replica);
+
+/* ---- lane.c ---- */
+
 void lane_add(struct lane *lane, struct replica *replica);
 void lane_remove(struct lane *lane, struct replica *replica);
+struct peer_lane *lane_wires(const struct lane *lane); /* NULL: alone */
+const struct raft_timing *lane_timing(const struct lane *lane);
+uint64_t lane_random(struct lane *lane);
+uint64_t lane_clock_ns(const struct lane *lane); /* as loop_now_ns(), also before the lane runs */
+/* The replica has something to gather at the end of the turn. */
+void lane_will_send(struct lane *lane, struct replica_sender *sender);
+/* Reads of logs that are under way: the lane does not stop before they are back. */
+void lane_fetch_begins(struct lane *lane);
+void lane_fetch_ended(struct lane *lane);
+/* RAFT_ENTRIES_MAX of them, for the message at hand. */
+struct raft_entry *lane_entries(struct lane *lane);
+
+/* ---- replica.c, for the lane ---- */
 
 /* Of a write that became durable: one of its frames; then once for each replica that had any. */
 void replica_frame_durable(struct replica *replica, const struct journal_frame *frame);
 void replica_publish(struct replica *replica);
-
 /* The journal has failed: nothing in flight will ever be known to be durable. */
 void replica_disk_failed(struct replica *replica);
 

@@ -14,13 +14,22 @@ static void drop_line(void *context, const char *line) {
 
 void stage_init(struct stage *stage) {
   trace_set_sink(drop_line, NULL);
+  stage->broker = 1;
   stage->sim = sim_new(7);
   stage->device = sim_disk_new(stage->sim, "disk", (uint64_t)1024 * MIB);
+}
+
+void stage_init_in(struct stage *stage, struct sim *sim, broker_id broker) {
+  stage->shared = true;
+  stage->broker = broker;
+  stage->sim = sim;
+  stage->device = sim_disk_new(sim, "disk", (uint64_t)1024 * MIB);
 }
 
 void stage_deinit(struct stage *stage) {
   PRE(stage->node == NULL);
   sim_disk_free(stage->device);
+  if (stage->shared) return;
   sim_free(stage->sim);
   trace_set_sink(NULL, NULL);
 }
@@ -77,12 +86,12 @@ static void run_open(void *context) {
       .readers = 1,
       .checkpoint_interval_ms = 60000,
       .account = &stage->account};
-  struct log_identity identity = {.broker_id = 1};
+  struct log_identity identity = {.broker_id = stage->broker};
   struct log_set_report report;
   struct world *world = sim_world_doors(stage->node);
   enum status status = log_set_open(world, &options, &identity, &stage->logs, &identity, &report, NULL);
   CHECK_MSG(status == STATUS_OK, "%s", status_name(status));
-  stage->lane = lane_new(world, stage->logs, 0, NULL, NULL);
+  stage->lane = lane_new(world, stage->logs, 0, stage->peers, stage->timing);
   log_set_each(stage->logs, meet, stage);
 }
 

@@ -1,7 +1,8 @@
 /* A lane on a real set of logs, on a pretended disk in pretended time: what the tests of replicas and of the controller stand on. A test
  * drives time itself; what belongs on the lane is done there by stage_on_lane(), which waits.
  *
- * A process is opened and closed, or killed; the disk stays until stage_deinit(). Logs have one instance, 1.
+ * A process is opened and closed, or killed; the disk stays until stage_deinit(). Logs have one instance, 1. Several stages may share one
+ * pretended world.
  */
 #ifndef CAIRN_TESTS_UNIT_REPLICATION_STAGE_H
 #define CAIRN_TESTS_UNIT_REPLICATION_STAGE_H
@@ -16,6 +17,10 @@
 
 struct stage {
   struct sim *sim;
+  bool shared;                      /* the world is somebody else's */
+  broker_id broker;                 /* 1 */
+  struct peers *peers;              /* of the process; the test's. NULL: alone */
+  const struct raft_timing *timing; /* NULL: the usual one */
   struct sim_disk *device;
   struct sim_world *node; /* NULL: no process */
   struct account account;
@@ -24,7 +29,8 @@ struct stage {
   struct log *log[STAGE_LOGS_MAX]; /* by group: recovered, or made by stage_make_log() */
 };
 
-void stage_init(struct stage *stage);   /* PRE: zeroed */
+void stage_init(struct stage *stage); /* PRE: zeroed */
+void stage_init_in(struct stage *stage, struct sim *sim, broker_id broker);
 void stage_deinit(struct stage *stage); /* PRE: no process */
 
 /* A new process: opens the set and makes the lane. */

@@ -1,0 +1,393 @@
+/* Replicas among others: elections, failover, catching up, what is cut, what becomes of proposals and reads, restarts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "replication/replica_internal.h"
+#include "tests/unit/replication/troupe.h"
+
+static int set_up(void **state) {
+  struct troupe *troupe = NEW(struct troupe);
+  troupe_open(troupe, 11, 3);
+  *state = troupe;
+  return 0;
+}
+
+static int tear_down(void **state) {
+  struct troupe *troupe = *state;
+  troupe_close(troupe);
+  memory_free(troupe);
+  return 0;
+}
+
+static struct player *player_of(struct troupe *troupe, broker_id broker) { return &troupe->players[broker]; }
+
+static struct log_view view_of(struct troupe *troupe, broker_id broker) {
+  return log_view(player_of(troupe, broker)->stage.log[TROUPE_GROUP]);
+}
+
+/* Proposes at the leader, and waits. */
+static struct troupe_ask *append(struct troupe *troupe, size_t size) {
+  struct troupe_ask *ask = troupe_propose(troupe, troupe_wait_leader(troupe, 0), size);
+  troupe_wait_answer(troupe, ask);
+  return ask;
+}
+
+static broker_id other_than(broker_id a, broker_id b) {
+  broker_id other = 1;
+  while (other == a || other == b) other++;
+  return other;
+}
+
+/* ---- Elections, and what they are for ---- */
+
+static void one_is_elected_and_what_it_is_asked_is_applied_by_all(void **state) {
+  struct troupe *troupe = *state;
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  for (int i = 0; i < 20; i++) assert_int_equal(append(troupe, 100)->answer, STATUS_OK);
+
+  troupe_settle(troupe);
+
+  for (broker_id broker = 1; broker <= 3; broker++) {
+    struct player *player = player_of(troupe, broker);
+    assert_int_equal(player->last, 21); /* and a no-op */
+    assert_int_equal(view_of(troupe, broker).last_chain, view_of(troupe, leader).last_chain);
+    assert_int_equal(replica_high_watermark(player->replica), 20);
+    assert_int_equal(player->leads, broker == leader);
+    assert_int_equal(player->leader.broker, leader);
+    assert_int_equal(replica_leader(player->replica).broker, leader);
+    assert_int_equal(replica_is_leader(player->replica), broker == leader);
+  }
+}
+
+static void nobody_but_the_leader_takes_proposals(void **state) {
+  struct troupe *troupe = *state;
+  broker_id leader = troupe_wait_leader(troupe, 0);
+
+  struct troupe_ask *ask = troupe_propose(troupe, leader % 3 + 1, 100);
+
+  assert_int_equal(ask->refused, STATUS_NOT_LEADER);
+}
+
+static void an_idle_group_says_nothing_and_has_no_timer(void **state) {
+  struct troupe *troupe = *state;
+  append(troupe, 100);
+  troupe_settle(troupe);
+  troupe_run(troupe, 3000);
+  uint64_t messages = troupe->wires.messages;
+
+  troupe_run(troupe, 60000);
+
+  assert_int_equal(troupe->wires.messages, messages);
+  for (broker_id broker = 1; broker <= 3; broker++) assert_int_equal(player_of(troupe, broker)->replica->timer_ns, RAFT_NEVER);
+}
+
+static void entries_of_one_turn_travel_together(void **state) {
+  struct troupe *troupe = *state;
+  append(troupe, 100);
+  troupe_settle(troupe);
+  broker_id leader = troupe_leader(troupe);
+  troupe_isolate(troupe, leader);
+  for (int i = 0; i < 200; i++) (void)troupe_propose(troupe, leader, 10);
+  wires_heal(&troupe->wires);
+  wires_reset(&troupe->wires, leader, leader % 3 + 1);
+  wires_reset(&troupe->wires, leader, (leader + 1) % 3 + 1);
+  uint64_t messages = troupe->wires.messages;
+
+  troupe_settle(troupe);
+
+  assert_true(troupe->wires.messages - messages < 100);
+}
+
+static void another_takes_over_when_the_leader_dies_and_nothing_is_lost(void **state) {
+  struct troupe *troupe = *state;
+  for (unsigned round = 0; round < 6; round++) {
+    broker_id leader = troupe_wait_leader(troupe, 0);
+    for (int i = 0; i < 10; i++) append(troupe, 3000);
+    entry_index acknowledged = troupe->acknowledged;
+
+    troupe_crash(troupe, leader, (enum sim_power_cut)(SIM_POWER_DROP + round % (SIM_POWER_COUNT - SIM_POWER_DROP)));
+    broker_id next = troupe_wait_leader(troupe, leader);
+
+    assert_true(player_of(troupe, next)->last > acknowledged);
+    append(troupe, 100);
+    troupe_start(troupe, leader);
+    troupe_settle(troupe);
+    assert_true(player_of(troupe, leader)->last > acknowledged);
+  }
+}
+
+static void a_minority_answers_nothing(void **state) {
+  struct troupe *troupe = *state;
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  troupe_settle(troupe);
+  troupe_isolate(troupe, leader);
+  troupe_isolate(troupe, leader % 3 + 1);
+
+  struct troupe_ask *ask = troupe_propose(troupe, leader, 100);
+  troupe_run(troupe, 10000);
+
+  assert_int_equal(ask->answer, STATUS_UNKNOWN_OUTCOME);
+  assert_int_equal(troupe_leader(troupe), 0);
+  wires_heal(&troupe->wires);
+  troupe_settle(troupe);
+}
+
+/* ---- Who lags ---- */
+
+static void one_that_was_down_gets_everything_from_the_log(void **state) {
+  struct troupe *troupe = *state;
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  broker_id late = leader % 3 + 1;
+  append(troupe, 100);
+  troupe_stop(troupe, late, false);
+  for (int i = 0; i < 150; i++) append(troupe, 1u << 20); /* more than memory keeps: it is read back */
+  stage_checkpoint(&player_of(troupe, leader)->stage);
+
+  troupe_start(troupe, late);
+  troupe_settle(troupe);
+
+  assert_int_equal(view_of(troupe, late).last_chain, view_of(troupe, leader).last_chain);
+  assert_int_equal(player_of(troupe, late)->sum, player_of(troupe, leader)->sum);
+}
+
+static void what_a_follower_cannot_take_waits_until_it_can(void **state) {
+  struct troupe *troupe = *state;
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  troupe_settle(troupe);
+  broker_id slow = leader % 3 + 1;
+  troupe->wires.full[leader][slow] = true;
+  for (int i = 0; i < 10; i++) append(troupe, 1000);
+  troupe_run(troupe, 3000);
+  assert_true(player_of(troupe, slow)->last < troupe->acknowledged);
+
+  wires_make_room(&troupe->wires, leader, slow);
+
+  troupe_settle(troupe);
+  assert_int_equal(troupe_leader(troupe), leader);
+}
+
+static unsigned spoil;
+static bool spoil_some(struct entry *entry) {
+  if (spoil == 0 || entry->payload.bytes.size == 0) return false;
+  spoil--;
+  if (spoil % 2 == 0) entry->head.payload_crc ^= 1;
+  else entry->head.chain ^= 1;
+  return true;
+}
+
+static void rot_on_the_way_is_not_taken_and_comes_again(void **state) {
+  struct troupe *troupe = *state;
+  append(troupe, 100);
+  troupe_settle(troupe);
+  spoil = 8;
+  troupe->wires.corrupt = spoil_some;
+
+  for (int i = 0; i < 10; i++) append(troupe, 100);
+
+  assert_int_equal(spoil, 0);
+  troupe_settle(troupe);
+  for (broker_id broker = 1; broker <= 3; broker++) assert_false(replica_fenced(player_of(troupe, broker)->replica));
+}
+
+/* ---- Fates ---- */
+
+static void what_another_leader_has_replaced_is_not_executed(void **state) {
+  struct troupe *troupe = *state;
+  broker_id old = troupe_wait_leader(troupe, 0);
+  append(troupe, 100);
+  troupe_settle(troupe);
+  troupe_isolate(troupe, old);
+  struct troupe_ask *asks[5];
+  for (int i = 0; i < 5; i++) asks[i] = troupe_propose(troupe, old, 5000);
+  broker_id next = troupe_wait_leader(troupe, old);
+  for (int i = 0; i < 8; i++) {
+    struct troupe_ask *ask = troupe_propose(troupe, next, 10);
+    troupe_wait_answer(troupe, ask);
+  }
+
+  wires_heal(&troupe->wires);
+  troupe_settle(troupe);
+
+  for (int i = 0; i < 5; i++) {
+    assert_int_equal(asks[i]->answers, 1);
+    assert_int_equal(asks[i]->answer, STATUS_REPLACED);
+  }
+  assert_int_equal(view_of(troupe, old).last_chain, view_of(troupe, next).last_chain);
+  assert_false(player_of(troupe, old)->leads);
+}
+
+static void what_the_next_leader_keeps_is_answered_when_it_is_committed(void **state) {
+  struct troupe *troupe = *state;
+  broker_id old = troupe_wait_leader(troupe, 0);
+  append(troupe, 100);
+  troupe_settle(troupe);
+  broker_id other = old % 3 + 1;
+  for (broker_id broker = 1; broker <= 3; broker++)
+    troupe->wires.cut[broker][old] = broker != old; /* it speaks and is not heard */
+  stage_slow_journal(&player_of(troupe, old)->stage);
+  struct troupe_ask *ask = troupe_propose(troupe, old, 100);
+  troupe_run(troupe, 100);
+  assert_int_equal(ask->answers, 0);
+  assert_true(view_of(troupe, other).last_index > player_of(troupe, other)->last || player_of(troupe, other)->last > 2);
+
+  broker_id next = troupe_wait_leader(troupe, old);
+  stage_heal(&player_of(troupe, old)->stage);
+  wires_heal(&troupe->wires);
+  troupe_settle(troupe);
+
+  assert_int_not_equal(next, old);
+  assert_int_equal(ask->answer, STATUS_OK);
+}
+
+static void what_nobody_tells_of_is_unknown_after_a_while(void **state) {
+  struct troupe *troupe = *state;
+  broker_id old = troupe_wait_leader(troupe, 0);
+  append(troupe, 100);
+  troupe_settle(troupe);
+  troupe_isolate(troupe, old);
+  struct troupe_ask *ask = troupe_propose(troupe, old, 100);
+
+  troupe_run(troupe, 2500);
+  assert_int_equal(ask->answers, 0);
+  assert_false(player_of(troupe, old)->leads);
+  troupe_run(troupe, 3000);
+
+  assert_int_equal(ask->answer, STATUS_UNKNOWN_OUTCOME);
+  wires_heal(&troupe->wires);
+  troupe_settle(troupe);
+  assert_int_equal(ask->answers, 1);
+}
+
+static void a_failing_disk_gives_leadership_up(void **state) {
+  struct troupe *troupe = *state;
+  broker_id old = troupe_wait_leader(troupe, 0);
+  append(troupe, 100);
+  troupe_settle(troupe);
+  stage_fail_journal(&player_of(troupe, old)->stage);
+
+  struct troupe_ask *ask = troupe_propose(troupe, old, 100);
+  troupe_wait_answer(troupe, ask);
+
+  assert_true(replica_fenced(player_of(troupe, old)->replica));
+  broker_id next = troupe_wait_leader(troupe, old);
+  troupe_wait_answer(troupe, troupe_propose(troupe, next, 100));
+}
+
+/* ---- Reads ---- */
+
+static void reads_are_for_a_confirmed_leader(void **state) {
+  struct troupe *troupe = *state;
+  broker_id old = troupe_wait_leader(troupe, 0);
+  append(troupe, 100);
+  troupe_settle(troupe);
+  struct troupe_read *at_leader = troupe_ask_read(troupe, old);
+  struct troupe_read *at_follower = troupe_ask_read(troupe, old % 3 + 1);
+  troupe_run(troupe, 100);
+  assert_int_equal(at_leader->answer, STATUS_OK);
+  assert_int_equal(at_follower->answer, STATUS_NOT_LEADER);
+
+  troupe_isolate(troupe, old);
+  struct troupe_read *stale = troupe_ask_read(troupe, old);
+  broker_id next = troupe_wait_leader(troupe, old);
+  troupe_wait_answer(troupe, troupe_propose(troupe, next, 100));
+  troupe_run(troupe, 5000);
+
+  assert_int_equal(stale->answers, 1);
+  assert_int_equal(stale->answer, STATUS_NOT_LEADER);
+}
+
+/* ---- Handing over, and other members ---- */
+
+static void leadership_is_handed_over_without_an_election_timeout(void **state) {
+  struct troupe *troupe = *state;
+  broker_id old = troupe_wait_leader(troupe, 0);
+  append(troupe, 100);
+  troupe_settle(troupe);
+  broker_id to = old % 3 + 1;
+  uint64_t before_ns = sim_now_ns(troupe->sim);
+
+  assert_int_equal(troupe_transfer(troupe, old, to), STATUS_OK);
+
+  assert_int_equal(troupe_wait_leader(troupe, old), to);
+  assert_true(sim_now_ns(troupe->sim) - before_ns < 500000000u);
+  assert_int_equal(append(troupe, 100)->answer, STATUS_OK);
+}
+
+static void members_change_and_a_restart_remembers_them(void **state) {
+  struct troupe *troupe = *state;
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  append(troupe, 100);
+  broker_id leaver = leader % 3 + 1;
+  broker_id stayer = other_than(leader, leaver);
+  struct raft_config target = {.phase = RAFT_STABLE};
+  for (broker_id broker = 1; broker <= 3; broker++) {
+    if (broker != leaver) raft_config_add(&target, &player_of(troupe, broker)->id, RAFT_VOTER, RAFT_VOTER);
+  }
+
+  assert_int_equal(troupe_change(troupe, leader, &target), STATUS_OK);
+  troupe_run(troupe, 2000);
+  troupe_stop(troupe, leaver, false);
+  append(troupe, 100);
+  troupe_settle(troupe);
+  for (int checkpointed = 0; checkpointed < 2; checkpointed++) {
+    troupe_stop(troupe, leader, checkpointed == 1);
+    troupe_stop(troupe, stayer, checkpointed == 1);
+    troupe_start(troupe, leader);
+    troupe_start(troupe, stayer);
+    assert_true(raft_config_equal(replica_config(player_of(troupe, leader)->replica), &target));
+    assert_true(raft_config_equal(replica_config(player_of(troupe, stayer)->replica), &target));
+    for (int i = 0; i < 3; i++) append(troupe, 50000); /* enough for a checkpoint to move them */
+    troupe_settle(troupe);
+  }
+  assert_true(player_of(troupe, leader)->restored);
+}
+
+/* ---- Restarts ---- */
+
+static void all_start_anew_with_what_was_answered(void **state) {
+  struct troupe *troupe = *state;
+  for (unsigned round = 0; round < 5; round++) {
+    for (int i = 0; i < 15; i++) append(troupe, 20000);
+    entry_index acknowledged = troupe->acknowledged;
+    bool power = round % 2 == 0;
+    for (broker_id broker = 1; broker <= 3; broker++) {
+      if (power) troupe_crash(troupe, broker, SIM_POWER_DROP);
+      else troupe_stop(troupe, broker, round == 1);
+    }
+    for (broker_id broker = 1; broker <= 3; broker++) troupe_start(troupe, broker);
+
+    troupe_settle(troupe);
+
+    for (broker_id broker = 1; broker <= 3; broker++) assert_true(player_of(troupe, broker)->last > acknowledged);
+  }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(one_is_elected_and_what_it_is_asked_is_applied_by_all),
+      TEST(nobody_but_the_leader_takes_proposals),
+      TEST(an_idle_group_says_nothing_and_has_no_timer),
+      TEST(entries_of_one_turn_travel_together),
+      TEST(another_takes_over_when_the_leader_dies_and_nothing_is_lost),
+      TEST(a_minority_answers_nothing),
+      TEST(one_that_was_down_gets_everything_from_the_log),
+      TEST(what_a_follower_cannot_take_waits_until_it_can),
+      TEST(rot_on_the_way_is_not_taken_and_comes_again),
+      TEST(what_another_leader_has_replaced_is_not_executed),
+      TEST(what_the_next_leader_keeps_is_answered_when_it_is_committed),
+      TEST(what_nobody_tells_of_is_unknown_after_a_while),
+      TEST(a_failing_disk_gives_leadership_up),
+      TEST(reads_are_for_a_confirmed_leader),
+      TEST(leadership_is_handed_over_without_an_election_timeout),
+      TEST(members_change_and_a_restart_remembers_them),
+      TEST(all_start_anew_with_what_was_answered),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
