@@ -13,9 +13,9 @@ struct controller {
   struct world *world;
   struct lane *lane;
   struct replica *replica;
-  broker_id self;
   struct cluster_map *map;
   struct controller_watch watch;
+  struct broker_watch brokers;
   struct list waiting; /* changes, in the order they came */
   size_t waiting_count;
   struct change *current;
@@ -26,12 +26,21 @@ struct controller {
   bool open;                     /* entries applied before this are history: nobody is told */
 };
 
+static void pump(struct controller *controller);
+
 /* ---- Applying: the same on every broker ---- */
 
 static void tell(struct controller *controller, const struct command *command) {
   if (!controller->open || controller->applied_status != STATUS_OK) return;
   if (command->kind == COMMAND_CREATE_TOPIC) controller->watch.topic_created(controller->watch.context, controller->topic);
   else if (command->kind == COMMAND_ALTER_TOPIC) controller->watch.topic_altered(controller->watch.context, controller->topic);
+  else if (command->kind == COMMAND_REGISTER_BROKER && controller->brokers.registered != NULL)
+    controller->brokers.registered(controller->brokers.context, &command->broker);
+}
+
+static void tell_leader(struct controller *controller) {
+  if (controller->brokers.leader_changed == NULL) return;
+  controller->brokers.leader_changed(controller->brokers.context, controller_leads(controller), controller_leader(controller));
 }
 
 /* A deletion is told before the map forgets the topic, as the watch wants to see it. */
@@ -53,6 +62,10 @@ static void apply_command(struct controller *controller, const struct command *c
 
 static void apply(void *owner, const struct entry *entry) {
   struct controller *controller = owner;
+  if (entry->head.kind == ENTRY_NOOP && controller->open) { /* a leader is ready from here on */
+    tell_leader(controller);
+    pump(controller);
+  }
   if (entry->head.kind != ENTRY_COMMAND) return;
   struct command command = {0};
   enum status status = command_decode(entry->payload.bytes, &command);
@@ -74,7 +87,16 @@ static enum status restore(void *owner, struct bytes state) {
   return state.size == 0 ? STATUS_OK : cluster_map_decode(controller->map, state);
 }
 
-static const struct state_machine_ops controller_machine = {.apply = apply, .snapshot = snapshot, .restore = restore};
+/* Whoever waits is told to ask elsewhere. The change under way hears of its proposal's fate. */
+static void role_changed(void *owner, bool leads, entry_term term, const struct replica_id *leader) {
+  struct controller *controller = owner;
+  (void)term;
+  (void)leader;
+  if (!leads) pump(controller);
+}
+
+static const struct state_machine_ops controller_machine = {
+    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed};
 
 /* ---- Deciding: against the map as it is ---- */
 
@@ -83,27 +105,33 @@ static enum status refuse(struct change *change, enum status status, const char 
   return status;
 }
 
-/* A cluster whose first broker is not known yet has that one. */
-static uint32_t brokers_of(const struct cluster_map *map) {
-  size_t count = cluster_map_broker_count(map);
-  return count == 0 ? 1 : (uint32_t)count;
+/* Who belongs to group 0 is a broker of the cluster, also if the map does not have it yet. */
+static uint32_t brokers_of(const struct controller *controller) {
+  uint32_t members = replica_config(controller->replica)->count;
+  size_t known = cluster_map_broker_count(controller->map);
+  return known > members ? (uint32_t)known : members;
 }
 
-static uint32_t replicas_default(const struct cluster_map *map) { return placement_replicas_default(brokers_of(map)); }
-
-static bool enough_brokers(struct change *change, const struct cluster_map *map, uint32_t replicas) {
-  uint32_t brokers = brokers_of(map);
+static enum status check_replicas(const struct controller *controller, struct change *change, uint32_t replicas) {
+  uint32_t brokers = brokers_of(controller);
+  size_t known = cluster_map_broker_count(controller->map);
   if (replicas > MAP_REPLICAS_MAX) {
     snprintf(change->problem, sizeof change->problem, "%u replicas are wanted, and a partition has at most %u", replicas,
              MAP_REPLICAS_MAX);
-    return false;
+    return STATUS_INVALID;
   }
-  if (replicas <= brokers) return true;
+  if (known > 0 && replicas <= known) return STATUS_OK;
+  if (replicas <= brokers && brokers == 1) return STATUS_OK; /* the first one, about to be written */
+  if (replicas <= brokers) {
+    snprintf(change->problem, sizeof change->problem,
+             "%u replicas are wanted, and of the cluster's %u brokers %zu have told where they are", replicas, brokers, known);
+    return STATUS_LOADING;
+  }
   snprintf(
       change->problem, sizeof change->problem,
       "%u replicas are wanted, each on a broker of its own, and the cluster has %u broker%s: ask for %s%u, or start more brokers",
       replicas, brokers, brokers == 1 ? "" : "s", brokers == 1 ? "" : "at most ", brokers);
-  return false;
+  return STATUS_INVALID;
 }
 
 /* Puts each partition on brokers, with the directories that these have now. */
@@ -134,9 +162,10 @@ static enum status decide_create(struct controller *controller, struct change *c
                   "a topic name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is not \".\" or \"..\"");
   if (cluster_map_topic(map, name) != NULL) return refuse(change, STATUS_TOPIC_EXISTS, "choose another name, or delete it first");
   uint32_t partitions = change->partition_count == 0 ? 1 : change->partition_count;
-  uint32_t replicas = change->replicas == 0 ? replicas_default(map) : change->replicas;
+  uint32_t replicas = change->replicas == 0 ? placement_replicas_default(brokers_of(controller)) : change->replicas;
   if (partitions > TOPIC_PARTITIONS_MAX) return refuse(change, STATUS_INVALID, "a topic has at most 10000 partitions");
-  if (!enough_brokers(change, map, replicas)) return STATUS_INVALID;
+  enum status enough = check_replicas(controller, change, replicas);
+  if (enough != STATUS_OK) return enough;
   if (cluster_map_partition_count(map) + partitions > MAP_PARTITIONS_MAX || cluster_map_topic_count(map) >= MAP_TOPICS_MAX)
     return refuse(change, STATUS_TOO_LARGE, "a cluster has at most 100000 topics and 200000 partitions: delete some first");
   uint64_t logs_max = journal_replicas_max(log_set_journal(lane_logs(controller->lane)));
@@ -197,8 +226,6 @@ static enum status decide(struct controller *controller, struct change *change, 
 
 /* ---- One change at a time ---- */
 
-static void pump(struct controller *controller);
-
 static void answer(struct change *change, enum status status) {
   change->status = status;
   change->done(change);
@@ -212,8 +239,13 @@ static void proposal_done(struct proposal *proposal, enum status status) {
     status = controller->applied_status;
     change->topic = controller->topic;
     change->topic_id = controller->topic_id;
+  } else if (status == STATUS_REPLACED) {
+    (void)refuse(change, status, "another broker leads the controller now; nothing was changed: ask it");
   } else {
-    (void)refuse(change, status, "the disk of the controller's broker failed: see its log, restart it on a good disk");
+    (void)refuse(
+        change, status,
+        "the disk of the controller's broker failed, or it lost the lead, before the change was known to be kept: see what "
+        "there is, then ask again");
   }
   answer(change, status);
   pump(controller);
@@ -240,10 +272,19 @@ static enum status propose(struct controller *controller, const struct command *
   return status;
 }
 
+static enum status refuse_elsewhere(const struct controller *controller, struct change *change) {
+  broker_id leader = replica_leader(controller->replica).broker;
+  if (leader == 0) return refuse(change, STATUS_NOT_LEADER, "nobody is known to lead the controller just now: ask again");
+  snprintf(change->problem, sizeof change->problem, "nothing was changed: broker %u leads the controller, ask it", leader);
+  return STATUS_NOT_LEADER;
+}
+
 /* Validates and proposes; true when the change is on its way, else it has been answered. */
 static bool start(struct controller *controller, struct change *change) {
   struct command command = {0};
-  enum status status = decide(controller, change, &command);
+  bool elsewhere = !replica_is_leader(controller->replica) && !replica_fenced(controller->replica);
+  enum status status = elsewhere ? STATUS_NOT_LEADER : decide(controller, change, &command);
+  if (elsewhere) (void)refuse_elsewhere(controller, change);
   struct map_topic altered;
   if (status == STATUS_OK && change->validate_only) {
     if (change->kind == COMMAND_CREATE_TOPIC) change->topic = &command.topic;
@@ -259,7 +300,8 @@ static bool start(struct controller *controller, struct change *change) {
   controller->current = change;
   if (status == STATUS_OK) {
     status = propose(controller, &command);
-    if (status != STATUS_OK) (void)refuse(change, status, "nothing was changed: try again");
+    if (status == STATUS_NOT_LEADER) (void)refuse_elsewhere(controller, change);
+    else if (status != STATUS_OK) (void)refuse(change, status, "nothing was changed: try again");
   }
   command_deinit(&command);
   if (status == STATUS_OK) return true;
@@ -268,8 +310,10 @@ static bool start(struct controller *controller, struct change *change) {
   return false;
 }
 
+/* A leader that is not ready yet does not know the map that it would decide against: then they wait for its first entry. */
 static void pump(struct controller *controller) {
-  while (controller->current == NULL && !list_empty(&controller->waiting)) {
+  bool not_yet = replica_is_leader(controller->replica) && !replica_ready(controller->replica);
+  while (controller->current == NULL && !not_yet && !list_empty(&controller->waiting)) {
     struct change *change = list_entry(list_pop_front(&controller->waiting), struct change, node);
     controller->waiting_count--;
     if (start(controller, change)) return;
@@ -295,7 +339,6 @@ enum status controller_open(struct world *world, struct lane *lane, struct log *
   controller->world = world;
   controller->lane = lane;
   controller->watch = *watch;
-  controller->self = replica->self.broker;
   controller->map = cluster_map_new(entropy_next(world->entropy));
   list_init(&controller->waiting);
   struct state_machine machine = {.ops = &controller_machine, .owner = controller};
@@ -316,7 +359,40 @@ void controller_free(struct controller *controller) {
   memory_free(controller);
 }
 
-const struct cluster_map *controller_map(const struct controller *controller) { return controller->map; }
+/* ---- What may be to come ---- */
 
-/* Group 0 has one voter, and that leads whenever it is asked to. */
-broker_id controller_leader(const struct controller *controller) { return controller->self; }
+static enum status apply_ahead(void *context, const struct entry *entry) {
+  struct cluster_map *map = context;
+  struct command command = {0};
+  if (entry->head.kind != ENTRY_COMMAND) return STATUS_OK;
+  enum status status = command_decode(entry->payload.bytes, &command);
+  if (status == STATUS_OK) status = cluster_map_apply(map, &command);
+  command_deinit(&command);
+  return STATUS_OK; /* a command that is refused changes nothing, and one that cannot be read stops whoever applies it in earnest */
+}
+
+struct cluster_map *controller_map_ahead(const struct controller *controller) {
+  struct cluster_map *map = cluster_map_new(entropy_next(controller->world->entropy));
+  struct buffer bytes;
+  buffer_init(&bytes, SIZE_MAX);
+  enum status status = cluster_map_encode(controller->map, &bytes);
+  if (status == STATUS_OK) status = cluster_map_decode(map, buffer_bytes(&bytes));
+  CHECK(status == STATUS_OK); /* it is our own map */
+  buffer_deinit(&bytes);
+  struct log *log = replica_log(controller->replica);
+  status = log_replay(log, replica_applied(controller->replica), log_view(log).last_index, apply_ahead, map);
+  if (status != STATUS_OK) trace_error("map_ahead_incomplete", "reason=%s", status_name(status));
+  return map;
+}
+
+void controller_watch_brokers(struct controller *controller, const struct broker_watch *watch) { controller->brokers = *watch; }
+
+bool controller_leads(const struct controller *controller) { return replica_ready(controller->replica); }
+
+void controller_read(struct controller *controller, struct replica_read *read) { replica_read(controller->replica, read); }
+
+void controller_start(struct controller *controller) { replica_start(controller->replica); }
+
+broker_id controller_leader(const struct controller *controller) { return replica_leader(controller->replica).broker; }
+
+const struct cluster_map *controller_map(const struct controller *controller) { return controller->map; }

@@ -1,6 +1,7 @@
 /* The controller: group 0's state machine. It validates a change against the map, proposes it as a command, applies it when it is
  * committed, and tells whoever registered. One command is in flight at a time, the others wait in line (at most
- * CONTROLLER_QUEUE_MAX, then STATUS_BUSY): so each is validated against the map that it will meet.
+ * CONTROLLER_QUEUE_MAX, then STATUS_BUSY): so each is validated against the map that it will meet. Among several brokers the one that leads
+ * group 0 decides, when it has applied what earlier leaders left; the others answer STATUS_NOT_LEADER.
  *
  * On lane 0, except controller_open().
  */
@@ -33,9 +34,28 @@ enum status controller_open(struct world *world, struct lane *lane, struct log *
                             const struct controller_watch *watch, struct controller **out_controller) MUST_CHECK;
 void controller_free(struct controller *controller); /* after the lane stopped; NULL is fine */
 
-const struct cluster_map *controller_map(const struct controller *controller);
-/* Who leads group 0, as far as this broker knows; 0: it does not. */
+/* On lane 0, once the log is adopted or when it is new: takes part in group 0 from now on. */
+void controller_start(struct controller *controller);
+/* The broker that leads group 0, where changes are to be asked for; 0: not known. */
 broker_id controller_leader(const struct controller *controller);
+
+/* Before the lane runs: the map as it will be if everything in group 0's log is committed. Owned by the caller. */
+struct cluster_map *controller_map_ahead(const struct controller *controller);
+
+/* Told on lane 0: a broker stands in the map anew or otherwise than before; and who leads group 0 (0: nobody is known). `here`: this one, and
+ * its map has everything that earlier leaders did. */
+struct broker_watch {
+  void (*registered)(void *context, const struct map_broker *broker);
+  void (*leader_changed)(void *context, bool here, broker_id leader);
+  void *context;
+};
+void controller_watch_brokers(struct controller *controller, const struct broker_watch *watch);
+/* This broker leads group 0, and is ready to. */
+bool controller_leads(const struct controller *controller);
+/* A linearizable look at the map: when it is answered OK, controller_map() has everything that was done before it was asked for. */
+void controller_read(struct controller *controller, struct replica_read *read);
+
+const struct cluster_map *controller_map(const struct controller *controller);
 
 /* A change asked for. Kept alive by the caller until `done`, which runs after the watch was told. */
 struct change {

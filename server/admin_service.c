@@ -18,6 +18,7 @@
 struct admin_call {
   struct task task;
   struct look look; /* of what changes nothing */
+  struct replica_read read;
   struct rpc_call *call;
   struct services *services;
   struct arena *arena; /* of the unpacked request and the answer's parts */
@@ -75,17 +76,33 @@ static void start_change(struct services *services, struct rpc_call *call, struc
   loop_post(services->hosts[0].loop, &this->task);
 }
 
+static void look_confirmed(struct replica_read *read, enum status status) {
+  struct admin_call *this = container_of(read, struct admin_call, read);
+  if (status == STATUS_OK || status == STATUS_FENCED) looks_add(&this->services->looks[0], &this->look);
+  else if (status == STATUS_NOT_LEADER)
+    finish_with(this, services_not_leader(this->services, controller_leader(this->services->controller)));
+  else finish_with(this, refusal_of_status(status));
+}
+
+/* What was done before it was asked for is told: the leader of group 0 knows. */
+static void confirm_look(struct task *task) {
+  struct admin_call *this = container_of(task, struct admin_call, task);
+  this->read.done = look_confirmed;
+  controller_read(this->services->controller, &this->read);
+}
+
+/* Of this broker alone. */
 static void join_looks(struct task *task) {
   struct admin_call *this = container_of(task, struct admin_call, task);
   looks_add(&this->services->looks[0], &this->look);
 }
 
 static void start_look(struct services *services, struct rpc_call *call, struct blob *message,
-                       const ProtobufCMessageDescriptor *descriptor, void (*run)(struct look *look)) {
+                       const ProtobufCMessageDescriptor *descriptor, void (*run)(struct look *look), bool confirm) {
   struct admin_call *this = accept_request(services, call, message, descriptor);
   if (this == NULL) return;
   this->look.run = run;
-  this->task.run = join_looks;
+  this->task.run = confirm ? confirm_look : join_looks;
   loop_post(services->hosts[0].loop, &this->task);
 }
 
@@ -148,7 +165,12 @@ static bool take_name(struct admin_call *this, const char *name) {
   return true;
 }
 
-static struct failure *change_failure(const struct change *change) {
+static struct failure *change_failure(struct services *services, const struct change *change) {
+  if (change->status == STATUS_NOT_LEADER || change->status == STATUS_REPLACED) {
+    struct failure *failure = services_not_leader(services, controller_leader(services->controller));
+    failure->reason = change->status;
+    return failure;
+  }
   if (change->status == STATUS_UNKNOWN_TOPIC)
     return refusal_new(change->status, "there is no topic \"%s\"; cairn topic list shows those there are", change->name);
   if (change->problem[0] == '\0') return refusal_of_status(change->status);
@@ -176,7 +198,7 @@ static void topic_is_open(struct map_follower_wait *wait) {
 static void created(struct change *change) {
   struct admin_call *this = of_change(change);
   if (change->status != STATUS_OK) {
-    finish_with(this, change_failure(change));
+    finish_with(this, change_failure(this->services, change));
     return;
   }
   struct topic_message message;
@@ -214,7 +236,7 @@ static void create_run(struct task *task) {
 static void altered(struct change *change) {
   struct admin_call *this = of_change(change);
   if (change->status != STATUS_OK) {
-    finish_with(this, change_failure(change));
+    finish_with(this, change_failure(this->services, change));
     return;
   }
   struct topic_message message;
@@ -240,7 +262,7 @@ static void alter_run(struct task *task) {
 static void deleted(struct change *change) {
   struct admin_call *this = of_change(change);
   if (change->status != STATUS_OK) {
-    finish_with(this, change_failure(change));
+    finish_with(this, change_failure(this->services, change));
     return;
   }
   Cairn__V1__DeleteTopicResponse response;
@@ -424,10 +446,10 @@ void admin_service_create_topic(void *services, struct rpc_call *call, struct bl
   start_change(services, call, message, &cairn__v1__create_topic_request__descriptor, create_run);
 }
 void admin_service_list_topics(void *services, struct rpc_call *call, struct blob *message) {
-  start_look(services, call, message, &cairn__v1__list_topics_request__descriptor, list_run);
+  start_look(services, call, message, &cairn__v1__list_topics_request__descriptor, list_run, true);
 }
 void admin_service_describe_topic(void *services, struct rpc_call *call, struct blob *message) {
-  start_look(services, call, message, &cairn__v1__describe_topic_request__descriptor, describe_run);
+  start_look(services, call, message, &cairn__v1__describe_topic_request__descriptor, describe_run, true);
 }
 void admin_service_alter_topic(void *services, struct rpc_call *call, struct blob *message) {
   start_change(services, call, message, &cairn__v1__alter_topic_request__descriptor, alter_run);
@@ -436,8 +458,8 @@ void admin_service_delete_topic(void *services, struct rpc_call *call, struct bl
   start_change(services, call, message, &cairn__v1__delete_topic_request__descriptor, delete_run);
 }
 void admin_service_describe_broker(void *services, struct rpc_call *call, struct blob *message) {
-  start_look(services, call, message, &cairn__v1__describe_broker_request__descriptor, broker_run);
+  start_look(services, call, message, &cairn__v1__describe_broker_request__descriptor, broker_run, false);
 }
 void admin_service_describe_cluster(void *services, struct rpc_call *call, struct blob *message) {
-  start_look(services, call, message, &cairn__v1__describe_cluster_request__descriptor, cluster_run);
+  start_look(services, call, message, &cairn__v1__describe_cluster_request__descriptor, cluster_run, false);
 }

@@ -26,6 +26,7 @@ struct log_call {
   struct services *services;
   struct partition *partition;
   union {
+    struct partition_describe describe;
     struct partition_find find;
     struct partition_trim trim;
     struct {
@@ -127,13 +128,17 @@ static void answer_description(struct log_call *this, const struct partition_des
   services_tell(this->services, this->call, &response.base);
 }
 
+static void describe_done(struct partition_describe *request) {
+  struct log_call *this = container_of(request, struct log_call, describe);
+  if (request->failure == NULL) answer_description(this, &request->description);
+  else services_fail(this->call, request->failure);
+  finish(this);
+}
+
 static void describe_run(struct task *task) {
   struct log_call *this = container_of(task, struct log_call, task);
-  struct partition_description description;
-  enum status status = partition_describe(this->partition, &description);
-  if (status == STATUS_OK) answer_description(this, &description);
-  else services_fail(this->call, refusal_of_status(status));
-  finish(this);
+  this->describe = (struct partition_describe){.partition = this->partition, .done = describe_done};
+  partition_describe(&this->describe);
 }
 
 void log_service_describe(void *service, struct rpc_call *call, struct blob *message) {

@@ -168,6 +168,25 @@ static void say_ready(const struct node *node, const struct options *options) {
           info.broker_id, options->data_dir, info.recovered_ms, info.partitions);
 }
 
+/* While the broker starts, which may take as long as others let it wait. */
+static atomic_bool stop_wanted;
+
+static void note_stop(int signal) {
+  (void)signal;
+  atomic_store_explicit(&stop_wanted, true, memory_order_release);
+}
+
+static enum status start(struct world *world, const struct options *options, struct node **out_node, struct buffer *out_problem) {
+  sigset_t set = stop_signals();
+  struct sigaction action = {.sa_handler = note_stop};
+  sigaction(SIGTERM, &action, NULL);
+  sigaction(SIGINT, &action, NULL);
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+  enum status status = node_start(world, options, &stop_wanted, out_node, out_problem);
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  return status;
+}
+
 static enum status run(const struct options *options, struct buffer *out_problem) {
   struct world *world = NULL;
   struct disk_lock *lock = NULL;
@@ -179,14 +198,16 @@ static enum status run(const struct options *options, struct buffer *out_problem
     SAY(out_problem, "the operating system gives no more threads; raise the limit of processes");
     goto out;
   }
-  status = node_start(world, options, &node, out_problem);
+  if (options->peer_listen[0] != '\0') status = rpc_grpc_open(&world->peers);
+  if (status == STATUS_OK) status = start(world, options, &node, out_problem);
   if (status == STATUS_OK) {
     say_ready(node, options);
-    wait_for_signal();
+    if (!atomic_load_explicit(&stop_wanted, memory_order_acquire)) wait_for_signal();
     node_stop(node, true);
     trace_info("stopped", "data=%s", options->data_dir);
   }
 out:
+  if (world != NULL) rpc_grpc_close(world->peers);
   if (world != NULL) rpc_grpc_close(world->rpc);
   if (lock != NULL) disk_unlock(world->disk, lock);
   world_os_close(world);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/check.h"
+#include "base/codec.h"
 #include "base/memory.h"
 #include "base/trace.h"
 #include "server/map_follower_internal.h"
@@ -15,6 +16,8 @@ struct map_follower *map_follower_new(const struct map_follower_options *options
   list_init(&follower->openings);
   list_init(&follower->settling);
   follower->leftovers = map_new(0);
+  follower->early = map_new(0);
+  follower->unclaimed = map_new(0);
   return follower;
 }
 
@@ -24,12 +27,54 @@ void map_follower_free(struct map_follower *follower) {
   struct map_cursor cursor = {0};
   for (struct partition *partition; (partition = map_next(follower->leftovers, &cursor)) != NULL;) partition_release(partition);
   map_free(follower->leftovers);
+  cursor = (struct map_cursor){0};
+  for (struct partition *partition; (partition = map_next(follower->early, &cursor)) != NULL;) partition_release(partition);
+  map_free(follower->early);
+  map_free(follower->unclaimed);
   memory_free(follower->lost);
+  memory_free(follower->missing);
   memory_free(follower);
 }
 
 struct partition_host *map_follower_host(const struct map_follower *follower, group_id group) {
   return &follower->options.hosts[group % follower->options.lane_count];
+}
+
+/* ---- Where a partition is ---- */
+
+static struct replica_id replica_id_of(const struct map_replica *replica) {
+  return (struct replica_id){.broker = replica->broker,
+                             .incarnation = {get_u64(replica->incarnation), get_u64(replica->incarnation + sizeof(uint64_t))}};
+}
+
+bool map_follower_has(const struct map_follower *follower, const struct map_partition *place) {
+  if (place->replica_count == 0) return true;
+  for (uint32_t i = 0; i < place->replica_count; i++) {
+    struct replica_id id = replica_id_of(&place->replicas[i]);
+    if (replica_id_equal(&id, &follower->options.hosts[0].self)) return true;
+  }
+  return false;
+}
+
+/* Is it to lead the partition, and are there others? */
+static bool is_first(const struct map_follower *follower, const struct map_partition *place) {
+  if (place->replica_count < 2) return false;
+  struct replica_id first = replica_id_of(&place->replicas[0]);
+  return replica_id_equal(&first, &follower->options.hosts[0].self);
+}
+
+bool map_follower_founding(const struct map_partition *place, struct raft_config *out_config) {
+  *out_config = (struct raft_config){.phase = RAFT_STABLE};
+  for (uint32_t i = 0; i < place->replica_count; i++) {
+    struct replica_id id = replica_id_of(&place->replicas[i]);
+    raft_config_add(out_config, &id, RAFT_VOTER, RAFT_VOTER);
+  }
+  return place->replica_count > 0;
+}
+
+void map_follower_point_elsewhere(struct map_follower *follower, const struct map_topic *topic, uint32_t i) {
+  const struct map_partition *place = &topic->partitions[i];
+  routing_set_elsewhere(follower->options.routing, bytes_of_string(topic->name), place->number, place->replicas[0].broker);
 }
 
 /* ---- Telling those who wait ---- */
@@ -91,6 +136,12 @@ static void run_settings(struct task *task) {
   end_errand(errand);
 }
 
+static void run_campaign(struct task *task) {
+  struct errand *errand = container_of(task, struct errand, task);
+  partition_campaign(errand->partition);
+  end_errand(errand);
+}
+
 static void send_errand(struct partition *partition, void (*run)(struct task *task), const struct topic_settings *settings) {
   struct errand *errand = NEW(struct errand);
   errand->task.run = run;
@@ -125,6 +176,7 @@ static void finish_opening(struct opening *opening) {
       partition_release(partition);
     } else {
       if (opening->altered) send_errand(partition, run_settings, &opening->next_settings);
+      if (is_first(follower, &opening->wanted[i])) send_errand(partition, run_campaign, NULL);
       routing_set_partition(follower->options.routing, name, opening->wanted[i].number, partition);
     }
   }
@@ -157,12 +209,16 @@ static void lane_is_durable(struct lane_fence *fence, enum status status) {
 
 static enum status open_one(struct opening *opening, struct partition_host *host, uint32_t i) {
   const struct map_partition *wanted = &opening->wanted[i];
+  struct raft_config founding;
   struct log_settings log_settings = partition_log_settings(&opening->settings);
   struct log *log =
       log_create(lane_logs(host->lane), host->loop, lane_write(host->lane), wanted->group, wanted->instance, &log_settings);
   struct partition_place place = {
       .topic_id = opening->topic_id, .number = wanted->number, .group = wanted->group, .instance = wanted->instance};
-  return partition_open(host, log, &place, &opening->settings, &opening->opened[i]);
+  if (map_follower_founding(wanted, &founding)) place.founding = &founding;
+  enum status status = partition_open(host, log, &place, &opening->settings, &opening->opened[i]);
+  if (status == STATUS_OK) partition_start(opening->opened[i]);
+  return status;
 }
 
 /* On a partition's lane: some, then after others had a turn some more. */
@@ -216,12 +272,36 @@ void map_follower_open(struct map_follower *follower, const struct map_topic *to
 
 /* ---- What the map says ---- */
 
+/* True: it has to be made. */
+static bool is_wanted(struct map_follower *follower, const struct map_topic *topic, uint32_t i) {
+  const struct map_partition *place = &topic->partitions[i];
+  struct routing *routing = follower->options.routing;
+  if (!map_follower_has(follower, place)) {
+    map_follower_point_elsewhere(follower, topic, i);
+    return false;
+  }
+  struct partition *early = map_remove_number(follower->early, place->group);
+  if (early != NULL) {
+    send_errand(early, run_settings, &topic->settings);
+    routing_set_partition(routing, bytes_of_string(topic->name), place->number, early);
+    return false;
+  }
+  if (map_get_number(follower->unclaimed, place->group) == NULL) return true;
+  trace_error("partition_damaged", "topic=%s partition=%u group=%" PRIu64 " reason=a log of it could not be opened", topic->name,
+              place->number, place->group);
+  routing_set_absent(routing, bytes_of_string(topic->name), place->number, STATUS_DAMAGED);
+  return false;
+}
+
 static void topic_created(void *context, const struct map_topic *topic) {
   struct map_follower *follower = context;
   routing_add_topic(follower->options.routing, bytes_of_string(topic->name), topic->partition_count);
   struct map_partition *wanted = memory_new_array(topic->partition_count, sizeof *wanted);
-  for (uint32_t i = 0; i < topic->partition_count; i++) wanted[i] = topic->partitions[i];
-  map_follower_open(follower, topic, wanted, topic->partition_count);
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < topic->partition_count; i++)
+    if (is_wanted(follower, topic, i)) wanted[count++] = topic->partitions[i];
+  if (count > 0) map_follower_open(follower, topic, wanted, count);
+  else memory_free(wanted);
 }
 
 static void topic_altered(void *context, const struct map_topic *topic) {

@@ -9,6 +9,10 @@
  * stopped, unless the journal lost something to rot: then it may have been there, and stays absent as damaged. A log without a
  * partition in the map is deleted only if the map knows its group and has deleted it; in any doubt it is left alone.
  *
+ * Among several brokers the map may be behind what this broker has done already: it did it when it heard that the command is committed, and
+ * has to hear that again. So there are two maps at start: the one that is committed for sure, and the one `ahead`, with all that is in
+ * group 0's log. A log whose topic is only in the second one is opened, and waits to be told of. No log is ever made in place of one that is there.
+ *
  * A group lives on lane (group id modulo lanes). Everything runs on lane 0 unless it says otherwise.
  */
 #ifndef CAIRN_SERVER_MAP_FOLLOWER_H
@@ -35,17 +39,20 @@ void map_follower_free(struct map_follower *follower); /* NULL is fine */
 /* What the controller tells. */
 struct controller_watch map_follower_watch(struct map_follower *follower);
 
-/* At start, on the opening thread: opens what was recovered, and blocks. `doubt`: the map, or the journal, lost something to damage. */
+/* At start, on the opening thread: opens what was recovered, and blocks. `doubt`: the map, or the journal, lost something to damage. `ahead`
+ * may be the map itself. */
 struct map_follower_report {
   size_t opened;
   size_t missing; /* map_follower_make() makes them */
+  size_t early;   /* opened, of topics that are only ahead */
   size_t damaged; /* kept closed */
   size_t deleted; /* left over of deleted topics: map_follower_make() deletes them */
   size_t orphans; /* left alone */
 };
-struct map_follower_report map_follower_adopt(struct map_follower *follower, const struct cluster_map *map, bool doubt);
+struct map_follower_report map_follower_adopt(struct map_follower *follower, const struct cluster_map *map,
+                                              const struct cluster_map *ahead, bool doubt);
 /* Then, once the lanes have taken what was opened: begins to make what is missing and to delete what is left over. */
-void map_follower_make(struct map_follower *follower, const struct cluster_map *map);
+void map_follower_make(struct map_follower *follower, const struct cluster_map *map); /* today's */
 
 /* Tells once every partition of the topic that can be opened is open (or the topic is gone). `done` may run at once. */
 struct map_follower_wait {

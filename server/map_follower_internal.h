@@ -12,6 +12,15 @@ struct map_follower {
   struct map *leftovers;       /* at start: partitions of deleted topics, by group */
   struct lost_partition *lost; /* at start: those of which nothing is left */
   size_t lost_count;
+  struct missing_partition *missing; /* at start: those to be made */
+  size_t missing_count;
+  struct map *early;     /* at start: partitions of topics that are only ahead, by group */
+  struct map *unclaimed; /* logs that were left alone, by group */
+};
+
+struct missing_partition {
+  uint64_t topic_id;
+  uint32_t number;
 };
 
 struct lost_partition {
@@ -47,6 +56,12 @@ struct opening {
   struct list waits;
 };
 
+/* Has this very directory a replica of it? */
+bool map_follower_has(const struct map_follower *follower, const struct map_partition *place);
+/* Who belongs to it from its founding on. False: this broker alone. */
+bool map_follower_founding(const struct map_partition *place, struct raft_config *out_config);
+/* It is on other brokers: routing is told which. */
+void map_follower_point_elsewhere(struct map_follower *follower, const struct map_topic *topic, uint32_t i);
 struct partition_host *map_follower_host(const struct map_follower *follower, group_id group);
 void map_follower_open(struct map_follower *follower, const struct map_topic *topic, struct map_partition *wanted,
                        uint32_t count);

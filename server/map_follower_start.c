@@ -11,6 +11,7 @@
 struct adoption {
   struct map_follower *follower;
   const struct cluster_map *map;
+  const struct cluster_map *ahead;
   bool doubt;
   struct map *logs; /* recovered and not yet matched, by group */
   struct map_follower_report report;
@@ -28,10 +29,11 @@ static enum status adopt(struct adoption *adoption, struct log *log, const struc
                          struct partition **out_partition) {
   const struct map_partition *place = &topic->partitions[i];
   struct partition_host *host = map_follower_host(adoption->follower, place->group);
-  return partition_open(host, log,
-                        &(struct partition_place){
-                            .topic_id = topic->id, .number = place->number, .group = place->group, .instance = place->instance},
-                        &topic->settings, out_partition);
+  struct raft_config founding;
+  struct partition_place own = {
+      .topic_id = topic->id, .number = place->number, .group = place->group, .instance = place->instance};
+  if (map_follower_founding(place, &founding)) own.founding = &founding;
+  return partition_open(host, log, &own, &topic->settings, out_partition);
 }
 
 static void remember_lost(struct map_follower *follower, const struct map_topic *topic, uint32_t i) {
@@ -40,14 +42,26 @@ static void remember_lost(struct map_follower *follower, const struct map_topic 
       (struct lost_partition){.place = topic->partitions[i], .settings = partition_log_settings(&topic->settings)};
 }
 
+static void remember_missing(struct adoption *adoption, const struct map_topic *topic, uint32_t i) {
+  struct map_follower *follower = adoption->follower;
+  follower->missing = memory_grow_array(follower->missing, follower->missing_count + 1, sizeof *follower->missing);
+  follower->missing[follower->missing_count++] = (struct missing_partition){.topic_id = topic->id, .number = i};
+  adoption->report.missing++;
+}
+
 /* Routes the partition if its log is there and good. One that still has to be made stays absent as LOADING. */
 static void adopt_partition(struct adoption *adoption, const struct map_topic *topic, uint32_t i) {
   const struct map_partition *place = &topic->partitions[i];
   struct routing *routing = adoption->follower->options.routing;
   struct bytes name = bytes_of_string(topic->name);
+  if (!map_follower_has(adoption->follower, place)) {
+    map_follower_point_elsewhere(adoption->follower, topic, i);
+    return;
+  }
   struct log *log = map_remove_number(adoption->logs, place->group);
   if (log == NULL && !adoption->doubt) {
-    adoption->report.missing++;
+    /* Or its topic is deleted by what is ahead, and its log is closed for that. */
+    if (cluster_map_topic_by_id(adoption->ahead, topic->id) != NULL) remember_missing(adoption, topic, i);
     return;
   }
 
@@ -72,6 +86,21 @@ static void adopt_topic(struct adoption *adoption, const struct map_topic *topic
   for (uint32_t i = 0; i < topic->partition_count; i++) adopt_partition(adoption, topic, i);
 }
 
+/* A log is there only because its topic's creation was once known to be committed. */
+static void adopt_early(struct adoption *adoption, const struct map_topic *topic) {
+  if (cluster_map_topic_by_id(adoption->map, topic->id) != NULL) return;
+  for (uint32_t i = 0; i < topic->partition_count; i++) {
+    const struct map_partition *place = &topic->partitions[i];
+    struct log *log = map_get_number(adoption->logs, place->group);
+    struct partition *partition = NULL;
+    if (log == NULL || log_view(log).instance != place->instance || !map_follower_has(adoption->follower, place)) continue;
+    if (adopt(adoption, log, topic, i, &partition) != STATUS_OK) continue;
+    map_remove_number(adoption->logs, place->group);
+    map_put_number(adoption->follower->early, place->group, partition);
+    adoption->report.early++;
+  }
+}
+
 /* A log that no topic claims. The broker stopped between the deletion's commit and the log's CLOSE frame: then the map knows the group
  * and has given it up. Anything else is for people to look at. */
 static void settle_unclaimed(struct adoption *adoption, struct log *log) {
@@ -84,6 +113,7 @@ static void settle_unclaimed(struct adoption *adoption, struct log *log) {
   if (!known_deleted) {
     trace_warn("log_unclaimed", "group=%" PRIu64 " instance=%" PRIu64 " records=%" PRId64, view.group, view.instance,
                view.next_offset - view.start_offset);
+    map_put_number(adoption->follower->unclaimed, view.group, log);
     adoption->report.orphans++;
     return;
   }
@@ -91,28 +121,31 @@ static void settle_unclaimed(struct adoption *adoption, struct log *log) {
   adoption->report.deleted++;
 }
 
-struct map_follower_report map_follower_adopt(struct map_follower *follower, const struct cluster_map *map, bool doubt) {
-  struct adoption adoption = {.follower = follower, .map = map, .doubt = doubt, .logs = map_new(0)};
+struct map_follower_report map_follower_adopt(struct map_follower *follower, const struct cluster_map *map,
+                                              const struct cluster_map *ahead, bool doubt) {
+  struct adoption adoption = {.follower = follower, .map = map, .ahead = ahead, .doubt = doubt, .logs = map_new(0)};
   log_set_each(follower->options.logs, remember_log, &adoption);
   const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) adopt_topic(&adoption, topic);
+  topic = cluster_map_topic_after(ahead, bytes_of_string(""));
+  for (; topic != NULL; topic = cluster_map_topic_after(ahead, bytes_of_string(topic->name))) adopt_early(&adoption, topic);
   struct map_cursor cursor = {0};
   for (struct log *log; (log = map_next(adoption.logs, &cursor)) != NULL;) settle_unclaimed(&adoption, log);
   map_free(adoption.logs);
   return adoption.report;
 }
 
-static void make_missing(struct map_follower *follower, const struct map_topic *topic) {
-  struct map_partition *wanted = memory_new_array(topic->partition_count, sizeof *wanted);
-  uint32_t count = 0;
-  for (uint32_t i = 0; i < topic->partition_count; i++) {
-    struct route_found found;
-    enum status status = routing_find(follower->options.routing, bytes_of_string(topic->name), i, &found);
-    if (status == STATUS_OK) partition_release(found.partition);
-    else if (status == STATUS_LOADING) wanted[count++] = topic->partitions[i];
-  }
-  if (count > 0) map_follower_open(follower, topic, wanted, count);
-  else memory_free(wanted);
+/* Of one topic, from `first` on in the list of those that are missing. Returns where the next topic's begin. */
+static size_t make_missing(struct map_follower *follower, const struct cluster_map *map, size_t first) {
+  uint64_t topic_id = follower->missing[first].topic_id;
+  const struct map_topic *topic = cluster_map_topic_by_id(map, topic_id);
+  size_t end = first;
+  while (end < follower->missing_count && follower->missing[end].topic_id == topic_id) end++;
+  if (topic == NULL) return end; /* deleted since the start */
+  struct map_partition *wanted = memory_new_array(end - first, sizeof *wanted);
+  for (size_t i = first; i < end; i++) wanted[i - first] = topic->partitions[follower->missing[i].number];
+  map_follower_open(follower, topic, wanted, (uint32_t)(end - first));
+  return end;
 }
 
 /* Doubt ends with the next start; what is lost stays lost. */
@@ -128,8 +161,8 @@ static void mark_lost(struct map_follower *follower) {
 
 void map_follower_make(struct map_follower *follower, const struct cluster_map *map) {
   mark_lost(follower);
-  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) make_missing(follower, topic);
+  for (size_t next = 0; next < follower->missing_count;) next = make_missing(follower, map, next);
+  follower->missing_count = 0;
   struct map_cursor cursor = {0};
   for (struct partition *partition; (partition = map_next(follower->leftovers, &cursor)) != NULL;) {
     map_remove_number(follower->leftovers, partition_place_of(partition).group);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/codec.h"
 #include "base/memory.h"
 #include "base/trace.h"
 #include "security/random.h"
@@ -19,12 +18,6 @@
 
 /* ---- Lanes ---- */
 
-static struct replica_id node_replica_id(const struct node *node) {
-  const uint8_t *incarnation = node->identity.incarnation;
-  return (struct replica_id){.broker = node->identity.broker_id,
-                             .incarnation = {get_u64(incarnation), get_u64(incarnation + sizeof(uint64_t))}};
-}
-
 static void start_lanes(struct node *node) {
   const struct options *options = node->options;
   unsigned count = options->lanes == 0 ? 1 : (unsigned)options->lanes;
@@ -34,8 +27,9 @@ static void start_lanes(struct node *node) {
   node->streams = memory_new_array(count, sizeof *node->streams);
   node->lane_count = count;
   node->inflater = inflater_new(node->world);
+  struct raft_timing timing = node_timing(node);
   for (unsigned i = 0; i < count; i++) {
-    node->lanes[i] = lane_new(node->world, node->logs, i, NULL, NULL);
+    node->lanes[i] = lane_new(node->world, node->logs, i, node->peers, &timing);
     node->hosts[i] = (struct partition_host){
         .lane = node->lanes[i],
         .loop = lane_loop(node->lanes[i]),
@@ -84,7 +78,9 @@ static void find_controller_log(void *context, struct log *log) {
 
 static enum status open_controller(struct node *node, struct log *log) {
   struct controller_watch watch = map_follower_watch(node->follower);
-  struct replica_options options = {.self = node_replica_id(node)};
+  struct raft_config founding;
+  node_founding(node, &founding);
+  struct replica_options options = {.self = node_replica_id(node), .founding = &founding};
   return controller_open(node->world, node->lanes[0], log, &options, &watch, &node->controller);
 }
 
@@ -93,6 +89,7 @@ static void found_group_0(struct lane_errand *errand) {
   struct log_settings settings = {.segment_bytes = 64u << 20, .retention_bytes = -1, .retention_ms = -1};
   struct log *log = log_create(node->logs, node->hosts[0].loop, lane_write(node->lanes[0]), 0, 1, &settings);
   errand->status = open_controller(node, log);
+  if (errand->status == STATUS_OK) controller_start(node->controller);
   errand_done(errand);
 }
 
@@ -124,7 +121,10 @@ static enum status start_controller(struct node *node, struct buffer *out_proble
 /* What was recovered is opened on this thread, because that reads files; then each lane takes what is its own, one lane after the other. */
 static void adopt_on_lane(struct lane_errand *errand) {
   struct node *node = errand->node;
-  if (errand->lane == 0 && node->controller_log != NULL) log_adopt(node->controller_log, node->hosts[0].loop);
+  if (errand->lane == 0 && node->controller_log != NULL) {
+    log_adopt(node->controller_log, node->hosts[0].loop);
+    controller_start(node->controller);
+  }
   partition_host_adopt(&node->hosts[errand->lane]);
   errand_done(errand);
 }
@@ -142,17 +142,27 @@ static void make_missing(struct lane_errand *errand) {
 
 static void start_partitions(struct node *node) {
   if (node->report.journal.rotten_groups > 0) node->doubt = true;
-  struct map_follower_report report = map_follower_adopt(node->follower, controller_map(node->controller), node->doubt);
+  struct cluster_map *ahead = controller_map_ahead(node->controller);
+  struct map_follower_report report = map_follower_adopt(node->follower, controller_map(node->controller), ahead, node->doubt);
+  cluster_map_free(ahead);
   if (report.damaged + report.orphans + report.missing + report.deleted > 0)
-    trace_warn("partitions_settled", "opened=%zu made=%zu damaged=%zu deleted=%zu unclaimed=%zu", report.opened, report.missing,
-               report.damaged, report.deleted, report.orphans);
+    trace_warn("partitions_settled", "opened=%zu early=%zu made=%zu damaged=%zu deleted=%zu unclaimed=%zu", report.opened,
+               report.early, report.missing, report.damaged, report.deleted, report.orphans);
   for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, adopt_on_lane);
   (void)node_on_lane(node, 0, adopt_rest);
   (void)node_on_lane(node, 0, make_missing);
-  node->partition_count = report.opened + report.missing;
+  node->partition_count = report.opened + report.early + report.missing;
 }
 
 /* ---- Being known ---- */
+
+static struct map_broker map_entry(const struct node *node) {
+  struct map_broker self = {.id = node->identity.broker_id};
+  memcpy(self.incarnation, node->identity.incarnation, CLUSTER_ID_SIZE);
+  snprintf(self.advertised, sizeof self.advertised, "%s", node->services.advertised);
+  options_peer_address(node->options, self.peer_address);
+  return self;
+}
 
 struct registration {
   struct lane_errand *errand;
@@ -166,29 +176,34 @@ static void registered(struct change *change) {
   memory_free(registration);
 }
 
-/* Only when the map says otherwise: a restart of a broker that it knows writes nothing. */
+/* A broker that is alone does it before it serves. Only when the map says otherwise: a restart of a broker that it knows writes nothing. */
 static void register_broker(struct lane_errand *errand) {
   struct node *node = errand->node;
-  const struct map_broker *known = cluster_map_broker(controller_map(node->controller), node->identity.broker_id);
-  char peer_address[ADDRESS_TEXT_SIZE];
-  options_peer_address(node->options, peer_address);
-  if (known != NULL && strcmp(known->advertised, node->services.advertised) == 0 &&
-      strcmp(known->peer_address, peer_address) == 0 &&
-      memcmp(known->incarnation, node->identity.incarnation, CLUSTER_ID_SIZE) == 0) {
+  const struct map_broker self = map_entry(node);
+  const struct map_broker *known = cluster_map_broker(controller_map(node->controller), self.id);
+  bool unchanged = known != NULL && memcmp(known, &self, sizeof self) == 0;
+  if (unchanged || !controller_leads(node->controller)) {
     errand_done(errand);
     return;
   }
   struct registration *registration = NEW(struct registration);
   registration->errand = errand;
   registration->change.kind = COMMAND_REGISTER_BROKER;
-  registration->change.broker.id = node->identity.broker_id;
-  memcpy(registration->change.broker.incarnation, node->identity.incarnation, CLUSTER_ID_SIZE);
+  registration->change.broker = self;
   memcpy(registration->change.cluster_id, node->identity.cluster, CLUSTER_ID_SIZE);
-  snprintf(registration->change.broker.advertised, sizeof registration->change.broker.advertised, "%s",
-           node->services.advertised);
-  snprintf(registration->change.broker.peer_address, sizeof registration->change.broker.peer_address, "%s", peer_address);
   registration->change.done = registered;
   controller_change(node->controller, &registration->change);
+}
+
+static void start_brokers(struct lane_errand *errand) {
+  struct node *node = errand->node;
+  const struct brokers_wiring wiring = {.loop = node->hosts[0].loop,
+                                        .controller = node->controller,
+                                        .routing = node->routing,
+                                        .peers = node->peers,
+                                        .self = map_entry(node)};
+  brokers_start(node->brokers, &wiring);
+  errand_done(errand);
 }
 
 struct settling {
@@ -292,10 +307,11 @@ static enum status become_ready(struct node *node, struct buffer *out_problem) {
   if (status != STATUS_OK) {
     /* A disk that is full or fenced must not take the reads away. */
     trace_error("broker_not_registered", "reason=%s", status_name(status));
-    bool first_time = cluster_map_version(controller_map(node->controller)) == 0;
+    bool first_time = cluster_map_version(controller_map(node->controller)) == 0 && node->identity.founder_count <= 1;
     if (first_time) SAY(out_problem, "cannot write the first entry of group 0 (%s): is the disk full?", status_name(status));
     if (first_time) return status;
   }
+  (void)node_on_lane(node, 0, start_brokers);
   status = node_on_lane(node, 0, node_settle_partitions);
   if (status != STATUS_OK) trace_error("partitions_not_made", "reason=%s", status_name(status));
   for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, start_host);
@@ -306,7 +322,13 @@ static enum status become_ready(struct node *node, struct buffer *out_problem) {
 
 /* ---- Start ---- */
 
-enum status node_start(struct world *world, const struct options *options, struct node **out_node, struct buffer *out_problem) {
+static bool address_of(void *routing, broker_id broker, char out_address[FAILURE_LEADER_SIZE]) {
+  routing_address(routing, broker, out_address);
+  return out_address[0] != '\0';
+}
+
+enum status node_start(struct world *world, const struct options *options, const atomic_bool *cancelled, struct node **out_node,
+                       struct buffer *out_problem) {
   struct node *node = NEW(struct node);
   node->world = world;
   node->options = options;
@@ -314,10 +336,17 @@ enum status node_start(struct world *world, const struct options *options, struc
   node->account = account_new(NULL, options->memory_bytes);
   node->read_account = account_new(node->account, options->memory_bytes / 2);
 
-  enum status status = node_recover(node, out_problem);
+  enum status status = node_recover(node, cancelled, out_problem);
+  if (status != STATUS_OK) goto failed;
+  node->brokers = brokers_new(world, &node->identity);
+  status = node_open_peers(node, out_problem);
   if (status != STATUS_OK) goto failed;
   start_lanes(node);
   node->routing = routing_new(random_seed());
+  for (unsigned i = 0; i < node->lane_count; i++) {
+    node->hosts[i].address_of = address_of;
+    node->hosts[i].address_context = node->routing;
+  }
   node->follower = map_follower_new(&(struct map_follower_options){
       .logs = node->logs, .routing = node->routing, .hosts = node->hosts, .lane_count = node->lane_count});
   status = start_controller(node, out_problem);

@@ -1,14 +1,15 @@
 /* One broker, put together from a world: recovery, lanes, group 0, the partitions of the map, the services. main() and the simulator
  * start it the same way and it cannot tell them apart: time, disk, tables, network and chance come through the world's doors.
  *
- *   node_start: recover ─> lanes ─> group 0 ─> partitions ─> serve (LOADING) ─> register in the map ─> serve
- *   node_stop:  refuse ─> end what waits ─> finish what is in work ─> stop lanes ─> checkpoint ─> free
+ *   node_start: found, or recover ─> peers ─> lanes ─> group 0 ─> partitions ─> serve (LOADING) ─> serve, register in the map
+ *   node_stop:  refuse ─> end what waits ─> finish what is in work ─> stop peers and lanes ─> checkpoint ─> free
  *
  * Both run outside every loop, and block.
  */
 #ifndef CAIRN_SERVER_NODE_H
 #define CAIRN_SERVER_NODE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,9 +18,10 @@
 
 struct node;
 
-/* Borrows world and options until node_stop(). The caller has locked the data directory and has an rpc door in the world. On failure
- * nothing is left behind, and `out_problem` says what happened, why, and what to do. */
-enum status node_start(struct world *world, const struct options *options, struct node **out_node,
+/* Borrows world and options until node_stop(). The caller has locked the data directory and has an rpc door in the world, and one for peers if
+ * the options have peer_listen. On failure nothing is left behind, and `out_problem` says what happened, why, and what to do. A broker that is to
+ * found a cluster waits for the others: `cancelled`, if not NULL, ends that with STATUS_CANCELLED. */
+enum status node_start(struct world *world, const struct options *options, const atomic_bool *cancelled, struct node **out_node,
                        struct buffer *out_problem) MUST_CHECK;
 
 /* So many files of the data directory may be open at once. */

@@ -2,6 +2,7 @@
 #ifndef CAIRN_SERVER_NODE_INTERNAL_H
 #define CAIRN_SERVER_NODE_INTERNAL_H
 
+#include "server/brokers.h"
 #include "server/node.h"
 #include "server/services.h"
 
@@ -14,6 +15,8 @@ struct node {
   struct log_identity identity;
   struct log_set_report report;
   bool doubt; /* the map or the journal lost something to damage: nothing is made or deleted on the map's word */
+  struct brokers *brokers;
+  struct peers *peers; /* NULL: there are none */
   struct lane **lanes;
   struct partition_host *hosts;
   struct looks *looks;
@@ -52,6 +55,13 @@ void errand_done(struct lane_errand *errand); /* the last thing that touches it 
 void node_settle_partitions(struct lane_errand *errand);
 
 /* Opens the logs and learns who this is. */
-enum status node_recover(struct node *node, struct buffer *out_problem) MUST_CHECK;
+enum status node_recover(struct node *node, const atomic_bool *cancelled, struct buffer *out_problem) MUST_CHECK;
+
+/* The wires to other brokers; nothing where there are to be none. (node_peers.c) */
+enum status node_open_peers(struct node *node, struct buffer *out_problem) MUST_CHECK;
+struct raft_timing node_timing(const struct node *node);
+struct replica_id node_replica_id(const struct node *node);
+/* Group 0's founders. */
+void node_founding(const struct node *node, struct raft_config *out_config);
 
 #endif

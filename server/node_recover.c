@@ -3,6 +3,7 @@
 
 #include "base/trace.h"
 #include "security/random.h"
+#include "server/founding_run.h"
 #include "server/node_internal.h"
 
 #define SAY(problem, ...)                                          \
@@ -59,7 +60,25 @@ static void explain(const struct node *node, enum status status, const struct bu
   else SAY(out_problem, "cannot open data directory %s: %s (%s)", directory, status_text(status), status_name(status));
 }
 
-enum status node_recover(struct node *node, struct buffer *out_problem) {
+/* With others, when --join is given and the directory is empty. */
+static enum status found(struct node *node, const atomic_bool *cancelled, struct log_identity *format,
+                         struct buffer *out_problem) {
+  struct founding_result result;
+  enum status status = founding_run(node->world, node->options, cancelled, &result, out_problem);
+  if (status != STATUS_OK) return status;
+  if (result.outcome == FOUNDING_RUN_ENTERS) {
+    SAY(out_problem,
+        "data directory %s is empty, and the brokers of --join belong to a cluster that was founded without this one; to add a "
+        "broker to "
+        "a cluster is not possible yet: give the directory back, or found a new cluster with empty directories",
+        node->options->data_dir);
+    return STATUS_UNSUPPORTED;
+  }
+  if (result.outcome == FOUNDING_RUN_FOUNDED) *format = result.identity;
+  return STATUS_OK;
+}
+
+enum status node_recover(struct node *node, const atomic_bool *cancelled, struct buffer *out_problem) {
   enum status status = random_start();
   if (status != STATUS_OK) {
     SAY(out_problem, "the operating system gives no randomness: is /dev/urandom there?");
@@ -68,6 +87,8 @@ enum status node_recover(struct node *node, struct buffer *out_problem) {
   struct log_identity format = {.broker_id = (uint32_t)node->options->broker_id};
   random_id(format.cluster);
   random_id(format.incarnation);
+  if (node->options->join[0] != '\0') status = found(node, cancelled, &format, out_problem);
+  if (status != STATUS_OK) return status;
   struct log_set_options options = log_options(node->options, node->read_account);
   struct buffer reason;
   buffer_init(&reason, 1024);

@@ -48,7 +48,13 @@ static void drain(struct node *node) {
   world_wait(node->world, &services->idle);
 }
 
+static void brokers_stopped(void *errand) { errand_done(errand); }
+
+static void stop_brokers(struct lane_errand *errand) { brokers_stop(errand->node->brokers, brokers_stopped, errand); }
+
 static void stop_lanes(struct node *node) {
+  if (node->controller != NULL) (void)node_on_lane(node, 0, stop_brokers);
+  peers_stop(node->peers);
   if (node->controller != NULL)
     (void)node_on_lane(node, 0, node_settle_partitions); /* nothing travels between lanes after this */
   inflater_free(node->inflater);
@@ -62,6 +68,8 @@ static void free_partitions(struct node *node) {
   routing_free(node->routing);
   map_follower_free(node->follower);
   for (unsigned i = 0; i < node->lane_count; i++) lane_free(node->lanes[i]);
+  peers_close(node->peers);
+  brokers_free(node->brokers);
 }
 
 void node_stop(struct node *node, bool checkpoint) {

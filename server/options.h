@@ -36,6 +36,8 @@ struct options {
   char join[OPTION_TEXT_SIZE];
   bool insecure;
   uint64_t broker_id;
+  uint64_t heartbeat_ms;
+  uint64_t election_timeout_ms;
   uint64_t lanes;
   uint64_t log_level; /* enum trace_level */
 

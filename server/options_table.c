@@ -33,6 +33,10 @@ const struct option_row option_rows[] = {
      "serve beyond loopback without encryption: whoever reaches a port may do everything"},
     {"broker-id", OPTION_COUNT, AT(broker_id), "1", 1, UINT32_MAX, false, "N", "Where",
      "this broker's number in its cluster; kept in the data directory"},
+    {"heartbeat-ms", OPTION_TIME, AT(heartbeat_ms), "100ms", 10, 10000, false, "TIME", "Where",
+     "how often brokers tell each other that they are alive"},
+    {"election-timeout-ms", OPTION_TIME, AT(election_timeout_ms), "1000ms", 50, 100000, false, "TIME", "Where",
+     "after so long without a word from a leader, up to twice that, another replica stands for election"},
     {"log-level", OPTION_CHOICE, AT(log_level), "info", 0, 3, true, "error|warn|info|debug", "Where",
      "what is written to standard error"},
 

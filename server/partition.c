@@ -1,6 +1,7 @@
 #include "server/partition.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/check.h"
 #include "base/codec.h"
@@ -154,10 +155,12 @@ void partition_cut(struct partition *partition, entry_index from) {
 
 /* What was proposed and is not applied another leader may keep or cut: either way it is no longer this one that decides on it. */
 static void role_changed(void *owner, bool leads, entry_term term, const struct replica_id *leader) {
-  (void)leader;
   struct partition *partition = owner;
-  if (leads) return;
-  trace_warn("partition_lost_leadership", "group=%" PRIu64 " term=%" PRIu64, partition->place.group, term);
+  bool led = partition->leads;
+  partition->leads = leads;
+  if (leads || !led) return;
+  trace_warn("partition_lost_leadership", "group=%" PRIu64 " term=%" PRIu64 " leader=%u", partition->place.group, term,
+             leader->broker);
   partition_cut(partition, partition->applied_index + 1);
   partition_append_fail_all(partition, replica_fenced(partition->replica) ? STATUS_FENCED : STATUS_NOT_LEADER);
 }
@@ -220,6 +223,12 @@ void partition_set_settings(struct partition *partition, const struct topic_sett
   log_set_settings(partition->log, &log_settings);
 }
 
+void partition_start(struct partition *partition) { replica_start(partition->replica); }
+
+void partition_campaign(struct partition *partition) {
+  if (!partition->closed && replica_leader(partition->replica).broker == 0) replica_campaign(partition->replica);
+}
+
 static void deleted(void *context) {
   struct partition *partition = context;
   partition->log = NULL;
@@ -244,8 +253,26 @@ struct failure *partition_closed_failure(void) {
   return refusal_new(STATUS_UNKNOWN_PARTITION, "the partition is gone: its topic was deleted; create it again if you need it");
 }
 
-enum status partition_describe(struct partition *partition, struct partition_description *out_description) {
-  if (partition->closed) return STATUS_UNKNOWN_PARTITION;
+struct failure *partition_refusal(const struct partition *partition, enum status status) {
+  bool elsewhere = status == STATUS_NOT_LEADER || status == STATUS_REPLACED;
+  broker_id leader = elsewhere && partition->replica != NULL ? replica_leader(partition->replica).broker : 0;
+  const struct partition_host *host = partition->host;
+  if (leader == 0 || leader == host->self.broker) return refusal_of_status(status);
+  char address[FAILURE_LEADER_SIZE] = "";
+  bool known = host->address_of != NULL && host->address_of(host->address_context, leader, address);
+  struct failure *failure = refusal_new(status, "%s; broker %u%s%s leads it now: send it there", status_text(status), leader,
+                                        known ? " at " : "", known ? address : "");
+  if (known) snprintf(failure->leader, sizeof failure->leader, "%s", address);
+  return failure;
+}
+
+struct failure *partition_proposal_failure(const struct partition *partition, enum status status) {
+  struct failure *failure = partition_refusal(partition, status);
+  if (status != STATUS_REPLACED) failure->executed = EXECUTED_MAYBE; /* it was in the journal's hands */
+  return failure;
+}
+
+static void describe(struct partition *partition, struct partition_description *out_description) {
   struct log_view view = log_view(partition->log);
   *out_description = (struct partition_description){
       .start_offset = view.start_offset,
@@ -256,10 +283,29 @@ enum status partition_describe(struct partition *partition, struct partition_des
       .bytes = view.bytes,
       .max_time_ms = view.max_time_ms,
       .leader = replica_is_leader(partition->replica),
+      .leader_id = replica_leader(partition->replica).broker,
       .fenced = replica_fenced(partition->replica),
   };
   out_description->damaged_count = log_damaged_ranges(partition->log, out_description->damaged, PARTITION_DAMAGED_RANGES_MAX);
-  return STATUS_OK;
+}
+
+static void described(struct replica_read *read, enum status status) {
+  struct partition_describe *request = container_of(read, struct partition_describe, read);
+  struct partition *partition = request->partition;
+  request->failure = NULL;
+  if (partition->closed) request->failure = partition_closed_failure();
+  else if (status == STATUS_OK || status == STATUS_FENCED) describe(partition, &request->description);
+  else request->failure = partition_refusal(partition, status);
+  request->done(request);
+}
+
+/* Whoever is alone knows everything that there is, also when its disk has failed. */
+void partition_describe(struct partition_describe *request) {
+  struct partition *partition = request->partition;
+  request->read.done = described;
+  if (partition->closed) described(&request->read, STATUS_UNKNOWN_PARTITION);
+  else if (partition_alone(partition)) described(&request->read, STATUS_OK);
+  else replica_read(partition->replica, &request->read);
 }
 
 /* ---- All partitions of a lane ---- */
@@ -286,7 +332,11 @@ void partition_host_init(struct partition_host *host) {
 }
 
 void partition_host_adopt(struct partition_host *host) {
-  list_for_each(&host->partitions, node, following) log_adopt(list_entry(node, struct partition, node)->log, host->loop);
+  list_for_each(&host->partitions, node, following) {
+    struct partition *partition = list_entry(node, struct partition, node);
+    log_adopt(partition->log, host->loop);
+    partition_start(partition);
+  }
 }
 
 void partition_host_start(struct partition_host *host) {

@@ -10,6 +10,7 @@
  *    repetition, then (a seat) the writers' fence, then the expected offset. An answer that rests on entries which are not committed is given
  *    after they are. If they are cut, or leadership is lost first, a refusal becomes NOT_LEADER (FENCED: the disk failed), executed no, since
  *    this attempt was never proposed; a repetition becomes UNKNOWN_OUTCOME, since its original may come through all the same.
+ *    Among several replicas a refusal waits, too, until a majority has confirmed that this one leads.
  * 3. Appends are proposed in the order in which they were handed in, if plain; a compressed one when it has been checked.
  * 4. Nothing that waits holds payloads: it holds an offset.
  * 5. What waits is bounded by `waiters_max`.
@@ -89,6 +90,10 @@ struct log_settings partition_log_settings(const struct topic_settings *settings
  * hold, the host has its own. */
 enum status partition_open(struct partition_host *host, struct log *log, const struct partition_place *place,
                            const struct topic_settings *settings, struct partition **out_partition) MUST_CHECK;
+/* On the lane, once its log is adopted (partition_host_adopt() does it) or when it is new: takes part in its group from now on. */
+void partition_start(struct partition *partition);
+/* It was founded just now, and this replica is the one that is to lead it: asks the others for their votes at once. */
+void partition_campaign(struct partition *partition);
 /* Its topic is deleted: answers all who wait, then deletes the log. The host's hold goes when that is durable. */
 void partition_close(struct partition *partition);
 void partition_set_settings(struct partition *partition, const struct topic_settings *settings);
@@ -125,6 +130,7 @@ struct partition_append {
   struct inflater_job job;
   struct batch_summary summary;
   struct batch_limits limits;
+  struct replica_read confirm;
   entry_index depends_on;
   struct failure *refusal; /* what is answered when that is committed; NULL: it is a repetition */
   uint64_t stalled_until_ns;
@@ -150,6 +156,7 @@ struct partition_read {
 
   /* The partition's. */
   struct list_node node;
+  struct replica_read confirm;
   struct timer timer;
   uint64_t wake_at_bytes;
   bool last_look; /* answer with whatever is there */
@@ -258,11 +265,22 @@ struct partition_description {
   uint64_t bytes;
   int64_t max_time_ms;
   bool leader;
+  broker_id leader_id; /* 0: not known */
   bool fenced;
   size_t damaged_count;
   struct log_range damaged[PARTITION_DAMAGED_RANGES_MAX];
 };
-/* STATUS_UNKNOWN_PARTITION when it was deleted. */
-enum status partition_describe(struct partition *partition, struct partition_description *out_description) MUST_CHECK;
+/* As of a moment between the call and `done`: nothing that was answered before the call is missing. By the leader alone, unless the partition
+ * is fenced here: then it is this replica's own, and says so. */
+struct partition_describe {
+  struct partition *partition;
+  void (*done)(struct partition_describe *request);
+
+  struct failure *failure;
+  struct partition_description description;
+
+  struct replica_read read; /* the partition's */
+};
+void partition_describe(struct partition_describe *request);
 
 #endif

@@ -31,12 +31,40 @@ static void refuse(struct partition_append *append, struct failure *failure) {
 
 /* ---- Proposing ---- */
 
+/* Another leader's entry stands where this one was to be. Of a producer's sequences that says nothing: they may have been sent to that leader
+ * too. NULL: they were, and are in the log. */
+static struct failure *replaced(struct partition_append *append) {
+  struct partition *partition = append->partition;
+  struct entry_head *head = &append->proposal.entry.head;
+  struct failure *failure = partition_proposal_failure(partition, STATUS_REPLACED);
+  if (head->producer_id == 0 || partition->closed) return failure;
+  const struct producer_claim claim = {.id = head->producer_id,
+                                       .epoch = head->producer_epoch,
+                                       .first_sequence = head->first_sequence,
+                                       .count = head->record_count,
+                                       .has_crc = true,
+                                       .crc = head->payload_crc};
+  struct producer_decision decision = producer_state_decide(partition->producers, &claim);
+  if (decision.verdict != PRODUCER_DUPLICATE || decision.uncommitted) {
+    /* What was executed is not UNAVAILABLE's to say. */
+    if (decision.executed == EXECUTED_NO) return failure;
+    memory_free(failure);
+    return partition_proposal_failure(partition, STATUS_UNKNOWN_OUTCOME);
+  }
+  memory_free(failure);
+  append->duplicate = true;
+  head->base_offset = decision.base_offset;
+  return NULL;
+}
+
 static void proposal_done(struct proposal *proposal, enum status status) {
   struct partition_append *append = container_of(proposal, struct partition_append, proposal);
   if (MUTANT(waiter_dropped) && proposal->entry.head.index % 61 == 60) return;
-  if (status != STATUS_OK) {
-    append->failure = refusal_of_status(status);
-    append->failure->executed = MUTANT(unknown_called_no) ? EXECUTED_NO : EXECUTED_MAYBE; /* it was in the journal's hands */
+  if (status == STATUS_REPLACED) {
+    append->failure = replaced(append);
+  } else if (status != STATUS_OK) {
+    append->failure = partition_proposal_failure(append->partition, status);
+    if (MUTANT(unknown_called_no)) append->failure->executed = EXECUTED_NO;
   }
   append->done(append);
 }
@@ -104,20 +132,17 @@ static void answer_dependent(struct partition_append *append) {
 
 /* Too many wait already. Of a repetition the original may be on its way. */
 static void refuse_to_wait(struct partition_append *append) {
-  struct failure *instead = refusal_of_status(STATUS_BUSY);
+  struct failure *instead = partition_refusal(append->partition, STATUS_BUSY);
   if (append->refusal == NULL) instead->executed = EXECUTED_MAYBE;
   memory_free(append->refusal);
   append->refusal = NULL;
   refuse(append, instead);
 }
 
-/* Nobody may hear of entries that another leader could still make undone: the answer waits for what is in the log now, until that is committed
- * or partition_cut() says that it is gone. PRE: partition_may_decide(). (With more replicas than one a refusal that rests on nothing uncommitted
- * wants the leadership confirmed too: this is the place.) */
-static void depend(struct partition_append *append, struct failure *refusal) {
+/* Until what it rests on is applied, or partition_cut() says that it is gone. */
+static void wait_or_answer(struct partition_append *append) {
   struct partition *partition = append->partition;
-  append->refusal = refusal;
-  append->depends_on = partition_head_index(partition);
+  struct failure *refusal = append->refusal;
   if (partition->applied_index >= append->depends_on) {
     answer_dependent(append);
   } else if (partition_may_wait(partition)) {
@@ -125,6 +150,36 @@ static void depend(struct partition_append *append, struct failure *refusal) {
     list_push_back(&partition->depending, &append->node);
     /* As with a proposal, what comes behind need not wait for it. */
     if (refusal == NULL && append->accepted != NULL) append->accepted(append);
+  } else {
+    refuse_to_wait(append);
+  }
+}
+
+static void confirmed(struct replica_read *read, enum status status) {
+  struct partition_append *append = container_of(read, struct partition_append, confirm);
+  append->partition->waiting--;
+  if (status == STATUS_OK) {
+    wait_or_answer(append);
+    return;
+  }
+  struct failure *refusal = append->refusal;
+  append->refusal = NULL;
+  memory_free(refusal);
+  refuse(append, append->partition->closed ? partition_closed_failure() : partition_refusal(append->partition, status));
+}
+
+/* Nobody may hear of entries that another leader could still make undone: the answer waits for what is in the log now. A refusal says where
+ * the log ends, or who may append: only the leader knows, so among several replicas it has to be confirmed. What is found in what is
+ * committed needs nobody's word. */
+static void depend(struct partition_append *append, struct failure *refusal) {
+  struct partition *partition = append->partition;
+  append->refusal = refusal;
+  append->depends_on = partition_head_index(partition);
+  if (refusal == NULL || partition_alone(partition)) {
+    wait_or_answer(append);
+  } else if (partition_may_wait(partition)) {
+    append->confirm.done = confirmed;
+    replica_read(partition->replica, &append->confirm);
   } else {
     refuse_to_wait(append);
   }
@@ -235,7 +290,7 @@ static enum status open_new(struct partition_append *append, producer_id *out_pr
 static bool stop_for(struct partition_append *append, enum status status) {
   append->stalled_for = status;
   if (status == STATUS_BUSY || status == STATUS_JOURNAL_FULL || status == STATUS_LOADING) return false;
-  refuse(append, refusal_of_status(status));
+  refuse(append, partition_refusal(append->partition, status));
   return true;
 }
 
@@ -366,7 +421,7 @@ static void fail_dependent(struct partition *partition, struct partition_append 
   partition->waiting--;
   bool repetition = append->refusal == NULL;
   bool lost = reason == STATUS_FENCED || reason == STATUS_NOT_LEADER;
-  struct failure *failure = refusal_of_status(repetition && lost ? STATUS_UNKNOWN_OUTCOME : reason);
+  struct failure *failure = partition_refusal(partition, repetition && lost ? STATUS_UNKNOWN_OUTCOME : reason);
   if (repetition) failure->executed = EXECUTED_MAYBE;
   memory_free(append->refusal);
   append->refusal = NULL;
@@ -386,7 +441,7 @@ void partition_append_fail_all(struct partition *partition, enum status reason) 
   partition_append_cut(partition, 0, reason);
   for (struct list_node *node; (node = list_pop_front(&partition->stalled)) != NULL;) {
     partition->waiting--;
-    refuse(list_entry(node, struct partition_append, node), refusal_of_status(reason));
+    refuse(list_entry(node, struct partition_append, node), partition_refusal(partition, reason));
   }
   if (list_node_linked(&partition->stalled_node)) list_remove(&partition->stalled_node);
 }

@@ -20,6 +20,7 @@ struct partition {
   entry_index proposed_index; /* the newest that was proposed here; may lie below applied_index */
   bool history_over;          /* entries applied before this are replayed: nobody waits for them */
   bool closed;                /* its topic is deleted */
+  bool leads;                 /* as it was told */
   bool trimming;              /* retention's own proposal is on its way */
   atomic_int_fast64_t published_start;
   atomic_int_fast64_t published_high_watermark;
@@ -48,13 +49,21 @@ static inline bool partition_may_wait(struct partition *partition) {
 static inline entry_index partition_head_index(const struct partition *partition) {
   return partition->proposed_index > partition->applied_index ? partition->proposed_index : partition->applied_index;
 }
-/* May something be decided here? FENCED, NOT_LEADER: by nobody's word but the leader's. LOADING: not while the log has entries of which only
- * applying them tells what they do: another leader's, until this one's first entry is committed. */
+/* May something be decided here? FENCED, NOT_LEADER: by nobody's word but the leader's. LOADING: not before everything that earlier leaders
+ * left is applied, which this one's first entry brings about. */
 static inline enum status partition_may_decide(const struct partition *partition) {
   if (replica_fenced(partition->replica)) return STATUS_FENCED;
   if (!replica_is_leader(partition->replica)) return STATUS_NOT_LEADER;
-  return log_view(partition->log).last_index <= partition_head_index(partition) ? STATUS_OK : STATUS_LOADING;
+  return replica_ready(partition->replica) ? STATUS_OK : STATUS_LOADING;
 }
+
+/* Nobody else has a word in it: what this replica knows is what there is. */
+static inline bool partition_alone(const struct partition *partition) { return replica_config(partition->replica)->count == 1; }
+
+/* As refusal_of_status(); NOT_LEADER and REPLACED say who leads, as far as is known. */
+struct failure *partition_refusal(const struct partition *partition, enum status status);
+/* Of a proposal that ended otherwise than OK. */
+struct failure *partition_proposal_failure(const struct partition *partition, enum status status);
 
 /* Everything that the partition proposes goes through here, so that the next decision knows of it. As replica_propose(). */
 enum status partition_propose(struct partition *partition, struct proposal *proposal) MUST_CHECK;
@@ -68,8 +77,9 @@ void partition_publish_range(struct partition *partition);
 
 /* The failure of whoever asks a partition that is closed. */
 struct failure *partition_closed_failure(void);
-/* NULL when `offset` may be read or waited for. */
-struct failure *partition_check_offset(const struct partition *partition, record_offset offset);
+/* NULL when `offset` may be read or waited for. Only who is `certain` of where the log ends (it is alone, or was just confirmed as the leader)
+ * says that an offset lies beyond. */
+struct failure *partition_check_offset(const struct partition *partition, record_offset offset, bool certain);
 /* What a read of the log that failed means to a client. */
 struct failure *partition_read_failure(const struct log_read *read);
 

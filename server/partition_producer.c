@@ -45,8 +45,7 @@ static void changed(struct proposal *proposal, enum status status) {
   struct partition_producer *request = container_of(proposal, struct partition_producer, proposal);
   struct failure *failure = NULL;
   if (status != STATUS_OK) {
-    failure = refusal_of_status(status);
-    failure->executed = EXECUTED_MAYBE;
+    failure = partition_proposal_failure(request->partition, status);
   } else if (request->kind == PRODUCER_OPEN) {
     bool found = producer_state_find(request->partition->producers, request->name, &request->info);
     CHECK(found);
@@ -61,14 +60,14 @@ static struct failure *change(struct partition_producer *request) {
     return refusal_new(STATUS_BAD_NAME, "a producer's name has 1 to %u bytes of UTF-8 without NUL, this one has %zu",
                        PRODUCER_NAME_MAX, request->name.size);
   enum status status = partition_may_decide(partition);
-  if (status != STATUS_OK) return refusal_of_status(status);
+  if (status != STATUS_OK) return partition_refusal(partition, status);
   uint32_t epoch = 0;
   if (request->kind == PRODUCER_OPEN && !producer_state_next_epoch(partition->producers, request->name, &epoch))
     return refusal_new(STATUS_INVALID, "the producer was opened 4294967295 times, and has no epoch left; take another name");
   request->known = producer_state_knows(partition->producers, request->name);
   request->proposal.done = changed;
   status = partition_propose_producer(partition, &request->proposal, request->kind, request->name, epoch);
-  return status == STATUS_OK ? NULL : refusal_of_status(status);
+  return status == STATUS_OK ? NULL : partition_refusal(partition, status);
 }
 
 void partition_change_producer(struct partition_producer *request) {

@@ -8,7 +8,7 @@
 /* A read looks at most twice: once when it comes, and, if that was too little and it may wait, once more when enough was committed or
  * its time is up. Between the two it holds nothing. */
 
-struct failure *partition_check_offset(const struct partition *partition, record_offset offset) {
+struct failure *partition_check_offset(const struct partition *partition, record_offset offset, bool certain) {
   if (partition->closed) return partition_closed_failure();
   struct log_view view = log_view(partition->log);
   record_offset high_watermark = replica_high_watermark(partition->replica);
@@ -19,7 +19,7 @@ struct failure *partition_check_offset(const struct partition *partition, record
                     "offset %" PRId64 " is gone: the log begins at %" PRId64 " since older records were trimmed; read from there",
                     offset, view.start_offset);
     failure->next_offset = view.start_offset;
-  } else if (offset > view.next_offset) {
+  } else if (certain && offset > view.next_offset) {
     failure = refusal_new(STATUS_BEYOND_END,
                           "offset %" PRId64 " does not exist yet: the next record gets %" PRId64 "; read or wait from there",
                           offset, high_watermark);
@@ -130,10 +130,30 @@ static void look(struct partition_read *read) {
   if (log_read(partition->log, &read->log)) looked(read);
 }
 
-void partition_read(struct partition_read *read) {
-  read->failure = partition_check_offset(read->partition, read->offset);
+static void begin(struct partition_read *read, bool certain) {
+  read->failure = partition_check_offset(read->partition, read->offset, certain);
   if (read->failure != NULL) finish(read);
   else look(read);
+}
+
+static void confirmed(struct replica_read *confirm, enum status status) {
+  struct partition_read *read = container_of(confirm, struct partition_read, confirm);
+  read->partition->waiting--;
+  begin(read, status == STATUS_OK);
+}
+
+/* What is committed here may be read here, whoever leads. That an offset lies beyond the end of the log is the leader's to say, once it is
+ * confirmed; another replica waits, and then answers with what it has. */
+void partition_read(struct partition_read *read) {
+  struct partition *partition = read->partition;
+  bool alone = partition->closed || partition_alone(partition);
+  bool beyond = !partition->closed && read->offset > log_view(partition->log).next_offset;
+  if (alone || !beyond || !replica_ready(partition->replica) || !partition_may_wait(partition)) {
+    begin(read, alone);
+    return;
+  }
+  read->confirm.done = confirmed;
+  replica_read(partition->replica, &read->confirm);
 }
 
 static void look_again(struct partition_read *read) {

@@ -86,7 +86,7 @@ static void step(struct partition_tail *tail) {
 
 void partition_tail_start(struct partition_tail *tail) {
   struct partition *partition = tail->partition;
-  tail->failure = partition_check_offset(partition, tail->offset);
+  tail->failure = partition_check_offset(partition, tail->offset, partition->closed || partition_alone(partition));
   if (tail->failure == NULL && !partition_may_wait(partition))
     tail->failure = refusal_new(STATUS_BUSY, "%u requests wait on this partition already; try again in a moment",
                                 partition->host->waiters_max);

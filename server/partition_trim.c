@@ -33,15 +33,18 @@ static void answer_trim(struct partition_trim *trim, struct failure *failure) {
 
 static void trim_done(struct proposal *proposal, enum status status) {
   struct partition_trim *trim = container_of(proposal, struct partition_trim, proposal);
-  struct failure *failure = status == STATUS_OK ? NULL : refusal_of_status(status);
-  if (failure != NULL) failure->executed = EXECUTED_MAYBE;
-  answer_trim(trim, failure);
+  answer_trim(trim, status == STATUS_OK ? NULL : partition_proposal_failure(trim->partition, status));
 }
 
 void partition_trim(struct partition_trim *trim) {
   struct partition *partition = trim->partition;
   if (partition->closed) {
     answer_trim(trim, partition_closed_failure());
+    return;
+  }
+  enum status status = partition_may_decide(partition);
+  if (status == STATUS_NOT_LEADER || status == STATUS_LOADING) {
+    answer_trim(trim, partition_refusal(partition, status));
     return;
   }
   record_offset high_watermark = replica_high_watermark(partition->replica);
@@ -60,8 +63,8 @@ void partition_trim(struct partition_trim *trim) {
   }
   trim->proposal.done = trim_done;
   bool too_far = MUTANT(trim_too_far) && trim->before < high_watermark;
-  enum status status = propose_start(partition, trim->before + (too_far ? 1 : 0), &trim->proposal);
-  if (status != STATUS_OK) answer_trim(trim, refusal_of_status(status));
+  status = propose_start(partition, trim->before + (too_far ? 1 : 0), &trim->proposal);
+  if (status != STATUS_OK) answer_trim(trim, partition_refusal(partition, status));
 }
 
 /* ---- Retention ---- */
@@ -85,7 +88,7 @@ static void retention_done(struct proposal *proposal, enum status status) {
 void partition_keep_retention(struct partition *partition, int64_t now_ms) {
   const struct topic_settings *settings = &partition->settings;
   if (settings->retention_bytes < 0 && settings->retention_ms < 0) return;
-  if (partition->closed || partition->trimming || replica_fenced(partition->replica)) return;
+  if (partition->closed || partition->trimming || partition_may_decide(partition) != STATUS_OK) return;
   record_offset start = log_retention_start(partition->log, now_ms);
   record_offset high_watermark = replica_high_watermark(partition->replica);
   if (start > high_watermark) start = high_watermark;

@@ -25,11 +25,14 @@ static const char *advice(enum status status) {
     case STATUS_DISK_FULL: return "free some space: appends go on by themselves then";
     case STATUS_UNKNOWN_PARTITION: return "its topic was deleted meanwhile";
     case STATUS_UNKNOWN_OUTCOME:
-      return "the disk failed before it was known to be kept; look into the partition before you send it again";
+      return "the disk failed, or leadership was lost, before it was known to be kept; look into the partition before you send "
+             "it "
+             "again";
     case STATUS_DRAINING: return "try again when it is back, or ask another broker";
     case STATUS_LOADING: return "try again in a moment";
     case STATUS_IO: return "look at the broker's log; the disk may need to be replaced";
-    case STATUS_NOT_LEADER: return "ask the leader";
+    case STATUS_NOT_LEADER: return "nobody is known to lead it just now; ask again, or another broker";
+    case STATUS_REPLACED: return "send it again";
     default: return NULL;
   }
 }

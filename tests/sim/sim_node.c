@@ -66,7 +66,7 @@ static void live(void *context) {
   buffer_init(&problem, SIM_PROBLEM_SIZE);
   life->fiber = sim_fiber_current(node->sim);
   enum status status = open_directory(life);
-  if (status == STATUS_OK) status = node_start(world, &node->options.options, &life->broker, &problem);
+  if (status == STATUS_OK) status = node_start(world, &node->options.options, NULL, &life->broker, &problem);
   if (!is_dead(life)) {
     buffer_reset(&node->problem);
     enum status copied = buffer_append(&node->problem, problem.data, problem.size);

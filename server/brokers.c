@@ -1,0 +1,301 @@
+#include "server/brokers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/codec.h"
+#include "base/memory.h"
+#include "base/trace.h"
+#include "cairn/internal/v1/register.pb-c.h"
+#include "controller/map_message.h"
+#include "proto/failure.h"
+#include "proto/pack.h"
+
+#define REGISTER_METHOD "/cairn.internal.v1.Peer/Register"
+#define REGISTER_ARENA_BYTES 16384u
+#define NS_PER_MS 1000000u
+#define ASK_EVERY_NS ((uint64_t)200 * NS_PER_MS) /* while the map has this broker otherwise */
+#define ASK_TIMEOUT_NS ((uint64_t)2000 * NS_PER_MS)
+
+struct brokers {
+  struct world *world;
+  const struct log_identity *identity;
+  struct brokers_wiring wiring;
+  atomic_bool started;
+
+  struct timer ask_timer;
+  struct change change; /* of this broker itself, where it leads group 0 */
+  bool changing;
+
+  struct rpc_channel *channel; /* to the leader that is asked */
+  struct rpc_request *request;
+  struct task answered;
+  struct failure failure;
+  struct blob *answer;
+
+  bool stopping;
+  void (*stopped)(void *context);
+  void *stopped_context;
+};
+
+struct brokers *brokers_new(struct world *world, const struct log_identity *identity) {
+  struct brokers *brokers = NEW(struct brokers);
+  brokers->world = world;
+  brokers->identity = identity;
+  atomic_init(&brokers->started, false);
+  return brokers;
+}
+
+void brokers_free(struct brokers *brokers) {
+  if (brokers == NULL) return;
+  CHECK(brokers->request == NULL);
+  if (brokers->channel != NULL) rpc_channel_close(brokers->channel);
+  memory_free(brokers);
+}
+
+/* ---- Telling the wires and the routing ---- */
+
+static struct replica_id replica_id_of(uint32_t broker, const uint8_t incarnation[CLUSTER_ID_SIZE]) {
+  return (struct replica_id){.broker = broker, .incarnation = {get_u64(incarnation), get_u64(incarnation + sizeof(uint64_t))}};
+}
+
+struct address_list {
+  struct peer_address rows[PEER_BROKERS_MAX];
+  size_t count;
+};
+
+static void add_address(struct address_list *list, uint32_t broker, const uint8_t incarnation[CLUSTER_ID_SIZE],
+                        const char *address) {
+  if (address[0] == '\0' || list->count == PEER_BROKERS_MAX) return;
+  struct peer_address *row = &list->rows[list->count++];
+  row->id = replica_id_of(broker, incarnation);
+  snprintf(row->address, sizeof row->address, "%s", address);
+}
+
+/* The map's word counts. A founder that it does not have yet is where it was when the cluster was founded. */
+static void tell_peers(struct brokers *brokers) {
+  const struct cluster_map *map = controller_map(brokers->wiring.controller);
+  struct address_list list = {.count = 0};
+  if (brokers->wiring.peers == NULL) return;
+  const struct map_broker *broker = cluster_map_broker_after(map, 0);
+  for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id))
+    add_address(&list, broker->id, broker->incarnation, broker->peer_address);
+  for (uint32_t i = 0; i < brokers->identity->founder_count; i++) {
+    const struct log_founder *founder = &brokers->identity->founders[i];
+    if (cluster_map_broker(map, founder->broker_id) == NULL)
+      add_address(&list, founder->broker_id, founder->incarnation, founder->address);
+  }
+  peers_set(brokers->wiring.peers, list.rows, list.count);
+}
+
+static bool is_known(const struct brokers *brokers);
+static void ask_later(struct brokers *brokers);
+
+static void registered(void *context, const struct map_broker *broker) {
+  struct brokers *brokers = context;
+  routing_set_broker(brokers->wiring.routing, broker->id, broker->advertised);
+  tell_peers(brokers);
+  if (broker->id == brokers->wiring.self.id && !is_known(brokers)) ask_later(brokers);
+}
+
+static void leader_changed(void *context, bool here, broker_id leader) {
+  struct brokers *brokers = context;
+  routing_set_authority(brokers->wiring.routing, here, leader);
+}
+
+/* ---- Being known ---- */
+
+static bool is_known(const struct brokers *brokers) {
+  const struct map_broker *self = &brokers->wiring.self;
+  const struct map_broker *known = cluster_map_broker(controller_map(brokers->wiring.controller), self->id);
+  return known != NULL && strcmp(known->advertised, self->advertised) == 0 &&
+         strcmp(known->peer_address, self->peer_address) == 0 &&
+         memcmp(known->incarnation, self->incarnation, CLUSTER_ID_SIZE) == 0;
+}
+
+static void end_stop(struct brokers *brokers) {
+  if (!brokers->stopping || brokers->request != NULL || brokers->changing) return;
+  loop_timer_cancel(brokers->wiring.loop, &brokers->ask_timer);
+  if (brokers->stopped != NULL) brokers->stopped(brokers->stopped_context);
+  brokers->stopped = NULL;
+}
+
+static void ask_later(struct brokers *brokers) {
+  struct loop *loop = brokers->wiring.loop;
+  if (brokers->stopping) end_stop(brokers);
+  else loop_timer_set(loop, &brokers->ask_timer, loop_now_ns(loop) + ASK_EVERY_NS);
+}
+
+static void changed(struct change *change) {
+  struct brokers *brokers = container_of(change, struct brokers, change);
+  brokers->changing = false;
+  if (change->status != STATUS_OK) trace_warn("broker_not_registered", "reason=%s", status_name(change->status));
+  ask_later(brokers);
+}
+
+static void register_here(struct brokers *brokers) {
+  brokers->changing = true;
+  brokers->change = (struct change){.kind = COMMAND_REGISTER_BROKER, .broker = brokers->wiring.self, .done = changed};
+  memcpy(brokers->change.cluster_id, brokers->identity->cluster, CLUSTER_ID_SIZE);
+  controller_change(brokers->wiring.controller, &brokers->change);
+}
+
+static void on_answer(void *context, struct rpc_request *request, struct blob *message) {
+  (void)request;
+  struct brokers *brokers = context;
+  blob_release(brokers->answer);
+  brokers->answer = message;
+}
+
+static void on_done(void *context, struct rpc_request *request, const struct rpc_result *result) {
+  (void)request;
+  struct brokers *brokers = context;
+  failure_from_result(&brokers->failure, result);
+  loop_post(brokers->wiring.loop, &brokers->answered);
+}
+
+static const struct rpc_client_handler ask_handler = {.message = on_answer, .done = on_done};
+
+/* The map will say so, or this broker asks again. */
+static void take_answer(struct task *task) {
+  struct brokers *brokers = container_of(task, struct brokers, answered);
+  if (brokers->failure.reason != STATUS_OK)
+    trace_info("broker_not_registered", "reason=%s text=\"%s\"", status_name(brokers->failure.reason), brokers->failure.text);
+  rpc_request_release(brokers->request);
+  brokers->request = NULL;
+  blob_release(brokers->answer);
+  brokers->answer = NULL;
+  rpc_channel_close(brokers->channel);
+  brokers->channel = NULL;
+  ask_later(brokers);
+}
+
+static const char *peer_address_of(const struct brokers *brokers, broker_id id) {
+  const struct map_broker *broker = cluster_map_broker(controller_map(brokers->wiring.controller), id);
+  if (broker != NULL) return broker->peer_address;
+  for (uint32_t i = 0; i < brokers->identity->founder_count; i++)
+    if (brokers->identity->founders[i].broker_id == id) return brokers->identity->founders[i].address;
+  return "";
+}
+
+static void ask(struct brokers *brokers, const char *address) {
+  struct arena *arena = arena_new(REGISTER_ARENA_BYTES);
+  Cairn__Internal__V1__RegisterRequest message;
+  cairn__internal__v1__register_request__init(&message);
+  message.broker = broker_to_message(arena, &brokers->wiring.self);
+  message.cluster_id = id_to_message(brokers->identity->cluster);
+  struct blob_part part = pack_part(&message.base);
+  arena_free(arena);
+  brokers->answered.run = take_answer;
+  brokers->channel = rpc_channel_open(brokers->world->peers, address);
+  brokers->request = rpc_request_start(brokers->channel, REGISTER_METHOD, RPC_UNARY, ASK_TIMEOUT_NS, true, &ask_handler, brokers);
+  rpc_request_send(brokers->request, &part, 1);
+}
+
+static void ask_fires(struct timer *timer) {
+  struct brokers *brokers = container_of(timer, struct brokers, ask_timer);
+  if (brokers->stopping || brokers->changing || brokers->request != NULL || is_known(brokers)) return;
+  broker_id leader = controller_leader(brokers->wiring.controller);
+  const char *address = peer_address_of(brokers, leader);
+  if (controller_leads(brokers->wiring.controller)) register_here(brokers);
+  else if (leader != 0 && address[0] != '\0') ask(brokers, address);
+  else ask_later(brokers);
+}
+
+void brokers_start(struct brokers *brokers, const struct brokers_wiring *wiring) {
+  brokers->wiring = *wiring;
+  const struct cluster_map *map = controller_map(wiring->controller);
+  const struct map_broker *broker = cluster_map_broker_after(map, 0);
+  for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id))
+    routing_set_broker(wiring->routing, broker->id, broker->advertised);
+  tell_peers(brokers);
+  controller_watch_brokers(
+      wiring->controller, &(struct broker_watch){.registered = registered, .leader_changed = leader_changed, .context = brokers});
+  leader_changed(brokers, controller_leads(wiring->controller), controller_leader(wiring->controller));
+  atomic_store_explicit(&brokers->started, true, memory_order_release);
+  brokers->ask_timer.fire = ask_fires;
+  ask_fires(&brokers->ask_timer);
+}
+
+void brokers_stop(struct brokers *brokers, void (*done)(void *context), void *context) {
+  brokers->stopping = true;
+  if (!atomic_load_explicit(&brokers->started, memory_order_acquire)) {
+    done(context);
+    return;
+  }
+  brokers->stopped = done;
+  brokers->stopped_context = context;
+  if (brokers->request != NULL) rpc_request_cancel(brokers->request);
+  end_stop(brokers);
+}
+
+/* ---- Making others known ---- */
+
+struct registration {
+  struct task task;
+  struct brokers *brokers;
+  struct rpc_call *call;
+  struct change change;
+};
+
+static void end_registration(struct registration *registration) {
+  rpc_call_release(registration->call);
+  memory_free(registration);
+}
+
+static void registration_changed(struct change *change) {
+  struct registration *registration = container_of(change, struct registration, change);
+  if (change->status == STATUS_OK) {
+    Cairn__Internal__V1__RegisterResponse response;
+    cairn__internal__v1__register_response__init(&response);
+    struct blob_part part = pack_part(&response.base);
+    rpc_call_send(registration->call, &part, 1);
+    rpc_call_finish(registration->call, GRPC_CODE_OK, NULL, NULL, 0);
+  } else {
+    failure_refuse_call(registration->call, change->status, "%s: %s", status_text(change->status), change->problem);
+  }
+  end_registration(registration);
+}
+
+static void registration_run(struct task *task) {
+  struct registration *registration = container_of(task, struct registration, task);
+  controller_change(registration->brokers->wiring.controller, &registration->change);
+}
+
+static enum status take_request(struct bytes bytes, struct change *change) {
+  struct arena *arena = arena_new(REGISTER_ARENA_BYTES);
+  const Cairn__Internal__V1__RegisterRequest *message = NULL;
+  enum status status = pack_unpack(arena, &cairn__internal__v1__register_request__descriptor, bytes, &message);
+  if (status == STATUS_OK && (message->broker == NULL || !id_from_message(&message->cluster_id, change->cluster_id)))
+    status = STATUS_MALFORMED;
+  if (status == STATUS_OK) status = broker_from_message(message->broker, &change->broker);
+  arena_free(arena);
+  return status;
+}
+
+static void on_register(void *service, struct rpc_call *call, struct blob *message) {
+  struct brokers *brokers = service;
+  struct change change = {.kind = COMMAND_REGISTER_BROKER, .done = registration_changed};
+  enum status status = take_request(bytes_of(message->data, message->size), &change);
+  blob_release(message);
+  if (status != STATUS_OK) {
+    failure_refuse_call(call, status, "this is no RegisterRequest: do these brokers run the same version?");
+  } else if (memcmp(change.cluster_id, brokers->identity->cluster, CLUSTER_ID_SIZE) != 0) {
+    failure_refuse_call(call, STATUS_FOREIGN, "this broker belongs to another cluster; correct the addresses in --join");
+  } else if (!atomic_load_explicit(&brokers->started, memory_order_acquire)) {
+    failure_refuse_call(call, STATUS_LOADING, NULL);
+  } else {
+    struct registration *registration = NEW(struct registration);
+    registration->task.run = registration_run;
+    registration->brokers = brokers;
+    registration->call = rpc_call_hold(call);
+    registration->change = change;
+    loop_post(brokers->wiring.loop, &registration->task);
+  }
+}
+
+struct rpc_handler brokers_register_handler(struct brokers *brokers) {
+  return (struct rpc_handler){.method = REGISTER_METHOD, .kind = RPC_UNARY, .message = on_register, .own_service = brokers};
+}

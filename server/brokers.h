@@ -1,0 +1,39 @@
+/* The brokers of the cluster, as this one lives with them: their addresses go to whoever needs them, and they learn of this one.
+ *
+ *   the map's brokers (until it has them: the founders) ──> peers: where the wires go
+ *                                                       └─> routing: where clients are sent
+ *   who leads group 0 ──> routing: who knows which topics there are
+ *   this broker, while the map says something else of it, or nothing ──> group 0's leader, again and again: Register
+ *
+ * On lane 0, except new, free and what the transport calls. A broker without peers has none of these wires, and nobody else to tell.
+ */
+#ifndef CAIRN_SERVER_BROKERS_H
+#define CAIRN_SERVER_BROKERS_H
+
+#include "base/world.h"
+#include "controller/controller.h"
+#include "log/log_set.h"
+#include "replication/peers.h"
+#include "server/routing.h"
+
+struct brokers;
+
+struct brokers *brokers_new(struct world *world, const struct log_identity *identity); /* keeps both */
+void brokers_free(struct brokers *brokers); /* PRE: not started, or stopped. NULL is fine */
+
+/* A row for peers_options.more: /cairn.internal.v1.Peer/Register. LOADING until brokers_start(). */
+struct rpc_handler brokers_register_handler(struct brokers *brokers);
+
+struct brokers_wiring {
+  struct loop *loop; /* lane 0's */
+  struct controller *controller;
+  struct routing *routing;
+  struct peers *peers;    /* NULL: there are none */
+  struct map_broker self; /* as the map is to have it */
+};
+/* Takes what the map has, follows it from now on, and registers. */
+void brokers_start(struct brokers *brokers, const struct brokers_wiring *wiring);
+/* Ends what is under way; then `done`, which may be at once. */
+void brokers_stop(struct brokers *brokers, void (*done)(void *context), void *context);
+
+#endif

@@ -1,0 +1,69 @@
+/* A node among others: the wires, and who founded group 0 with it. */
+#include <inttypes.h>
+
+#include "base/check.h"
+#include "base/codec.h"
+#include "server/meet.h"
+#include "server/node_internal.h"
+
+#define SAY(problem, ...)                                          \
+  do {                                                             \
+    if (buffer_printf((problem), __VA_ARGS__) != STATUS_OK) break; \
+  } while (0)
+
+static struct replica_id replica_id_of(uint32_t broker, const uint8_t incarnation[LOG_ID_SIZE]) {
+  return (struct replica_id){.broker = broker, .incarnation = {get_u64(incarnation), get_u64(incarnation + sizeof(uint64_t))}};
+}
+
+struct replica_id node_replica_id(const struct node *node) {
+  return replica_id_of(node->identity.broker_id, node->identity.incarnation);
+}
+
+struct raft_timing node_timing(const struct node *node) {
+  return (struct raft_timing){.election_ns = node->options->election_timeout_ms * NS_PER_MS,
+                              .heartbeat_ns = node->options->heartbeat_ms * NS_PER_MS};
+}
+
+void node_founding(const struct node *node, struct raft_config *out_config) {
+  *out_config = (struct raft_config){.phase = RAFT_STABLE};
+  for (uint32_t i = 0; i < node->identity.founder_count; i++) {
+    const struct log_founder *founder = &node->identity.founders[i];
+    struct replica_id id = replica_id_of(founder->broker_id, founder->incarnation);
+    raft_config_add(out_config, &id, RAFT_VOTER, RAFT_VOTER);
+  }
+}
+
+/* Founders that cannot speak to each other would wait for ever. */
+static enum status check_alone(const struct node *node, struct buffer *out_problem) {
+  if (node->identity.founder_count <= 1) return STATUS_OK;
+  SAY(out_problem,
+      "data directory %s belongs to a cluster of %" PRIu32 " brokers, and this one would not hear them: give it --peer-listen",
+      node->options->data_dir, node->identity.founder_count);
+  return STATUS_INVALID;
+}
+
+enum status node_open_peers(struct node *node, struct buffer *out_problem) {
+  const struct options *options = node->options;
+  if (options->peer_listen[0] == '\0') return check_alone(node, out_problem);
+  struct rpc_handler more[] = {meet_running_handler, brokers_register_handler(node->brokers)};
+  more[0].own_service = &node->identity;
+  struct peers_options wanted = {
+      .world = node->world,
+      .self = node_replica_id(node),
+      .listen = options->peer_listen,
+      .account = node->account,
+      .lane_count = options->lanes == 0 ? 1 : (unsigned)options->lanes,
+      .timing = node_timing(node),
+      .boot = entropy_next(node->world->entropy) | 1,
+      .more = more,
+      .more_count = sizeof more / sizeof more[0],
+  };
+  for (size_t i = 0; i < sizeof wanted.cluster; i++) wanted.cluster[i] = node->identity.cluster[i];
+  enum status status = peers_open(&wanted, &node->peers);
+  if (status == STATUS_EXISTS)
+    SAY(out_problem, "another process listens on %s; stop it, or choose another --peer-listen", options->peer_listen);
+  else if (status != STATUS_OK)
+    SAY(out_problem, "cannot listen for other brokers on %s (%s): is it an address of this machine, and may you use the port?",
+        options->peer_listen, status_name(status));
+  return status;
+}
