@@ -37,41 +37,44 @@ def sanitized():
 
 
 class Broker:
-    """cairnd on a directory. `data` stays from one start to the next; close() removes what this object made."""
+    """cairnd on a directory. `data` stays from one start to the next; close() removes what this object made. `address`: where it
+    listens, None: on a port that it picks. `prefix`: a command that runs it, as `ip netns exec NAME`."""
 
-    def __init__(self, data=None, options=(), environment=None, files=None):
+    def __init__(self, data=None, options=(), environment=None, files=None, address=None, prefix=()):
         self.home = tempfile.mkdtemp(prefix="cairn-test-")
         self.data = data or os.path.join(self.home, "data")
         self.options = list(options)
         self.environment = environment or {}
         self.files = files  # (soft, hard): so many descriptors the system lets it have
         self.process = None
-        self.address = None
+        self.address = address
+        self.prefix = list(prefix)
         self.log_path = os.path.join(self.home, "log")
         self.start_ms = None
 
     def start(self, timeout=30, wait=True):
         log = open(self.log_path, "ab")
         self.log_from = log.tell()
-        command = [CAIRND, "--data-dir", self.data, "--listen", self.address or "127.0.0.1:0", *self.options]
-        began = time.monotonic()
+        command = [*self.prefix, CAIRND, "--data-dir", self.data, "--listen", self.address or "127.0.0.1:0", *self.options]
+        self.began = time.monotonic()
         limit = self.files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, self.files))
         self.process = subprocess.Popen(
             command, stderr=log, stdout=log, env={**os.environ, **self.environment}, preexec_fn=limit
         )
         log.close()
-        if not wait:
-            return self
+        return self.wait_ready(timeout) if wait else self
+
+    def wait_ready(self, timeout=30):
         while True:
             ready = READY.search(self.said())
             if ready:
                 break
             if self.process.poll() is not None:
                 raise RuntimeError("cairnd ended with %s: %s" % (self.process.returncode, self.said()))
-            if time.monotonic() - began > timeout:
+            if time.monotonic() - self.began > timeout:
                 raise RuntimeError("cairnd was not ready in time: " + self.said())
             time.sleep(0.005)
-        self.start_ms = (time.monotonic() - began) * 1000
+        self.start_ms = (time.monotonic() - self.began) * 1000
         self.address = ready.group(1)
         return self
 
@@ -218,6 +221,7 @@ class Failure:
         self.reason = trailing.get("cairn-reason")
         self.next_offset = trailing.get("cairn-next-offset")
         self.retry_after_ms = trailing.get("retry-after-ms")
+        self.leader = trailing.get("cairn-leader")
 
     def __str__(self):
         return "%s %s executed=%s: %s" % (self.code, self.reason, self.executed, self.text)
