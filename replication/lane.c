@@ -70,6 +70,18 @@ static uint64_t oldest_unsynced_ns(const struct lane *lane) {
   return first == NULL ? 0 : list_entry(first, struct lane_slot, node)->submitted_ns;
 }
 
+static bool is_idle(const struct lane *lane) {
+  return lane->in_flight == 0 && lane->filling->write.count == 0 && lane->fetching == 0;
+}
+
+/* What waits for other brokers when the lane stops will not hear of them any more. True: somebody was answered, and may have asked anew. */
+static bool answer_the_rest(struct lane *lane) {
+  bool any = false;
+  struct map_cursor cursor = {0};
+  for (struct replica *replica; (replica = map_next(lane->replicas, &cursor)) != NULL;) any = replica_lane_stops(replica) || any;
+  return any;
+}
+
 static void turn_ended(void *context) {
   struct lane *lane = context;
   gather(lane);
@@ -78,8 +90,10 @@ static void turn_ended(void *context) {
     peer_lane_alive(lane->wires, oldest_unsynced_ns(lane));
     peer_lane_flush(lane->wires);
   }
-  bool idle = lane->in_flight == 0 && lane->filling->write.count == 0 && lane->fetching == 0;
-  if (lane->stopping && idle) atomic_store_explicit(&lane->drained, true, memory_order_release);
+  if (!lane->stopping) return;
+  while (is_idle(lane) && answer_the_rest(lane)) continue;
+  if (is_idle(lane)) atomic_store_explicit(&lane->drained, true, memory_order_release);
+  else submit(lane);
 }
 
 static void fail(struct lane *lane, enum status status) {

@@ -294,6 +294,13 @@ void replica_disk_failed(struct replica *replica) {
   replica_answer_all(replica, STATUS_UNKNOWN_OUTCOME, STATUS_FENCED);
 }
 
+bool replica_lane_stops(struct replica *replica) {
+  bool none = list_empty(&replica->uncommitted) && list_empty(&replica->reads) &&
+              (replica->links == NULL || list_empty(&replica->links->cut));
+  if (!none) replica_answer_all(replica, STATUS_UNKNOWN_OUTCOME, STATUS_DRAINING);
+  return !none;
+}
+
 void replica_delete(struct replica *replica, void (*done)(void *context), void *context) {
   PRE(!replica->deleting);
   if (replica->timer_ns != RAFT_NEVER) loop_timer_cancel(lane_loop(replica->lane), &replica->timer);

@@ -10,7 +10,8 @@
  * 2. A proposal is refused (nothing was appended), or answered exactly once:
  *      OK               its entry was applied
  *      REPLACED         it was not appended and never will be: another leader's entry is committed in its place
- *      UNKNOWN_OUTCOME  nobody here knows: the disk failed, or leadership was lost and its fate not learnt within two election timeouts
+ *      UNKNOWN_OUTCOME  nobody here knows: the disk failed, or leadership was lost and its fate not learnt within two election timeouts,
+ *                       or the lane stopped before a majority had it
  * 3. What a proposal decides upon (next offset, owner's state) is decided and appended in one go, on the lane: nothing slips between.
  * 4. A sole voter leads when it is asked to (docs/decisions/0005): the vote, the no-op and the entry share one write. A group of several has
  *    no timer anywhere while it is idle and whole.
@@ -66,7 +67,8 @@ void replica_free(struct replica *replica); /* after the lane stopped; answers n
 enum status replica_propose(struct replica *replica, struct proposal *proposal) MUST_CHECK;
 
 /* A linearizable read: whatever was committed anywhere before it was asked for is applied here when it is answered. The caller keeps it
- * alive until `done`, which may run before replica_read() returns. OK; NOT_LEADER: ask replica_leader(); FENCED; UNKNOWN_PARTITION: deleted. */
+ * alive until `done`, which may run before replica_read() returns. OK; NOT_LEADER: ask replica_leader(); FENCED; DRAINING: the lane stopped;
+ * UNKNOWN_PARTITION: deleted. */
 struct replica_read {
   struct list_node node;
   void (*done)(struct replica_read *read, enum status status);

@@ -173,6 +173,8 @@ struct raft_entry *lane_entries(struct lane *lane);
 /* Of a write that became durable: one of its frames; then once for each replica that had any. */
 void replica_frame_durable(struct replica *replica, const struct journal_frame *frame);
 void replica_publish(struct replica *replica);
+/* The lane stops, and everything that it wrote has come back. True: somebody was answered. */
+bool replica_lane_stops(struct replica *replica);
 /* The journal has failed: nothing in flight will ever be known to be durable. */
 void replica_disk_failed(struct replica *replica);
 

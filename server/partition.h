@@ -130,6 +130,7 @@ struct partition_append {
   struct inflater_job job;
   struct batch_summary summary;
   struct batch_limits limits;
+  struct blob *named; /* the message, for its producer's name: until the outcome is known */
   struct replica_read confirm;
   entry_index depends_on;
   struct failure *refusal; /* what is answered when that is committed; NULL: it is a repetition */

@@ -38,7 +38,10 @@ static struct failure *replaced(struct partition_append *append) {
   struct entry_head *head = &append->proposal.entry.head;
   struct failure *failure = partition_proposal_failure(partition, STATUS_REPLACED);
   if (head->producer_id == 0 || partition->closed) return failure;
-  const struct producer_claim claim = {.id = head->producer_id,
+  /* By name, if it has one: another leader may have opened it as another producer. */
+  struct bytes name = append->named != NULL ? append->request.producer : (struct bytes){0};
+  const struct producer_claim claim = {.name = name,
+                                       .id = name.size > 0 ? 0 : head->producer_id,
                                        .epoch = head->producer_epoch,
                                        .first_sequence = head->first_sequence,
                                        .count = head->record_count,
@@ -66,6 +69,8 @@ static void proposal_done(struct proposal *proposal, enum status status) {
     append->failure = partition_proposal_failure(append->partition, status);
     if (MUTANT(unknown_called_no)) append->failure->executed = EXECUTED_NO;
   }
+  blob_release(append->named);
+  append->named = NULL;
   append->done(append);
 }
 
@@ -112,6 +117,8 @@ static enum status propose(struct partition_append *append, producer_id producer
     log_set_admit_undo(logs, size);
     return status;
   }
+  /* Alone it is the only leader that there will be. */
+  if (append->request.producer.size > 0 && !partition_alone(partition)) append->named = blob_hold(append->message);
   append->message = NULL;
   if (append->accepted != NULL) append->accepted(append);
   return STATUS_OK;
@@ -392,6 +399,7 @@ void partition_append(struct partition_append *append) {
   struct partition *partition = append->partition;
   struct partition_host *host = partition->host;
   append->failure = NULL;
+  append->named = NULL;
   append->duplicate = false;
   append->limits = (struct batch_limits){.record_bytes_max = (uint32_t)partition->settings.record_bytes_max,
                                          .uncompressed_bytes_max = host->uncompressed_bytes_max};

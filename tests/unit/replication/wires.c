@@ -189,9 +189,12 @@ static void arrive(struct sim_event *event) {
   struct wires *wires = packet->wires;
   struct peers *to = wires->brokers[packet->to];
   bool reaches = to != NULL && !to->silent && !wires->cut[packet->from][packet->to];
-  if (reaches && packet->beat) hear(to, packet);
-  if (reaches && !packet->beat) post(to, (struct call){.kind = CALL_MESSAGE, .packet = packet});
-  if (!reaches || packet->beat) packet_free(packet);
+  if (reaches && !packet->beat) {
+    post(to, (struct call){.kind = CALL_MESSAGE, .packet = packet});
+    return;
+  }
+  if (reaches) hear(to, packet);
+  packet_free(packet);
 }
 
 static void put(struct peers *peers, struct packet *packet) {
