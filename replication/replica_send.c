@@ -13,6 +13,8 @@
 #include <inttypes.h>
 
 #define HELD_KEPT 16u /* messages for which an empty list keeps memory */
+#define HELD_MAX \
+  256u /* beyond it the newest takes the place of the one before: the disk stands still, and messages may be lost */
 #define SHIP_TIMEOUTS 2u
 
 static uint64_t now_of(const struct replica *replica) { return loop_now_ns(lane_loop(replica->lane)); }
@@ -26,6 +28,7 @@ static void to_wires(struct replica *replica, const struct raft_message *message
 
 void replica_hold(struct replica *replica, const struct raft_held_message *held) {
   struct replica_links *links = replica->links;
+  if (links->held_count == HELD_MAX) links->held_count--;
   if (links->held_count == links->held_capacity) {
     links->held_capacity = links->held_capacity == 0 ? 4 : links->held_capacity * 2;
     links->held = memory_grow_array(links->held, links->held_capacity, sizeof *links->held);

@@ -264,6 +264,24 @@ static void what_nobody_tells_of_is_unknown_after_a_while(void **state) {
   assert_int_equal(ask->answers, 1);
 }
 
+static void a_disk_that_stands_still_is_owed_a_bounded_number_of_answers(void **state) {
+  struct troupe *troupe = *state;
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  append(troupe, 100);
+  troupe_settle(troupe);
+  broker_id slow = leader % 3 + 1;
+  sim_disk_fault(player_of(troupe, slow)->stage.device, "slow every any on journal/0* by 1000000");
+  for (int i = 0; i < 10; i++) append(troupe, 100);
+
+  troupe_run(troupe, 120000); /* it is asked at each heartbeat */
+
+  const struct replica *replica = player_of(troupe, slow)->replica;
+  assert_true(view_of(troupe, slow).durable_index < view_of(troupe, slow).last_index);
+  assert_true(replica->links->held_count > 0 && replica->links->held_count <= 256);
+  assert_int_equal(player_of(troupe, slow)->last, troupe->acknowledged); /* what a majority has is applied all the same */
+  troupe_crash(troupe, slow, SIM_POWER_DROP);
+}
+
 static void a_failing_disk_gives_leadership_up(void **state) {
   struct troupe *troupe = *state;
   broker_id old = troupe_wait_leader(troupe, 0);
@@ -383,6 +401,7 @@ int main(void) {
       TEST(what_another_leader_has_replaced_is_not_executed),
       TEST(what_the_next_leader_keeps_is_answered_when_it_is_committed),
       TEST(what_nobody_tells_of_is_unknown_after_a_while),
+      TEST(a_disk_that_stands_still_is_owed_a_bounded_number_of_answers),
       TEST(a_failing_disk_gives_leadership_up),
       TEST(reads_are_for_a_confirmed_leader),
       TEST(leadership_is_handed_over_without_an_election_timeout),

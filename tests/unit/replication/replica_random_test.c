@@ -77,13 +77,16 @@ static void change_weather(struct troupe *troupe) {
 static void change_disk(struct troupe *troupe) {
   broker_id broker = any(troupe);
   if (!is_up(troupe, broker)) return;
-  if (chance_in(&troupe->chance, 400)) stage_slow_journal(&troupe->players[broker].stage);
+  /* Not so slow that what is on its way when it heals takes for ever. */
+  if (chance_in(&troupe->chance, 400)) sim_disk_fault(troupe->players[broker].stage.device, "slow every any on journal/0* by 50");
   else stage_heal(&troupe->players[broker].stage);
 }
 
 static void checkpoint(struct troupe *troupe) {
   broker_id broker = any(troupe);
-  if (is_up(troupe, broker)) stage_checkpoint(&troupe->players[broker].stage);
+  if (!is_up(troupe, broker)) return;
+  stage_heal(&troupe->players[broker].stage);
+  stage_checkpoint(&troupe->players[broker].stage);
 }
 
 static void fill_up(struct troupe *troupe) {

@@ -12,6 +12,7 @@
 #include "base/codec.h"
 #include "base/memory.h"
 #include "base/trace.h"
+#include "replication/replica_internal.h"
 
 #define MS_NS 1000000u
 #define PATIENCE_NS ((uint64_t)60 * 1000000000u)
@@ -118,6 +119,7 @@ static void end_process(struct player *player) {
 
 void troupe_stop(struct troupe *troupe, broker_id broker, bool checkpoint) {
   struct player *player = &troupe->players[broker];
+  stage_heal(&player->stage);
   wires_silence(player->stage.peers);
   stage_stop(&player->stage, checkpoint);
   end_process(player);
@@ -299,9 +301,35 @@ broker_id troupe_leader(const struct troupe *troupe) {
   return leader;
 }
 
+/* What a failure looks like from outside. */
+static void show(const struct troupe *troupe) {
+  for (broker_id broker = 1; broker <= troupe->count; broker++) {
+    const struct player *player = &troupe->players[broker];
+    if (player->replica == NULL) continue;
+    const struct replica *replica = player->replica;
+    struct log_view view = log_view(player->stage.log[TROUPE_GROUP]);
+    printf("%u: role %d term %llu leader %u last %llu durable %llu commit %llu applied %llu held %zu fenced %d\n", broker,
+           (int)replica->raft.role, (unsigned long long)raft_term(&replica->raft), replica->raft.leader.broker,
+           (unsigned long long)view.last_index, (unsigned long long)view.durable_index,
+           (unsigned long long)raft_commit(&replica->raft), (unsigned long long)player->last, replica->links->held_count,
+           replica_fenced(replica));
+    for (size_t i = 0; i < replica->links->follower_count; i++) {
+      const struct follower *follower = &replica->links->followers[i];
+      const struct progress *progress = raft_progress(&replica->raft, raft_config_find(replica_config(replica), &follower->id));
+      printf("   to %u: state %d match %llu next %llu gathering %d waiting %d alive %d window %u; asked %d full %d busy %d "
+             "retries %d\n",
+             follower->id.broker, (int)progress->state, (unsigned long long)progress->match, (unsigned long long)progress->next,
+             progress->gathering, progress->waiting, progress->alive, progress->window_count, follower->asked,
+             follower->waits_for_room, follower->gathering != NULL && follower->gathering->busy,
+             follower->retry_ns != RAFT_NEVER);
+    }
+  }
+}
+
 static void wait_until(struct troupe *troupe, bool (*reached)(void *context), void *context, const char *what) {
-  if (!sim_run_until(troupe->sim, reached, context, sim_now_ns(troupe->sim) + PATIENCE_NS))
-    fail_msg("it does not happen: %s", what);
+  if (sim_run_until(troupe->sim, reached, context, sim_now_ns(troupe->sim) + PATIENCE_NS)) return;
+  show(troupe);
+  fail_msg("it does not happen: %s", what);
 }
 
 struct waiting {
