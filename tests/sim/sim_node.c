@@ -96,6 +96,7 @@ static void reap_fires(struct sim_event *event) {
     sim_world_kill(life->world); /* a process that has ended has no connections either */
     struct world *world = sim_world_doors(life->world);
     sim_rpc_free(world->rpc);
+    sim_rpc_free(world->peers);
     sim_world_free(life->world);
     list_remove(&life->node);
     memory_free(life);
@@ -141,6 +142,7 @@ void sim_node_start(struct sim_node *node) {
   life->world = sim_world_new(node->sim, node->disk, name);
   struct world *world = sim_world_doors(life->world);
   world->rpc = sim_rpc_new(sim_world_process(life->world), node->net, node->host, &node->options.rpc);
+  world->peers = sim_rpc_new(sim_world_process(life->world), node->net, node->host, &node->options.rpc);
   sim_world_jump_wall(life->world, node->jump_ms);
   sim_world_set_rate(life->world, node->rate_ppm);
   list_push_back(&node->lives, &life->node);
