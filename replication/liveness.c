@@ -32,6 +32,11 @@ enum liveness_change liveness_time(struct liveness *liveness, uint64_t now_ns) {
   return LIVENESS_DOWN;
 }
 
+void liveness_forgive(struct liveness *liveness, uint64_t now_ns, uint64_t grace_ns) {
+  uint64_t dead_ns = liveness->heard_ns + liveness->patience_ns;
+  if (liveness->up && dead_ns < now_ns + grace_ns) liveness->heard_ns = now_ns + grace_ns - liveness->patience_ns;
+}
+
 uint64_t liveness_silent_ns(const struct liveness *liveness, uint64_t now_ns) {
   if (liveness->boot == 0) return UINT64_MAX;
   return now_ns > liveness->heard_ns ? now_ns - liveness->heard_ns : 0;

@@ -37,6 +37,8 @@ void liveness_init(struct liveness *liveness, uint64_t patience_ns);
 enum liveness_change liveness_beat(struct liveness *liveness, uint64_t boot, const struct peer_pulse *pulse, uint64_t now_ns,
                                    int64_t wall_ms);
 enum liveness_change liveness_time(struct liveness *liveness, uint64_t now_ns);
+/* We ourselves stood still (were stopped, or starved): what was said meanwhile waits to be heard. Silence ends no sooner than in `grace_ns`. */
+void liveness_forgive(struct liveness *liveness, uint64_t now_ns, uint64_t grace_ns);
 /* For how long nothing was heard; UINT64_MAX: never. */
 uint64_t liveness_silent_ns(const struct liveness *liveness, uint64_t now_ns);
 

@@ -8,6 +8,8 @@
 #include "base/trace.h"
 #include "replication/peers_internal.h"
 
+#define STILL_BEATS 3u /* intervals without a tick of our own, and those that others are then given */
+
 /* ---- Edges ---- */
 
 static void tell_edge(struct peer_broker *broker, enum peer_edge edge) {
@@ -222,7 +224,16 @@ static void compare_clocks(struct peers *peers) {
   atomic_store_explicit(&peers->clock_offset_ms, liveness_median(ahead_ms, count), memory_order_relaxed);
 }
 
-static void look_at(struct peer_broker *broker, uint64_t now_ns) {
+/* Did this loop stand still? Then nobody was listened to, and it is not the others who were silent. */
+static bool stood_still(struct peers *peers, uint64_t now_ns) {
+  uint64_t late_ns = STILL_BEATS * peers->options.timing.heartbeat_ns;
+  bool still = peers->ticked_ns != 0 && now_ns - peers->ticked_ns > late_ns;
+  peers->ticked_ns = now_ns;
+  return still;
+}
+
+static void look_at(struct peer_broker *broker, uint64_t now_ns, bool still) {
+  if (still) liveness_forgive(&broker->liveness, now_ns, STILL_BEATS * broker->peers->options.timing.heartbeat_ns);
   if (liveness_time(&broker->liveness, now_ns) == LIVENESS_DOWN) went_down(broker, "silent");
   if (broker->link != NULL && is_suspect(broker->link, now_ns)) peer_link_close(broker->link, true);
 }
@@ -230,15 +241,17 @@ static void look_at(struct peer_broker *broker, uint64_t now_ns) {
 void peers_beat_tick(struct timer *timer) {
   struct peers *peers = container_of(timer, struct peers, tick);
   uint64_t now_ns = loop_now_ns(peers->loop);
+  bool still = stood_still(peers, now_ns);
   struct peer_pulse common = {.lane_count = peers->options.lane_count, .wall_ms = loop_wall_ms(peers->loop)};
   for (unsigned i = 0; i < peers->options.lane_count; i++) {
     common.lanes[i] = peer_lane_health(&peers->lanes[i], now_ns);
     peer_lane_ping(&peers->lanes[i], now_ns);
   }
   list_for_each(&peers->links, node, following) { beat(list_entry(node, struct peer_link, node), &common); }
-  list_for_each(&peers->brokers, node, following) { look_at(list_entry(node, struct peer_broker, node), now_ns); }
+  list_for_each(&peers->brokers, node, following) { look_at(list_entry(node, struct peer_broker, node), now_ns, still); }
   compare_clocks(peers);
   if (!list_empty(&peers->links)) loop_timer_set(peers->loop, &peers->tick, now_ns + peers->options.timing.heartbeat_ns);
+  else peers->ticked_ns = 0;
 }
 
 void peers_beats_begin(struct peers *peers) {

@@ -93,6 +93,7 @@ struct peers {
   struct list brokers;
   struct list links; /* also those that are closing */
   struct timer tick;
+  uint64_t ticked_ns;      /* when it last fired; 0: not yet */
   struct peer_lane *lanes; /* lane_count of them */
   unsigned unsettled;      /* while it stops: lanes that have not said farewell */
   bool stopping;

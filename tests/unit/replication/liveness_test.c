@@ -79,6 +79,20 @@ static void write_that_waits_too_long_for_its_disk_is_death(void **state) {
   assert_int_equal(liveness_beat(&liveness, 2, &pulse, 20 * MS, 5000), LIVENESS_UP);
 }
 
+static void who_stood_still_gives_the_others_time_to_be_heard(void **state) {
+  (void)state;
+  struct liveness liveness = up_since(100 * MS, 1);
+  liveness_forgive(&liveness, 200 * MS, 300 * MS); /* it had more than that left */
+  assert_int_equal(liveness_time(&liveness, 100 * MS + PATIENCE - 1), LIVENESS_SAME);
+
+  liveness_forgive(&liveness, 5000u * (uint64_t)MS, 300 * MS);
+
+  assert_int_equal(liveness_time(&liveness, 5300u * (uint64_t)MS - 1), LIVENESS_SAME);
+  assert_int_equal(liveness_time(&liveness, 5300u * (uint64_t)MS), LIVENESS_DOWN);
+  liveness_forgive(&liveness, 6000u * (uint64_t)MS, 300 * MS);
+  assert_false(liveness.up);
+}
+
 static void clocks_are_compared_by_their_lower_median(void **state) {
   (void)state;
   struct liveness liveness = up_since(0, 1);
@@ -101,6 +115,7 @@ int main(void) {
       cmocka_unit_test(another_boot_is_another_life),
       cmocka_unit_test(lane_that_stands_still_is_death_though_beats_come),
       cmocka_unit_test(write_that_waits_too_long_for_its_disk_is_death),
+      cmocka_unit_test(who_stood_still_gives_the_others_time_to_be_heard),
       cmocka_unit_test(clocks_are_compared_by_their_lower_median),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -303,6 +303,21 @@ static void process_that_is_stopped_is_dead_until_it_goes_on(void **state) {
   assert_told(&one->lanes[0], "up2");
 }
 
+static void who_was_stopped_does_not_take_the_others_for_dead(void **state) {
+  (void)state;
+  begin(3, 1);
+  assert_all_up();
+  for (unsigned round = 0; round < 20; round++) {
+    stage_run_ms(stage, 2000 + 13 * round);
+    stage_forget(&one->lanes[0]);
+    sim_process_pause(sim_world_process(one->process));
+    stage_run_ms(stage, 990); /* less than makes the others connect anew, more than is left of somebody's silence */
+    sim_process_resume(sim_world_process(one->process));
+    stage_run_ms(stage, 500);
+    assert_int_equal(stage_count(&one->lanes[0], "down2") + stage_count(&one->lanes[0], "down3"), 0);
+  }
+}
+
 static void set_unsynced(struct stage_lane *lane, void *context) { lane->oldest_unsynced_ns = *(uint64_t *)context; }
 
 static void disk_that_hangs_is_death_though_beats_come(void **state) {
@@ -759,6 +774,7 @@ int main(void) {
       TEST(broker_that_starts_anew_leads_nothing_any_more),
       TEST(broker_that_returns_is_spoken_to_at_once),
       TEST(process_that_is_stopped_is_dead_until_it_goes_on),
+      TEST(who_was_stopped_does_not_take_the_others_for_dead),
       TEST(disk_that_hangs_is_death_though_beats_come),
       TEST(broker_that_is_not_named_any_more_is_gone),
       TEST(clocks_are_compared),
