@@ -42,7 +42,8 @@
 #define PEER_OUTBOX_BYTES_MAX \
   ((size_t)16 << 20) /* of one lane to one broker: queued, or given to the transport and not taken yet */
 #define PEER_OUTBOX_MESSAGES_MAX 65536u
-#define PEER_INBOX_MAX 4u /* messages of one stream that lanes have not looked at yet */
+#define PEER_APPEND_BYTES_MAX ((size_t)2 << 20) /* of an append of several entries, heads and all; one entry always fits */
+#define PEER_INBOX_MAX 4u                       /* messages of one stream that lanes have not looked at yet */
 
 struct peers;
 struct peer_lane;
@@ -108,8 +109,8 @@ struct peer_lane *peers_lane(struct peers *peers, unsigned number, struct loop *
                              void *context);
 
 /* Queues a message to the replica of `group` that message->to names, for the end of the turn. Holds the payloads; all else is copied. Of a
- * RAFT_APPEND `entries` are those that go with it: first index prev_index + 1, at most RAFT_ENTRIES_MAX; their number and not append.count is
- * sent. Dropped when that broker is not known (by this incarnation), or its queue is full. */
+ * RAFT_APPEND `entries` are those that go with it: first index prev_index + 1, at most RAFT_ENTRIES_MAX of PEER_APPEND_BYTES_MAX; their number and not
+ * append.count is sent. Dropped when that broker is not known (by this incarnation), or its queue is full. */
 void peer_lane_send(struct peer_lane *lane, group_id group, const struct raft_message *message, const struct entry *entries,
                     size_t count);
 /* False: keep entries until PEER_ROOM. Also false while that broker is not known. */

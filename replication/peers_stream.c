@@ -74,7 +74,7 @@ void peer_stream_put(struct peer_stream *stream, group_id group, const struct ra
     return;
   }
   size_t bytes_max = peer_wire_message_bytes_max(entries, count);
-  PRE(count <= 1 || bytes_max <= PEER_PACKET_BYTES_MAX / 2);
+  PRE(count <= 1 || bytes_max <= PEER_APPEND_BYTES_MAX + peer_wire_message_bytes_max(entries, 0) + count * 8);
   struct peer_draft *draft = draft_for(stream, bytes_max);
   size_t before = draft->bytes;
   peer_draft_add(draft, group, message, entries, count);
