@@ -12,6 +12,7 @@
 #include "tests/sim/faults.h"
 #include "tests/sim/workload.h"
 
+#define PEER_PORT 7412u
 #define SECOND_NS ((uint64_t)1000000000)
 #define BOOT_NS (20 * SECOND_NS)
 #define HEAL_NS (30 * SECOND_NS) /* I17: after so long everything works again */
@@ -233,6 +234,16 @@ static void tell(struct run *run) {
 
 static void trace_disk(void *context, const char *line) { run_trace(context, "disk", "%s", line); }
 
+static void name_peers(const struct plan *plan, unsigned self, struct options *options) {
+  size_t at = 0;
+  snprintf(options->peer_listen, sizeof options->peer_listen, "10.0.0.%u:%u", self + 1, PEER_PORT);
+  for (unsigned i = 0; i < plan->nodes; i++) {
+    int size = snprintf(options->join + at, sizeof options->join - at, "%s%u=10.0.0.%u:%u", i > 0 ? "," : "", i + 1, i + 1, PEER_PORT);
+    CHECK(size > 0 && (size_t)size < sizeof options->join - at);
+    at += (size_t)size;
+  }
+}
+
 static struct run *run_new(const struct plan *plan, enum run_trace trace) {
   struct run *run = NEW(struct run);
   run->plan = plan;
@@ -246,6 +257,7 @@ static struct run *run_new(const struct plan *plan, enum run_trace trace) {
     snprintf(host, sizeof host, "10.0.0.%u", i + 1);
     struct sim_node_options options = {.host = host, .disk_bytes = plan->disk_bytes, .options = plan->options, .rpc = plan->rpc};
     options.options.broker_id = i + 1;
+    if (plan->nodes > 1) name_peers(plan, i, &options.options);
     run->nodes[i] = sim_node_new(run->sim, run->net, &options);
     if (trace == TRACE_DISKS) sim_disk_set_trace(sim_node_disk(run->nodes[i]), trace_disk, run);
   }
