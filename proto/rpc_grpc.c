@@ -3,6 +3,7 @@
 #include <grpc/support/log.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/list.h"
@@ -53,6 +54,7 @@ static grpc_event next_event(struct transport *transport, gpr_timespec *held_sin
 static void *poll_forever(void *argument) {
   struct transport *transport = argument;
   check_context("rpc thread");
+  atomic_store_explicit(&transport->thread_id, gettid(), memory_order_relaxed);
   wakes_hold();
   gpr_timespec held_since = gpr_now(GPR_CLOCK_MONOTONIC);
   for (;;) {

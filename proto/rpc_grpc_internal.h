@@ -71,6 +71,7 @@ struct transport {
   pthread_mutex_t lock;
   struct listener *listener; /* NULL while it does not serve; under `lock` */
   atomic_uint_fast64_t listener_rebuilds;
+  atomic_int thread_id;       /* of the polling thread, as the kernel calls it; 0: not running yet */
   atomic_uint_fast64_t turns; /* of the polling thread: how often it came back from C core */
   atomic_uint channels;       /* open ones */
   struct tag woken;

@@ -29,6 +29,8 @@
 #define PROBE_INTERVAL_MS 1000u
 #define PROBE_TIMEOUT_MS 1000
 #define PROBE_MISSES_MAX 3u
+#define PROBE_MISSES_BUSY_MAX 30u
+#define BUSY_PERCENT 50u /* of a probe's time */
 #define REBIND_INTERVAL_MS 20u
 #define REBINDS_MAX 50u
 #define HOST_SIZE 256u
@@ -271,26 +273,54 @@ static bool rebuild(struct listener *listener) {
   return false;
 }
 
-static void watch_once(struct listener *listener, unsigned *misses) {
+/* How long the polling thread has run or waited for a processor, ever; 0 where the kernel does not tell. */
+static uint64_t thread_busy_ns(const struct transport *transport) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/task/%d/schedstat", atomic_load_explicit(&transport->thread_id, memory_order_relaxed));
+  unsigned long long ran_ns = 0;
+  unsigned long long waited_ns = 0;
+  FILE *file = fopen(path, "r");
+  if (file == NULL) return 0;
+  int count = fscanf(file, "%llu %llu", &ran_ns, &waited_ns);
+  fclose(file);
+  return count == 2 ? ran_ns + waited_ns : 0;
+}
+
+/* Silences in a row. A thread that has its hands full may be late with everything, and a new listener would not help it: it would take the
+ * connections that there are from those who use them. So silence counts by itself only while the thread has time. */
+struct silences {
+  unsigned idle;
+  unsigned busy;
+};
+
+static void watch_once(struct listener *listener, struct silences *silences) {
+  const struct transport *transport = listener->serving.transport;
+  uint64_t began_ns = rpc_grpc_now_ns();
+  uint64_t busy_before_ns = thread_busy_ns(transport);
   switch (probe(listener)) {
-    case PROBE_ANSWERED: *misses = 0; return;
+    case PROBE_ANSWERED: *silences = (struct silences){0}; return;
     case PROBE_UNKNOWN: return;
     case PROBE_SILENT: break;
   }
-  if (++*misses < PROBE_MISSES_MAX) return;
-  trace_warn("listener_silent", "address=\"%s:%u\" misses=%u", listener->host, listener->port, *misses);
+  uint64_t took_ns = rpc_grpc_now_ns() - began_ns;
+  bool busy = thread_busy_ns(transport) - busy_before_ns > took_ns * BUSY_PERCENT / 100;
+  if (busy) silences->busy++;
+  else silences->idle++;
+  if (silences->idle < PROBE_MISSES_MAX && silences->idle + silences->busy < PROBE_MISSES_BUSY_MAX) return;
+  trace_warn("listener_silent", "address=\"%s:%u\" misses=%u busy=%u", listener->host, listener->port, silences->idle,
+             silences->busy);
   if (!rebuild(listener)) {
     trace_error("listener_not_rebuilt", "address=\"%s:%u\"", listener->host, listener->port);
     return; /* the next second tries again */
   }
-  *misses = 0;
+  *silences = (struct silences){0};
   atomic_fetch_add_explicit(&listener->serving.transport->listener_rebuilds, 1, memory_order_relaxed);
   trace_warn("listener_rebuilt", "address=\"%s:%u\"", listener->host, listener->port);
 }
 
 static void *watch_forever(void *argument) {
   struct listener *listener = argument;
-  unsigned misses = 0;
+  struct silences silences = {0};
   pthread_mutex_lock(&listener->lock);
   while (!listener->stopping) {
     uint64_t next_ns = rpc_grpc_now_ns() + PROBE_INTERVAL_MS * UINT64_C(1000000);
@@ -298,7 +328,7 @@ static void *watch_forever(void *argument) {
     if (listener->stopping) break;
     pthread_mutex_unlock(&listener->lock);
     silence_give_up_overdue(&listener->serving.silence, rpc_grpc_now_ns());
-    watch_once(listener, &misses);
+    watch_once(listener, &silences);
     pthread_mutex_lock(&listener->lock);
   }
   pthread_mutex_unlock(&listener->lock);

@@ -217,6 +217,18 @@ static void on_hang(void *service, struct rpc_call *call, struct blob *message) 
   blob_release(message);
 }
 
+static void on_busy(void *service, struct rpc_call *call, struct blob *message) {
+  struct timespec now, end;
+  CHECK(message->size == 4);
+  clock_gettime(CLOCK_MONOTONIC, &end);
+  end.tv_nsec += (long)(get_u32(message->data) % 1000) * 1000000;
+  end.tv_sec += get_u32(message->data) / 1000 + end.tv_nsec / 1000000000;
+  end.tv_nsec %= 1000000000;
+  do clock_gettime(CLOCK_MONOTONIC, &now);
+  while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
+  on_unary(service, call, message);
+}
+
 static void on_refuse(void *service, struct rpc_call *call, struct blob *message) {
   (void)service;
   struct failure failure;
@@ -265,6 +277,7 @@ const struct rpc_handler echo_handlers[] = {
      .half_closed = on_chat_half_closed, .closed = on_closed},
     {"/test.Echo/Burst", RPC_SERVER_STREAM, .opened = on_opened, .message = on_burst, .closed = on_closed},
     {"/test.Echo/Hang", RPC_UNARY, .opened = on_opened, .message = on_hang, .closed = on_closed},
+    {"/test.Echo/Busy", RPC_UNARY, .opened = on_opened, .message = on_busy, .closed = on_closed},
     {"/test.Echo/Refuse", RPC_UNARY, .opened = on_opened, .message = on_refuse, .closed = on_closed},
     {HEALTH_CHECK_METHOD, RPC_UNARY, .message = on_health_check},
     {HEALTH_WATCH_METHOD, RPC_SERVER_STREAM, .message = on_health_watch, .sent = on_health_watch_sent,

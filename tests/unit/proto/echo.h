@@ -19,6 +19,7 @@
  * /test.Echo/Patient the same, and for a message that is not let in the reason and the size
  * /test.Echo/Burst   {u32 count, u32 size}: all at once, and the end right behind them
  * /test.Echo/Hang    no answer, ever
+ * /test.Echo/Busy    {u32 ms}: keeps the transport's thread busy for so long, then the same bytes back
  * /test.Echo/Refuse  OFFSET_MISMATCH with everything a failure can carry
  */
 struct echo {

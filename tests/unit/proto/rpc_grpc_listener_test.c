@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/codec.h"
 #include "proto/rpc_grpc.h"
 #include "tests/unit/proto/echo.h"
 
@@ -142,6 +143,46 @@ static void listener_comes_back_after_descriptors_ran_out(void **state) {
   echo_deinit(&echo);
 }
 
+/* Everything is late then, the answer to the watchdog too; a new listener would cut off who is served. */
+static void listener_of_a_busy_thread_is_left_alone(void **state) {
+  (void)state;
+  static struct echo echo;
+  static struct exchange exchange;
+  echo_init(&echo);
+  struct rpc *server = NULL, *client = NULL;
+  assert_int_equal(rpc_grpc_open(&server), STATUS_OK);
+  assert_int_equal(rpc_grpc_open(&client), STATUS_OK);
+  struct rpc_serve_options options = {.listen = "127.0.0.1:0",
+                                      .handlers = echo_handlers,
+                                      .handler_count = echo_handler_count,
+                                      .service = &echo,
+                                      .message_bytes_max = 1u << 20,
+                                      .memory_bytes_max = 64u << 20,
+                                      .streams_max = 100,
+                                      .calls_max = 100};
+  uint16_t port = 0;
+  assert_int_equal(rpc_serve(server, &options, &port), STATUS_OK);
+  char address[32];
+  snprintf(address, sizeof address, "127.0.0.1:%u", port);
+  struct rpc_channel *channel = rpc_channel_open(client, address);
+  uint8_t busy_ms[4];
+  put_u32(busy_ms, 9000);
+
+  exchange_start(&exchange, channel, "/test.Echo/Busy", RPC_UNARY, UINT64_MAX, true);
+  exchange_send(&exchange, busy_ms, sizeof busy_ms);
+  assert_true(echo_wait_opened(&echo, 1));
+  usleep(500000);
+  rpc_channel_close(channel); /* C core's threads do each other's work, so the client's must not be there */
+  exchange_end(&exchange);
+  rpc_grpc_close(client);
+  (void)echo_wait_closed(&echo, 1, 1); /* cancelled, or answered first */
+  assert_int_equal(echo.closed, 1);
+
+  assert_int_equal(rpc_grpc_listener_rebuilds(server), 0);
+  rpc_grpc_close(server);
+  echo_deinit(&echo);
+}
+
 static int set_up(void **state) {
   static struct strangers strangers;
   strangers = fork_strangers();
@@ -158,6 +199,7 @@ static int tear_down(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(listener_comes_back_after_descriptors_ran_out)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(listener_comes_back_after_descriptors_ran_out),
+                                     cmocka_unit_test(listener_of_a_busy_thread_is_left_alone)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
