@@ -45,6 +45,8 @@ static void draw_options(struct plan *plan, struct sim_random *random) {
   options->drain_ms = PICK(random, 100, 1000);
   options->retention_check_interval_ms = PICK(random, 100, 1000, 30000);
   options->calls_max = PICK(random, 64, 200, 20000);
+  options->peer_share_percent = PICK(random, 50, 100);
+  options->message_wait_ms = PICK(random, 300, 2000, 10000);
 }
 
 static void draw_workload(struct plan *plan, struct sim_random *random) {
