@@ -48,9 +48,10 @@ struct checkpoint_item {
   struct group_row row; /* as it shall be stored, flushed_* as of the last entry given; owns terms */
   struct flush_entry *entries;
   size_t entry_count;
-  bool flush; /* entries go to segments and row.flushed_* holds */
-  bool carry; /* entries go to the head of the journal */
-  bool ahead; /* the state covers entries that the journal may not have yet: flush them, or store nothing */
+  struct log_base flushed; /* what the log had flushed before */
+  bool flush;              /* entries go to segments and row.flushed_* holds */
+  bool carry;              /* entries go to the head of the journal */
+  bool ahead;              /* the state covers entries that the journal may not have yet: flush them, or store nothing */
   struct buffer state;
   entry_index state_applied;
   bool has_state;

@@ -42,7 +42,14 @@ void checkpoint_round_begin(struct checkpoint_round *round, struct log_set *set,
 
 static struct image *image_of(struct checkpoint_round *round, const struct checkpoint_item *item) {
   struct image *image = images_get(&round->set->images, item->group, item->instance);
-  return image != NULL ? image : images_add(&round->set->images, item->group, item->instance);
+  if (image != NULL) return image;
+  image = images_add(&round->set->images, item->group, item->instance);
+  image->row.flushed_index = item->flushed.index; /* a spare begins behind its base */
+  image->row.flushed_offset = item->flushed.next_offset;
+  image->row.flushed_chain = item->flushed.chain;
+  image->row.leader_time_ms = item->flushed.leader_time_ms;
+  image->row.max_time_ms = item->flushed.max_time_ms;
+  return image;
 }
 
 /* What the lane says, but for how far it is flushed. */
@@ -50,6 +57,7 @@ static void merge_row(struct image_update *update, struct checkpoint_item *item)
   struct group_row *row = &update->row;
   struct group_row *from = &item->row;
   row->closed = from->closed;
+  row->replaces = from->replaces;
   row->damaged = row->damaged || from->damaged;
   row->settings = from->settings;
   row->hard_state = from->hard_state;

@@ -16,6 +16,7 @@ struct log *log_new(struct log_set *set, group_id group, instance_id instance) {
   log->group = group;
   log->instance = instance;
   log->start_index = 1;
+  log->next_instance = instance + 1;
   tail_init(&log->tail, 0);
   buffer_init(&log->recovered_state, TABLE_STATE_MAX);
   return log;
@@ -56,6 +57,8 @@ struct log_view log_view(const struct log *log) {
       .flushed_index = log->flushed_index,
       .bytes = log->segment_bytes + log->unflushed_bytes,
       .hard_state = log->hard_state,
+      .stored_index = log->stored_index,
+      .spare = log->is_spare,
       .damaged = log->damaged,
   };
   return view;
@@ -88,7 +91,12 @@ void log_note_damage(struct log *log, struct log_range range) {
   log->damage[log->damage_count++] = range;
 }
 
-void log_set_owner(struct log *log, const struct log_owner *owner) { log->owner = *owner; }
+void log_set_owner(struct log *log, const struct log_owner *owner) {
+  log->owner = *owner;
+  if (!log->is_spare || owner->snapshot == NULL) return;
+  log->row_dirty = true; /* its state is to be stored, whatever else there is */
+  log_mark_dirty(log);
+}
 
 void log_mark_dirty(struct log *log) {
   struct log_lane *lane = log->lane;
@@ -359,6 +367,9 @@ record_offset log_retention_start(const struct log *log, int64_t now_ms) {
 
 void log_delete(struct log *log, struct journal_write *write) {
   PRE(!log->deleting);
+  PRE(log->spare == NULL);
+  if (log->spare_of != NULL) log->spare_of->spare = NULL;
+  log->spare_of = NULL;
   log->deleting = true;
   journal_write_add(write, log->group, log->instance, FRAME_CLOSE);
   log_mark_dirty(log);

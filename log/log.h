@@ -75,7 +75,9 @@ struct log_view {
   entry_index flushed_index;
   uint64_t bytes; /* of the entries kept: segments and what is not flushed yet */
   struct hard_state hard_state;
-  bool damaged; /* the journal lost entries of it to rot: appends are refused, what can be read is served */
+  entry_index stored_index; /* what the owner's state in the store covers */
+  bool spare;               /* made by log_create_at(), and not in force */
+  bool damaged;             /* the journal lost entries of it to rot: appends are refused, what can be read is served */
 };
 
 struct log_view log_view(const struct log *log);
@@ -116,8 +118,35 @@ void log_set_start(struct log *log, record_offset start);
 record_offset log_retention_start(const struct log *log, int64_t now_ms);
 
 /* Adds the CLOSE frame. When it is durable and its frame was told by log_frame_durable(), files and table rows go, and the log is freed
- * by its set; nobody may use it after that call. Reads in flight end with STATUS_NOT_FOUND. */
+ * by its set; nobody may use it after that call. Reads in flight end with STATUS_NOT_FOUND. PRE: it has no spare: that is to be deleted first,
+ * in the same write even, or a crash in between would leave it in force. */
 void log_delete(struct log *log, struct journal_write *write);
+
+/* ---- Installing a snapshot: a new instance is filled while the old one stays in force ---- */
+
+/* What comes before the first entry of a log that does not begin at the first of its group. */
+struct log_base {
+  entry_index index; /* of the entry before; 0: none */
+  entry_term term;   /* its term, chain link and leader time; 0: none */
+  uint64_t chain;
+  int64_t leader_time_ms;
+  record_offset next_offset; /* of the first record to come */
+  int64_t max_time_ms;       /* of any record before */
+};
+
+/* Makes a spare of `log`: a new instance of its group on the same lane, empty behind `base`, with the settings and the hard state of `log`; its
+ * OPEN frame and the hard state are in `write`. It is filled by log_append_sealed(); what is appended is committed already, so commit and
+ * applied follow at once and checkpoints flush it, without a state until there is an owner. A start finds it as a spare
+ * again, to be filled further or deleted. PRE: `log` has no spare, and is none. */
+struct log *log_create_at(struct log *log, struct journal_write *write, const struct log_base *base);
+
+/* NULL: `log` has none. */
+struct log *log_spare(const struct log *log);
+
+/* The spare takes the place of its log: its hard state becomes that of the log, with the spare's own commit index, and the log is closed as by
+ * log_delete(). When the CLOSE frame is durable it is done; a crash before leaves the old one in force, and the spare. PRE: the
+ * snapshot's state is stored (spare's stored_index + 1 >= start_index): set an owner who gives it, and ask for a checkpoint. */
+void log_replace(struct log *spare, struct journal_write *write);
 
 /* ---- Reading ---- */
 

@@ -46,6 +46,7 @@ static struct checkpoint_item *item_new(const struct log *log) {
   item->row = (struct group_row){
       .group = log->group,
       .instance = log->instance,
+      .replaces = log->replaces,
       .closed = log->closed,
       .damaged = log->damaged,
       .settings = log->settings,
@@ -56,6 +57,11 @@ static struct checkpoint_item *item_new(const struct log *log) {
       .terms = memory_new_array(log->term_count + 1, sizeof *log->terms),
       .term_count = log->term_count,
   };
+  item->flushed = (struct log_base){.index = log->flushed_index,
+                                    .chain = log->flushed_chain,
+                                    .leader_time_ms = log->flushed_leader_time_ms,
+                                    .next_offset = log->flushed_offset,
+                                    .max_time_ms = log->flushed_max_time_ms};
   if (log->term_count > 0) memcpy(item->row.terms, log->terms, log->term_count * sizeof *log->terms);
   entry_index commit = log->commit_index < log->durable_index ? log->commit_index : log->durable_index;
   if (item->row.hard_state.commit < commit) item->row.hard_state.commit = commit;
@@ -138,7 +144,7 @@ static struct checkpoint_item *collect_log(struct log *log, const struct checkpo
   item->flush = plan == PLAN_FLUSH || target > log->flushed_index;
   item->ahead = ahead;
   end_row_at(log, &item->row, target);
-  if (item->flush || log->start_offset > 0) collect_state(log, item);
+  if (item->flush || log->start_index > 1 || log->start_offset > 0 || log->is_spare) collect_state(log, item);
   return item;
 }
 

@@ -26,6 +26,12 @@ struct log {
   struct log_lane *lane;
   group_id group;
   instance_id instance;
+  instance_id replaces;      /* it is in force when that one is closed; 0: from its beginning */
+  instance_id next_instance; /* no instance of the group from there on ever existed; of a log in force */
+  struct log *spare;         /* being filled to replace it */
+  struct log *spare_of;      /* the log that it is the spare of */
+  bool is_spare;             /* spare_of is NULL when that is lost */
+  entry_index stored_index;
   struct log_owner owner;
   struct log_settings settings;
   struct hard_state hard_state;
@@ -144,6 +150,13 @@ void log_take_place(struct log *log, const struct journal_frame *frame); /* an e
 entry_index log_first_kept(const struct log *log);
 /* The oldest journal file that it needs; UINT64_MAX: none. */
 uint64_t log_pinned_file(const struct log *log);
+
+/* ---- log_set.c, log_install.c ---- */
+struct open_frame;
+/* Gives a new log to its lane and adds its OPEN frame. */
+void log_open(struct log *log, struct log_lane *lane, struct journal_write *write, const struct open_frame *frame);
+/* It is empty behind `base`. PRE: it is new. */
+void log_take_base(struct log *log, const struct log_base *base);
 
 /* ---- log_lane.c ---- */
 struct log_lane *log_lane_get(struct log_set *set, struct loop *loop); /* makes it on first use */

@@ -216,6 +216,7 @@ static void apply_one(struct log_lane *lane, struct checkpoint_item *item) {
   if (item->lost_index != 0 && !log->closed) note_lost(log, item->lost_index);
   if (item->stored && !log->closed) {
     log->pinned_file = 0;
+    if (item->has_state && item->state.size > 0) log->stored_index = item->state_applied;
     apply_flushed(log, item);
     log_forget_terms(log);
   }

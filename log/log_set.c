@@ -357,20 +357,23 @@ struct journal *log_set_journal(struct log_set *set) {
   return set->journal;
 }
 
+void log_open(struct log *log, struct log_lane *lane, struct journal_write *write, const struct open_frame *open) {
+  log->lane = lane;
+  tail_adopt(&log->tail, &lane->pool);
+  list_push_back(&lane->logs, &log->node);
+  log->pinned_file = journal_usage(log->set->journal).current_file;
+  log->row_dirty = true;
+  struct journal_frame *frame = journal_write_add(write, log->group, log->instance, FRAME_OPEN);
+  frame->head_size = open_frame_encode(open, frame->head);
+  write->bytes += frame->head_size;
+  log_mark_dirty(log);
+}
+
 struct log *log_create(struct log_set *set, struct loop *lane, struct journal_write *write, group_id group, instance_id instance,
                        const struct log_settings *settings) {
   struct log *log = log_new(set, group, instance);
   log->settings = *settings;
-  log->lane = log_lane_get(set, lane);
-  tail_adopt(&log->tail, &log->lane->pool);
-  list_push_back(&log->lane->logs, &log->node);
-  log->pinned_file = journal_usage(set->journal).current_file;
-  log->row_dirty = true;
-  struct journal_frame *frame = journal_write_add(write, group, instance, FRAME_OPEN);
-  frame->head_size = OPEN_FRAME_SIZE;
-  open_frame_encode(&(struct open_frame){.settings = *settings}, frame->head);
-  write->bytes += OPEN_FRAME_SIZE;
-  log_mark_dirty(log);
+  log_open(log, log_lane_get(set, lane), write, &(struct open_frame){.settings = *settings});
   return log;
 }
 
@@ -378,7 +381,8 @@ void log_create_lost(struct log_set *set, struct loop *lane, struct journal_writ
                      const struct log_settings *settings) {
   struct log *log = log_create(set, lane, write, group, instance, settings);
   log->damaged = true;
-  open_frame_encode(&(struct open_frame){.settings = *settings, .lost = true}, write->frames[write->count - 1].head);
+  struct open_frame open = {.settings = *settings, .lost = true};
+  write->frames[write->count - 1].head_size = open_frame_encode(&open, write->frames[write->count - 1].head);
 }
 
 void log_adopt(struct log *log, struct loop *lane) {

@@ -11,22 +11,43 @@
 #define OPEN_FLAG_LOST 1u
 #define RECOVERY_GAP_MAX (1u << 24) /* indexes: a frame further ahead is not believed */
 
-void open_frame_encode(const struct open_frame *frame, uint8_t out[OPEN_FRAME_SIZE]) {
-  memset(out, 0, OPEN_FRAME_SIZE);
-  out[0] = 1;
+_Static_assert(OPEN_FRAME_SPARE_SIZE <= JOURNAL_FRAME_HEAD_MAX, "it is written as a frame's head");
+
+uint32_t open_frame_encode(const struct open_frame *frame, uint8_t out[OPEN_FRAME_SPARE_SIZE]) {
+  memset(out, 0, OPEN_FRAME_SPARE_SIZE);
+  out[0] = frame->replaces == 0 ? 1 : 2;
   out[1] = frame->lost ? OPEN_FLAG_LOST : 0;
   put_u64(out + 8, frame->settings.segment_bytes);
   put_u64(out + 16, (uint64_t)frame->settings.retention_bytes);
   put_u64(out + 24, (uint64_t)frame->settings.retention_ms);
+  if (frame->replaces == 0) return OPEN_FRAME_SIZE;
+  put_u64(out + 32, frame->replaces);
+  put_u64(out + 40, frame->base.index);
+  put_u64(out + 48, frame->base.term);
+  put_u64(out + 56, frame->base.chain);
+  put_u64(out + 64, (uint64_t)frame->base.leader_time_ms);
+  put_u64(out + 72, (uint64_t)frame->base.next_offset);
+  put_u64(out + 80, (uint64_t)frame->base.max_time_ms);
+  return OPEN_FRAME_SPARE_SIZE;
 }
 
 enum status open_frame_decode(struct bytes body, struct open_frame *out_frame) {
-  if (body.size != OPEN_FRAME_SIZE) return STATUS_CORRUPT;
-  if (body.data[0] != 1) return STATUS_FOREIGN;
+  if (body.size < OPEN_FRAME_SIZE) return STATUS_CORRUPT;
+  if (body.data[0] != 1 && body.data[0] != 2) return STATUS_FOREIGN;
+  bool spare = body.data[0] == 2;
+  if (body.size != (spare ? OPEN_FRAME_SPARE_SIZE : OPEN_FRAME_SIZE)) return STATUS_CORRUPT;
   *out_frame = (struct open_frame){.settings = {.segment_bytes = get_u64(body.data + 8),
                                                 .retention_bytes = (int64_t)get_u64(body.data + 16),
                                                 .retention_ms = (int64_t)get_u64(body.data + 24)},
                                    .lost = (body.data[1] & OPEN_FLAG_LOST) != 0};
+  if (!spare) return STATUS_OK;
+  out_frame->replaces = get_u64(body.data + 32);
+  out_frame->base = (struct log_base){.index = get_u64(body.data + 40),
+                                      .term = get_u64(body.data + 48),
+                                      .chain = get_u64(body.data + 56),
+                                      .leader_time_ms = (int64_t)get_u64(body.data + 64),
+                                      .next_offset = (record_offset)get_u64(body.data + 72),
+                                      .max_time_ms = (int64_t)get_u64(body.data + 80)};
   return STATUS_OK;
 }
 
@@ -192,6 +213,24 @@ static void found_hard_state(struct recovered *log, struct bytes body) {
   *known = state;
 }
 
+static void found_base(struct image *image, const struct open_frame *open) {
+  const struct log_base *base = &open->base;
+  struct group_row *row = &image->row;
+  row->replaces = open->replaces;
+  if (row->flushed_index > base->index || image->segment_count > 0) return; /* a dump or segments know more */
+  row->start_index = base->index + 1;
+  row->start_offset = base->next_offset;
+  row->start_chain = base->chain;
+  row->flushed_index = base->index;
+  row->flushed_offset = base->next_offset;
+  row->flushed_chain = base->chain;
+  row->leader_time_ms = base->leader_time_ms;
+  row->max_time_ms = base->max_time_ms;
+  if (base->index == 0 || row->term_count > 0) return;
+  row->terms = memory_grow_array(row->terms, 1, sizeof *row->terms);
+  row->terms[row->term_count++] = (struct log_term_run){.first = base->index, .term = base->term};
+}
+
 static void found_open(struct recovered *log, const struct journal_found *frame) {
   struct open_frame open;
   if (open_frame_decode(frame->body, &open) != STATUS_OK) {
@@ -200,6 +239,7 @@ static void found_open(struct recovered *log, const struct journal_found *frame)
   }
   log->image->row.settings = open.settings;
   log->damaged = log->damaged || open.lost;
+  if (open.replaces != 0) found_base(log->image, &open);
 }
 
 static void found(void *context, const struct journal_found *frame) {

@@ -15,14 +15,26 @@
 #include "log/log_internal.h"
 
 #define OPEN_FRAME_SIZE 32u
+#define OPEN_FRAME_SPARE_SIZE 88u
 
-/* The body of an OPEN frame: version u8 (1), flags u8 (1: log_create_lost() made it), 6 zeros, segment bytes u64, retention bytes i64,
- * retention ms i64. */
+/* The body of an OPEN frame. Version 1 ends after 32 bytes; version 2 is a spare's.
+ *
+ *   offset size                                        offset size
+ *        0    1  version, 1 or 2                           40    8  index of the entry before the first, 0: none
+ *        1    1  flags: 1 log_create_lost() made it        48    8  its term
+ *        2    6  0                                         56    8  its chain link
+ *        8    8  segment bytes                             64    8  its leader time, ms
+ *       16    8  retention, bytes                          72    8  offset of the first record to come
+ *       24    8  retention, ms                             80    8  greatest time of any record before, ms
+ *       32    8  the instance that it is to replace
+ */
 struct open_frame {
   struct log_settings settings;
   bool lost;
+  instance_id replaces; /* 0: none; then nothing comes before it */
+  struct log_base base;
 };
-void open_frame_encode(const struct open_frame *frame, uint8_t out[OPEN_FRAME_SIZE]);
+uint32_t open_frame_encode(const struct open_frame *frame, uint8_t out[OPEN_FRAME_SPARE_SIZE]); /* returns its size */
 enum status open_frame_decode(struct bytes body, struct open_frame *out_frame) MUST_CHECK;
 
 /* An unflushed stretch of one log, as the journal tells it. */

@@ -10,6 +10,7 @@ static void fill_log(struct log *log, struct recovered *from) {
   struct image *image = from->image;
   struct group_row *row = &image->row;
   log->settings = row->settings;
+  log->replaces = row->replaces;
   log->hard_state = row->hard_state;
   log->start_offset = row->start_offset;
   log->start_index = row->start_index;
@@ -30,9 +31,7 @@ static void fill_log(struct log *log, struct recovered *from) {
   struct segment_info *segments = memory_new_array(image->segment_count + 1, sizeof *segments);
   if (image->segment_count > 0) memcpy(segments, image->segments, image->segment_count * sizeof *segments);
   log_take_segments(log, segments, image->segment_count);
-  log->recovered_applied = image->state_applied;
-  /* The state that covered what was trimmed went with all copies of the tables: what is kept can be read, and no more decided upon. */
-  if (log->recovered_applied + 1 < log->start_index) log->damaged = true;
+  log->recovered_applied = log->stored_index = image->state_applied;
   struct buffer state = log->recovered_state;
   log->recovered_state = from->state;
   from->state = state;
@@ -76,7 +75,39 @@ static int by_group(const void *a, const void *b) {
   return x->instance < y->instance ? -1 : x->instance > y->instance;
 }
 
+/* One instance of a group is in force: the first that is not closed and waits for no other to be closed. The others are spares. */
+struct ranking {
+  group_id group;
+  instance_id newest;
+  struct log *in_force;
+  bool any;
+};
+
+static void begin_group(struct ranking *ranking, group_id group) {
+  if (ranking->any && ranking->group == group) return;
+  *ranking = (struct ranking){.group = group, .any = true};
+}
+
+static bool waits(struct recovery *recovery, const struct group_row *row) {
+  if (row->replaces == 0) return false;
+  const struct recovered *before = recovery_get(recovery, row->group, row->replaces, false);
+  return before == NULL || !before->closed; /* one that is lost is not closed */
+}
+
+static void rank(struct recovery *recovery, struct ranking *ranking, struct log *log, const struct group_row *row) {
+  log->is_spare = ranking->in_force != NULL || waits(recovery, row);
+  if (!log->is_spare) ranking->in_force = log;
+  struct log *before = ranking->in_force;
+  if (log->is_spare && before != NULL && before->spare == NULL && row->replaces == before->instance) {
+    before->spare = log;
+    log->spare_of = before;
+  }
+  /* The state that covered what was trimmed went with all copies of the tables: what is kept can be read, and no more decided upon. */
+  if (!log->is_spare && log->recovered_applied + 1 < log->start_index) log->damaged = true;
+}
+
 void recovery_make_logs(struct recovery *recovery) {
+  struct ranking ranking = {0};
   struct recovered **sorted = memory_new_array(map_count(recovery->logs) + 1, sizeof(struct recovered *));
   size_t count = 0;
   struct map_cursor cursor = {0};
@@ -84,6 +115,9 @@ void recovery_make_logs(struct recovery *recovery) {
   qsort(sorted, count, sizeof *sorted, by_group);
   for (size_t i = 0; i < count; i++) {
     struct recovered *from = sorted[i];
+    begin_group(&ranking, from->image->row.group);
+    ranking.newest = from->image->row.instance;
+    if (ranking.in_force != NULL) ranking.in_force->next_instance = ranking.newest + 1;
     if (from->closed) {
       images_remove(&recovery->set->images, from->image->row.group, from->image->row.instance);
       continue;
@@ -91,6 +125,7 @@ void recovery_make_logs(struct recovery *recovery) {
     struct log *log = log_new(recovery->set, from->image->row.group, from->image->row.instance);
     fill_log(log, from);
     fill_tail(log, from);
+    rank(recovery, &ranking, log, &from->image->row);
     list_push_back(&recovery->set->logs, &log->node);
     atomic_fetch_add(&recovery->set->unadopted, 1);
   }

@@ -58,7 +58,7 @@ enum status table_key_parse(struct bytes key, size_t numbers, uint64_t out_numbe
  *      24    8  retention ms                    104    8  leader time
  *      32    8  term                            112    8  greatest record time
  *      40    8  commit                          120    8  number of term runs
- *      48    8  0                               128   16  each: first index, term
+ *      48    8  instance that it replaces or 0  128   16  each: first index, term
  */
 enum status group_row_encode(const struct group_row *row, struct buffer *out) {
   uint8_t *at = buffer_extend(out, GROUP_FIXED_SIZE + row->term_count * 16);
@@ -72,6 +72,7 @@ enum status group_row_encode(const struct group_row *row, struct buffer *out) {
   put_u64(at + 24, (uint64_t)row->settings.retention_ms);
   put_u64(at + 32, row->hard_state.term);
   put_u64(at + 40, row->hard_state.commit);
+  put_u64(at + 48, row->replaces);
   put_u64(at + 56, (uint64_t)row->start_offset);
   put_u64(at + 64, row->start_index);
   put_u64(at + 72, row->start_chain);
@@ -107,6 +108,7 @@ enum status group_row_decode(struct bytes key, struct bytes value, struct group_
                    .retention_bytes = (int64_t)get_u64(at + 16),
                    .retention_ms = (int64_t)get_u64(at + 24)},
       .hard_state = {.term = get_u64(at + 32), .vote = get_u32(at + 4), .commit = get_u64(at + 40)},
+      .replaces = get_u64(at + 48),
       .start_offset = (record_offset)get_u64(at + 56),
       .start_index = get_u64(at + 64),
       .start_chain = get_u64(at + 72),

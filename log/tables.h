@@ -43,8 +43,9 @@ enum status table_key_parse(struct bytes key, size_t numbers, uint64_t out_numbe
 struct group_row {
   group_id group;
   instance_id instance;
-  bool closed;  /* a tombstone: the replica is gone, its term and vote are remembered */
-  bool damaged; /* log_view.damaged */
+  instance_id replaces; /* in force only once that one is closed; 0: none */
+  bool closed;          /* a tombstone: the replica is gone, its term and vote are remembered */
+  bool damaged;         /* log_view.damaged */
   struct log_settings settings;
   struct hard_state hard_state;
   record_offset start_offset;

@@ -102,7 +102,7 @@ static void adopt(void *context, struct log *log) {
   struct fixture *fixture = context;
   struct log_view view = log_view(log);
   CHECK(view.group < FIXTURE_LOGS_MAX);
-  fixture->logs[view.group] = log;
+  if (!view.spare) fixture->logs[view.group] = log;
   log_adopt(log, lane_of(fixture, view.group));
   fixture->log_count++;
 }

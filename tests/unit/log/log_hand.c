@@ -11,15 +11,21 @@ struct act {
   const struct hand_entry *wanted;
   const struct entry *entry;
   const struct hard_state *state;
+  const struct log_base *base;
   entry_index index;
 };
 
-static struct log *log_of(const struct hand *hand) { return hand->fixture->logs[hand->group]; }
+static struct log *log_of(const struct hand *hand) { return hand->log != NULL ? hand->log : hand->fixture->logs[hand->group]; }
 
 static void write_done(struct task *task) {
   struct hand *hand = container_of(container_of(task, struct journal_write, done), struct hand, write);
   CHECK(hand->write.status == STATUS_OK);
-  for (size_t i = 0; i < hand->write.count; i++) log_frame_durable(log_of(hand), &hand->write.frames[i]);
+  for (size_t i = 0; i < hand->write.count; i++) {
+    const struct journal_frame *frame = &hand->write.frames[i];
+    bool own = hand->other == NULL || log_view(hand->other).instance != frame->instance;
+    log_frame_durable(own ? log_of(hand) : hand->other, frame);
+    if (!own && frame->kind == FRAME_CLOSE) hand->other = NULL;
+  }
   journal_write_reset(&hand->write);
   atomic_store(&hand->durable, true);
 }
@@ -96,6 +102,29 @@ void hand_hard_state(struct hand *hand, const struct hard_state *state) {
   fixture_run(hand->fixture, hand->group, do_hard_state, &act);
 }
 
+static void do_create_at(void *context) {
+  const struct act *act = context;
+  act->hand->log = log_create_at(act->hand->fixture->logs[act->hand->group], &act->hand->write, act->base);
+}
+void hand_create_at(struct hand *hand, const struct log_base *base) {
+  struct act act = {.hand = hand, .base = base};
+  fixture_run(hand->fixture, hand->group, do_create_at, &act);
+}
+
+static void do_replace(void *context) {
+  struct hand *hand = context;
+  hand->other = hand->fixture->logs[hand->group];
+  log_replace(hand->log, &hand->write);
+  hand->fixture->logs[hand->group] = hand->log;
+}
+void hand_replace(struct hand *hand) { fixture_run(hand->fixture, hand->group, do_replace, hand); }
+
+static void do_delete(void *context) {
+  struct hand *hand = context;
+  log_delete(log_of(hand), &hand->write);
+}
+void hand_delete(struct hand *hand) { fixture_run(hand->fixture, hand->group, do_delete, hand); }
+
 static void do_submit(void *context) {
   struct hand *hand = context;
   atomic_store(&hand->durable, false);
@@ -110,6 +139,10 @@ static void do_commit(void *context) {
   const struct act *act = context;
   log_set_commit(log_of(act->hand), act->index);
   log_set_applied(log_of(act->hand), act->index);
+}
+void hand_commit_log(struct hand *hand, entry_index commit) {
+  struct act act = {.hand = hand, .index = commit};
+  fixture_run(hand->fixture, hand->group, do_commit, &act);
 }
 void hand_commit(struct fixture *fixture, group_id group, entry_index commit) {
   struct hand hand = {.fixture = fixture, .group = group};

@@ -9,6 +9,8 @@
 struct hand {
   struct fixture *fixture;
   group_id group;
+  struct log *log;   /* NULL: that of the group */
+  struct log *other; /* whose frames of another instance are */
   struct journal_write write;
   atomic_bool durable;
 };
@@ -30,10 +32,14 @@ void hand_append(struct hand *hand, const struct hand_entry *wanted);
 void hand_append_sealed(struct hand *hand, const struct entry *entry);
 void hand_cut(struct hand *hand, entry_index from);
 void hand_hard_state(struct hand *hand, const struct hard_state *state);
+void hand_create_at(struct hand *hand, const struct log_base *base); /* hand->log is the spare from then on */
+void hand_replace(struct hand *hand);
+void hand_delete(struct hand *hand);
 /* Submits what was gathered, waits until it is durable, tells the log. */
 void hand_submit(struct hand *hand);
 
 void hand_commit(struct fixture *fixture, group_id group, entry_index commit);
+void hand_commit_log(struct hand *hand, entry_index commit);
 /* Fetches one answer. The caller resets it. */
 void hand_fetch(struct fixture *fixture, group_id group, struct log_fetch *fetch);
 
