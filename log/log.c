@@ -40,6 +40,11 @@ entry_index log_first_kept(const struct log *log) {
   return log->start_index <= log->flushed_index ? log->start_index : log->flushed_index + 1;
 }
 
+static entry_index damage_through(const struct log *log) {
+  if (!log->damaged) return 0;
+  return log->damage_through > log->last_index ? log->damage_through : log->last_index;
+}
+
 struct log_view log_view(const struct log *log) {
   struct log_view view = {
       .group = log->group,
@@ -59,6 +64,7 @@ struct log_view log_view(const struct log *log) {
       .hard_state = log->hard_state,
       .stored_index = log->stored_index,
       .spare = log->is_spare,
+      .damage_through = damage_through(log),
       .damaged = log->damaged,
   };
   return view;

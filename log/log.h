@@ -77,7 +77,10 @@ struct log_view {
   struct hard_state hard_state;
   entry_index stored_index; /* what the owner's state in the store covers */
   bool spare;               /* made by log_create_at(), and not in force */
-  bool damaged;             /* the journal lost entries of it to rot: appends are refused, what can be read is served */
+  /* Of a damaged log: no entry above was ever durable here. UINT64_MAX: it cannot be told, nor which votes were lost. Told by the start that
+   * met the damage; later ones cannot. */
+  entry_index damage_through;
+  bool damaged; /* the journal lost entries of it to rot: appends are refused, what can be read is served */
 };
 
 struct log_view log_view(const struct log *log);

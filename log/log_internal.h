@@ -66,8 +66,9 @@ struct log {
   uint64_t segment_bytes; /* of all of them */
   struct log_range *damage;
   size_t damage_count;
-  uint64_t pinned_file; /* of its OPEN or CLOSE frame, until the store has it; 0: none */
-  unsigned reads;       /* in flight */
+  uint64_t pinned_file;       /* of its OPEN or CLOSE frame, until the store has it; 0: none */
+  unsigned reads;             /* in flight */
+  entry_index damage_through; /* what was lost, at most; UINT64_MAX: unknown. What is there counts besides. */
   bool damaged;
   bool deleting; /* CLOSE is on its way */
   bool closed;   /* CLOSE is durable: only its lane knows it */

@@ -197,7 +197,9 @@ static enum status open_all(struct log_set *set, bool fresh, struct log_set_repo
   if (status == STATUS_OK && report->journal.empty && set->checkpointed.sequence > 0) {
     trace_error("journal_missing", "do=\"what was not in segments is lost: every log is damaged until it is repaired\"");
     struct map_cursor cursor = {0};
-    for (struct recovered *log = NULL; (log = map_next(recovery.logs, &cursor)) != NULL;) log->damaged = !log->closed;
+    for (struct recovered *log = NULL; (log = map_next(recovery.logs, &cursor)) != NULL;) {
+      if (!log->closed) recovered_damage(log, UINT64_MAX);
+    }
   }
   if (status == STATUS_OK) status = recovery_finish(&recovery);
   if (status == STATUS_OK) recovery_make_logs(&recovery);
@@ -381,6 +383,7 @@ void log_create_lost(struct log_set *set, struct loop *lane, struct journal_writ
                      const struct log_settings *settings) {
   struct log *log = log_create(set, lane, write, group, instance, settings);
   log->damaged = true;
+  log->damage_through = UINT64_MAX;
   struct open_frame open = {.settings = *settings, .lost = true};
   write->frames[write->count - 1].head_size = open_frame_encode(&open, write->frames[write->count - 1].head);
 }

@@ -195,7 +195,7 @@ static enum status scan_segment(struct recovery *recovery, struct recovered *log
   }
   enum status status = open_segment(recovery, row, first, &file, &header, &size);
   if (status == STATUS_CORRUPT) {
-    log->damaged = true;
+    recovered_damage(log, UINT64_MAX);
     trace_error("segment_unreadable", "group=%" PRIu64 " first=%" PRIu64, row->group, first);
     return STATUS_OK;
   }
@@ -239,7 +239,7 @@ static void settle(struct recovered *log) {
     if (row->start_offset < first->first_offset) row->start_offset = first->first_offset;
   }
   if (last->last_index < row->flushed_index) {
-    log->damaged = true; /* a segment that the dump knew is not there */
+    recovered_damage(log, UINT64_MAX); /* a segment that the dump knew is not there */
     return;
   }
   row->flushed_index = last->last_index;

@@ -90,6 +90,11 @@ struct recovered *recovery_get(struct recovery *recovery, group_id group, instan
   return log;
 }
 
+void recovered_damage(struct recovered *log, entry_index through) {
+  log->damaged = true;
+  if (through > log->damage_through) log->damage_through = through;
+}
+
 /* ---- The store ---- */
 
 static enum status take_group(struct recovery *recovery, struct bytes key, struct bytes value) {
@@ -100,6 +105,7 @@ static enum status take_group(struct recovery *recovery, struct bytes key, struc
   group_row_deinit(&log->image->row);
   log->image->row = row;
   log->closed = row.closed;
+  if (row.damaged) log->damage_through = UINT64_MAX; /* an earlier start knew how far */
   return STATUS_OK;
 }
 
@@ -238,7 +244,7 @@ static void found_open(struct recovered *log, const struct journal_found *frame)
     return;
   }
   log->image->row.settings = open.settings;
-  log->damaged = log->damaged || open.lost;
+  if (open.lost) recovered_damage(log, UINT64_MAX);
   if (open.replaces != 0) found_base(log->image, &open);
 }
 

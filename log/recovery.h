@@ -46,9 +46,12 @@ struct recovered {
   bool closed;
   bool told; /* by a frame */
   bool damaged;
+  entry_index damage_through; /* log_view.damage_through, but for what is there */
   bool state_read;
   struct buffer state;
 };
+/* Entries were lost, none of them above `through`. UINT64_MAX: it cannot be told. */
+void recovered_damage(struct recovered *log, entry_index through);
 
 struct recovery_damage {
   bool known;

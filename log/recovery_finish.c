@@ -49,7 +49,7 @@ static void link_up(struct recovered *log) {
                   "group=%" PRIu64 " instance=%" PRIu64 " index=%" PRIu64
                   " do=\"the entries from there on do not follow: repair this replica from another one\"",
                   row->group, row->instance, row->flushed_index + 1 + i);
-      log->damaged = true;
+      recovered_damage(log, row->flushed_index + log->count);
       for (size_t k = i; k < log->count; k++) {
         if (log->entries[k].cached) entry_release(&log->entries[k].entry);
       }
@@ -57,7 +57,7 @@ static void link_up(struct recovered *log) {
       return;
     }
     if (hole != SIZE_MAX) fill_hole(log, hole, i, offset);
-    if (hole != SIZE_MAX) log->damaged = true;
+    if (hole != SIZE_MAX) recovered_damage(log, row->flushed_index + i);
     hole = SIZE_MAX;
     const struct entry_head *head = &log->entries[i].entry.head;
     offset = entry_end_offset(head);
@@ -83,7 +83,8 @@ static void judge(struct recovery *recovery) {
       const struct group_row *row = &log->image->row;
       if (damage->known && (row->group != damage->group || row->instance != damage->instance)) continue;
       if (damage->known && harmless(log, damage->first_index)) continue;
-      log->damaged = true;
+      /* Without an index it was a hard state, perhaps. */
+      recovered_damage(log, damage->known && damage->first_index > 0 ? damage->first_index : UINT64_MAX);
     }
   }
 }

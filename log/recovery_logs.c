@@ -16,6 +16,7 @@ static void fill_log(struct log *log, struct recovered *from) {
   log->start_index = row->start_index;
   log->start_chain = row->start_chain;
   log->damaged = row->damaged || from->damaged;
+  log->damage_through = from->damage_through;
   log->flushed_index = row->flushed_index;
   log->flushed_offset = row->flushed_offset;
   log->flushed_chain = row->flushed_chain;
@@ -103,7 +104,9 @@ static void rank(struct recovery *recovery, struct ranking *ranking, struct log 
     log->spare_of = before;
   }
   /* The state that covered what was trimmed went with all copies of the tables: what is kept can be read, and no more decided upon. */
-  if (!log->is_spare && log->recovered_applied + 1 < log->start_index) log->damaged = true;
+  if (log->is_spare || log->recovered_applied + 1 >= log->start_index) return;
+  log->damaged = true;
+  log->damage_through = UINT64_MAX;
 }
 
 void recovery_make_logs(struct recovery *recovery) {

@@ -170,6 +170,8 @@ static void a_flipped_byte_in_the_journal_fences_whom_it_hit(void **state) {
   assert_int_equal(fixture->report.damaged_logs, 1);
   assert_false(fixture_view(fixture, 1).damaged);
   assert_true(fixture_view(fixture, 3).damaged);
+  assert_int_equal(fixture_view(fixture, 3).damage_through, 10); /* the directory names what is lost */
+  assert_int_equal(fixture_view(fixture, 1).damage_through, 0);
   assert_int_equal(fixture_view(fixture, 1).last_index, 20);
   assert_int_equal(fixture_view(fixture, 3).last_index, 10);
   fixture_commit_all(fixture, 1);
@@ -188,6 +190,7 @@ static void a_flipped_byte_in_the_journal_fences_whom_it_hit(void **state) {
   fixture_checkpoint(fixture); /* flushed around the hole */
   fixture_reopen(fixture, true);
   assert_true(fixture_view(fixture, 3).damaged);
+  assert_true(fixture_view(fixture, 3).damage_through == UINT64_MAX); /* this start has not met it */
   read.limit = 0;
   fixture_read(fixture, 3, 4, 100, &read);
   assert_int_equal(read.status, STATUS_DAMAGED);
@@ -268,6 +271,7 @@ static void an_entry_that_does_not_follow_is_not_taken(void **state) {
   assert_int_equal(fixture->report.damaged_logs, 1);
   assert_true(fixture_view(fixture, 3).damaged);
   assert_int_equal(fixture_view(fixture, 3).last_index, 10);
+  assert_int_equal(fixture_view(fixture, 3).damage_through, 11);
   assert_false(fixture_view(fixture, 1).damaged);
   fixture_commit_all(fixture, 3);
   assert_int_equal(fixture_read_all(fixture, 3, 0, 65536, 1000), 10);
