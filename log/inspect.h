@@ -42,7 +42,8 @@ struct inspect_report {
   uint64_t segment_bytes;
   uint64_t entries;
   uint64_t records;
-  uint64_t logs;
+  uint64_t logs;   /* one for each group */
+  uint64_t spares; /* being filled to replace one of them, when the newest checkpoint was taken */
   uint64_t journal_frames;
   uint64_t findings;
   uint64_t fatal;

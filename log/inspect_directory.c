@@ -20,7 +20,9 @@ struct check {
   struct store *store;
   uint8_t owner[SEGMENT_OWNER_SIZE];
   bool owner_known;
-  bool stop; /* a row was bad */
+  bool stop;              /* a row was bad */
+  group_id counted_group; /* of the newest row that counted as a log ... */
+  bool counted;           /* ... if any did */
 };
 
 static void tell(struct check *check, const struct inspect_finding *finding) {
@@ -177,11 +179,19 @@ static void check_segments(struct check *check) {
 
 /* ---- The store ---- */
 
+/* Rows come by group and instance: the first open one is in force, and what follows is to replace it. */
+static void count_log(struct check *check, group_id group) {
+  bool again = check->counted && check->counted_group == group;
+  *(again ? &check->report->spares : &check->report->logs) += 1;
+  check->counted_group = group;
+  check->counted = true;
+}
+
 static bool check_row(void *context, struct bytes key, struct bytes value) {
   struct check *check = context;
   struct group_row row;
   if (key.size == 16 && group_row_decode(key, value, &row) == STATUS_OK) {
-    if (!row.closed) check->report->logs++;
+    if (!row.closed) count_log(check, row.group);
     if (row.damaged) {
       tell(check, &(struct inspect_finding){.file = "store.mdb",
                                             .group = row.group,

@@ -198,9 +198,10 @@ static void print_report(const struct cli *cli, const struct inspect_report *rep
   if (cli->json) {
     output_printf(cli->output,
                   "{\"segments\":%" PRIu64 ",\"segment_bytes\":%" PRIu64 ",\"entries\":%" PRIu64 ",\"records\":%" PRIu64
-                  ",\"logs\":%" PRIu64 ",\"journal_frames\":%" PRIu64 ",\"findings\":%" PRIu64 ",\"fatal\":%" PRIu64 "}\n",
-                  report->segments, report->segment_bytes, report->entries, report->records, report->logs, report->journal_frames,
-                  report->findings, report->fatal);
+                  ",\"logs\":%" PRIu64 ",\"spares\":%" PRIu64 ",\"journal_frames\":%" PRIu64 ",\"findings\":%" PRIu64
+                  ",\"fatal\":%" PRIu64 "}\n",
+                  report->segments, report->segment_bytes, report->entries, report->records, report->logs, report->spares,
+                  report->journal_frames, report->findings, report->fatal);
     return;
   }
   char size[32];
@@ -209,6 +210,7 @@ static void print_report(const struct cli *cli, const struct inspect_report *rep
                 " journal frames: %" PRIu64 " findings, %" PRIu64 " with loss\n",
                 report->logs, report->segments, quantity_format_bytes(size, sizeof size, (double)report->segment_bytes),
                 report->entries, report->records, report->journal_frames, report->findings, report->fatal);
+  if (report->spares > 0) output_printf(cli->output, "%" PRIu64 " of them are being replaced by a snapshot\n", report->spares);
 }
 
 int offline_verify(struct cli *cli) {

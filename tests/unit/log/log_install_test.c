@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/trace.h"
+#include "log/inspect.h"
 #include "tests/unit/log/log_hand.h"
 
 #define GROUP 1u
@@ -273,6 +274,30 @@ static void an_instance_is_never_used_again(void **state) {
   assert_old_in_force(fixture);
 }
 
+static void count_finding(void *context, const struct inspect_finding *finding) {
+  (void)finding;
+  ++*(size_t *)context;
+}
+
+static void a_spare_is_no_partition_and_no_finding(void **state) {
+  struct fixture *fixture = *state;
+  struct hand hand;
+  install(fixture, &hand, 40);
+  fixture_close(fixture, true);
+  hand_deinit(&hand);
+
+  struct inspect_report report;
+  size_t findings = 0;
+  enum status status = inspect_directory(fixture->world, count_finding, &findings, &report);
+
+  assert_int_equal(status, STATUS_OK);
+  assert_int_equal(findings, 0);
+  assert_int_equal(report.logs, 1);
+  assert_int_equal(report.spares, 1);
+  assert_int_equal(report.entries, 50);
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+}
+
 static void lose_store(struct fixture *fixture) {
   char path[512];
   fixture_path(fixture, "store.mdb", path, sizeof path);
@@ -316,6 +341,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test_setup_teardown(a_spare_is_filled_on_after_a_restart, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_snapshot_without_entries_is_installed_too, set_up, tear_down),
       cmocka_unit_test_setup_teardown(an_instance_is_never_used_again, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_spare_is_no_partition_and_no_finding, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_store_made_anew_knows_which_one_is_in_force, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
