@@ -90,6 +90,7 @@ struct log_lane {
   struct timer tick;
   uint64_t tick_ns;         /* today's period */
   bool active;              /* something happened since the last tick */
+  bool in_round;            /* between collect and apply of a round that has something of it */
   atomic_uint joining;      /* adopted logs that the lane has not met yet */
   uint64_t durable_file;    /* no frame of its logs that is still on its way is in an older file */
   struct journal_write own; /* carried entries and commit marks */

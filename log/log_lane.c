@@ -1,7 +1,8 @@
 /* A lane's side of the checkpoint: gathers what logs have to give, takes in what was stored, appends small old tails again.
  *
  * The checkpoint never posts to a lane. It sets `request`; the lane sees it when it appends or when its tick fires. The tick runs only while
- * the lane has something dirty, and the slower the less happens.
+ * the lane has something dirty, and the slower the less happens; between the two requests of a round it is fast, or a lane whose appends
+ * all wait for that round would hear of its end a tick later, with the disk idle meanwhile.
  */
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "log/log_internal.h"
 #include "log/reader.h"
 
+#define TICK_ROUND_NS 1000000u /* while a round has something of the lane */
 #define TICK_FAST_NS 20000000u
 #define TICK_SLOW_NS 320000000u
 
@@ -29,7 +31,7 @@ void log_lane_wake(struct log_lane *lane) {
   bool asked = atomic_load_explicit(&lane->request, memory_order_relaxed) != LANE_NOTHING;
   if (asked) {
     log_lane_turn_soon(lane);
-  } else if (!lane->active && (lane->tick.slot == 0 || lane->tick_ns > TICK_FAST_NS)) {
+  } else if (!lane->active && (lane->tick.slot == 0 || (lane->tick_ns > TICK_FAST_NS && !lane->in_round))) {
     lane->tick_ns = TICK_FAST_NS;
     atomic_store(&lane->ticking, true);
     loop_timer_set(lane->loop, &lane->tick, loop_now_ns(lane->loop) + lane->tick_ns);
@@ -42,7 +44,7 @@ static void tick(struct timer *timer) {
   log_lane_turn(lane);
   if (lane->active) {
     lane->tick_ns = TICK_FAST_NS;
-  } else if (lane->tick_ns < TICK_SLOW_NS) {
+  } else if (lane->tick_ns < TICK_SLOW_NS && !lane->in_round) {
     lane->tick_ns *= 2;
   }
   lane->active = false;
@@ -51,7 +53,7 @@ static void tick(struct timer *timer) {
     if (atomic_load(&lane->request) == LANE_NOTHING) return;
     atomic_store(&lane->ticking, true);
   }
-  loop_timer_set(lane->loop, timer, loop_now_ns(lane->loop) + lane->tick_ns);
+  loop_timer_set(lane->loop, timer, loop_now_ns(lane->loop) + (lane->in_round ? TICK_ROUND_NS : lane->tick_ns));
 }
 
 static void own_done(struct task *task) {
@@ -299,9 +301,13 @@ void log_lane_turn(struct log_lane *lane) {
     changed = true;
   }
   int request = take_request(lane);
-  if (request == LANE_COLLECT) log_lane_collect(lane);
+  if (request == LANE_COLLECT) {
+    log_lane_collect(lane);
+    lane->in_round = !list_empty(&lane->items);
+  }
   if (request == LANE_APPLY) {
     apply(lane);
+    lane->in_round = false;
     changed = true;
   }
   if (!lane->own_busy && !stopped) mark_commits(lane);
