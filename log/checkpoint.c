@@ -171,6 +171,7 @@ static void begin_round(struct checkpoint *checkpoint, bool last) {
     list_push_back(&checkpoint->served, node);
   }
   checkpoint->last_round_ns = loop_now_ns(checkpoint->loop);
+  atomic_store(&set->hurried, true);
   checkpoint->phase = PHASE_COLLECT;
   ask_lanes(checkpoint, LANE_COLLECT);
 }
@@ -209,6 +210,7 @@ static void end_frame(struct checkpoint *checkpoint) {
 
 static void end_round(struct checkpoint *checkpoint) {
   checkpoint->phase = PHASE_IDLE;
+  atomic_store(&checkpoint->set->hurried, atomic_load(&checkpoint->set->pressed));
   atomic_store(&checkpoint->set->round_bytes, UINT64_MAX);
   if (checkpoint->round.may_release) checkpoint_round_remove_files(&checkpoint->round);
   if (checkpoint->round.may_release || (checkpoint->release_later && !checkpoint->stopping)) release_journal(checkpoint);

@@ -117,6 +117,10 @@ void log_mark_dirty(struct log *log) {
   log_lane_wake(lane);
 }
 
+void log_hurry(struct log *log) {
+  if (log->lane != NULL) log_lane_wake(log->lane);
+}
+
 void log_set_settings(struct log *log, const struct log_settings *settings) {
   if (memcmp(&log->settings, settings, sizeof *settings) == 0) return;
   log->settings = *settings;

@@ -90,6 +90,9 @@ void log_set_settings(struct log *log, const struct log_settings *settings);
 
 /* ---- Writing: everything goes into the lane's journal write of this turn ---- */
 
+/* An append to it found no room (log_set_admit()): a round must not wait for this lane now. */
+void log_hurry(struct log *log);
+
 /* Adds an entry at the end: seals the head (chain link, payload CRC), remembers it, and adds its frame to `write`. Holds the payload.
  * PRE: index is last + 1, term >= last term, base offset is next_offset; log_set_admit() gave room for it if entry_needs_room().
  * Returns the chain link. */

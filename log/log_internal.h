@@ -127,6 +127,7 @@ struct log_set {
   atomic_bool fenced;       /* a store or journal failed */
   atomic_bool store_failed; /* its index must not be asked any more */
   atomic_bool pressed;      /* an append found no room in the journal: the next round is to free all it can */
+  atomic_bool hurried; /* a round is under way, or an append waits for one: lanes look often, however little happens on them */
   atomic_bool lanes_stopped;
   atomic_uint_fast64_t unflushed_bytes;
   atomic_uint_fast64_t round_bytes; /* unflushed_bytes above which appends wait for the round that runs; UINT64_MAX: none does */

@@ -1,8 +1,9 @@
 /* A lane's side of the checkpoint: gathers what logs have to give, takes in what was stored, appends small old tails again.
  *
  * The checkpoint never posts to a lane. It sets `request`; the lane sees it when it appends or when its tick fires. The tick runs only while
- * the lane has something dirty, and the slower the less happens; between the two requests of a round it is fast, or a lane whose appends
- * all wait for that round would hear of its end a tick later, with the disk idle meanwhile.
+ * the lane has something dirty, and the slower the less happens; but not while a round is under way or appends wait for one. Between the two
+ * requests of a round it is fastest, or a lane whose appends all wait for that round would hear of its end a tick later, with the disk idle
+ * meanwhile.
  */
 #include <string.h>
 
@@ -42,7 +43,7 @@ void log_lane_wake(struct log_lane *lane) {
 static void tick(struct timer *timer) {
   struct log_lane *lane = container_of(timer, struct log_lane, tick);
   log_lane_turn(lane);
-  if (lane->active) {
+  if (lane->active || atomic_load_explicit(&lane->set->hurried, memory_order_relaxed)) {
     lane->tick_ns = TICK_FAST_NS;
   } else if (lane->tick_ns < TICK_SLOW_NS && !lane->in_round) {
     lane->tick_ns *= 2;

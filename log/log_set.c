@@ -428,6 +428,7 @@ enum status log_set_admit(struct log_set *set, uint64_t payload_bytes) {
   enum status status = journal_admit(set->journal, cost_of(payload_bytes));
   if (status == STATUS_JOURNAL_FULL) {
     atomic_store_explicit(&set->pressed, true, memory_order_relaxed);
+    atomic_store_explicit(&set->hurried, true, memory_order_relaxed);
     checkpoint_kick(set->checkpoint);
   }
   if (status == STATUS_IO) {
