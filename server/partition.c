@@ -310,13 +310,6 @@ void partition_describe(struct partition_describe *request) {
 
 /* ---- All partitions of a lane ---- */
 
-static void stall_timer_fired(struct timer *timer) {
-  struct partition_host *host = container_of(timer, struct partition_host, stall_timer);
-  uint64_t now_ns = loop_now_ns(host->loop);
-  list_for_each(&host->stalled, node, following) partition_append_retry(list_entry(node, struct partition, stalled_node), now_ns);
-  if (!list_empty(&host->stalled)) loop_timer_set(host->loop, &host->stall_timer, now_ns + STALL_RETRY_NS);
-}
-
 static void retention_timer_fired(struct timer *timer) {
   struct partition_host *host = container_of(timer, struct partition_host, retention_timer);
   int64_t now_ms = loop_wall_ms(host->loop);
@@ -326,8 +319,7 @@ static void retention_timer_fired(struct timer *timer) {
 
 void partition_host_init(struct partition_host *host) {
   list_init(&host->partitions);
-  list_init(&host->stalled);
-  host->stall_timer.fire = stall_timer_fired;
+  partition_stall_init(host);
   host->retention_timer.fire = retention_timer_fired;
 }
 

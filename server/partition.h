@@ -13,10 +13,12 @@
  *    Among several replicas a refusal waits, too, until a majority has confirmed that this one leads.
  * 3. Appends are proposed in the order in which they were handed in, if plain; a compressed one when it has been checked.
  * 4. Nothing that waits holds payloads: it holds an offset.
- * 5. What waits is bounded by `waiters_max`.
+ * 5. What waits is bounded by `waiters_max`, and appends of all partitions by PARTITION_STALLED_MAX.
+ * 6. Appends of a lane that find no room in the journal get it in the order in which they came, before any that come later.
  *
  * partition.c         life, apply, snapshot, waking
- * partition_append.c  check, admit, propose, stall, answer
+ * partition_append.c  check, admit, propose, answer
+ * partition_stall.c   appends that wait
  * partition_read.c    read with or without waiting
  * partition_tail.c    followers of the end
  * partition_trim.c    trim, retention, find by time
@@ -59,7 +61,9 @@ struct partition_host {
   void *address_context;
 
   struct list partitions;
-  struct list stalled; /* those with appends that wait for room */
+  struct list stalled; /* those with appends that wait */
+  struct list room;    /* the appends of all of them that wait for room in the journal, in the order in which they came */
+  uint32_t stalled_count;
   struct timer stall_timer;
   struct timer retention_timer;
 };
@@ -133,8 +137,9 @@ struct partition_append {
   struct blob *named; /* the message, for its producer's name: until the outcome is known */
   struct replica_read confirm;
   entry_index depends_on;
-  struct failure *refusal; /* what is answered when that is committed; NULL: it is a repetition */
-  uint64_t stalled_until_ns;
+  struct failure *refusal;    /* what is answered when that is committed; NULL: it is a repetition */
+  struct list_node room_node; /* of host->room */
+  struct timer patience;
   enum status stalled_for;
 };
 void partition_append(struct partition_append *append);

@@ -22,7 +22,7 @@
  * thread, which would be the other place, is the one that runs out of time first on two cores. A compressed one goes to the inflater.
  */
 
-static void refuse(struct partition_append *append, struct failure *failure) {
+void partition_append_refuse(struct partition_append *append, struct failure *failure) {
   blob_release(append->message);
   append->message = NULL;
   append->failure = failure;
@@ -134,7 +134,7 @@ static void answer_repetition(struct partition_append *append) {
 
 static void answer_dependent(struct partition_append *append) {
   if (append->refusal == NULL) answer_repetition(append);
-  else refuse(append, append->refusal);
+  else partition_append_refuse(append, append->refusal);
 }
 
 /* Too many wait already. Of a repetition the original may be on its way. */
@@ -143,7 +143,7 @@ static void refuse_to_wait(struct partition_append *append) {
   if (append->refusal == NULL) instead->executed = EXECUTED_MAYBE;
   memory_free(append->refusal);
   append->refusal = NULL;
-  refuse(append, instead);
+  partition_append_refuse(append, instead);
 }
 
 /* Until what it rests on is applied, or partition_cut() says that it is gone. */
@@ -172,7 +172,7 @@ static void confirmed(struct replica_read *read, enum status status) {
   struct failure *refusal = append->refusal;
   append->refusal = NULL;
   memory_free(refusal);
-  refuse(append, append->partition->closed ? partition_closed_failure() : partition_refusal(append->partition, status));
+  partition_append_refuse(append, append->partition->closed ? partition_closed_failure() : partition_refusal(append->partition, status));
 }
 
 /* Nobody may hear of entries that another leader could still make undone: the answer waits for what is in the log now. A refusal says where
@@ -296,18 +296,18 @@ static enum status open_new(struct partition_append *append, producer_id *out_pr
 /* False: it cannot be done just now; `stalled_for` says why. */
 static bool stop_for(struct partition_append *append, enum status status) {
   append->stalled_for = status;
+  if (status == STATUS_JOURNAL_FULL) log_hurry(append->partition->log);
   if (status == STATUS_BUSY || status == STATUS_JOURNAL_FULL || status == STATUS_LOADING) return false;
-  refuse(append, partition_refusal(append->partition, status));
+  partition_append_refuse(append, partition_refusal(append->partition, status));
   return true;
 }
 
-/* False: there is no room just now. */
-static bool try_append(struct partition_append *append) {
+bool partition_append_try(struct partition_append *append, bool may_take_room) {
   struct partition *partition = append->partition;
   if (append->abandoned != NULL && atomic_load_explicit(append->abandoned, memory_order_relaxed)) {
     struct failure *failure = refusal_new(STATUS_CANCELLED, "cancelled before it was begun");
     failure->executed = EXECUTED_NO;
-    refuse(append, failure);
+    partition_append_refuse(append, failure);
     return true;
   }
   enum status status = partition_may_decide(partition);
@@ -323,64 +323,21 @@ static bool try_append(struct partition_append *append) {
     mismatch(append, next_offset);
     return true;
   }
-  if (decision.verdict == PRODUCER_NEW) status = open_new(append, &decision.id);
+  if (!may_take_room) status = STATUS_JOURNAL_FULL;
+  if (status == STATUS_OK && decision.verdict == PRODUCER_NEW) status = open_new(append, &decision.id);
   if (status == STATUS_OK) status = propose(append, decision.id);
   return status == STATUS_OK || stop_for(append, status);
 }
 
-/* ---- Stalling ---- */
-
-/* Moments without room are normal under load, when a checkpoint is about to give some back; a refusal would only make the client send it
- * all again. */
-static void stall(struct partition_append *append) {
-  struct partition *partition = append->partition;
-  struct partition_host *host = partition->host;
-  uint64_t patience_ns = append->patience_ns / 2; /* an answer in time tells more than a deadline */
-  if (patience_ns > host->append_stall_ns) patience_ns = host->append_stall_ns;
-  if (patience_ns == 0 || !partition_may_wait(partition)) {
-    refuse(append, refusal_of_status(append->stalled_for));
-    return;
-  }
-  uint64_t now_ns = loop_now_ns(host->loop);
-  REACHED(append_stalled);
-  append->stalled_until_ns = now_ns + patience_ns;
-  list_push_back(&partition->stalled, &append->node);
-  if (list_node_linked(&partition->stalled_node)) return;
-  if (list_empty(&host->stalled)) loop_timer_set(host->loop, &host->stall_timer, now_ns + STALL_RETRY_NS);
-  list_push_back(&host->stalled, &partition->stalled_node);
-}
+/* ---- The ways in, and out ---- */
 
 static void decide(struct partition_append *append) {
   struct partition *partition = append->partition;
-  if (partition->closed) {
-    refuse(append, partition_closed_failure());
-  } else if (!list_empty(&partition->stalled)) {
-    append->stalled_for = STATUS_BUSY;
-    stall(append);
-  } else if (!try_append(append)) {
-    stall(append);
-  }
+  bool others_wait_for_room = !list_empty(&partition->host->room);
+  if (partition->closed) partition_append_refuse(append, partition_closed_failure());
+  else if (!list_empty(&partition->stalled) || !partition_append_try(append, !others_wait_for_room))
+    partition_append_stall(append);
 }
-
-static void retry_stalled(struct partition *partition, uint64_t now_ns) {
-  for (struct list_node *node; (node = list_pop_front(&partition->stalled)) != NULL;) {
-    struct partition_append *append = list_entry(node, struct partition_append, node);
-    partition->waiting--;
-    if (try_append(append)) continue;
-    if (append->stalled_until_ns <= now_ns) {
-      refuse(append, refusal_of_status(append->stalled_for));
-      continue;
-    }
-    partition->waiting++;
-    list_push_front(&partition->stalled, &append->node);
-    return;
-  }
-  if (list_node_linked(&partition->stalled_node)) list_remove(&partition->stalled_node);
-}
-
-void partition_append_retry(struct partition *partition, uint64_t now_ns) { retry_stalled(partition, now_ns); }
-
-/* ---- The ways in, and out ---- */
 
 static void inflate(struct inflater_job *job) {
   struct partition_append *append = container_of(job, struct partition_append, job);
@@ -391,7 +348,7 @@ static void inflated(struct inflater_job *job) {
   struct partition_append *append = container_of(job, struct partition_append, job);
   struct failure *failure = append->failure;
   append->failure = NULL;
-  if (failure != NULL) refuse(append, failure);
+  if (failure != NULL) partition_append_refuse(append, failure);
   else decide(append);
 }
 
@@ -401,6 +358,7 @@ void partition_append(struct partition_append *append) {
   append->failure = NULL;
   append->named = NULL;
   append->duplicate = false;
+  append->room_node = (struct list_node){0};
   append->limits = (struct batch_limits){.record_bytes_max = (uint32_t)partition->settings.record_bytes_max,
                                          .uncompressed_bytes_max = host->uncompressed_bytes_max};
   if (append->request.batch.codec != WIRE_CODEC_NONE) {
@@ -409,7 +367,7 @@ void partition_append(struct partition_append *append) {
     return;
   }
   struct failure *failure = append_check(append);
-  if (failure != NULL) refuse(append, failure);
+  if (failure != NULL) partition_append_refuse(append, failure);
   else decide(append);
 }
 
@@ -421,7 +379,7 @@ void partition_append_wake(struct partition *partition) {
     partition->waiting--;
     answer_dependent(append);
   }
-  if (!list_empty(&partition->stalled)) retry_stalled(partition, loop_now_ns(partition->host->loop));
+  partition_append_retry(partition);
 }
 
 static void fail_dependent(struct partition *partition, struct partition_append *append, enum status reason) {
@@ -433,7 +391,7 @@ static void fail_dependent(struct partition *partition, struct partition_append 
   if (repetition) failure->executed = EXECUTED_MAYBE;
   memory_free(append->refusal);
   append->refusal = NULL;
-  refuse(append, failure);
+  partition_append_refuse(append, failure);
 }
 
 /* A refusal may rest on what will never be committed; of a repetition the original's outcome is unknown. What a partition waits for never goes
@@ -447,9 +405,5 @@ void partition_append_cut(struct partition *partition, entry_index from, enum st
 
 void partition_append_fail_all(struct partition *partition, enum status reason) {
   partition_append_cut(partition, 0, reason);
-  for (struct list_node *node; (node = list_pop_front(&partition->stalled)) != NULL;) {
-    partition->waiting--;
-    refuse(list_entry(node, struct partition_append, node), partition_refusal(partition, reason));
-  }
-  if (list_node_linked(&partition->stalled_node)) list_remove(&partition->stalled_node);
+  partition_append_fail_stalled(partition, reason);
 }

@@ -6,7 +6,8 @@
 
 #include "server/partition.h"
 
-#define STALL_RETRY_NS 2000000u /* how often room in the journal is asked for again */
+#define STALL_RETRY_NS 2000000u      /* how often room in the journal is asked for again */
+#define PARTITION_STALLED_MAX 16384u /* appends of one lane that wait; of one partition, `waiters_max` */
 
 struct partition {
   atomic_uint holders;
@@ -27,7 +28,7 @@ struct partition {
   uint64_t committed_bytes; /* of payloads, since the partition was opened here */
 
   uint32_t waiting;      /* on the three lists that follow */
-  struct list stalled;   /* appends without room, in order */
+  struct list stalled;   /* appends that cannot be done just now, in order */
   struct list depending; /* answers that rest on entries which are not committed yet, in the order in which they were decided */
   struct list readers;   /* reads that wait for more */
   struct list tails;     /* all followers */
@@ -87,7 +88,16 @@ void partition_append_wake(struct partition *partition);
 /* Answers that rest on an entry at `from` or behind are given up: refusals become `reason`, repetitions are in doubt. */
 void partition_append_cut(struct partition *partition, entry_index from, enum status reason);
 void partition_append_fail_all(struct partition *partition, enum status reason);
-void partition_append_retry(struct partition *partition, uint64_t now_ns); /* of one on host->stalled */
+void partition_append_refuse(struct partition_append *append, struct failure *failure);
+/* False: it cannot be done just now, `stalled_for` says why. Without `may_take_room` one that wants to be appended is not, for want of room. */
+bool partition_append_try(struct partition_append *append, bool may_take_room) MUST_CHECK;
+
+/* partition_stall.c */
+void partition_stall_init(struct partition_host *host);
+void partition_append_stall(
+    struct partition_append *append);                     /* waits until it can be tried again, if it may; else it is refused */
+void partition_append_retry(struct partition *partition); /* those that wait, as many as can be done now */
+void partition_append_fail_stalled(struct partition *partition, enum status reason);
 void partition_read_wake(struct partition *partition);
 void partition_read_hurry_all(struct partition *partition);
 void partition_tail_wake(struct partition *partition);
