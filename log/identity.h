@@ -16,7 +16,7 @@
  * Version 1 ends at offset 64: whom it names founded alone.
  *
  * A broker that is to found a cluster with others belongs to none yet, but must be the same broker after a crash: its draft is an identity
- * without cluster and founders, in the file `founding`, which goes when the identity is there.
+ * without cluster and founders, in the file `founding`, which goes when the identity is there. Until then the directory becomes this broker or none.
  */
 #ifndef CAIRN_LOG_IDENTITY_H
 #define CAIRN_LOG_IDENTITY_H

@@ -122,11 +122,24 @@ static enum status open_store(struct log_set *set, bool fresh, const struct log_
   return STATUS_CORRUPT;
 }
 
-/* On a directory that has none yet. */
-static enum status format_directory(struct log_set *set, const struct log_identity *format) {
+/* On a directory that has none yet. One with a draft may be in the record of a cluster already: it becomes that broker or none. */
+static enum status format_directory(struct log_set *set, const struct log_identity *format, struct buffer *out_reason) {
+  struct disk *disk = set->world->disk;
+  struct log_identity draft;
+  enum status status = identity_read_draft(disk, &draft);
+  bool other = status != STATUS_OK || memcmp(draft.incarnation, format->incarnation, LOG_ID_SIZE) != 0;
+  if (status != STATUS_NOT_FOUND && other) {
+    explain(
+        out_reason,
+        "the data directory waits to found a cluster with other brokers, which may have founded it by now: give join as before, "
+        "or name an empty directory");
+    return STATUS_FOREIGN;
+  }
   set->identity = *format;
   if (format->founder_count == 0) identity_found_alone(&set->identity);
-  return identity_write(set->world->disk, &set->identity);
+  status = identity_write(disk, &set->identity);
+  if (status == STATUS_OK) identity_remove_draft(disk);
+  return status;
 }
 
 static enum status find_identity(struct log_set *set, struct buffer *out_reason) {
@@ -264,7 +277,7 @@ static enum status open_directory(struct log_set *set, const struct log_identity
     explain(out_reason, "the data directory is not empty and holds nothing of Cairn: name an empty or a new directory");
   if (status != STATUS_OK) return status;
   report->fresh = !survey.opened;
-  status = survey.ours ? find_identity(set, out_reason) : format_directory(set, format);
+  status = survey.ours ? find_identity(set, out_reason) : format_directory(set, format, out_reason);
   memcpy(set->options.journal.owner, set->identity.incarnation, JOURNAL_OWNER_SIZE);
   memcpy(set->images.owner, set->identity.incarnation, SEGMENT_OWNER_SIZE);
   if (status == STATUS_OK) status = make_dirs(disk);

@@ -57,6 +57,25 @@ static void an_identity_that_was_never_opened_is_taken(void **state) {
   assert_memory_equal(&fixture->identity, &founded, sizeof founded);
 }
 
+static void a_directory_that_waits_to_found_becomes_nobody_else(void **state) {
+  struct fixture *fixture = *state;
+  struct disk *disk = fixture->world->disk;
+  struct log_identity draft = {.incarnation = {77}, .broker_id = 3};
+  bool formatted = true;
+  assert_int_equal(identity_write_draft(disk, &draft), STATUS_OK);
+  assert_int_equal(log_set_formatted(disk, &formatted), STATUS_OK);
+  assert_false(formatted);
+
+  assert_int_equal(fixture_open(fixture), STATUS_FOREIGN);
+  assert_true(fixture->reason.size > 20);
+  assert_false(fixture_has(fixture, "identity"));
+  memcpy(fixture->format.incarnation, draft.incarnation, LOG_ID_SIZE);
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  assert_int_equal(fixture->identity.incarnation[0], 77);
+  assert_false(fixture_has(fixture, "founding"));
+}
+
 /* As the version before wrote it: 64 bytes, no founders. */
 static void an_identity_of_the_first_version_is_kept(void **state) {
   struct fixture *fixture = *state;
@@ -618,6 +637,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_fresh_directory_is_formatted_once, set_up, tear_down),
       cmocka_unit_test_setup_teardown(an_identity_that_was_never_opened_is_taken, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_directory_that_waits_to_found_becomes_nobody_else, set_up, tear_down),
       cmocka_unit_test_setup_teardown(an_identity_of_the_first_version_is_kept, set_up, tear_down),
       cmocka_unit_test_setup_teardown(entries_are_read_hot_and_cold, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_is_durable_survives_without_a_checkpoint, set_up, tear_down),
