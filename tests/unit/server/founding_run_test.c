@@ -1,5 +1,6 @@
 /* Founding on simulated machines: three and five brokers that are started, killed, cut off, lose their power, and whose directories are
  * emptied, at any time. Whatever happens, there is one cluster; and once nothing fails any more, everybody has found it.
+ * TEST_SEED: where the rounds of chance begin. TEST_ROUNDS: how many of each kind, 40 unless given.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,6 +22,7 @@
 #define MACHINES_MAX 5u
 #define SECOND ((uint64_t)1000000000)
 #define DISK_BYTES (16u << 20)
+#define ROUNDS 40u
 
 struct machine;
 
@@ -178,6 +180,11 @@ static void cluster_free(struct cluster *cluster) {
 
 /* ---- What must hold ---- */
 
+static void fail_at(uint64_t seed, const char *what) {
+  print_error("to repeat: TEST_SEED=%lu TEST_ROUNDS=1 founding_run_test\n", (unsigned long)seed);
+  fail_msg("%s", what);
+}
+
 /* What would be found there after a kill now; false: nothing. */
 static bool look(struct machine *machine, struct log_identity *out_identity) {
   static const char *const paths[] = {"identity", "identity.copy"};
@@ -198,11 +205,10 @@ static void check(struct cluster *cluster, uint64_t seed) {
     if (!look(&cluster->machines[i], &found)) continue;
     if (!any) first = found;
     any = true;
-    if (memcmp(first.cluster, found.cluster, LOG_ID_SIZE) != 0) fail_msg("seed %lu: two clusters", (unsigned long)seed);
-    if (found.founder_count != cluster->count) fail_msg("seed %lu: founded without all", (unsigned long)seed);
-    if (memcmp(first.founders, found.founders, sizeof first.founders) != 0)
-      fail_msg("seed %lu: two records", (unsigned long)seed);
-    if (found.broker_id != i + 1 || !identity_founded(&found)) fail_msg("seed %lu: not its own", (unsigned long)seed);
+    if (memcmp(first.cluster, found.cluster, LOG_ID_SIZE) != 0) fail_at(seed, "two clusters");
+    if (found.founder_count != cluster->count) fail_at(seed, "founded without all");
+    if (memcmp(first.founders, found.founders, sizeof first.founders) != 0) fail_at(seed, "two records");
+    if (found.broker_id != i + 1 || !identity_founded(&found)) fail_at(seed, "not its own");
   }
 }
 
@@ -253,7 +259,7 @@ static void settle(struct cluster *cluster, bool emptied, uint64_t seed) {
     if (life != NULL)
       print_message("broker %u: decided=%d %s %s\n", i + 1, life->decided, status_name(life->status), life->problem);
   }
-  fail_msg("seed %lu: they wait for ever", (unsigned long)seed);
+  fail_at(seed, "they wait for ever");
 }
 
 /* ---- Without faults ---- */
@@ -437,21 +443,21 @@ static void trouble(uint64_t seed, uint32_t count, bool empties) {
   cluster_free(cluster);
 }
 
-static uint64_t first_seed(void) {
-  const char *text = getenv("TEST_SEED");
-  return text == NULL ? 1 : strtoull(text, NULL, 10) % 1000000007u * 1000;
+static void rounds(bool empties) {
+  const char *seed_text = getenv("TEST_SEED"), *rounds_text = getenv("TEST_ROUNDS");
+  uint64_t first = seed_text == NULL ? 1 : strtoull(seed_text, NULL, 10);
+  uint64_t count = rounds_text == NULL ? ROUNDS : strtoull(rounds_text, NULL, 10);
+  for (uint64_t seed = first; seed - first < count; seed++) trouble(seed, seed % 2 == 0 ? 3 : 5, empties);
 }
 
 static void whatever_fails_there_is_one_cluster(void **state) {
   (void)state;
-  uint64_t first = first_seed();
-  for (uint64_t seed = first; seed < first + 60; seed++) trouble(seed, seed % 2 == 0 ? 3 : 5, false);
+  rounds(false);
 }
 
 static void whatever_fails_and_is_emptied_there_is_one_cluster(void **state) {
   (void)state;
-  uint64_t first = first_seed() + 500;
-  for (uint64_t seed = first; seed < first + 60; seed++) trouble(seed, seed % 2 == 0 ? 3 : 5, true);
+  rounds(true);
 }
 
 int main(void) {
