@@ -172,7 +172,8 @@ static void confirmed(struct replica_read *read, enum status status) {
   struct failure *refusal = append->refusal;
   append->refusal = NULL;
   memory_free(refusal);
-  partition_append_refuse(append, append->partition->closed ? partition_closed_failure() : partition_refusal(append->partition, status));
+  partition_append_refuse(append,
+                          append->partition->closed ? partition_closed_failure() : partition_refusal(append->partition, status));
 }
 
 /* Nobody may hear of entries that another leader could still make undone: the answer waits for what is in the log now. A refusal says where

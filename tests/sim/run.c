@@ -237,7 +237,8 @@ static void name_peers(const struct plan *plan, unsigned self, struct options *o
   size_t at = 0;
   snprintf(options->peer_listen, sizeof options->peer_listen, "10.0.0.%u:%u", self + 1, PEER_PORT);
   for (unsigned i = 0; i < plan->nodes; i++) {
-    int size = snprintf(options->join + at, sizeof options->join - at, "%s%u=10.0.0.%u:%u", i > 0 ? "," : "", i + 1, i + 1, PEER_PORT);
+    int size =
+        snprintf(options->join + at, sizeof options->join - at, "%s%u=10.0.0.%u:%u", i > 0 ? "," : "", i + 1, i + 1, PEER_PORT);
     CHECK(size > 0 && (size_t)size < sizeof options->join - at);
     at += (size_t)size;
   }

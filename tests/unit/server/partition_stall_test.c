@@ -84,6 +84,7 @@ static void make_partitions(void) {
     struct partition_place place = {.topic_id = 1, .number = i, .group = i + 1, .instance = 1};
     struct log *log = log_create(room.logs, room.host.loop, lane_write(room.lane), place.group, 1, &settings);
     if (partition_open(&room.host, log, &place, &topic_settings_default, &room.partitions[i]) != STATUS_OK) fail();
+    partition_start(room.partitions[i]);
   }
 }
 
@@ -104,12 +105,12 @@ static void open_all(void) {
   struct log_identity identity = {.broker_id = 1};
   struct log_set_report report;
   if (log_set_open(room.world, &options, &identity, &room.logs, &identity, &report, NULL) != STATUS_OK) fail();
-  room.lane = lane_new(room.world, room.logs, 0);
+  room.lane = lane_new(room.world, room.logs, 0, NULL, NULL);
   room.inflater = inflater_new(room.world);
   room.host = (struct partition_host){.lane = room.lane,
                                       .loop = lane_loop(room.lane),
                                       .inflater = room.inflater,
-                                      .self = 1,
+                                      .self = {.broker = 1},
                                       .uncompressed_bytes_max = MIB,
                                       .waiters_max = 64,
                                       .append_stall_ns = 5 * SECOND_NS,
