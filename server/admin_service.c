@@ -376,7 +376,7 @@ static void broker_run(struct look *look) {
   char cluster[RANDOM_ID_HEX_SIZE];
   char incarnation[RANDOM_ID_HEX_SIZE];
   char version[] = CAIRND_VERSION;
-  random_id_hex(cluster_map_cluster_id(map), cluster);
+  random_id_hex(this->services->identity.cluster, cluster);
   random_id_hex(services->identity.incarnation, incarnation);
   Cairn__V1__DescribeBrokerResponse response;
   cairn__v1__describe_broker_response__init(&response);
@@ -417,7 +417,7 @@ static void cluster_run(struct look *look) {
   const struct controller *controller = this->services->controller;
   const struct cluster_map *map = controller_map(controller);
   char cluster[RANDOM_ID_HEX_SIZE];
-  random_id_hex(cluster_map_cluster_id(map), cluster);
+  random_id_hex(this->services->identity.cluster, cluster);
   Cairn__V1__DescribeClusterResponse response;
   cairn__v1__describe_cluster_response__init(&response);
   response.cluster_id = cluster;

@@ -294,7 +294,7 @@ static void described(struct replica_read *read, enum status status) {
   struct partition *partition = request->partition;
   request->failure = NULL;
   if (partition->closed) request->failure = partition_closed_failure();
-  else if (status == STATUS_OK || status == STATUS_FENCED) describe(partition, &request->description);
+  else if (status == STATUS_OK) describe(partition, &request->description);
   else request->failure = partition_refusal(partition, status);
   request->done(request);
 }

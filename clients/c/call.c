@@ -60,6 +60,9 @@ static void call_fail(struct call *call) {
       .chance = entropy_next(client->world->entropy),
   };
   struct retry_decision decision = retry_decide(&question);
+  /* The bound of being out of reach begins anew whenever a broker has answered. */
+  if (call->failure.reason != STATUS_TRANSPORT && !call->patient)
+    call->reach_deadline_ns = client_deadline_ns(client, client->reach_timeout_ms);
   if (!decision.again || call->cancelled) {
     call_end(call, NULL);
     return;

@@ -19,8 +19,11 @@ static bool retry_allowed(const struct retry_case *c) {
 static uint64_t retry_wait_ns(const struct retry_case *c) {
   unsigned doublings = c->attempts > 0 ? c->attempts - 1 : 0;
   uint64_t wait_ms = c->backoff_ms;
-  while (doublings-- > 0 && wait_ms < RETRY_BACKOFF_MS_MAX) wait_ms *= 2;
-  if (wait_ms > RETRY_BACKOFF_MS_MAX) wait_ms = RETRY_BACKOFF_MS_MAX;
+  /* An election is over in a second or two, and whoever asks about it costs the brokers little. */
+  bool election = status_retry(c->failure->reason) == RETRY_LEADER;
+  uint64_t max_ms = election ? RETRY_LEADER_MS_MAX : RETRY_BACKOFF_MS_MAX;
+  while (doublings-- > 0 && wait_ms < max_ms) wait_ms *= 2;
+  if (wait_ms > max_ms) wait_ms = max_ms;
   uint64_t wait_ns = wait_ms * 1000000u;
   wait_ns = wait_ns / 2 + (wait_ns / 2 == 0 ? 0 : c->chance % (wait_ns / 2));
   uint64_t asked_ns = (uint64_t)c->failure->retry_after_ms * 1000000u;

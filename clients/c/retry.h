@@ -12,6 +12,7 @@
 
 #include "proto/failure.h"
 
+#define RETRY_LEADER_MS_MAX 200u /* while nobody is known to lead */
 #define RETRY_BACKOFF_MS_MAX 2000u
 /* A batch whose checksum did not match was damaged on the way, or by us: then once more will not help. */
 #define RETRY_INVALID_MAX 2u

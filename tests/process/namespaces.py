@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-INSIDE = "CAIRN_TEST_NAMESPACE"
+INSIDE = "NEMESIS_INSIDE"
 
 
 def run(*command):

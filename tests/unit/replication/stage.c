@@ -80,7 +80,7 @@ static void meet(void *context, struct log *log) {
 static void run_open(void *context) {
   struct stage *stage = context;
   struct log_set_options options = {
-      .journal = {.ring_bytes = 128 * MIB, .file_bytes = 32 * MIB, .group_bytes_max = MIB, .files_ready = 2, .idle_close_ms = 20},
+      .journal = {.ring_bytes = 128 * MIB, .file_bytes = 16 * MIB, .group_bytes_max = MIB, .files_ready = 2, .idle_close_ms = 20},
       .tail_bytes = 64 * MIB,
       .store_bytes_max = 64 * MIB,
       .readers = 1,
