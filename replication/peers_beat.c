@@ -35,9 +35,13 @@ static void came_up(struct peer_broker *broker) {
   trace_info("peer_up", "broker=%u boot=%016" PRIx64 " clock_ahead_ms=%" PRId64, broker->id, broker->liveness.boot,
              broker->liveness.ahead_ms);
   tell_edge(broker, PEER_UP);
-  /* It is there now, while our connection may wait long before it tries again. */
+  /* It is there now, while our connection may wait long before it tries again. And a connection to a process that is no more may never be told
+   * so: who waits for the other side to take more sends nothing. */
   struct peer_link *link = broker->link;
-  if (link->beats == NULL && link->beat_failures > 0) peer_link_close(link, true);
+  bool waits = link->beats == NULL && link->beat_failures > 0;
+  bool outlived = link->boot != 0 && link->boot != broker->liveness.boot;
+  if (waits || outlived) peer_link_close(link, true);
+  else link->boot = broker->liveness.boot;
 }
 
 /* ---- In ---- */

@@ -61,6 +61,7 @@ struct peer_link {
   struct peer_broker *broker;
   struct peer_address address;
   struct rpc_channel *channels[PEER_ROADS];
+  uint64_t boot; /* of the process that was first heard since it was opened; 0: none was */
   uint64_t opened_ns;
   unsigned holders; /* lanes and the beat run */
   bool closing;
@@ -154,7 +155,8 @@ struct peer_stream {
   unsigned failures;
   struct timer retry;
   uint64_t retry_at_ns;
-  bool crowded; /* PEER_ROOM is owed */
+  bool crowded;            /* PEER_ROOM is owed */
+  uint64_t stuck_since_ns; /* the transport has taken nothing since; 0: it is not owed anything */
 };
 
 /* A lane's way to one link. */
