@@ -20,6 +20,7 @@ struct controller {
   size_t waiting_count;
   struct change *current;
   struct proposal proposal;      /* of the current change */
+  struct replica_read confirm;   /* of its refusal */
   enum status applied_status;    /* of the command applied last */
   const struct map_topic *topic; /* that it made or altered */
   uint64_t topic_id;             /* that it deleted */
@@ -279,10 +280,37 @@ static enum status refuse_elsewhere(const struct controller *controller, struct 
   return STATUS_NOT_LEADER;
 }
 
+static bool is_alone(const struct controller *controller) { return replica_config(controller->replica)->count == 1; }
+
+/* A refusal that follows from the map is as good as the map: among several brokers a majority has to confirm that nobody else has gone on with
+ * it. What follows from the request alone is told at once. */
+static bool follows_from_map(enum status status) {
+  return status == STATUS_UNKNOWN_TOPIC || status == STATUS_TOPIC_EXISTS || status == STATUS_TOO_LARGE || status == STATUS_LOADING;
+}
+
+static void refusal_confirmed(struct replica_read *read, enum status status) {
+  struct controller *controller = container_of(read, struct controller, confirm);
+  struct change *change = controller->current;
+  controller->current = NULL;
+  if (status == STATUS_NOT_LEADER || status == STATUS_FENCED) change->status = refuse_elsewhere(controller, change);
+  else if (status != STATUS_OK) change->status = refuse(change, status, "nothing was changed: try again");
+  answer(change, change->status);
+  pump(controller);
+}
+
+/* False: it has been answered. */
+static bool refuse_when_confirmed(struct controller *controller, struct change *change, enum status status) {
+  change->status = status;
+  controller->confirm.done = refusal_confirmed;
+  controller->current = change;
+  replica_read(controller->replica, &controller->confirm);
+  return controller->current == change;
+}
+
 /* Validates and proposes; true when the change is on its way, else it has been answered. */
 static bool start(struct controller *controller, struct change *change) {
   struct command command = {0};
-  bool elsewhere = !replica_is_leader(controller->replica) && !replica_fenced(controller->replica);
+  bool elsewhere = !replica_is_leader(controller->replica) && !(replica_fenced(controller->replica) && is_alone(controller));
   enum status status = elsewhere ? STATUS_NOT_LEADER : decide(controller, change, &command);
   if (elsewhere) (void)refuse_elsewhere(controller, change);
   struct map_topic altered;
@@ -296,6 +324,10 @@ static bool start(struct controller *controller, struct change *change) {
     answer(change, STATUS_OK);
     command_deinit(&command);
     return false;
+  }
+  if (follows_from_map(status) && !is_alone(controller)) {
+    command_deinit(&command);
+    return refuse_when_confirmed(controller, change, status);
   }
   controller->current = change;
   if (status == STATUS_OK) {

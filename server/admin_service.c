@@ -78,7 +78,8 @@ static void start_change(struct services *services, struct rpc_call *call, struc
 
 static void look_confirmed(struct replica_read *read, enum status status) {
   struct admin_call *this = container_of(read, struct admin_call, read);
-  if (status == STATUS_OK || status == STATUS_FENCED) looks_add(&this->services->looks[0], &this->look);
+  bool own_word = status == STATUS_FENCED && this->services->alone;
+  if (status == STATUS_OK || own_word) looks_add(&this->services->looks[0], &this->look);
   else if (status == STATUS_NOT_LEADER)
     finish_with(this, services_not_leader(this->services, controller_leader(this->services->controller)));
   else finish_with(this, refusal_of_status(status));

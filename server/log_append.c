@@ -58,7 +58,7 @@ void log_service_append(void *service, struct rpc_call *call, struct blob *messa
   struct failure *failure = services_not_serving(services);
   if (failure == NULL) failure = prepare(services, message, &this->append);
   if (failure != NULL) {
-    services_fail(call, failure);
+    services_fail_route(services, call, failure);
     blob_release(message);
     memory_free(this);
     return;
@@ -230,6 +230,7 @@ void log_service_stream_message(void *service, struct rpc_call *call, struct blo
   if (append->failure == NULL) append->failure = prepare(services, message, append);
   this->request.request_id = append->request.request_id;
   if (append->failure != NULL) {
+    append->failure = services_route_failure_in_stream(services, append->failure);
     this->request.request_id = log_wire_find_request_id(bytes_of(message->data, message->size));
     blob_release(message);
   }

@@ -128,7 +128,7 @@ void log_service_read(void *service, struct rpc_call *call, struct blob *message
   struct failure *failure = prepare(services, bytes_of(message->data, message->size), &request, &partition);
   blob_release(message);
   if (failure != NULL) {
-    services_fail(call, failure);
+    services_fail_route(services, call, failure);
     return;
   }
   struct read_call *this = NEW(struct read_call);
@@ -226,7 +226,7 @@ void log_service_tail(void *service, struct rpc_call *call, struct blob *message
   struct failure *failure = prepare(services, bytes_of(message->data, message->size), &request, &partition);
   blob_release(message);
   if (failure != NULL) {
-    services_fail(call, failure);
+    services_fail_route(services, call, failure);
     return;
   }
   struct tail_call *this = NEW(struct tail_call);

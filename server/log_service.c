@@ -79,7 +79,7 @@ static void route(struct services *services, struct rpc_call *call, struct blob 
     partition = services_find(services, topic, number, &failure);
   }
   if (failure != NULL) {
-    services_fail(call, failure);
+    services_fail_route(services, call, failure);
   } else {
     struct log_call *this = NEW(struct log_call);
     this->task.run = by->run;

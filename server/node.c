@@ -237,6 +237,7 @@ static enum status start_services(struct node *node) {
       .looks = node->looks,
       .streams = node->streams,
       .lane_count = node->lane_count,
+      .alone = node->peers == NULL,
       .controller = node->controller,
       .follower = node->follower,
       .identity = node->identity,

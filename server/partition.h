@@ -276,8 +276,8 @@ struct partition_description {
   size_t damaged_count;
   struct log_range damaged[PARTITION_DAMAGED_RANGES_MAX];
 };
-/* As of a moment between the call and `done`: nothing that was answered before the call is missing. By the leader alone, unless the partition
- * is fenced here: then it is this replica's own, and says so. */
+/* As of a moment between the call and `done`: nothing that was answered before the call is missing. By the leader alone. A replica that has no
+ * other beside it describes itself also when it is fenced. */
 struct partition_describe {
   struct partition *partition;
   void (*done)(struct partition_describe *request);

@@ -60,6 +60,56 @@ struct partition *services_find(struct services *services, struct bytes topic, u
   return found.partition;
 }
 
+/* ---- What only the leader of group 0 can say ---- */
+
+struct doubt {
+  struct task task;
+  struct replica_read read;
+  struct services *services;
+  struct rpc_call *call;
+  struct failure *failure;
+};
+
+static void doubt_settled(struct replica_read *read, enum status status) {
+  struct doubt *doubt = container_of(read, struct doubt, read);
+  struct services *services = doubt->services;
+  if (status != STATUS_OK) {
+    memory_free(doubt->failure);
+    broker_id leader = controller_leader(services->controller);
+    doubt->failure = status == STATUS_NOT_LEADER ? services_not_leader(services, leader) : refusal_of_status(status);
+  }
+  services_fail(doubt->call, doubt->failure);
+  rpc_call_release(doubt->call);
+  services_end(services);
+  memory_free(doubt);
+}
+
+static void doubt_run(struct task *task) {
+  struct doubt *doubt = container_of(task, struct doubt, task);
+  doubt->read.done = doubt_settled;
+  controller_read(doubt->services->controller, &doubt->read);
+}
+
+void services_fail_route(struct services *services, struct rpc_call *call, struct failure *failure) {
+  if (failure->reason != STATUS_UNKNOWN_TOPIC || services->alone) {
+    services_fail(call, failure);
+    return;
+  }
+  struct doubt *doubt = NEW(struct doubt);
+  doubt->task.run = doubt_run;
+  doubt->services = services;
+  doubt->call = rpc_call_hold(call);
+  doubt->failure = failure;
+  services_begin(services);
+  loop_post(services->hosts[0].loop, &doubt->task);
+}
+
+struct failure *services_route_failure_in_stream(struct services *services, struct failure *failure) {
+  if (failure->reason != STATUS_UNKNOWN_TOPIC || services->alone) return failure;
+  memory_free(failure);
+  return refusal_new(STATUS_LOADING, "the topic is not known here (yet); DescribePartition tells whether there is one of that name");
+}
+
 void services_fail(struct rpc_call *call, struct failure *failure) {
   failure_finish_call(call, failure);
   memory_free(failure);

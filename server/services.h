@@ -31,6 +31,7 @@ struct services {
   struct looks *looks;          /* by lane */
   struct list *streams;         /* append streams, by the lane that is their home; each on that lane */
   unsigned lane_count;
+  bool alone; /* no other broker can know better */
   struct controller *controller; /* lane 0 */
   struct map_follower *follower; /* lane 0 */
   struct account *answers;       /* what is told of much: clients may leave it lying */
@@ -60,6 +61,12 @@ struct partition *services_find(struct services *services, struct bytes topic, u
 
 /* NOT_LEADER, naming the address of the broker to ask; 0: nobody in particular. @any-thread */
 struct failure *services_not_leader(struct services *services, uint32_t ask);
+
+/* Ends a call for which services_find() found nothing, and frees the failure. That there is no such topic is asked of the others first, where there
+ * are others: this broker may have ceased to lead group 0 and not know it yet. @any-thread */
+void services_fail_route(struct services *services, struct rpc_call *call, struct failure *failure);
+/* The same for one request of a stream, which cannot wait: whoever wants to know for certain asks with a call of its own. */
+struct failure *services_route_failure_in_stream(struct services *services, struct failure *failure);
 
 /* Ends the call with it and frees it. @any-thread */
 void services_fail(struct rpc_call *call, struct failure *failure);
