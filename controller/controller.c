@@ -285,7 +285,8 @@ static bool is_alone(const struct controller *controller) { return replica_confi
 /* A refusal that follows from the map is as good as the map: among several brokers a majority has to confirm that nobody else has gone on with
  * it. What follows from the request alone is told at once. */
 static bool follows_from_map(enum status status) {
-  return status == STATUS_UNKNOWN_TOPIC || status == STATUS_TOPIC_EXISTS || status == STATUS_TOO_LARGE || status == STATUS_LOADING;
+  return status == STATUS_UNKNOWN_TOPIC || status == STATUS_TOPIC_EXISTS || status == STATUS_TOO_LARGE ||
+         status == STATUS_LOADING;
 }
 
 static void refusal_confirmed(struct replica_read *read, enum status status) {

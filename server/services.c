@@ -107,7 +107,8 @@ void services_fail_route(struct services *services, struct rpc_call *call, struc
 struct failure *services_route_failure_in_stream(struct services *services, struct failure *failure) {
   if (failure->reason != STATUS_UNKNOWN_TOPIC || services->alone) return failure;
   memory_free(failure);
-  return refusal_new(STATUS_LOADING, "the topic is not known here (yet); DescribePartition tells whether there is one of that name");
+  return refusal_new(STATUS_LOADING,
+                     "the topic is not known here (yet); DescribePartition tells whether there is one of that name");
 }
 
 void services_fail(struct rpc_call *call, struct failure *failure) {

@@ -31,7 +31,7 @@ struct services {
   struct looks *looks;          /* by lane */
   struct list *streams;         /* append streams, by the lane that is their home; each on that lane */
   unsigned lane_count;
-  bool alone; /* no other broker can know better */
+  bool alone;                    /* no other broker can know better */
   struct controller *controller; /* lane 0 */
   struct map_follower *follower; /* lane 0 */
   struct account *answers;       /* what is told of much: clients may leave it lying */

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/codec.h"
 #include "base/list.h"
+#include "base/map.h"
 #include "base/memory.h"
 
 #define WHAT_SIZE 400u
@@ -20,6 +21,11 @@ struct attempt {
   int64_t floor;  /* where the log ended, for sure, when it began */
   int64_t offset; /* -1: not known */
   uint64_t writer;
+};
+
+struct leadership {
+  uint8_t key[16]; /* group, term */
+  uint32_t leader;
 };
 
 struct check_partition {
@@ -38,6 +44,7 @@ struct check_partition {
 };
 
 struct checker {
+  struct map *leaders; /* struct leadership, by group and term */
   uint64_t seed;
   struct attempt *attempts;
   size_t attempt_count;
@@ -53,6 +60,7 @@ struct checker {
 struct checker *checker_new(uint64_t seed) {
   struct checker *checker = NEW(struct checker);
   checker->seed = seed;
+  checker->leaders = map_new(0);
   list_init(&checker->partitions);
   return checker;
 }
@@ -64,6 +72,9 @@ void checker_free(struct checker *checker) {
     memory_free(partition->at);
     memory_free(partition);
   }
+  struct map_cursor cursor = {0};
+  for (struct leadership *known; (known = map_next(checker->leaders, &cursor)) != NULL;) memory_free(known);
+  map_free(checker->leaders);
   memory_free(checker->attempts);
   memory_free(checker);
 }
@@ -289,6 +300,22 @@ void check_trim_end(struct check_partition *partition, int64_t log_start) {
   struct check_look look = check_look_begin(partition);
   look.start = 0; /* another trim may have overtaken the answer */
   check_look_end(partition, &look, -1, log_start);
+}
+
+void check_leader(struct checker *checker, uint64_t group, uint64_t term, uint32_t leader) {
+  struct leadership *found = NEW(struct leadership);
+  put_u64(found->key, group);
+  put_u64(found->key + 8, term);
+  found->leader = leader;
+  struct leadership *known = map_get(checker->leaders, bytes_of(found->key, sizeof found->key));
+  if (known == NULL) {
+    map_put(checker->leaders, bytes_of(found->key, sizeof found->key), found);
+    return;
+  }
+  if (known->leader != leader)
+    checker_violation(checker, "R4 one-leader", "group %llu is led by broker %u and by broker %u in term %llu",
+                      (unsigned long long)group, known->leader, leader, (unsigned long long)term);
+  memory_free(found);
 }
 
 void check_error(struct checker *checker, const char *call, const struct cairn_error *error) {

@@ -8,6 +8,7 @@
  *   L3 dense            offsets of what is read follow one another; none is beyond what was ever sent
  *   L4 immutable        an offset shows one record for ever, a record one offset
  *   L6 rot-is-named     no damage is told where none was done
+ *   R4 one-leader       a term of a group has at most one leader
  *   L9 identity-kept    neither the cluster's name nor a durable term goes back
  *   A1 executed-no      what was refused with `executed: no` is never seen
  *   A2 session-order    the records of one producer stand in the order in which they were added
@@ -73,6 +74,9 @@ void check_record(struct check_partition *partition, const struct cairn_record *
 
 void check_trim_begin(struct check_partition *partition, int64_t before);
 void check_trim_end(struct check_partition *partition, int64_t log_start);
+
+/* Some broker knows who leads a group in a term. */
+void check_leader(struct checker *checker, uint64_t group, uint64_t term, uint32_t leader);
 
 /* Any error that a client gets. */
 void check_error(struct checker *checker, const char *call, const struct cairn_error *error);

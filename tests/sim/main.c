@@ -27,7 +27,7 @@ static const char usage[] =
     "       sim --seconds S ...                         as many as fit\n"
     "       sim --mutants [--only NAME] [--seeds N]     every bug on purpose must be noticed within N seeds\n"
     "  --from N      the first seed (default: $TEST_SEED, or another one each time)\n"
-    "  --nodes N     brokers, each a cluster of one (default: 1)\n"
+    "  --nodes N     brokers, one cluster (default: 1)\n"
     "  --twice N     run each N-th seed twice and compare (default: 10)\n"
     "  --mutant NAME one seed or many with this mutant on\n"
     "  --probes      a required probe that no seed reached is a failure\n";

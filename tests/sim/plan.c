@@ -68,6 +68,9 @@ static void draw_workload(struct plan *plan, struct sim_random *random) {
   plan->think_ns = PICK(random, 5 * MS, 20 * MS, 60 * MS);
 }
 
+/* A replica that needs what the others have trimmed away, or that rot has hit, cannot be brought up to date yet. */
+static void leave_out_installs(struct plan *plan) { plan->trims = plan->retains = plan->rot_at_end = false; }
+
 void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
   struct sim_random random;
   memset(plan, 0, sizeof *plan);
@@ -92,6 +95,7 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
   draw_options(plan, &random);
   sim_random_init(&random, seed, "workload");
   draw_workload(plan, &random);
+  if (plan->nodes > 1) leave_out_installs(plan);
 }
 
 void plan_print(const struct plan *plan, char *into, size_t size) {

@@ -52,8 +52,20 @@ void run_servers(const struct run *run, unsigned first, char out_servers[RUN_SER
   }
 }
 
+/* Brokers tell it in a line of their log. */
+static void take_leader(struct run *run, const char *line) {
+  uint64_t group = 0, term = 0;
+  unsigned leader = 0;
+  const char *at = strstr(line, "event=replica_role group=");
+  if (at == NULL ||
+      sscanf(at, "event=replica_role group=%" SCNu64 " term=%" SCNu64 " leads=%*d leader=%u", &group, &term, &leader) != 3)
+    return;
+  if (leader != 0) check_leader(run->checker, group, term, leader);
+}
+
 static void trace_broker(void *context, const char *line) {
   struct run *run = context;
+  take_leader(run, line);
   run_trace(run, "log", "%s", line);
 }
 

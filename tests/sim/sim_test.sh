@@ -10,7 +10,8 @@ case "$what" in
     if "$sim" --seconds 75 --twice 20 --probes; then echo "ok seeds"; else echo "not ok seeds"; exit 1; fi
     ;;
   nodes)
-    if "$sim" --seeds 12 --nodes 3 --twice 4; then echo "ok nodes"; else echo "not ok nodes"; exit 1; fi
+    # Clusters of three.
+    if "$sim" --seconds 45 --nodes 3 --twice 20; then echo "ok nodes"; else echo "not ok nodes"; exit 1; fi
     ;;
   mutants)
     # Those that the first dozens of seeds notice; ./dev sim --mutants hunts for all.
