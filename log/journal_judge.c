@@ -66,22 +66,36 @@ static void judge_one(struct walk *walk, struct journal_seen *group, uint64_t du
   walk->frames_known = true;
 }
 
+/* The beginning of a start that did not finish is lost, and perhaps something of what was there before it: rule 4. */
+static void take_back_to(struct journal_judgement *judgement, uint64_t next, uint64_t first_left, uint64_t durable_through) {
+  bool known = durable_through + 1 >= next && durable_through < first_left;
+  uint64_t before = known ? durable_through : first_left - 1; /* the last group before the start */
+  judgement->lost_at_end = before + 1 - next;
+  judgement->next_sequence = before + 1;
+}
+
 /* Rule 3. A start that did not come to its end is the last thing in a journal: whatever came after gave it up (rule 1). */
-static void drop_unfinished_start(struct journal_seen *seen, size_t count, struct journal_judgement *judgement) {
+static void drop_unfinished_start(struct journal_seen *seen, size_t count, uint64_t durable_through,
+                                  struct journal_judgement *judgement) {
   size_t end = count;
   while (end > 0 && seen[end - 1].verdict <= VERDICT_TORN) end--;
   if (end == 0 || (seen[end - 1].head.flags & (GROUP_CARRIED | GROUP_CARRY_ENDS)) != GROUP_CARRIED) return;
+  uint64_t first_left = 0; /* of the start's groups */
+  uint64_t next = 0;       /* behind the last group that was seen before it */
   for (size_t i = end; i-- > 0 && (seen[i].head.flags & GROUP_CARRIED) != 0;) {
     if (seen[i].verdict <= VERDICT_TORN) continue;
     uint64_t lost_before = seen[i].lost_before;
     seen[i].verdict = VERDICT_TORN;
     seen[i].lost_before = 0;
-    judgement->next_sequence = seen[i].head.sequence;
+    first_left = seen[i].head.sequence;
+    next = first_left - lost_before;
     if ((seen[i].head.flags & GROUP_CARRY_BEGINS) == 0) continue;
     REACHED(unfinished_start_dropped);
     judgement->lost_at_end = lost_before; /* they belong to the history before the start */
-    break;
+    judgement->next_sequence = first_left;
+    return;
   }
+  take_back_to(judgement, next, first_left, durable_through);
 }
 
 static void count_verdicts(const struct journal_seen *seen, size_t count, struct journal_judgement *judgement) {
@@ -110,7 +124,7 @@ struct journal_judgement journal_judge(struct journal_seen *seen, size_t count, 
     judgement.lost_at_end = durable - walk.next + 1;
     judgement.next_sequence = durable + 1;
   } else {
-    drop_unfinished_start(seen, count, &judgement);
+    drop_unfinished_start(seen, count, durable_through, &judgement);
   }
   count_verdicts(seen, count, &judgement);
   return judgement;

@@ -8,7 +8,11 @@
  * 1. A group whose number is that of a later file's first group, or above, is void: the later file says where history went on.
  * 2. A bad group that anybody says to be synced is rotten; what stands behind it still counts. Without a word for it, it is torn: it
  *    and all behind it count for nothing.
- * 3. The groups with which a start began (what it carried over) count only if all of them are there.
+ * 3. The groups with which a start began (what it carried over) count only if all of them are there. Of one that did not finish the first
+ *    says where the journal goes on: with its own number.
+ * 4. Where even that one is gone, what is missing before those that are left may be of the start, which nobody needs, or of what was there
+ *    before it. The checkpoint says which: a recovery has recorded the last group that it found before it starts. Without its word (it ends
+ *    below what was found) all that is missing counts as lost.
  */
 #ifndef CAIRN_LOG_JOURNAL_JUDGE_H
 #define CAIRN_LOG_JOURNAL_JUDGE_H

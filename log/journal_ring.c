@@ -72,11 +72,13 @@ static bool released(const struct journal_ring *ring, const struct journal_file 
 
 static bool is_current(const struct journal_file *file) { return file->disk != NULL; }
 
-/* The file to take next: blank ones at once, of the others only the oldest (rule 2). */
+/* The file to take next: blank ones at once (rule 4), of the others only the oldest (rule 2). */
 static struct journal_file *recyclable(const struct journal_ring *ring) {
+  struct journal_file *newest_blank = NULL;
   list_for_each(&ring->used, node, following) {
-    if (file_of(node)->blank) return file_of(node);
+    if (file_of(node)->blank) newest_blank = file_of(node);
   }
+  if (newest_blank != NULL) return newest_blank;
   struct list_node *first = list_first(&ring->used);
   if (first == NULL) return NULL;
   struct journal_file *oldest = file_of(first);

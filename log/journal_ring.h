@@ -12,6 +12,8 @@
  * 2. Files are recycled oldest first, so what has not been recycled is the unbroken newest part of the journal.
  * 3. A file in use is recycled only when it was released, two newer files hold a table, and a durable group says so: a scan must not take what
  *    is left of the released ones for the beginning. Files from before the start are given up all at once: what they hold was carried over as one.
+ * 4. Blank files are recycled newest first: they may hold a start that did not finish, and what is left of it must be its beginning, which tells
+ *    a scan where the journal went on. Its end alone looks like a journal that has lost everything before.
  */
 #ifndef CAIRN_LOG_JOURNAL_RING_H
 #define CAIRN_LOG_JOURNAL_RING_H

@@ -1,6 +1,7 @@
 /* A journal on a disk that fails or fills up, in simulated time. */
 #include "tests/unit/log/cmocka_log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -11,6 +12,7 @@
 
 #define FILE_BYTES (64u << 10)
 #define SECOND_NS 1000000000u
+#define CARRIED_SIZE 12000u
 
 static const struct journal_options options = {
     .ring_bytes = 8 * FILE_BYTES, .file_bytes = FILE_BYTES, .group_bytes_max = 16 << 10, .files_ready = 2, .idle_close_ms = 20};
@@ -23,6 +25,8 @@ struct stage {
   struct loop *lane;
   struct journal *journal;
   enum status start_status;
+  entry_index carries;    /* so many entries of CARRIED_SIZE does the next start begin with */
+  uint64_t torn_groups;   /* that the last opening dropped */
   entry_index found_last; /* the newest entry told by the last opening */
   size_t found;
 };
@@ -43,14 +47,29 @@ static void damaged(void *context, bool known, group_id group, instance_id insta
            (unsigned long long)instance, (unsigned long long)first_index);
 }
 
+static void add_entry(struct journal_write *write, entry_index index, size_t size) {
+  struct journal_frame *frame = journal_write_add(write, 1, 1, FRAME_ENTRY);
+  struct blob *blob = NULL;
+  assert_ok(blob_new(NULL, size, &blob));
+  memset(blob->data, (int)index, size);
+  frame->first_index = index;
+  frame->payload = (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, size)};
+}
+
 static void run_start(void *context) {
   struct stage *stage = context;
   struct journal_replay replay = {.found = told, .damaged = damaged, .context = stage};
-  struct journal_report report;
+  struct journal_report report = {0};
   stage->found = 0;
   stage->found_last = 0;
   enum status status = journal_open(sim_world_doors(stage->node), &stage->options, 0, &replay, &stage->journal, &report);
-  stage->start_status = status == STATUS_OK ? journal_start(stage->journal, NULL) : status;
+  stage->torn_groups = report.torn_groups;
+  struct journal_write carried;
+  journal_write_init(&carried, NULL, NULL);
+  for (entry_index i = 1; i <= stage->carries; i++) add_entry(&carried, i, CARRIED_SIZE);
+  if (status == STATUS_OK) assert_int_equal(report.rotten_groups, 0);
+  stage->start_status = status == STATUS_OK ? journal_start(stage->journal, &carried) : status;
+  journal_write_deinit(&carried);
 }
 
 static void run_close(void *context) {
@@ -112,12 +131,7 @@ static struct turn *turn_new(struct stage *stage, entry_index index, size_t size
   if (index == 0) {
     journal_write_add_hard_state(&turn->write, 1, 1, &(struct hard_state){.term = 1});
   } else {
-    struct journal_frame *frame = journal_write_add(&turn->write, 1, 1, FRAME_ENTRY);
-    struct blob *blob = NULL;
-    assert_ok(blob_new(NULL, size, &blob));
-    memset(blob->data, (int)index, size);
-    frame->first_index = index;
-    frame->payload = (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, size)};
+    add_entry(&turn->write, index, size);
   }
   return turn;
 }
@@ -246,6 +260,41 @@ static void journal_open_reports_an_unreadable_disk(void **state) {
   sim_disk_heal(stage->device);
   process_begin(stage);
   assert_int_equal(stage->found_last, 1);
+}
+
+static void start_and_fail(struct stage *stage, const char *fault) {
+  sim_disk_fault(stage->device, fault);
+  process_begin(stage);
+  assert_status(stage->start_status, STATUS_IO);
+  process_end(stage);
+  sim_disk_heal(stage->device);
+}
+
+/* A start fails in its second file, the next one at each of its operations, as it takes those files for its own. Nobody may take what is left
+ * of the first for a journal that has lost its middle. */
+static void journal_drops_an_unfinished_start_file_by_file(void **state) {
+  struct stage *stage = *state;
+  process_begin(stage);
+  process_end(stage);
+  stage->carries = 8;
+  bool fails = true;
+  for (unsigned operation = 1; fails; operation++) {
+    start_and_fail(stage, "fail 12th write on journal/0*"); /* heads 4, the first file's groups 4, the second's 3 */
+
+    char fault[64];
+    snprintf(fault, sizeof fault, "fail %uth any on journal*", operation);
+    sim_disk_fault(stage->device, fault);
+    process_begin(stage);
+    fails = stage->start_status != STATUS_OK;
+    if (fails) assert_status(stage->start_status, STATUS_IO);
+    else assert_true(stage->torn_groups >= 7);
+    process_end(stage);
+    sim_disk_heal(stage->device);
+    assert_true(operation < 200);
+  }
+  process_begin(stage);
+  assert_ok(stage->start_status);
+  assert_int_equal(stage->found_last, 8);
 }
 
 /* ---- Many replicas ---- */
@@ -410,6 +459,7 @@ int main(void) {
       test(journal_fails_when_a_directory_cannot_be_synced),
       test(journal_does_not_start_on_a_disk_that_fails),
       test(journal_open_reports_an_unreadable_disk),
+      test(journal_drops_an_unfinished_start_file_by_file),
       test(journal_makes_files_that_hold_its_table),
       test(journal_does_not_start_without_any_room),
       test(journal_refuses_appends_on_a_full_disk_and_resumes),

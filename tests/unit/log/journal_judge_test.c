@@ -148,6 +148,48 @@ static void judge_keeps_a_loss_before_a_start_that_did_not_finish(void **state) 
   assert_int_equal(judgement.next_sequence, 4);
 }
 
+/* Of the start 3 .. 6 only the end is there. */
+static void draw_the_end_of_a_start(struct drawing *drawing) {
+  *drawing = (struct drawing){0};
+  draw(drawing, 0, 1, "gg");
+  draw(drawing, 1, 3, "..");
+  draw(drawing, 2, 5, "gg");
+  for (size_t i = 2; i < 4; i++) drawing->seen[i].head.flags = GROUP_CARRIED;
+}
+
+static void judge_takes_back_a_start_whose_beginning_is_gone(void **state) {
+  (void)state;
+  struct drawing drawing;
+  draw_the_end_of_a_start(&drawing);
+  struct journal_judgement judgement = journal_judge(drawing.seen, drawing.count, 2);
+  assert_string_equal(verdicts(&drawing), "GGTT");
+  assert_int_equal(judgement.next_sequence, 3);
+  assert_int_equal(judgement.lost_at_end, 0);
+  assert_int_equal(judgement.rotten_groups, 0);
+  assert_int_equal(judgement.torn_groups, 2);
+
+  /* The checkpoint knows of one more before it. */
+  draw_the_end_of_a_start(&drawing);
+  judgement = journal_judge(drawing.seen, drawing.count, 3);
+  assert_string_equal(verdicts(&drawing), "GGTT");
+  assert_int_equal(judgement.next_sequence, 4);
+  assert_int_equal(judgement.lost_at_end, 1);
+  assert_int_equal(judgement.rotten_groups, 1);
+}
+
+static void judge_fears_the_worst_when_no_checkpoint_knows_where_a_start_began(void **state) {
+  (void)state;
+  for (uint64_t durable_through = 0; durable_through < 2; durable_through++) {
+    struct drawing drawing;
+    draw_the_end_of_a_start(&drawing);
+    struct journal_judgement judgement = journal_judge(drawing.seen, drawing.count, durable_through);
+    assert_string_equal(verdicts(&drawing), "GGTT");
+    assert_int_equal(judgement.next_sequence, 5);
+    assert_int_equal(judgement.lost_at_end, 2);
+    assert_int_equal(judgement.rotten_groups, 2);
+  }
+}
+
 static void judge_sees_that_a_lost_group_was_empty(void **state) {
   (void)state;
   struct drawing drawing = {0};
@@ -179,6 +221,8 @@ int main(void) {
       cmocka_unit_test(judge_voids_what_a_later_file_replaced),
       cmocka_unit_test(judge_takes_a_start_whole_or_not_at_all),
       cmocka_unit_test(judge_keeps_a_loss_before_a_start_that_did_not_finish),
+      cmocka_unit_test(judge_takes_back_a_start_whose_beginning_is_gone),
+      cmocka_unit_test(judge_fears_the_worst_when_no_checkpoint_knows_where_a_start_began),
       cmocka_unit_test(judge_sees_that_a_lost_group_was_empty),
       cmocka_unit_test(judge_refuses_a_group_that_does_not_follow),
   };
