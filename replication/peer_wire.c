@@ -42,11 +42,12 @@ enum { SNAPSHOT_INDEX = 1, SNAPSHOT_INDEX_TERM = 2, SNAPSHOT_CONFIG_INDEX = 3, S
 #define MESSAGE_HEAD_MAX 64u
 #define ENTRY_FRAME_MAX (8u + ENTRY_HEAD_SIZE) /* tag, length, head */
 #define HEADS_MAX ((size_t)64 << 20)
-#define KINDS ((unsigned)RAFT_RESIGN + 1u)
+#define KINDS RAFT_MESSAGE_KINDS
 #define VERDICTS ((unsigned)RAFT_DIVERGED + 1u)
 
 /* The numbers on the wire are the core's plus one: 0 is what proto3 leaves out. */
-_Static_assert(RAFT_PRE_VOTE == 0 && RAFT_APPEND == 4 && RAFT_RESIGN == 10, "MessageKind follows raft_message.h");
+_Static_assert(RAFT_PRE_VOTE == 0 && RAFT_APPEND == 4 && RAFT_RESIGN == 10 && RAFT_SHIPS_NOT == 15,
+               "MessageKind follows raft_message.h");
 _Static_assert(RAFT_MATCHED == 0 && RAFT_DIVERGED == 4, "Verdict follows raft_message.h");
 
 /* ---- Who ---- */
@@ -225,7 +226,12 @@ static uint8_t *put_body(uint8_t *at, const struct raft_message *message, uint32
     case RAFT_VOTE: *out_number = MESSAGE_VOTE; return put_vote(at, &message->vote);
     case RAFT_PRE_VOTE_ANSWER:
     case RAFT_VOTE_ANSWER: *out_number = MESSAGE_VOTE_ANSWER; return put_vote_answer(at, &message->vote_answer);
-    case RAFT_APPEND: *out_number = MESSAGE_APPEND; return put_append(at, &message->append);
+    case RAFT_APPEND:
+    case RAFT_FETCH_STATE:
+    case RAFT_FETCH_ENTRIES:
+    case RAFT_SHIPPED_STATE:
+    case RAFT_SHIPPED_ENTRIES:
+    case RAFT_SHIPS_NOT: *out_number = MESSAGE_APPEND; return put_append(at, &message->append);
     case RAFT_APPEND_ANSWER: *out_number = MESSAGE_APPEND_ANSWER; return put_append_answer(at, &message->append_answer);
     case RAFT_SNAPSHOT: *out_number = MESSAGE_SNAPSHOT; return put_snapshot(at, &message->snapshot);
     case RAFT_READ_PROBE:
@@ -267,7 +273,7 @@ size_t peer_wire_message_bytes_max(const struct entry *entries, size_t count) {
 
 void peer_draft_add(struct peer_draft *draft, group_id group, const struct raft_message *message, const struct entry *entries,
                     size_t count) {
-  PRE(count == 0 || message->kind == RAFT_APPEND);
+  PRE(count == 0 || raft_carries_entries(message->kind));
   PRE(count <= RAFT_ENTRIES_MAX);
   PRE(draft->messages < PEER_PACKET_MESSAGES_MAX);
   uint8_t body[BODY_SIZE_MAX], head[MESSAGE_HEAD_MAX], frame[16];
@@ -489,7 +495,16 @@ static enum status decode_body(const struct outer *outer, struct rooms *rooms, s
     case RAFT_VOTE: return decode_vote(outer->bodies[MESSAGE_VOTE], &raft->vote);
     case RAFT_PRE_VOTE_ANSWER:
     case RAFT_VOTE_ANSWER: return decode_vote_answer(outer->bodies[MESSAGE_VOTE_ANSWER], &raft->vote_answer);
-    case RAFT_APPEND: return decode_append(outer->bodies[MESSAGE_APPEND], rooms, message);
+    case RAFT_APPEND:
+    case RAFT_FETCH_STATE:
+    case RAFT_FETCH_ENTRIES:
+    case RAFT_SHIPPED_STATE:
+    case RAFT_SHIPPED_ENTRIES:
+    case RAFT_SHIPS_NOT: {
+      enum status status = decode_append(outer->bodies[MESSAGE_APPEND], rooms, message);
+      bool misplaced = message->count > 0 && !raft_carries_entries(raft->kind);
+      return status == STATUS_OK && misplaced ? STATUS_MALFORMED : status;
+    }
     case RAFT_APPEND_ANSWER: return decode_append_answer(outer->bodies[MESSAGE_APPEND_ANSWER], &raft->append_answer);
     case RAFT_SNAPSHOT:
       if (!outer->given[MESSAGE_SNAPSHOT]) return STATUS_MALFORMED;

@@ -18,7 +18,7 @@
  *
  * 1. Between two PEER_RESETs the messages of one lane to one broker arrive in order, each once, or from some one on not at all. Across a
  *    PEER_RESET nothing is in order: what was sent before it may be lost, or come late, but not twice. Those that carry entries
- *    (RAFT_APPEND, RAFT_SNAPSHOT, RAFT_RESIGN) and the others go by two connections and have no order between them.
+ *    (RAFT_APPEND, RAFT_SNAPSHOT, RAFT_RESIGN, what is shipped) and the others go by two connections and have no order between them.
  * 2. Nothing goes to, or is taken from, another cluster or another incarnation.
  * 3. Every queue has a bound: PEER_OUTBOX_* to each broker, PEER_INBOX_MAX messages from each stream, all received bytes in the account.
  * 4. ops are called on their lane only, never from within a call of the lane's.

@@ -197,7 +197,10 @@ void peer_lane_followed(struct peer_lane *lane, broker_id leader, group_id group
   tell(lane, &word);
 }
 
-static bool is_swift(enum raft_message_kind kind) { return kind != RAFT_APPEND && kind != RAFT_SNAPSHOT && kind != RAFT_RESIGN; }
+static bool is_swift(enum raft_message_kind kind) {
+  bool ships = kind == RAFT_SHIPPED_STATE || kind == RAFT_SHIPPED_ENTRIES || kind == RAFT_SHIPS_NOT;
+  return kind != RAFT_APPEND && kind != RAFT_SNAPSHOT && kind != RAFT_RESIGN && !ships;
+}
 
 void peer_lane_send(struct peer_lane *lane, group_id group, const struct raft_message *message, const struct entry *entries,
                     size_t count) {

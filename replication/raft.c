@@ -209,6 +209,11 @@ static void on_message(struct raft *raft, const struct raft_message *message) {
     case RAFT_RESIGN:
       if (message->term == raft->hard_state.term && replica_id_equal(&message->from, &raft->leader)) raft_lose_leader(raft);
       break;
+    case RAFT_FETCH_STATE:
+    case RAFT_FETCH_ENTRIES:
+    case RAFT_SHIPPED_STATE:
+    case RAFT_SHIPPED_ENTRIES:
+    case RAFT_SHIPS_NOT: break; /* between hosts */
   }
 }
 
@@ -283,7 +288,7 @@ static void dispatch(struct raft *raft, const struct raft_event *event) {
     case RAFT_PEER_DOWN:
     case RAFT_PEER_RESET:
     case RAFT_CATCH_UP_FAILED: raft_peer_changed(raft, event->kind, &event->peer); break;
-    case RAFT_INSTALLED: raft_installed(raft); break;
+    case RAFT_INSTALLED: raft_installed(raft, event); break;
     case RAFT_INSTALL_FAILED: raft_install_failed(raft); break;
     case RAFT_COMPACTED: compacted(raft, event->index); break;
     case RAFT_REPAIRED: repaired(raft); break;

@@ -145,7 +145,8 @@ enum raft_event_kind {
   RAFT_PEER_DOWN,
   RAFT_PEER_RESET,
   RAFT_CATCH_UP_FAILED, /* leader: what was shipped to `peer` did not arrive, or its answer did not. It is offered anew. */
-  RAFT_INSTALLED,       /* follower: the snapshot of effects.install is in place, durably, with its hard state */
+  RAFT_INSTALLED, /* follower: the snapshot of effects.install is in place, durably, with its hard state. With `config`: a later one, up to
+                           (index, term), where the configuration of config_index is in force */
   RAFT_INSTALL_FAILED,
   RAFT_COMPACTED, /* entries up to `index` are not kept any more */
   RAFT_REPAIRED   /* what was damaged is whole again */
@@ -163,11 +164,12 @@ struct raft_event {
   enum raft_event_kind kind;
   uint64_t now_ns; /* monotonic */
   struct replica_id peer;
-  entry_term term;   /* LEADER_HEARD, LEADER_GONE; PROPOSE: the term in which it was decided, 0: whichever */
-  entry_index index; /* COMPACTED */
+  entry_term term;   /* LEADER_HEARD, LEADER_GONE; PROPOSE: the term in which it was decided, 0: whichever; INSTALLED */
+  entry_index index; /* COMPACTED; INSTALLED */
   uint32_t count;    /* PROPOSE */
   const struct raft_message *message;
   const struct raft_config *config;
+  entry_index config_index; /* INSTALLED */
   struct raft_mark persisted;
   struct raft_sent sent;
 };

@@ -113,7 +113,7 @@ void raft_resign(struct raft *raft);
 
 void raft_offer_snapshot(struct raft *raft, size_t position);
 void raft_on_snapshot(struct raft *raft, const struct raft_message *message);
-void raft_installed(struct raft *raft);
+void raft_installed(struct raft *raft, const struct raft_event *event);
 void raft_install_failed(struct raft *raft);
 
 #endif

@@ -26,8 +26,21 @@ enum raft_message_kind {
   RAFT_READ_PROBE,    /* am I still your leader? */
   RAFT_READ_ANSWER,
   RAFT_TIMEOUT_NOW, /* campaign at once */
-  RAFT_RESIGN       /* I lead no longer: do not wait for me */
+  RAFT_RESIGN,      /* I lead no longer: do not wait for me */
+
+  /* Between hosts: what RAFT_SNAPSHOT has offered is fetched, part by part. The core never sees these. `sequence` is the install's, and `append`
+   * says where it stands. */
+  RAFT_FETCH_STATE,     /* the part of the state behind prev_index */
+  RAFT_FETCH_ENTRIES,   /* entries behind prev_index, up to `commit`; none are wanted when that is prev_index: still at it */
+  RAFT_SHIPPED_STATE,   /* one part, in the shape of an entry that is in no log */
+  RAFT_SHIPPED_ENTRIES, /* some, from prev_index + 1 on */
+  RAFT_SHIPS_NOT        /* it is not to be had any more: be offered it anew */
 };
+#define RAFT_MESSAGE_KINDS ((unsigned)RAFT_SHIPS_NOT + 1u)
+
+static inline bool raft_carries_entries(enum raft_message_kind kind) {
+  return kind == RAFT_APPEND || kind == RAFT_SHIPPED_STATE || kind == RAFT_SHIPPED_ENTRIES;
+}
 
 /* An entry as the protocol sees it. A follower's host fills in `own_chain`: the link of its own log's entry at this index, 0 when it has none
  * or would have to read a disk for it. */

@@ -1,6 +1,7 @@
 /* Replicas that are too far behind: what they need is not in the trail any more (section 5). The core only agrees on a point of the log;
  * the host ships log and state, at its own pace, and may resume.
  */
+#include "base/check.h"
 #include "base/memory.h"
 #include "replication/raft_internal.h"
 
@@ -42,7 +43,10 @@ static void begin_install(struct raft *raft, const struct raft_message *message)
 /* From this term's leader. */
 void raft_on_snapshot(struct raft *raft, const struct raft_message *message) {
   const struct raft_snapshot *snapshot = &message->snapshot;
-  if (raft->install != NULL) return;
+  if (raft->install != NULL) { /* offered anew: the answer will be to that */
+    if (message->term == raft->install->answer.term) raft->install->answer.sequence = message->sequence;
+    return;
+  }
   if (snapshot->config == NULL || !raft_config_valid(snapshot->config) || snapshot->index_term > message->term) {
     raft->effects->status = STATUS_CORRUPT;
     return;
@@ -62,10 +66,17 @@ void raft_on_snapshot(struct raft *raft, const struct raft_message *message) {
 }
 
 /* Log and state are in place and durable, so a damaged replica is whole again; what it may have promised beyond still binds it (R11). */
-void raft_installed(struct raft *raft) {
+void raft_installed(struct raft *raft, const struct raft_event *event) {
   struct raft_install *install = raft->install;
   if (install == NULL) return;
   raft->install = NULL;
+  if (event->config != NULL) { /* the leader had applied more when it was asked */
+    PRE(event->index >= install->index && event->term >= install->index_term);
+    install->index = install->answer.append_answer.match = event->index;
+    install->index_term = event->term;
+    install->config = *event->config;
+    install->config_index = event->config_index;
+  }
   trail_reset(&raft->trail, install->index, install->index_term);
   raft->durable.index = install->index;
   raft->damage.damaged = false;

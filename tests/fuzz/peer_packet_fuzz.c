@@ -56,6 +56,11 @@ static void check_same(const struct peer_message *a, const struct peer_message *
       CHECK(a->raft.vote_answer.granted == b->raft.vote_answer.granted);
       break;
     case RAFT_APPEND:
+    case RAFT_FETCH_STATE:
+    case RAFT_FETCH_ENTRIES:
+    case RAFT_SHIPPED_STATE:
+    case RAFT_SHIPPED_ENTRIES:
+    case RAFT_SHIPS_NOT:
       CHECK(a->raft.append.prev_index == b->raft.append.prev_index && a->raft.append.prev_term == b->raft.append.prev_term);
       CHECK(a->raft.append.prev_chain == b->raft.append.prev_chain && a->raft.append.commit == b->raft.append.commit);
       check_entries(a, b);
@@ -101,7 +106,7 @@ static void check_against_stock(struct bytes bytes, const struct peer_packet *pa
     size_t at = 0;
     for (size_t i = 0; i < stock->n_messages; i++) {
       const Cairn__Internal__V1__Message *message = stock->messages[i];
-      if ((uint32_t)message->kind > RAFT_RESIGN + 1) continue;
+      if ((uint32_t)message->kind > RAFT_MESSAGE_KINDS) continue;
       CHECK(at < packet->count);
       const struct peer_received *received = &packet->messages[at++];
       CHECK(received->group == message->group && received->message.raft.term == message->term);

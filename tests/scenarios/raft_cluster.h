@@ -156,8 +156,8 @@ struct cluster {
   uint64_t delay_more_ns;
   uint64_t disk_least_ns;
   uint64_t disk_more_ns;
-  uint32_t entries_max;            /* in one message */
-  bool drop_kind[RAFT_RESIGN + 1]; /* every message of these kinds */
+  uint32_t entries_max;               /* in one message */
+  bool drop_kind[RAFT_MESSAGE_KINDS]; /* every message of these kinds */
 
   bool disks_lie; /* a scenario rolls one back, or changes its bytes: then raft may say so */
 

@@ -79,6 +79,11 @@ static void add_message(struct buffer *out, const struct raft_message *message) 
     case RAFT_READ_ANSWER: add(out, "read %lu of term %lu: yes", message->sequence, message->term); break;
     case RAFT_TIMEOUT_NOW: add(out, "campaign now, term %lu", message->term); break;
     case RAFT_RESIGN: add(out, "leads term %lu no longer", message->term); break;
+    case RAFT_FETCH_STATE:
+    case RAFT_FETCH_ENTRIES:
+    case RAFT_SHIPPED_STATE:
+    case RAFT_SHIPPED_ENTRIES:
+    case RAFT_SHIPS_NOT: CHECK_MSG(false, "the core says what is between hosts"); break;
   }
 }
 

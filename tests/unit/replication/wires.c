@@ -295,14 +295,14 @@ static struct blob_part copied(struct bytes bytes) {
 
 void peer_lane_send(struct peer_lane *lane, group_id group, const struct raft_message *message, const struct entry *entries,
                     size_t count) {
-  PRE(count == 0 || message->kind == RAFT_APPEND);
+  PRE(count == 0 || raft_carries_entries(message->kind));
   PRE(count <= RAFT_ENTRIES_MAX);
   struct packet *packet = NEW(struct packet);
   packet->to = message->to.broker;
   packet->group = group;
   packet->message = *message;
   if (message->kind == RAFT_SNAPSHOT) packet->config = *message->snapshot.config;
-  if (message->kind == RAFT_APPEND) {
+  if (raft_carries_entries(message->kind)) {
     packet->message.append.count = (uint32_t)count;
     packet->message.append.own_prev_chain = 0;
     packet->entries = memory_new_array(count + 1, sizeof *packet->entries);
