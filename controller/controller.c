@@ -83,8 +83,55 @@ static enum status snapshot(void *owner, struct buffer *out) {
   return cluster_map_encode(controller->map, out);
 }
 
+/* ---- A map that has jumped: what is otherwise than before is told as if it had been applied ---- */
+
+static void tell_gone(struct controller *controller, const struct cluster_map *next) {
+  const struct map_topic *topic = cluster_map_topic_after(controller->map, bytes_of_string(""));
+  for (; topic != NULL; topic = cluster_map_topic_after(controller->map, bytes_of_string(topic->name))) {
+    if (cluster_map_topic_by_id(next, topic->id) == NULL) controller->watch.topic_deleted(controller->watch.context, topic);
+  }
+}
+
+static void tell_topics(struct controller *controller, const struct cluster_map *before) {
+  const struct map_topic *topic = cluster_map_topic_after(controller->map, bytes_of_string(""));
+  for (; topic != NULL; topic = cluster_map_topic_after(controller->map, bytes_of_string(topic->name))) {
+    const struct map_topic *known = cluster_map_topic_by_id(before, topic->id);
+    if (known == NULL) controller->watch.topic_created(controller->watch.context, topic);
+    else if (memcmp(&known->settings, &topic->settings, sizeof topic->settings) != 0)
+      controller->watch.topic_altered(controller->watch.context, topic);
+  }
+}
+
+static void tell_brokers(struct controller *controller, const struct cluster_map *before) {
+  if (controller->brokers.registered == NULL) return;
+  const struct map_broker *broker = cluster_map_broker_after(controller->map, 0);
+  for (; broker != NULL; broker = cluster_map_broker_after(controller->map, broker->id)) {
+    const struct map_broker *known = cluster_map_broker(before, broker->id);
+    bool same = known != NULL && memcmp(known, broker, sizeof *broker) == 0;
+    if (!same) controller->brokers.registered(controller->brokers.context, broker);
+  }
+}
+
+static enum status jump(struct controller *controller, struct bytes state) {
+  struct cluster_map *before = controller->map;
+  struct cluster_map *next = cluster_map_new(entropy_next(controller->world->entropy));
+  enum status status = state.size == 0 ? STATUS_OK : cluster_map_decode(next, state);
+  if (status != STATUS_OK) {
+    cluster_map_free(next);
+    return status;
+  }
+  tell_gone(controller, next);
+  controller->map = next;
+  controller->topic = NULL;
+  tell_topics(controller, before);
+  tell_brokers(controller, before);
+  cluster_map_free(before);
+  return STATUS_OK;
+}
+
 static enum status restore(void *owner, struct bytes state) {
   struct controller *controller = owner;
+  if (controller->open) return jump(controller, state);
   return state.size == 0 ? STATUS_OK : cluster_map_decode(controller->map, state);
 }
 

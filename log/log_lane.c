@@ -107,7 +107,8 @@ static void join(struct task *task) {
   struct log *log = container_of(task, struct log, join);
   struct log_lane *lane = log->lane;
   list_push_back(&lane->logs, &log->node);
-  if (log->last_index > log->flushed_index || log->row_dirty) {
+  bool dirty = log->last_index > log->flushed_index || log->row_dirty;
+  if (dirty && !list_node_linked(&log->dirty_node)) { /* it may have been written to already */
     list_push_back(&lane->dirty, &log->dirty_node);
     log_lane_wake(lane);
   }

@@ -29,6 +29,7 @@ struct lane {
   struct raft_entry *entries; /* of the message at hand; NULL: alone */
   struct list senders;        /* replicas with something to gather */
   unsigned fetching;
+  unsigned installing;
   struct map *replicas; /* by group */
   struct lane_slot slots[LANE_WRITES_MAX];
   struct list free_slots;
@@ -239,6 +240,12 @@ uint64_t lane_random(struct lane *lane) { return entropy_next(lane->world->entro
 uint64_t lane_clock_ns(const struct lane *lane) { return world_now_ns(lane->world); }
 void lane_fetch_begins(struct lane *lane) { lane->fetching++; }
 void lane_fetch_ended(struct lane *lane) { lane->fetching--; }
+bool lane_install_begins(struct lane *lane) {
+  if (lane->installing == LANE_INSTALLS_MAX) return false;
+  lane->installing++;
+  return true;
+}
+void lane_install_ends(struct lane *lane) { lane->installing--; }
 struct raft_entry *lane_entries(struct lane *lane) {
   return lane->entries;
 }

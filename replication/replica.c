@@ -150,6 +150,10 @@ static enum status snapshot(void *context, struct buffer *out) {
   return replica->machine.ops->snapshot(replica->machine.owner, out);
 }
 
+void replica_own_log(struct replica *replica) {
+  log_set_owner(replica->log, &(struct log_owner){.snapshot = snapshot, .context = replica});
+}
+
 static record_offset watermark_of(const struct replica *replica) {
   struct list_node *first = list_first(&replica->uncommitted);
   if (first == NULL) return log_view(replica->log).next_offset;
@@ -179,7 +183,7 @@ enum status replica_open(struct lane *lane, struct log *log, const struct replic
   replica_need_links(replica);
   replica_apply_recovered(replica);
   replica->high_watermark = watermark_of(replica);
-  log_set_owner(log, &(struct log_owner){.snapshot = snapshot, .context = replica});
+  replica_own_log(replica);
   lane_add(lane, replica);
   *out_replica = replica;
   return STATUS_OK;
@@ -187,6 +191,7 @@ enum status replica_open(struct lane *lane, struct log *log, const struct replic
 
 void replica_start(struct replica *replica) {
   replica->started = true;
+  replica_install_sweep(replica);
   replica_arm(replica);
 }
 
@@ -201,6 +206,7 @@ void replica_need_links(struct replica *replica) {
 void replica_free(struct replica *replica) {
   if (replica == NULL) return;
   replica_drop_all(replica);
+  replica_install_free(replica);
   replica_links_free(replica);
   lane_remove(replica->lane, replica);
   raft_deinit(&replica->raft);
@@ -254,7 +260,7 @@ static void finish_delete(struct replica *replica) {
 }
 
 /* Frames come back in the order in which they were issued, so what they name is the log as it was then: each CUT is a generation. */
-static void note_durable(struct raft_mark *durable, const struct journal_frame *frame) {
+void replica_note_durable(struct raft_mark *durable, const struct journal_frame *frame) {
   struct hard_state state;
   if (frame->kind == FRAME_ENTRY) durable->index = frame->first_index;
   if (frame->kind == FRAME_CUT) {
@@ -269,7 +275,12 @@ static void note_durable(struct raft_mark *durable, const struct journal_frame *
 }
 
 void replica_frame_durable(struct replica *replica, const struct journal_frame *frame) {
-  note_durable(&replica->durable, frame);
+  bool several = replica->install != NULL || replica->closing != NULL;
+  if (several && frame->instance != log_view(replica->log).instance) {
+    replica_install_frame(replica, frame);
+    return;
+  }
+  replica_note_durable(&replica->durable, frame);
   log_frame_durable(replica->log, frame);
   if (frame->kind == FRAME_CLOSE) replica->log = NULL; /* its set frees it */
 }
@@ -280,6 +291,7 @@ void replica_publish(struct replica *replica) {
     return;
   }
   if (replica->deleting) return;
+  replica_install_publish(replica);
   struct raft_event event = {.kind = RAFT_PERSISTED, .persisted = replica->durable};
   (void)replica_step(replica, &event, NULL);
 }
@@ -315,6 +327,7 @@ void replica_delete(struct replica *replica, void (*done)(void *context), void *
     finish_delete(replica);
     return;
   }
+  replica_install_give_up(replica);
   log_delete(replica->log, lane_write(replica->lane));
 }
 

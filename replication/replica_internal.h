@@ -25,6 +25,7 @@ struct follower {
   uint64_t retry_ns;       /* the log could not be read; RAFT_NEVER: it could */
   uint64_t shipped_ns;     /* a snapshot was offered and is given up then; RAFT_NEVER: none was */
   struct gathering *gathering;
+  struct shipment *shipment; /* what it is fetching; NULL: nothing was asked for */
 };
 
 /* On its lane's list while something is to be gathered. */
@@ -73,9 +74,11 @@ struct replica {
   record_offset high_watermark;
   struct replica_role told; /* to the owner */
   struct timer timer;
-  uint64_t timer_ns;           /* RAFT_NEVER: not set */
-  struct replica_links *links; /* NULL: alone */
-  struct list_node touched;    /* on the lane's list while a returned write is being worked through */
+  uint64_t timer_ns;               /* RAFT_NEVER: not set */
+  struct replica_links *links;     /* NULL: alone */
+  struct list_node touched;        /* on the lane's list while a returned write is being worked through */
+  struct replica_install *install; /* a snapshot comes in; NULL: none does */
+  struct log *closing;             /* another instance of the group, until its CLOSE frame is durable; NULL: there is none */
   bool started;
   bool settling; /* the owner is being told things */
   bool deleting;
@@ -112,6 +115,8 @@ static inline bool replica_alone(const struct replica *replica) {
 /* ---- replica_send.c ---- */
 
 void replica_send(struct replica *replica, const struct raft_message *message);
+void replica_to_wires(struct replica *replica, const struct raft_message *message, const struct entry *entries, size_t count);
+struct follower *replica_follower(struct replica *replica, const struct replica_id *id); /* NULL: it is none */
 void replica_hold(struct replica *replica, const struct raft_held_message *held);
 void replica_release_held(struct replica *replica);
 /* The followers are the other members of today's configuration; of whoever leads not: none. */
@@ -130,6 +135,52 @@ void replica_room(struct replica *replica, broker_id broker);
 /* The protocol is about to hear of a change at that broker, and asks anew for what it wants after that. */
 void replica_unask(struct replica *replica, broker_id broker);
 void replica_links_free(struct replica *replica);
+
+/* ---- replica_ship.c: a leader's side of a snapshot ---- */
+
+#define SHIP_PART_BYTES ((size_t)1 << 20) /* of a state or of entries in one message; one entry always fits */
+#define SHIP_STATE_BYTES_MAX (256u << 20)
+
+/* What a state begins with when it is shipped. */
+struct ship_head {
+  struct log_base base; /* of the first entry kept; next_offset and the times count only where no entry is behind it */
+  entry_index covers;   /* the state is as of this entry */
+  entry_term covers_term;
+  record_offset next_offset; /* behind its last record */
+  uint64_t bytes;            /* of head and state */
+};
+/* Reads the head. False: not whole yet, or nothing of the kind: then `*out_wrong`. */
+bool replica_ship_head(struct bytes shipped, struct ship_head *out_head, bool *out_wrong);
+/* Where the state begins: replica_state_decode() reads it. */
+struct bytes replica_ship_state(struct bytes shipped);
+
+/* A follower asks. */
+void replica_ship(struct replica *replica, const struct raft_message *ask);
+/* Until then a follower that fetches something is heard of again. */
+uint64_t replica_ship_due_ns(const struct replica *replica);
+void replica_stop_shipping(struct follower *follower);
+
+/* ---- replica_install.c: a follower's ---- */
+
+#define LANE_INSTALLS_MAX 2u /* of one lane at a time; the others are offered theirs again later */
+
+/* effects.install. */
+void replica_install_begin(struct replica *replica);
+/* After each step: whoever shipped may lead no longer. */
+void replica_install_check(struct replica *replica);
+void replica_install_receive(struct replica *replica, const struct peer_message *message);
+/* Frames of another instance than the one in force became durable; then once for the write. */
+void replica_install_frame(struct replica *replica, const struct journal_frame *frame);
+void replica_install_publish(struct replica *replica);
+uint64_t replica_install_due_ns(const struct replica *replica);
+void replica_install_timer(struct replica *replica, uint64_t now_ns);
+/* The replica's log is about to be deleted: a spare goes first. */
+void replica_install_give_up(struct replica *replica);
+void replica_install_free(struct replica *replica);
+/* What an install that did not end has left: deleted. */
+void replica_install_sweep(struct replica *replica);
+/* The log's owner from now on. */
+void replica_own_log(struct replica *replica);
 
 /* ---- replica_receive.c ---- */
 
@@ -165,11 +216,15 @@ void lane_will_send(struct lane *lane, struct replica_sender *sender);
 /* Reads of logs that are under way: the lane does not stop before they are back. */
 void lane_fetch_begins(struct lane *lane);
 void lane_fetch_ended(struct lane *lane);
+/* A snapshot comes in. False: enough do already. */
+bool lane_install_begins(struct lane *lane);
+void lane_install_ends(struct lane *lane);
 /* RAFT_ENTRIES_MAX of them, for the message at hand. */
 struct raft_entry *lane_entries(struct lane *lane);
 
 /* ---- replica.c, for the lane ---- */
 
+void replica_note_durable(struct raft_mark *durable, const struct journal_frame *frame);
 /* Of a write that became durable: one of its frames; then once for each replica that had any. */
 void replica_frame_durable(struct replica *replica, const struct journal_frame *frame);
 void replica_publish(struct replica *replica);

@@ -328,6 +328,7 @@ static void timer_fired(struct timer *timer) {
   uint64_t now_ns = loop_now_ns(lane_loop(replica->lane));
   struct replica_links *links = replica->links;
   if (links != NULL) replica_send_timer(replica, now_ns);
+  if (replica->install != NULL) replica_install_timer(replica, now_ns);
   if (links != NULL && links->doubt_ns <= now_ns) {
     links->doubt_ns = RAFT_NEVER;
     give_up_doubtful(replica);
@@ -347,6 +348,7 @@ void replica_arm(struct replica *replica) {
     if (send_due_ns < due_ns) due_ns = send_due_ns;
     if (replica->links->doubt_ns < due_ns) due_ns = replica->links->doubt_ns;
   }
+  if (replica->install != NULL && replica_install_due_ns(replica) < due_ns) due_ns = replica_install_due_ns(replica);
   if (due_ns == replica->timer_ns) return;
   replica->timer_ns = due_ns;
   replica->timer.fire = timer_fired;
@@ -387,13 +389,8 @@ static void obey(struct replica *replica, const struct raft_effects *effects, st
   }
   note_reads(replica, effects, load);
   report(replica, effects);
-  if (effects->install) {
-    /* A log that ends below what the leader still has needs another in its place, which nobody makes yet. */
-    trace_error("replica_too_far_behind", "group=%" PRIu64 " last=%" PRIu64 " leader=%u", replica->group,
-                raft_last_index(&replica->raft), effects->leader.broker);
-    struct raft_event event = {.kind = RAFT_INSTALL_FAILED};
-    (void)replica_step(replica, &event, NULL);
-  }
+  if (effects->install) replica_install_begin(replica);
+  if (replica->install != NULL) replica_install_check(replica);
   if (replica->links != NULL && (began || (leads && effects->config_changed))) replica_greet(replica);
 }
 

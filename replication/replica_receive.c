@@ -141,6 +141,14 @@ static enum status receive_append(struct arrival *arrival) {
 
 void replica_receive(struct replica *replica, const struct peer_message *message) {
   if (!replica->started || replica->deleting) return;
+  switch (message->raft.kind) {
+    case RAFT_FETCH_STATE:
+    case RAFT_FETCH_ENTRIES: replica_ship(replica, &message->raft); return;
+    case RAFT_SHIPPED_STATE:
+    case RAFT_SHIPPED_ENTRIES:
+    case RAFT_SHIPS_NOT: replica_install_receive(replica, message); return;
+    default: break;
+  }
   struct arrival arrival = {.replica = replica, .from = message, .message = message->raft};
   replica_need_links(replica);
   enum status status = message->raft.kind == RAFT_APPEND ? receive_append(&arrival) : to_protocol(&arrival);

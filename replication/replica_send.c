@@ -15,11 +15,10 @@
 #define HELD_KEPT 16u /* messages for which an empty list keeps memory */
 #define HELD_MAX \
   256u /* beyond it the newest takes the place of the one before: the disk stands still, and messages may be lost */
-#define SHIP_TIMEOUTS 2u
 
 static uint64_t now_of(const struct replica *replica) { return loop_now_ns(lane_loop(replica->lane)); }
 
-static void to_wires(struct replica *replica, const struct raft_message *message, const struct entry *entries, size_t count) {
+void replica_to_wires(struct replica *replica, const struct raft_message *message, const struct entry *entries, size_t count) {
   struct peer_lane *wires = lane_wires(replica->lane);
   if (wires != NULL) peer_lane_send(wires, replica->group, message, entries, count);
 }
@@ -42,7 +41,7 @@ void replica_release_held(struct replica *replica) {
   for (size_t i = 0; i < links->held_count; i++) {
     const struct raft_held_message *held = &links->held[i];
     enum raft_hold hold = raft_held(&replica->raft, held);
-    if (hold == RAFT_SEND) to_wires(replica, &held->message, NULL, 0);
+    if (hold == RAFT_SEND) replica_to_wires(replica, &held->message, NULL, 0);
     if (hold == RAFT_HOLD) links->held[kept++] = *held;
   }
   links->held_count = kept;
@@ -54,7 +53,7 @@ void replica_release_held(struct replica *replica) {
 
 /* ---- Followers ---- */
 
-static struct follower *follower_of(struct replica *replica, const struct replica_id *id) {
+struct follower *replica_follower(struct replica *replica, const struct replica_id *id) {
   struct replica_links *links = replica->links;
   for (size_t i = 0; i < links->follower_count; i++) {
     if (replica_id_equal(&links->followers[i].id, id)) return &links->followers[i];
@@ -71,7 +70,10 @@ static void stop_gathering(struct follower *follower) {
 }
 
 static void forget_followers(struct replica_links *links) {
-  for (size_t i = 0; i < links->follower_count; i++) stop_gathering(&links->followers[i]);
+  for (size_t i = 0; i < links->follower_count; i++) {
+    stop_gathering(&links->followers[i]);
+    replica_stop_shipping(&links->followers[i]);
+  }
   memory_free(links->followers);
   links->followers = NULL;
   links->follower_count = 0;
@@ -89,10 +91,11 @@ void replica_set_followers(struct replica *replica) {
   for (size_t i = 0; i < raft->config.count; i++) {
     const struct replica_id *id = &raft->config.members[i].id;
     if (replica_id_equal(id, &raft->self)) continue;
-    struct follower *known = follower_of(replica, id);
+    struct follower *known = replica_follower(replica, id);
     if (known != NULL) {
       followers[count++] = *known;
-      known->gathering = NULL; /* it has moved */
+      known->gathering = NULL; /* they have moved */
+      known->shipment = NULL;
     } else {
       followers[count++] = (struct follower){.id = *id, .retry_ns = RAFT_NEVER, .shipped_ns = RAFT_NEVER};
     }
@@ -181,7 +184,7 @@ void replica_reconnect(struct replica *replica) {
 
 void replica_send(struct replica *replica, const struct raft_message *message) {
   struct follower *follower = NULL;
-  if (message->kind == RAFT_APPEND || message->kind == RAFT_SNAPSHOT) follower = follower_of(replica, &message->to);
+  if (message->kind == RAFT_APPEND || message->kind == RAFT_SNAPSHOT) follower = replica_follower(replica, &message->to);
   if (message->kind == RAFT_APPEND) {
     CHECK(follower != NULL); /* appends are a leader's, to members */
     follower->asked = true;
@@ -194,9 +197,9 @@ void replica_send(struct replica *replica, const struct raft_message *message) {
   if (message->kind == RAFT_SNAPSHOT && follower != NULL) {
     follower->asked = false;
     follower->retry_ns = RAFT_NEVER;
-    follower->shipped_ns = now_of(replica) + SHIP_TIMEOUTS * lane_timing(replica->lane)->election_ns;
+    follower->shipped_ns = replica_ship_due_ns(replica);
   }
-  to_wires(replica, message, NULL, 0);
+  replica_to_wires(replica, message, NULL, 0);
 }
 
 static void tell_sent(struct replica *replica, const struct raft_message *message, size_t count, uint32_t bytes) {
@@ -217,7 +220,7 @@ static void send_append(struct replica *replica, struct follower *follower, cons
   if (!log_chain_at(replica->log, message.append.prev_index, &message.append.prev_chain)) message.append.prev_chain = 0;
   message.append.count = (uint32_t)count;
   for (size_t i = 0; i < count; i++) bytes += entry_size(&entries[i].head);
-  to_wires(replica, &message, entries, count);
+  replica_to_wires(replica, &message, entries, count);
   tell_sent(replica, &message, count, (uint32_t)bytes);
 }
 
@@ -268,7 +271,7 @@ static void fetched(struct task *task) {
     memory_free(gathering);
     return;
   }
-  struct follower *follower = follower_of(replica, &gathering->to);
+  struct follower *follower = replica_follower(replica, &gathering->to);
   CHECK(follower != NULL && follower->gathering == gathering);
   gathered(replica, follower);
 }

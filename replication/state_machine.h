@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "log/entry.h"
+#include "log/log.h"
 #include "replication/raft_config.h"
 
 struct state_machine_ops {
@@ -21,11 +22,15 @@ struct state_machine_ops {
   void (*apply)(void *owner, const struct entry *entry);
   /* Appends the whole state, as of the last applied entry. */
   enum status (*snapshot)(void *owner, struct buffer *out);
-  /* Replaces the state. Before the first apply; `state` may be empty: a new group. STATUS_CORRUPT: not what snapshot() wrote. */
+  /* Replaces the state. Before the first apply, or after replaced(); `state` may be empty: a new group. STATUS_CORRUPT: not what snapshot()
+   * wrote. */
   enum status (*restore)(void *owner, struct bytes state);
   /* This replica began to lead, or ceased to (everything that was proposed and is not applied is void from here on), or another leader is
    * known in `term` (broker 0: none is known). A leadership that ends and one that begins are two calls. May be NULL. */
   void (*role_changed)(void *owner, bool leads, entry_term term, const struct replica_id *leader);
+  /* A snapshot has come in: `log` is the group's from now on, the one before is not to be touched any more. restore() follows with a state that
+   * is ahead of everything applied here; what was applied between is never told entry by entry. May be NULL. */
+  void (*replaced)(void *owner, struct log *log);
 };
 
 struct state_machine {

@@ -19,8 +19,9 @@ struct adoption {
 
 static void remember_log(void *context, struct log *log) {
   struct adoption *adoption = context;
-  group_id group = log_view(log).group;
-  if (group == 0) return; /* the controller's */
+  struct log_view view = log_view(log);
+  group_id group = view.group;
+  if (group == 0 || view.spare) return; /* the controller's; or left by an install, which the replica drops */
   void *earlier = map_put_number(adoption->logs, group, log);
   CHECK(earlier == NULL);
 }
@@ -49,7 +50,7 @@ static void remember_missing(struct adoption *adoption, const struct map_topic *
   adoption->report.missing++;
 }
 
-/* Routes the partition if its log is there and good. One that still has to be made stays absent as LOADING. */
+/* Routes the partition if its log is there and good: whichever instance is in force by now, the map names the first. One that still has to be made stays absent as LOADING. */
 static void adopt_partition(struct adoption *adoption, const struct map_topic *topic, uint32_t i) {
   const struct map_partition *place = &topic->partitions[i];
   struct routing *routing = adoption->follower->options.routing;
@@ -69,7 +70,7 @@ static void adopt_partition(struct adoption *adoption, const struct map_topic *t
   enum status status = STATUS_NOT_FOUND;
   if (log == NULL) remember_lost(adoption->follower, topic, i);
   else if (log_view(log).damaged && log_view(log).last_index == 0) status = STATUS_DAMAGED; /* nothing is left of it */
-  else if (log_view(log).instance == place->instance) status = adopt(adoption, log, topic, i, &partition);
+  else status = adopt(adoption, log, topic, i, &partition);
   if (status == STATUS_OK) {
     routing_set_partition(routing, name, place->number, partition);
     adoption->report.opened++;
@@ -93,7 +94,7 @@ static void adopt_early(struct adoption *adoption, const struct map_topic *topic
     const struct map_partition *place = &topic->partitions[i];
     struct log *log = map_get_number(adoption->logs, place->group);
     struct partition *partition = NULL;
-    if (log == NULL || log_view(log).instance != place->instance || !map_follower_has(adoption->follower, place)) continue;
+    if (log == NULL || !map_follower_has(adoption->follower, place)) continue;
     if (adopt(adoption, log, topic, i, &partition) != STATUS_OK) continue;
     map_remove_number(adoption->logs, place->group);
     map_put_number(adoption->follower->early, place->group, partition);

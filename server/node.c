@@ -72,8 +72,9 @@ struct search {
 
 static void find_controller_log(void *context, struct log *log) {
   struct search *search = context;
+  struct log_view view = log_view(log);
   search->count++;
-  if (log_view(log).group == 0) search->controller_log = log;
+  if (view.group == 0 && !view.spare) search->controller_log = log;
 }
 
 static enum status open_controller(struct node *node, struct log *log) {

@@ -165,8 +165,21 @@ static void role_changed(void *owner, bool leads, entry_term term, const struct 
   partition_append_fail_all(partition, replica_fenced(partition->replica) ? STATUS_FENCED : STATUS_NOT_LEADER);
 }
 
+/* Only where another broker leads: nothing is proposed, and nobody waits for an append. */
+static void replaced(void *owner, struct log *log) {
+  struct partition *partition = owner;
+  struct log_settings settings = partition_log_settings(&partition->settings);
+  entry_index last = log_view(log).last_index;
+  partition->log = log;
+  log_set_settings(log, &settings);
+  producer_state_free(partition->producers);
+  partition->producers = producer_state_new(partition->place.group, partition->host->hash_seed);
+  partition->applied_index = partition->proposed_index = last;
+  partition_wake_soon(partition);
+}
+
 static const struct state_machine_ops partition_machine = {
-    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed};
+    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed, .replaced = replaced};
 
 enum status partition_propose(struct partition *partition, struct proposal *proposal) {
   enum status status = replica_propose(partition->replica, proposal);

@@ -72,6 +72,7 @@ void stage_on_lane(struct stage *stage, void (*run)(void *context), void *contex
 static void meet(void *context, struct log *log) {
   struct stage *stage = context;
   group_id group = log_view(log).group;
+  if (log_view(log).spare) return; /* the replica's to drop */
   CHECK(group < STAGE_LOGS_MAX);
   stage->log[group] = log;
   log_adopt(log, lane_loop(stage->lane));

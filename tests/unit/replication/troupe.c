@@ -46,13 +46,20 @@ static enum status snapshot(void *owner, struct buffer *out) {
   uint8_t state[16];
   put_u64(state, player->last);
   put_u64(state + 8, player->sum);
-  return buffer_append(out, state, sizeof state);
+  enum status status = buffer_append(out, state, sizeof state);
+  size_t padding = player->troupe->state_padding;
+  if (status != STATUS_OK || padding == 0) return status;
+  uint8_t *behind = buffer_extend(out, padding);
+  for (size_t i = 0; behind != NULL && i < padding; i++) behind[i] = (uint8_t)(i / 1000);
+  return behind == NULL ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
 static enum status restore(void *owner, struct bytes state) {
   struct player *player = owner;
   if (state.size == 0) return STATUS_OK;
-  if (state.size != 16) return STATUS_CORRUPT;
+  if (state.size < 16) return STATUS_CORRUPT;
+  for (size_t i = 16; i < state.size; i++) assert_int_equal(state.data[i], (uint8_t)((i - 16) / 1000));
+  assert_true(get_u64(state.data) >= player->last);
   player->last = get_u64(state.data);
   player->sum = get_u64(state.data + 8);
   player->restored = true;
@@ -68,8 +75,15 @@ static void role_changed(void *owner, bool leads, entry_term term, const struct 
   player->leader = *leader;
 }
 
+static void replaced(void *owner, struct log *log) {
+  struct player *player = owner;
+  assert_false(player->leads);
+  player->stage.log[TROUPE_GROUP] = log;
+  player->installs++;
+}
+
 static const struct state_machine_ops player_ops = {
-    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed};
+    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed, .replaced = replaced};
 
 /* ---- Starting and stopping ---- */
 
@@ -95,7 +109,7 @@ void troupe_start(struct troupe *troupe, broker_id broker) {
   player->last = player->sum = player->applied = 0;
   player->restored = player->leads = false;
   player->led_term = 0;
-  player->leaderships = 0;
+  player->leaderships = player->installs = 0;
   player->leader = (struct replica_id){0};
   stage_heal(&player->stage); /* a start on a disk that is a thousand times slower takes hours */
   player->stage.peers = wires_join(&troupe->wires, &player->id);

@@ -35,6 +35,7 @@ struct player {
   entry_term led_term;
   struct replica_id leader;
   unsigned leaderships;
+  unsigned installs;
 };
 
 /* A proposal and what became of it. Lives as long as the troupe. */
@@ -70,6 +71,7 @@ struct troupe {
   struct list reads;
   uint64_t committed[TROUPE_ENTRIES_MAX]; /* chain links */
   entry_index committed_last;
+  size_t state_padding;     /* behind each snapshot */
   entry_index acknowledged; /* the greatest index that was answered OK */
   uint64_t acks, replaced, unknown, reads_ok;
 };

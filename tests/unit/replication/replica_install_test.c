@@ -1,0 +1,262 @@
+/* A replica that is too far behind takes log and state from its leader: trimmed away, big, interrupted on either side, or damaged. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "replication/replica_internal.h"
+#include "tests/unit/replication/troupe.h"
+
+static int set_up(void **state) {
+  struct troupe *troupe = NEW(struct troupe);
+  troupe_open(troupe, 17, 3);
+  *state = troupe;
+  return 0;
+}
+
+static int tear_down(void **state) {
+  struct troupe *troupe = *state;
+  troupe_close(troupe);
+  memory_free(troupe);
+  return 0;
+}
+
+static struct player *player_of(struct troupe *troupe, broker_id broker) { return &troupe->players[broker]; }
+
+static struct log *log_of(struct troupe *troupe, broker_id broker) { return player_of(troupe, broker)->stage.log[TROUPE_GROUP]; }
+
+static struct log_view view_of(struct troupe *troupe, broker_id broker) { return log_view(log_of(troupe, broker)); }
+
+static void append(struct troupe *troupe, unsigned count, size_t size) {
+  for (unsigned i = 0; i < count; i++) {
+    struct troupe_ask *ask = troupe_propose(troupe, troupe_wait_leader(troupe, 0), size);
+    troupe_wait_answer(troupe, ask);
+    assert_int_equal(ask->answer, STATUS_OK);
+  }
+}
+
+struct trimming {
+  struct log *log;
+  record_offset keep;
+};
+static void trim(void *context) {
+  const struct trimming *trimming = context;
+  log_set_start(trimming->log, log_view(trimming->log).next_offset - trimming->keep);
+}
+
+/* Keeps the newest `keep` records, on all that are up. Nothing of them was flushed: so the others never come to a segment. */
+static void trim_all(struct troupe *troupe, record_offset keep) {
+  for (broker_id broker = 1; broker <= 3; broker++) {
+    if (player_of(troupe, broker)->replica == NULL) continue;
+    struct trimming trimming = {.log = log_of(troupe, broker), .keep = keep};
+    stage_on_lane(&player_of(troupe, broker)->stage, trim, &trimming);
+    stage_checkpoint(&player_of(troupe, broker)->stage);
+    assert_true(view_of(troupe, broker).start_index > 3);
+  }
+}
+
+/* One is down while the others write `count` records and keep `keep` of them. Returns who it is. */
+static broker_id leave_behind(struct troupe *troupe, unsigned count, size_t size, record_offset keep) {
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  append(troupe, 1, 100);
+  troupe_settle(troupe);
+  broker_id late = leader % 3 + 1;
+  troupe_stop(troupe, late, false);
+  append(troupe, count, size);
+  troupe_settle(troupe);
+  trim_all(troupe, keep);
+  return late;
+}
+
+static void assert_same_log(struct troupe *troupe, broker_id broker) {
+  struct log_view view = view_of(troupe, broker), leader = view_of(troupe, troupe_wait_leader(troupe, 0));
+  assert_false(view.spare);
+  assert_false(view.damaged);
+  assert_null(log_spare(log_of(troupe, broker)));
+  assert_int_equal(view.last_chain, leader.last_chain);
+  assert_int_equal(view.next_offset, leader.next_offset);
+  assert_int_equal(replica_high_watermark(player_of(troupe, broker)->replica), leader.next_offset);
+  assert_false(replica_fenced(player_of(troupe, broker)->replica));
+}
+
+/* It goes on as any other: takes entries, starts anew with what it has. */
+static void assert_lives_on(struct troupe *troupe, broker_id broker) {
+  append(troupe, 5, 1000);
+  troupe_settle(troupe);
+  for (int i = 0; i < 2; i++) {
+    if (i == 0) troupe_crash(troupe, broker, SIM_POWER_DROP);
+    else troupe_stop(troupe, broker, true);
+    troupe_start(troupe, broker);
+    troupe_settle(troupe);
+    assert_int_equal(player_of(troupe, broker)->installs, 0);
+    assert_same_log(troupe, broker);
+  }
+}
+
+static void assert_leads(struct troupe *troupe, broker_id broker) {
+  assert_lives_on(troupe, broker);
+  if (troupe_leader(troupe) != broker) {
+    assert_int_equal(troupe_transfer(troupe, troupe_leader(troupe), broker), STATUS_OK);
+    troupe_run(troupe, 3000);
+  }
+  assert_int_equal(troupe_wait_leader(troupe, 0), broker);
+  append(troupe, 5, 1000);
+  troupe_settle(troupe);
+}
+
+static void one_whose_next_entry_was_trimmed_away_catches_up(void **state) {
+  struct troupe *troupe = *state;
+  broker_id late = leave_behind(troupe, 60, 100000, 40);
+
+  troupe_start(troupe, late);
+  troupe_settle(troupe);
+
+  assert_int_equal(player_of(troupe, late)->installs, 1);
+  assert_true(view_of(troupe, late).start_index > 3);
+  assert_int_equal(view_of(troupe, late).instance, 2);
+  assert_same_log(troupe, late);
+  assert_leads(troupe, late);
+}
+
+static void nothing_is_left_but_the_state(void **state) {
+  struct troupe *troupe = *state;
+  broker_id late = leave_behind(troupe, 20, 1000, 0);
+  assert_int_equal(view_of(troupe, troupe_leader(troupe)).start_index, view_of(troupe, troupe_leader(troupe)).last_index + 1);
+
+  troupe_start(troupe, late);
+  troupe_settle(troupe);
+
+  assert_int_equal(player_of(troupe, late)->installs, 1);
+  assert_same_log(troupe, late);
+  assert_leads(troupe, late);
+}
+
+static void a_state_that_is_larger_than_a_message_comes_in_parts(void **state) {
+  struct troupe *troupe = *state;
+  troupe->state_padding = 3 * SHIP_PART_BYTES + 4711;
+  broker_id late = leave_behind(troupe, 20, 1000, 10);
+
+  troupe_start(troupe, late);
+  troupe_settle(troupe);
+
+  assert_int_equal(player_of(troupe, late)->installs, 1);
+  assert_leads(troupe, late);
+}
+
+static void what_is_lost_or_spoilt_on_the_way_is_asked_for_again(void **state) {
+  struct troupe *troupe = *state;
+  troupe->state_padding = 2 * SHIP_PART_BYTES;
+  broker_id late = leave_behind(troupe, 60, 100000, 50);
+  troupe->wires.drop = 200;
+
+  troupe_start(troupe, late);
+  troupe_run(troupe, 20000);
+  wires_heal(&troupe->wires);
+  troupe_settle(troupe);
+
+  assert_true(player_of(troupe, late)->installs >= 1);
+  assert_same_log(troupe, late);
+}
+
+static void it_goes_on_while_others_write(void **state) {
+  struct troupe *troupe = *state;
+  broker_id late = leave_behind(troupe, 60, 100000, 50);
+  troupe->wires.delay_least_ns = 20000000;
+
+  troupe_start(troupe, late);
+  append(troupe, 50, 20000);
+  troupe_settle(troupe);
+
+  assert_true(player_of(troupe, late)->installs >= 1);
+  assert_same_log(troupe, late);
+}
+
+/* ---- Interrupted ---- */
+
+/* So long after its start: from before the offer, through all the parts and the checkpoint, to long after. */
+static void wherever_the_follower_is_killed_it_begins_anew(void **state) {
+  struct troupe *troupe = *state;
+  troupe->wires.delay_least_ns = 3000000;
+  broker_id late = leave_behind(troupe, 60, 100000, 50);
+  unsigned unfinished = 0, spares = 0;
+  for (unsigned ms = 5; ms < 400; ms += 13) {
+    struct player *player = player_of(troupe, late);
+    troupe_start(troupe, late);
+    if (log_view(player->stage.log[TROUPE_GROUP]).instance > 1) break;
+    troupe_run(troupe, ms);
+    unfinished += player->installs == 0;
+    spares += log_spare(player->stage.log[TROUPE_GROUP]) != NULL;
+    troupe_crash(troupe, late, (enum sim_power_cut)(SIM_POWER_DROP + ms % (SIM_POWER_COUNT - SIM_POWER_DROP)));
+  }
+  if (player_of(troupe, late)->replica == NULL) troupe_start(troupe, late);
+  troupe_settle(troupe);
+
+  assert_true(unfinished > 3);
+  assert_true(spares > 1);
+  assert_same_log(troupe, late);
+  assert_leads(troupe, late);
+}
+
+static void another_leader_offers_it_anew(void **state) {
+  struct troupe *troupe = *state;
+  troupe->wires.delay_least_ns = 20000000;
+  broker_id late = leave_behind(troupe, 60, 100000, 50);
+  struct player *player = player_of(troupe, late);
+  troupe_start(troupe, late);
+  for (int i = 0; i < 3000 && log_spare(player->stage.log[TROUPE_GROUP]) == NULL; i++) troupe_run(troupe, 1);
+  assert_non_null(log_spare(player->stage.log[TROUPE_GROUP]));
+  assert_int_equal(player->installs, 0);
+  broker_id leader = troupe_leader(troupe);
+
+  troupe_crash(troupe, leader, SIM_POWER_DROP);
+  assert_int_not_equal(troupe_wait_leader(troupe, leader), late);
+  troupe_settle(troupe);
+
+  assert_int_equal(player->installs, 1);
+  assert_same_log(troupe, late);
+  troupe_start(troupe, leader);
+  troupe_settle(troupe);
+  assert_leads(troupe, late);
+}
+
+/* ---- Damaged ---- */
+
+static void one_whose_journal_has_rotted_is_made_whole(void **state) {
+  struct troupe *troupe = *state;
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  broker_id rotten = leader % 3 + 1;
+  append(troupe, 30, 20000);
+  troupe_settle(troupe);
+  troupe_stop(troupe, rotten, false);
+  assert_true(sim_disk_flip(player_of(troupe, rotten)->stage.device, "journal/0*", 300000, 0xff) > 0);
+
+  troupe_start(troupe, rotten);
+  assert_true(view_of(troupe, rotten).damaged);
+  for (int i = 0; i < 100 && player_of(troupe, rotten)->installs == 0; i++) troupe_run(troupe, 100);
+  troupe_run(troupe, 1000);
+  troupe_settle(troupe);
+
+  assert_true(player_of(troupe, rotten)->installs >= 1);
+  assert_same_log(troupe, rotten);
+  assert_lives_on(troupe, rotten); /* and does not lead: nobody knows what it has promised (R11) */
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+int main(int argc, char **argv) {
+  if (argc == 2) cmocka_set_test_filter(argv[1]);
+  const struct CMUnitTest tests[] = {
+      TEST(one_whose_next_entry_was_trimmed_away_catches_up),
+      TEST(nothing_is_left_but_the_state),
+      TEST(a_state_that_is_larger_than_a_message_comes_in_parts),
+      TEST(what_is_lost_or_spoilt_on_the_way_is_asked_for_again),
+      TEST(it_goes_on_while_others_write),
+      TEST(wherever_the_follower_is_killed_it_begins_anew),
+      TEST(another_leader_offers_it_anew),
+      TEST(one_whose_journal_has_rotted_is_made_whole),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
