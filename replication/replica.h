@@ -5,6 +5,8 @@
  *   replica_receive.c  what comes from other brokers: checked before the protocol sees it
  *   replica_send.c     what goes to them: messages that wait for the disk, entries gathered from the log
  *   replica_state.c    the replica's own state around the owner's, in the checkpoint
+ *   replica_ship.c     a leader's log and state, to a follower that is too far behind
+ *   replica_install.c  the follower's side: beside its own log, then in its place
  *
  * 1. Entries are applied in index order, each once, and only when committed.
  * 2. A proposal is refused (nothing was appended), or answered exactly once:
