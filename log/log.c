@@ -387,6 +387,14 @@ void log_delete(struct log *log, struct journal_write *write) {
 
 /* ---- Opening ---- */
 
+void log_forget_owner(struct log *log) {
+  PRE(log->owner.snapshot == NULL);
+  if (log->recovered_start_index == 0) return; /* it was not recovered but made */
+  log->start_offset = log->recovered_start;
+  log->start_index = log->recovered_start_index;
+  log->start_chain = log->recovered_start_chain;
+}
+
 struct bytes log_recovered_state(const struct log *log, entry_index *out_applied) {
   *out_applied = log->recovered_applied;
   return buffer_bytes(&log->recovered_state);

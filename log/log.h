@@ -246,6 +246,9 @@ void log_find_time(struct log *log, struct log_find *find);
 /* The owner's state of the last checkpoint, and the index that it covers. Empty and 0 when there is none. Borrowed until the log takes
  * its first turn. */
 struct bytes log_recovered_state(const struct log *log, entry_index *out_applied);
+/* The owner could not take all of it in. Takes back what it set meanwhile: without an owner no checkpoint stores a state that would cover what lies
+ * below a new start, and the next opening would find it gone. */
+void log_forget_owner(struct log *log);
 
 /* Visits the entries after `applied` up to `through`, in order. Payloads of RECORDS entries are not read (empty), all others are. `through` may be
  * the last index: a configuration counts before it is committed. */

@@ -76,6 +76,9 @@ struct log {
   bool in_round; /* a round has an item of it */
   struct buffer recovered_state;
   entry_index recovered_applied;
+  record_offset recovered_start; /* and as it was found */
+  entry_index recovered_start_index;
+  uint64_t recovered_start_chain;
 };
 
 /* The part of a set that lives on one lane. */

@@ -15,6 +15,9 @@ static void fill_log(struct log *log, struct recovered *from) {
   log->start_offset = row->start_offset;
   log->start_index = row->start_index;
   log->start_chain = row->start_chain;
+  log->recovered_start = row->start_offset;
+  log->recovered_start_index = row->start_index;
+  log->recovered_start_chain = row->start_chain;
   log->damaged = row->damaged || from->damaged;
   log->damage_through = from->damage_through;
   log->flushed_index = row->flushed_index;

@@ -175,6 +175,7 @@ enum status replica_open(struct lane *lane, struct log *log, const struct replic
   else raft_config_add(&opening.config, &options->self, RAFT_VOTER, RAFT_VOTER);
   enum status status = restore(&opening);
   if (status != STATUS_OK) {
+    log_forget_owner(log);
     replica_drop_all(replica);
     memory_free(replica);
     return status;

@@ -18,6 +18,7 @@ struct map_follower *map_follower_new(const struct map_follower_options *options
   follower->leftovers = map_new(0);
   follower->early = map_new(0);
   follower->unclaimed = map_new(0);
+  follower->unread = map_new(0);
   return follower;
 }
 
@@ -31,6 +32,7 @@ void map_follower_free(struct map_follower *follower) {
   for (struct partition *partition; (partition = map_next(follower->early, &cursor)) != NULL;) partition_release(partition);
   map_free(follower->early);
   map_free(follower->unclaimed);
+  map_free(follower->unread);
   memory_free(follower->lost);
   memory_free(follower->missing);
   memory_free(follower);
@@ -284,6 +286,10 @@ static bool is_wanted(struct map_follower *follower, const struct map_topic *top
   if (early != NULL) {
     send_errand(early, run_settings, &topic->settings);
     routing_set_partition(routing, bytes_of_string(topic->name), place->number, early);
+    return false;
+  }
+  if (map_get_number(follower->unread, place->group) != NULL) {
+    routing_set_absent(routing, bytes_of_string(topic->name), place->number, STATUS_UNREADABLE);
     return false;
   }
   if (map_get_number(follower->unclaimed, place->group) == NULL) return true;

@@ -9,6 +9,9 @@
  * stopped, unless the journal lost something to rot: then it may have been there, and stays absent as damaged. A log without a
  * partition in the map is deleted only if the map knows its group and has deleted it; in any doubt it is left alone.
  *
+ * Unreadable is not absent, and not damaged either: a partition whose files the disk would not read is tried again a few times, as long as the
+ * broker starts, and else refused as UNREADABLE until the next start. Its log stays as it was found.
+ *
  * Among several brokers the map may be behind what this broker has done already: it did it when it heard that the command is committed, and
  * has to hear that again. So there are two maps at start: the one that is committed for sure, and the one `ahead`, with all that is in
  * group 0's log. A log whose topic is only in the second one is opened, and waits to be told of. No log is ever made in place of one that is there.
@@ -27,6 +30,7 @@
 struct map_follower;
 
 struct map_follower_options {
+  struct world *world;
   struct log_set *logs;
   struct routing *routing;
   struct partition_host *hosts; /* by lane */
@@ -46,6 +50,7 @@ struct map_follower_report {
   size_t missing; /* map_follower_make() makes them */
   size_t early;   /* opened, of topics that are only ahead */
   size_t damaged; /* kept closed */
+  size_t unread;  /* the same, until the next start */
   size_t deleted; /* left over of deleted topics: map_follower_make() deletes them */
   size_t orphans; /* left alone */
 };

@@ -16,6 +16,7 @@ struct map_follower {
   size_t missing_count;
   struct map *early;     /* at start: partitions of topics that are only ahead, by group */
   struct map *unclaimed; /* logs that were left alone, by group */
+  struct map *unread;    /* logs that could not be read, by group */
 };
 
 struct missing_partition {

@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <stdatomic.h>
 
 #include "base/check.h"
 #include "base/map.h"
@@ -8,12 +9,25 @@
 
 /* What a broker finds when it starts: logs on one side, the map on the other. */
 
+#define UNREAD_ROUNDS 3u           /* a partition whose files cannot be read is tried again so often ... */
+#define UNREAD_PAUSE_NS 100000000u /* ... after so long */
+
+/* A read failed while it was opened. */
+struct unread {
+  const struct map_topic *topic;
+  uint32_t number;
+  struct log *log;
+  bool early;
+};
+
 struct adoption {
   struct map_follower *follower;
   const struct cluster_map *map;
   const struct cluster_map *ahead;
   bool doubt;
   struct map *logs; /* recovered and not yet matched, by group */
+  struct unread *unread;
+  size_t unread_count;
   struct map_follower_report report;
 };
 
@@ -50,11 +64,35 @@ static void remember_missing(struct adoption *adoption, const struct map_topic *
   adoption->report.missing++;
 }
 
-/* Routes the partition if its log is there and good: whichever instance is in force by now, the map names the first. One that still has to be made stays absent as LOADING. */
+static void remember_unread(struct adoption *adoption, const struct map_topic *topic, uint32_t i, struct log *log, bool early) {
+  adoption->unread = memory_grow_array(adoption->unread, adoption->unread_count + 1, sizeof *adoption->unread);
+  adoption->unread[adoption->unread_count++] = (struct unread){.topic = topic, .number = i, .log = log, .early = early};
+}
+
+static void settle_opened(struct adoption *adoption, const struct map_topic *topic, uint32_t i, struct partition *partition) {
+  routing_set_partition(adoption->follower->options.routing, bytes_of_string(topic->name), topic->partitions[i].number,
+                        partition);
+  adoption->report.opened++;
+}
+
+static void settle_damaged(struct adoption *adoption, const struct map_topic *topic, uint32_t i, enum status status) {
+  const struct map_partition *place = &topic->partitions[i];
+  trace_error("partition_damaged", "topic=%s partition=%u group=%" PRIu64 " reason=%s", topic->name, place->number, place->group,
+              status_name(status));
+  routing_set_absent(adoption->follower->options.routing, bytes_of_string(topic->name), place->number, STATUS_DAMAGED);
+  adoption->report.damaged++;
+}
+
+static void settle_early(struct adoption *adoption, const struct map_topic *topic, uint32_t i, struct partition *partition) {
+  map_remove_number(adoption->logs, topic->partitions[i].group);
+  map_put_number(adoption->follower->early, topic->partitions[i].group, partition);
+  adoption->report.early++;
+}
+
+/* Routes the partition if its log is there and good: whichever instance is in force by now, the map names the first. One that still has to be
+ * made stays absent as LOADING. */
 static void adopt_partition(struct adoption *adoption, const struct map_topic *topic, uint32_t i) {
   const struct map_partition *place = &topic->partitions[i];
-  struct routing *routing = adoption->follower->options.routing;
-  struct bytes name = bytes_of_string(topic->name);
   if (!map_follower_has(adoption->follower, place)) {
     map_follower_point_elsewhere(adoption->follower, topic, i);
     return;
@@ -71,15 +109,9 @@ static void adopt_partition(struct adoption *adoption, const struct map_topic *t
   if (log == NULL) remember_lost(adoption->follower, topic, i);
   else if (log_view(log).damaged && log_view(log).last_index == 0) status = STATUS_DAMAGED; /* nothing is left of it */
   else status = adopt(adoption, log, topic, i, &partition);
-  if (status == STATUS_OK) {
-    routing_set_partition(routing, name, place->number, partition);
-    adoption->report.opened++;
-    return;
-  }
-  trace_error("partition_damaged", "topic=%s partition=%u group=%" PRIu64 " reason=%s", topic->name, place->number, place->group,
-              status_name(status));
-  routing_set_absent(routing, name, place->number, STATUS_DAMAGED);
-  adoption->report.damaged++;
+  if (status == STATUS_OK) settle_opened(adoption, topic, i, partition);
+  else if (status == STATUS_IO) remember_unread(adoption, topic, i, log, false);
+  else settle_damaged(adoption, topic, i, status);
 }
 
 static void adopt_topic(struct adoption *adoption, const struct map_topic *topic) {
@@ -95,12 +127,51 @@ static void adopt_early(struct adoption *adoption, const struct map_topic *topic
     struct log *log = map_get_number(adoption->logs, place->group);
     struct partition *partition = NULL;
     if (log == NULL || !map_follower_has(adoption->follower, place)) continue;
-    if (adopt(adoption, log, topic, i, &partition) != STATUS_OK) continue;
-    map_remove_number(adoption->logs, place->group);
-    map_put_number(adoption->follower->early, place->group, partition);
-    adoption->report.early++;
+    enum status status = adopt(adoption, log, topic, i, &partition);
+    if (status == STATUS_OK) settle_early(adoption, topic, i, partition);
+    if (status == STATUS_IO) remember_unread(adoption, topic, i, log, true);
   }
 }
+
+/* ---- What could not be read ---- */
+
+static enum status try_again(struct adoption *adoption, const struct unread *unread) {
+  struct partition *partition = NULL;
+  enum status status = adopt(adoption, unread->log, unread->topic, unread->number, &partition);
+  if (status == STATUS_OK && unread->early) settle_early(adoption, unread->topic, unread->number, partition);
+  else if (status == STATUS_OK) settle_opened(adoption, unread->topic, unread->number, partition);
+  else if (status != STATUS_IO && !unread->early) settle_damaged(adoption, unread->topic, unread->number, status);
+  return status;
+}
+
+static void give_up(struct adoption *adoption, const struct unread *unread) {
+  struct map_follower *follower = adoption->follower;
+  const struct map_topic *topic = unread->topic;
+  const struct map_partition *place = &topic->partitions[unread->number];
+  trace_error("partition_unreadable",
+              "topic=%s partition=%u group=%" PRIu64
+              " do=\"the disk would not read it: look at the disk and restart the broker, nothing of it is given up\"",
+              topic->name, place->number, place->group);
+  map_put_number(follower->unread, place->group, unread->log);
+  if (unread->early) map_remove_number(adoption->logs, place->group); /* the map speaks of it later */
+  else routing_set_absent(follower->options.routing, bytes_of_string(topic->name), place->number, STATUS_UNREADABLE);
+  adoption->report.unread++;
+}
+
+static void open_unread(struct adoption *adoption) {
+  static const atomic_uint nobody; /* wakes this thread */
+  for (unsigned round = 0; round < UNREAD_ROUNDS && adoption->unread_count > 0; round++) {
+    world_wait_word(adoption->follower->options.world, &nobody, 0, UNREAD_PAUSE_NS);
+    size_t kept = 0;
+    for (size_t i = 0; i < adoption->unread_count; i++)
+      if (try_again(adoption, &adoption->unread[i]) == STATUS_IO) adoption->unread[kept++] = adoption->unread[i];
+    adoption->unread_count = kept;
+  }
+  for (size_t i = 0; i < adoption->unread_count; i++) give_up(adoption, &adoption->unread[i]);
+  memory_free(adoption->unread);
+}
+
+/* ---- Logs that no topic claims ---- */
 
 /* A log that no topic claims. The broker stopped between the deletion's commit and the log's CLOSE frame: then the map knows the group
  * and has given it up. Anything else is for people to look at. */
@@ -130,6 +201,7 @@ struct map_follower_report map_follower_adopt(struct map_follower *follower, con
   for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) adopt_topic(&adoption, topic);
   topic = cluster_map_topic_after(ahead, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(ahead, bytes_of_string(topic->name))) adopt_early(&adoption, topic);
+  open_unread(&adoption);
   struct map_cursor cursor = {0};
   for (struct log *log; (log = map_next(adoption.logs, &cursor)) != NULL;) settle_unclaimed(&adoption, log);
   map_free(adoption.logs);

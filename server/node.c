@@ -146,9 +146,9 @@ static void start_partitions(struct node *node) {
   struct cluster_map *ahead = controller_map_ahead(node->controller);
   struct map_follower_report report = map_follower_adopt(node->follower, controller_map(node->controller), ahead, node->doubt);
   cluster_map_free(ahead);
-  if (report.damaged + report.orphans + report.missing + report.deleted > 0)
-    trace_warn("partitions_settled", "opened=%zu early=%zu made=%zu damaged=%zu deleted=%zu unclaimed=%zu", report.opened,
-               report.early, report.missing, report.damaged, report.deleted, report.orphans);
+  if (report.damaged + report.unread + report.orphans + report.missing + report.deleted > 0)
+    trace_warn("partitions_settled", "opened=%zu early=%zu made=%zu damaged=%zu unread=%zu deleted=%zu unclaimed=%zu",
+               report.opened, report.early, report.missing, report.damaged, report.unread, report.deleted, report.orphans);
   for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, adopt_on_lane);
   (void)node_on_lane(node, 0, adopt_rest);
   (void)node_on_lane(node, 0, make_missing);
@@ -350,7 +350,7 @@ enum status node_start(struct world *world, const struct options *options, const
     node->hosts[i].address_context = node->routing;
   }
   node->follower = map_follower_new(&(struct map_follower_options){
-      .logs = node->logs, .routing = node->routing, .hosts = node->hosts, .lane_count = node->lane_count});
+      .world = world, .logs = node->logs, .routing = node->routing, .hosts = node->hosts, .lane_count = node->lane_count});
   status = start_controller(node, out_problem);
   if (status != STATUS_OK) goto failed;
   start_partitions(node);

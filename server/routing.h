@@ -5,8 +5,8 @@
  * request keeps the one it found alive, whatever happens to the topic meanwhile.
  *
  * 1. A topic is here from the moment its deletion is not yet told until it is; its partitions appear one by one as they open.
- * 2. A partition that is known and not here has a reason: being opened (STATUS_LOADING), lost to rot (STATUS_DAMAGED), or placed on other
- *    brokers (STATUS_NOT_LEADER).
+ * 2. A partition that is known and not here has a reason: being opened (STATUS_LOADING), lost to rot (STATUS_DAMAGED), there but not to be
+ *    read (STATUS_UNREADABLE), or placed on other brokers (STATUS_NOT_LEADER).
  * 3. Only the broker that leads group 0 says that there is no such topic. Another one's map may be behind: it says whom to ask.
  */
 #ifndef CAIRN_SERVER_ROUTING_H
@@ -30,7 +30,7 @@ struct route_found {
   uint32_t ask;                /* NOT_LEADER: this broker instead; 0: any other */
 };
 
-/* @any-thread. STATUS_UNKNOWN_TOPIC, UNKNOWN_PARTITION, LOADING, DAMAGED, NOT_LEADER. */
+/* @any-thread. STATUS_UNKNOWN_TOPIC, UNKNOWN_PARTITION, LOADING, DAMAGED, UNREADABLE, NOT_LEADER. */
 enum status routing_find(struct routing *routing, struct bytes topic, uint32_t number, struct route_found *out_found) MUST_CHECK;
 /* @any-thread. Where clients reach a broker; "" when that is not known. */
 void routing_address(struct routing *routing, uint32_t broker, char out_address[ADDRESS_TEXT_SIZE]);

@@ -43,6 +43,12 @@ static struct failure *route_failure(enum status status, struct bytes topic, uin
         "partition %u of topic \"%.*s\" cannot be opened: its bytes on disk are damaged; see the broker's log, and "
         "run cairn verify on its data directory",
         number, size, name);
+  if (status == STATUS_UNREADABLE)
+    return refusal_new(
+        status,
+        "partition %u of topic \"%.*s\" is not open: the disk would not read it when the broker started; look at its "
+        "disk and restart it, nothing of the partition is given up",
+        number, size, name);
   return refusal_new(status, "partition %u of topic \"%.*s\" is still being opened; try again in a moment", number, size, name);
 }
 

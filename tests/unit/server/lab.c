@@ -53,18 +53,38 @@ static enum status write_or_fail(struct disk_file *file, uint64_t offset, const 
   return atomic_load(&writes_fail) ? STATUS_IO : honest_ops->write(file, offset, parts, count);
 }
 
+static atomic_uint reads_good;
+static atomic_uint reads_fail;
+
+static bool take_one(atomic_uint *left) {
+  unsigned seen = atomic_load(left);
+  while (seen > 0 && !atomic_compare_exchange_weak(left, &seen, seen - 1)) {}
+  return seen > 0;
+}
+
+static enum status read_or_fail(struct disk_file *file, uint64_t offset, void *into, size_t size, size_t *out_size) {
+  bool fails = !take_one(&reads_good) && take_one(&reads_fail);
+  return fails ? STATUS_IO : honest_ops->read(file, offset, into, size, out_size);
+}
+
+void lab_fail_reads(unsigned after, unsigned count) {
+  atomic_store(&reads_good, after);
+  atomic_store(&reads_fail, count);
+}
+
 void lab_fail_writes(bool fail) { atomic_store(&writes_fail, fail); }
 
-static void let_writes_fail(struct disk *disk) {
+static void let_it_fail(struct disk *disk) {
   honest_ops = disk->ops;
   ops = *honest_ops;
   ops.write = write_or_fail;
+  ops.read = read_or_fail;
   disk->ops = &ops;
 }
 
 /* ---- Life ---- */
 
-void lab_open(struct lab *lab) {
+void lab_open_bare(struct lab *lab) {
   if (lab->directory[0] == '\0') {
     const char *parent = getenv("TEST_TMPDIR");
     snprintf(lab->directory, sizeof lab->directory, "%s/cairn_lab_XXXXXX", parent == NULL ? "/tmp" : parent);
@@ -72,7 +92,7 @@ void lab_open(struct lab *lab) {
   }
   done_count = 0;
   assert_int_equal(world_os_open(lab->directory, true, &lab->world), STATUS_OK);
-  let_writes_fail(lab->world->disk);
+  let_it_fail(lab->world->disk);
   account_init(&lab->account, 64 * MIB);
   struct log_set_options options = log_options;
   options.account = &lab->account;
@@ -91,6 +111,10 @@ void lab_open(struct lab *lab) {
                                       .retention_interval_ns = 3600000000000u,
                                       .producers_max = 3};
   partition_host_init(&lab->host);
+}
+
+void lab_open(struct lab *lab) {
+  lab_open_bare(lab);
   struct log *log = NULL;
   log_set_each(lab->logs, find_log, &log);
   if (log == NULL) {
@@ -109,7 +133,8 @@ void lab_close(struct lab *lab, bool checkpoint) {
               usage.admitted_bytes == 0); /* whatever was refused, and however; one that failed admits nothing more */
   log_set_close(lab->logs, checkpoint);
   partition_host_close(&lab->host);
-  partition_release(lab->partition);
+  if (lab->partition != NULL) partition_release(lab->partition);
+  lab->partition = NULL;
   lane_free(lab->lane);
   assert_int_equal(account_used(&lab->account), 0);
   world_os_close(lab->world);

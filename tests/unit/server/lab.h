@@ -21,8 +21,11 @@ struct lab {
 };
 
 void lab_open(struct lab *lab);
+void lab_open_bare(struct lab *lab); /* without the partition */
 /* From now on every write to its disk fails with STATUS_IO, or no longer does. */
 void lab_fail_writes(bool fail);
+/* So many reads of its disk from now on fail with STATUS_IO, after so many that do not. */
+void lab_fail_reads(unsigned after, unsigned count);
 void lab_close(struct lab *lab, bool checkpoint); /* keeps the directory */
 void lab_remove(struct lab *lab);
 

@@ -1,0 +1,183 @@
+/* What a broker makes of what it finds when it starts: logs on one side, the map on the other, and a disk that does not always read. */
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "controller/cluster_map.h"
+#include "controller/command.h"
+#include "server/map_follower.h"
+#include "tests/unit/server/lab.h"
+
+#define ALWAYS UINT_MAX
+
+static struct lab lab;
+static struct cluster_map *map;
+static struct routing *routing;
+static struct map_follower *follower;
+
+/* A topic of one partition: group 1, which is the lab's. */
+static struct cluster_map *map_of_one_topic(void) {
+  struct cluster_map *made = cluster_map_new(1);
+  struct command command = {.kind = COMMAND_CREATE_TOPIC};
+  command.topic.name = memory_copy_string("t");
+  command.topic.id = cluster_map_next_topic_id(made);
+  command.topic.replicas = 1;
+  command.topic.settings = topic_settings_default;
+  command.topic.partition_count = 1;
+  command.topic.partitions = memory_new_array(1, sizeof *command.topic.partitions);
+  command.topic.partitions[0] = (struct map_partition){.group = cluster_map_next_group_id(made), .instance = 1};
+  assert_int_equal(cluster_map_apply(made, &command), STATUS_OK);
+  command_deinit(&command);
+  return made;
+}
+
+static struct partition_trim trim;
+static atomic_bool trimmed;
+
+static void trim_done(struct partition_trim *of) {
+  assert_null(of->failure);
+  atomic_store(&trimmed, true);
+}
+static void hand_in_trim(struct lab *of) {
+  trim = (struct partition_trim){.partition = of->partition, .before = 3, .done = trim_done};
+  partition_trim(&trim);
+}
+
+/* Five records, the first three trimmed, nothing of it in a checkpoint. */
+static int set_up(void **state) {
+  (void)state;
+  struct lab_append append;
+  lab_open(&lab);
+  lab_append_now(&lab, &append, "r", 5);
+  assert_null(append.append.failure);
+  lab_append_deinit(&append);
+  atomic_store(&trimmed, false);
+  lab_on_lane(&lab, hand_in_trim);
+  lab_wait(&lab, &trimmed);
+  lab_close(&lab, false);
+  map = map_of_one_topic();
+  return 0;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  cluster_map_free(map);
+  lab_remove(&lab);
+  return 0;
+}
+
+static void adopt(struct lab *of) {
+  partition_host_adopt(&of->host);
+  log_set_adopt_rest(of->logs, of->host.loop);
+}
+static void make(struct lab *of) {
+  (void)of;
+  map_follower_make(follower, map);
+}
+
+/* As a broker starts, with a disk that reads well until its logs are open, and then fails. `early`: the topic is only ahead. */
+static struct map_follower_report start(unsigned good_reads, unsigned failing_reads, bool early) {
+  lab_open_bare(&lab);
+  routing = routing_new(1);
+  follower = map_follower_new(&(struct map_follower_options){
+      .world = lab.world, .logs = lab.logs, .routing = routing, .hosts = &lab.host, .lane_count = 1});
+  struct cluster_map *empty = cluster_map_new(1);
+  lab_fail_reads(good_reads, failing_reads);
+  struct map_follower_report report = map_follower_adopt(follower, early ? empty : map, map, false);
+  lab_fail_reads(0, 0);
+  lab_on_lane(&lab, adopt);
+  lab_on_lane(&lab, make);
+  cluster_map_free(empty);
+  return report;
+}
+
+static void stop(void) {
+  routing_free(routing);
+  lab_close(&lab, true);
+  map_follower_free(follower);
+}
+
+static enum status find(struct log_range *out_range) {
+  struct route_found found;
+  enum status status = routing_find(routing, bytes_of_string("t"), 0, &found);
+  if (status != STATUS_OK) return status;
+  *out_range = partition_published_range(found.partition);
+  partition_release(found.partition);
+  return STATUS_OK;
+}
+
+static void expect_open(void) {
+  struct log_range range = {0};
+  assert_int_equal(find(&range), STATUS_OK);
+  assert_int_equal(range.first, 3);
+  assert_int_equal(range.end, 5);
+}
+
+static void a_partition_that_can_be_read_the_second_time_is_opened(void **state) {
+  (void)state;
+  struct map_follower_report report = start(0, 1, false);
+
+  assert_int_equal(report.opened, 1);
+  assert_int_equal(report.damaged + report.unread + report.missing, 0);
+  expect_open();
+  stop();
+}
+
+static void a_partition_that_cannot_be_read_is_neither_damaged_nor_made_anew(void **state) {
+  (void)state;
+  for (unsigned good_reads = 0; good_reads < 2; good_reads++) {
+    struct map_follower_report report = start(good_reads, ALWAYS, false);
+    struct log_range range = {0};
+
+    assert_int_equal(report.unread, 1);
+    assert_int_equal(report.opened + report.damaged + report.missing, 0);
+    assert_int_equal(find(&range), STATUS_UNREADABLE);
+    stop();
+  }
+
+  struct map_follower_report report = start(0, 0, false);
+
+  assert_int_equal(report.opened, 1);
+  expect_open();
+  stop();
+}
+
+static void hear_of_the_topic(struct lab *of) {
+  (void)of;
+  struct controller_watch watch = map_follower_watch(follower);
+  watch.topic_created(watch.context, cluster_map_topic(map, bytes_of_string("t")));
+}
+
+static void a_partition_of_a_topic_ahead_is_tried_again_too(void **state) {
+  (void)state;
+  struct map_follower_report report = start(0, ALWAYS, true);
+  struct log_range range = {0};
+  assert_int_equal(report.unread, 1);
+  assert_int_equal(report.early + report.orphans, 0);
+  lab_on_lane(&lab, hear_of_the_topic);
+  assert_int_equal(find(&range), STATUS_UNREADABLE);
+  stop();
+
+  report = start(0, 1, true);
+  assert_int_equal(report.early, 1);
+  lab_on_lane(&lab, hear_of_the_topic);
+  expect_open();
+  stop();
+}
+
+#define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      test(a_partition_that_can_be_read_the_second_time_is_opened),
+      test(a_partition_that_cannot_be_read_is_neither_damaged_nor_made_anew),
+      test(a_partition_of_a_topic_ahead_is_tried_again_too),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
