@@ -444,11 +444,8 @@ enum status log_set_admit(struct log_set *set, uint64_t payload_bytes) {
     atomic_store_explicit(&set->hurried, true, memory_order_relaxed);
     checkpoint_kick(set->checkpoint);
   }
-  if (status == STATUS_IO) {
-    atomic_store(&set->fenced, true);
-    return STATUS_FENCED;
-  }
-  return status;
+  /* The checkpoint looks too: it fences the set and says so, once. */
+  return status == STATUS_IO ? STATUS_FENCED : status;
 }
 
 void log_set_admit_undo(struct log_set *set, uint64_t payload_bytes) { journal_admit_undo(set->journal, cost_of(payload_bytes)); }

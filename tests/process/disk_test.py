@@ -175,6 +175,10 @@ class FailedSyncTest(harness.Case):
             self.assertGreater(failures, 5, "no sync failed: the disk is not broken enough")
             values = read_values(client, "t", 0)
             self.assertEqual(values[: len(acknowledged)], acknowledged, "reads go on")
+            deadline = time.monotonic() + 30
+            while "event=journal_failed do=" not in broker.said():
+                self.assertLess(time.monotonic(), deadline, "nobody was told what to do: " + broker.said())
+                time.sleep(0.05)
         broker.kill()
         # Copied to a good disk: what the broken one really has.
         good = loop_disk.LoopDisk(160)
