@@ -1,10 +1,14 @@
 """Several brokers, one cluster, as processes; and workers that use it as a careful application with a stock gRPC client does."""
 
+import os
 import random
 import signal
 import socket
 import threading
 import time
+
+# Whoever gets refusals at once, again and again, never waits inside the transport; only this then looks whether a connection was made.
+os.environ["GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS"] = "50"
 
 import grpc
 
@@ -12,7 +16,7 @@ import harness
 import history
 from history import MAYBE, NO, YES
 
-ELECTION_TIMEOUT_S = 1.0
+CALL_S = 1.0  # how long one call may take; a broker that stands still is found out by it
 
 
 def free_ports(count):
@@ -26,9 +30,10 @@ def free_ports(count):
 
 
 class Cluster:
-    """`hosts`: an address for each broker, with the command that runs a process there; by default all on the loopback."""
+    """`hosts`: an address for each broker, with the command that runs a process there; by default all on the loopback. `data`: a
+    directory for each."""
 
-    def __init__(self, count=3, options=(), hosts=None):
+    def __init__(self, count=3, options=(), hosts=None, data=None):
         hosts = hosts or [("127.0.0.1", ())] * count
         ports = free_ports(2 * count)
         peers = ["%s:%d" % (host, ports[2 * i + 1]) for i, (host, _) in enumerate(hosts)]
@@ -36,6 +41,7 @@ class Cluster:
         beyond = [] if all(host == "127.0.0.1" for host, _ in hosts) else ["--insecure"]
         self.brokers = [
             harness.Broker(
+                data=data and data[i],
                 options=["--broker-id", str(i + 1), "--peer-listen", peers[i], "--join", join, *beyond, *options],
                 address="%s:%d" % (host, ports[2 * i]),
                 prefix=prefix,
@@ -54,6 +60,13 @@ class Cluster:
     def close(self):
         for broker in self.brokers:
             broker.close()
+
+    def close_after(self, case):
+        """As a test's cleanup: when it failed, what the brokers said is shown first."""
+        if case.failed():
+            for broker in self.brokers:
+                broker.tell()
+        self.close()
 
     def broker_at(self, address):
         return self.brokers[self.addresses.index(address)]
@@ -91,7 +104,7 @@ class Follower:
     def client(cls, address):
         with cls.lock:
             if address not in cls.channels:
-                options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
+                options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 2000), ("grpc.max_reconnect_backoff_ms", 500)]
                 cls.channels[address] = harness.Client(address, options=options)
             return cls.channels[address]
 
@@ -99,7 +112,7 @@ class Follower:
         at = self.addresses.index(self.address) if self.address in self.addresses else -1
         self.address = self.addresses[(at + 1) % len(self.addresses)]
 
-    def once(self, method, timeout=3, **fields):
+    def once(self, method, timeout=CALL_S, **fields):
         """(answer, None), or (None, failure)."""
         try:
             return getattr(self.client(self.address), method)(timeout=timeout, **fields), None
@@ -134,6 +147,7 @@ class Worker(threading.Thread):
         self.topic, self.partition, self.title = topic, partition, name
         self.chance = random.Random(seed)
         self.history = history.Partition()
+        self.reasons = set()  # of all refusals
         self.stopping = threading.Event()
         self.failure = None
 
@@ -169,6 +183,7 @@ class Writer(Worker):
             self.history.appends.append(history.Append(value, began, ended, YES, answer.base_offset))
             return
         self.check_failure(failure)
+        self.reasons.add(failure.reason)
         executed = NO if failure.executed == "no" else MAYBE
         self.history.appends.append(history.Append(value, began, ended, executed))
         time.sleep(0.01)

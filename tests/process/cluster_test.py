@@ -15,7 +15,7 @@ class ClusterTest(harness.Case):
     def setUp(self):
         self.chance = random.Random(SEED)
         self.cluster = cluster.Cluster(3, options=["--journal-bytes", "64MiB", "--journal-file-bytes", "8MiB"])
-        self.addCleanup(self.cluster.close)
+        self.addCleanup(self.cluster.close_after, self)
         self.cluster.start()
         self.follower = cluster.Follower(self.cluster.addresses)
 

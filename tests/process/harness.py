@@ -84,6 +84,10 @@ class Broker:
             log.seek(self.log_from)
             return log.read()
 
+    def tell(self):
+        """Shows the end of that."""
+        print("".join("    | " + line for line in self.said().splitlines(True)[-LINES_SHOWN:]), flush=True)
+
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
@@ -115,7 +119,7 @@ class Broker:
         if self.alive():
             self.kill()
         if sys.exc_info()[0] is not None and self.process is not None:  # a test that fails shows what its brokers said
-            print("".join("    | " + line for line in self.said().splitlines(True)[-LINES_SHOWN:]), flush=True)
+            self.tell()
         shutil.rmtree(self.home, ignore_errors=True)
 
     def __enter__(self):
@@ -237,6 +241,11 @@ class Case(unittest.TestCase):
         self.assertEqual((failure.code, failure.reason, failure.executed), (code, reason, executed), str(failure))
         self.assertGreater(len(failure.text), 20, "an error says what, why, and what to do")
         return failure
+
+    def failed(self):
+        """In a cleanup: did the test fail?"""
+        result = self._outcome.result
+        return any(test is self for test, _ in result.failures + result.errors)
 
     @staticmethod
     def show(text):

@@ -27,6 +27,16 @@ def enter():
     os.execvp("unshare", ["unshare", "--net", "--mount", "--propagation", "private", sys.executable, *sys.argv])
 
 
+made = {}
+
+
+def machines(count):
+    """The machines of this process: a network namespace has one bridge."""
+    if count not in made:
+        made[count] = Machines(count)
+    return made[count]
+
+
 class Machines:
     """`count` machines, 10.77.0.1 and on; this process is on the bridge and reaches all."""
 
@@ -80,6 +90,12 @@ class Machines:
         for other in range(self.count):
             if other != victim:
                 self.drop(other, victim)
+
+    def mute(self, victim):
+        """Hears all, and nobody hears it."""
+        for other in range(self.count):
+            if other != victim:
+                self.drop(victim, other)
 
     def slow(self, victim, rate):
         """What it sends goes at this rate, `1mbit`."""
