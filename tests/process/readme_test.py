@@ -85,7 +85,7 @@ class Reader(unittest.TestCase):
 
 class ReadmeTest(Reader):
     def test_the_commands_of_the_readme(self):
-        lines = [line for block in blocks_of(README) for line in block]
+        lines = [line for block in blocks_of(README.split("## Three brokers")[0]) for line in block]
         shown = [line for line in lines if line.startswith(("out/", "printf "))]
         self.assertEqual(len(shown), 7, "the lines this test knows what to expect of; teach it the new ones")
         start, create, append, read, follow, trim, describe = shown
@@ -114,6 +114,40 @@ class ReadmeTest(Reader):
 
         self.assertRegex(self.run_line(trim), r"begins at offset 1 now")
         self.assertRegex(self.run_line(describe), r"(?m)^ +1 +%s +1 +1 +\d+$" % re.escape(self.address))
+
+    def start_cluster(self, line):
+        """`./dev cluster` without building first, and on free ports. Returns the addresses."""
+        self.assertRegex(line, r"^\./dev cluster 3 --port 7421 &$")
+        told = open(os.path.join(self.home.name, "told"), "wb")
+        self.addCleanup(told.close)
+        tool = [sys.executable, str(DEV.parent / "tools/cluster/cluster.py"), "3", "--port", "0"]
+        cluster = subprocess.Popen(tool, cwd=self.home.name, stdout=subprocess.PIPE, stderr=told)
+        self.addCleanup(cluster.stdout.close)
+        self.addCleanup(cluster.wait, 60)
+        self.addCleanup(cluster.terminate)
+        said = cluster.stdout.readline().decode()
+        self.assertTrue(said.startswith("cluster: "), said + pathlib.Path(told.name).read_text())
+        return said.split()[1].split(",")
+
+    def test_the_three_brokers_of_the_readme(self):
+        section = README.split("## Three brokers")[1].split("## ")[0]
+        start, *lines = [line for block in blocks_of(section) for line in block]
+        addresses = self.start_cluster(start)
+        export, create, describe, *rest = lines
+        for i, address in enumerate(addresses):
+            export = export.replace("127.0.0.1:742%d" % (i + 1), address)
+        self.assertNotIn(":742", export)
+        self.run_line("%s; %s" % (export, create))
+        leader = re.search(r"\bleader\s+.*?(127\.0\.0\.1:\d+)", self.run_line("%s; %s" % (export, describe)))[1]
+        self.assertIn(leader, addresses)
+        script = "\n".join([export, *rest]).replace("127.0.0.1:7421", leader)
+        self.assertIn("pkill -9", script)
+        done = subprocess.run(["bash", "-s"], input=script, capture_output=True, text=True, cwd=self.home.name, env=self.environment, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        *said, last = done.stdout.splitlines()
+        self.assertEqual(last, "500000", done.stderr)
+        self.assertRegex("\n".join(said), r"high watermark +500000|high_watermark +500000")
+        self.assertNotIn(leader, "\n".join(said), "another one leads")
 
     def test_the_python_of_the_readme(self):
         block = next(block for block in blocks_of(README) if block[0].startswith("append = channel"))
