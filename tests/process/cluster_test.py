@@ -1,14 +1,20 @@
-"""Three brokers, one cluster: founded, used, hurt, and used on, by a stock gRPC client that follows leaders by itself."""
+"""Three brokers, one cluster: founded, used, hurt, and used on, by a stock gRPC client that follows leaders by itself.
+
+TEST_ROUNDS sets how many leaders are killed (in the suite 5), TEST_SEED the seed.
+"""
 
 import os
 import random
+import statistics
 import time
 
 import cluster
 import harness
 
 SEED = int(os.environ.get("TEST_SEED", "1"))
+ROUNDS = int(os.environ.get("TEST_ROUNDS", "5"))
 PARTITIONS = 4
+RECOVERY_S = 60  # a bound on what waits, not a promise
 
 
 class ClusterTest(harness.Case):
@@ -58,23 +64,31 @@ class ClusterTest(harness.Case):
     def test_the_leader_is_killed_again_and_again(self):
         self.make_topic()
         workers = self.start_workers([cluster.Writer, cluster.Writer, cluster.Looker, cluster.Reader, cluster.Conditional])
-        silences = []
-        for _ in range(5):
+        stretches = []
+        for _ in range(ROUNDS):
             time.sleep(self.chance.uniform(0.3, 1.0))
-            victim = self.cluster.leader("t", self.chance.randrange(PARTITIONS))
-            began = time.monotonic()
+            partition = self.chance.randrange(PARTITIONS)
+            victim = self.cluster.leader("t", partition)
+            killed = time.monotonic()
             victim.kill()
-            time.sleep(4)
-            silences.append((began, time.monotonic()))
+            self.wait_for_one_begun_after(killed, partition, workers)
+            stretches.append((partition, killed, time.monotonic()))
             victim.start()
         cluster.join_all(workers)
         histories = cluster.check_all(self.cluster, "t", PARTITIONS, workers)
-        longest = [max(h.longest_silence(began, ended) for h in histories) for began, ended in silences]
+        silences = [1000 * histories[partition].longest_silence(killed, again) for partition, killed, again in stretches]
         self.show(
-            "seed %d: %d acknowledged, 5 leaders killed: 0 lost, 0 duplicated, 0 reordered, 0 stale; nothing acknowledged for %s ms"
-            % (SEED, sum(h.acknowledged() for h in histories), " ".join("%.0f" % (1000 * silence) for silence in longest))
+            "seed %d: %d acknowledged, %d leaders killed: 0 lost, 0 duplicated, 0 reordered, 0 stale; unavailable %.0f ms (median), %.0f ms (worst)"
+            % (SEED, sum(h.acknowledged() for h in histories), ROUNDS, statistics.median(silences), max(silences))
         )
-        self.assertLess(max(longest), 4, "another broker takes over within a few election timeouts")
+
+    def wait_for_one_begun_after(self, when, partition, workers):
+        """An append that is acknowledged."""
+        end = time.monotonic() + RECOVERY_S
+        appends = [worker.history.appends for worker in workers if worker.partition == partition]
+        while not any(append.executed == cluster.YES and append.began > when for history in appends for append in history[-20:]):
+            self.assertLess(time.monotonic(), end, "partition %d does not go on" % partition)
+            time.sleep(0.005)
 
     def test_all_are_killed_at_once(self):
         self.make_topic()
@@ -102,9 +116,10 @@ class ClusterTest(harness.Case):
             broker.kill()
         failure = self.refused_somehow(leader.address)
         self.assertIn(failure.executed, ("no", "maybe"))
-        time.sleep(3)  # it has stepped down by now
-        failure = self.refused_somehow(leader.address)
-        self.assertEqual(failure.executed, "no", str(failure))
+        end = time.monotonic() + RECOVERY_S
+        while failure.executed != "no":  # until it has stepped down
+            self.assertLess(time.monotonic(), end, str(failure))
+            failure = self.refused_somehow(leader.address)
         for broker in others:
             broker.start()
         answer = self.follower.call("append", topic="t", partition=0, batch=harness.batch(b"after"), repeatable=False)
