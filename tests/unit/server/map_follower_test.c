@@ -171,6 +171,29 @@ static void a_partition_of_a_topic_ahead_is_tried_again_too(void **state) {
   stop();
 }
 
+static void find_log(void *context, struct log *log) { *(struct log **)context = log; }
+
+static void begin_spare(struct lab *of) {
+  struct log *log = NULL;
+  log_set_each(of->logs, find_log, &log);
+  log_create_at(log, lane_write(of->lane), &(struct log_base){.index = 100, .term = 1, .next_offset = 200});
+}
+
+/* The broker stopped while it took in what another one sent it. */
+static void a_spare_is_not_the_log_of_its_group(void **state) {
+  (void)state;
+  lab_open(&lab);
+  lab_on_lane(&lab, begin_spare);
+  lab_close(&lab, true);
+
+  struct map_follower_report report = start(0, 0, false);
+
+  assert_int_equal(report.opened, 1);
+  assert_int_equal(report.orphans, 0);
+  expect_open();
+  stop();
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -178,6 +201,7 @@ int main(void) {
       test(a_partition_that_can_be_read_the_second_time_is_opened),
       test(a_partition_that_cannot_be_read_is_neither_damaged_nor_made_anew),
       test(a_partition_of_a_topic_ahead_is_tried_again_too),
+      test(a_spare_is_not_the_log_of_its_group),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
