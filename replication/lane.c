@@ -144,6 +144,13 @@ static void message_came(void *context, group_id group, const struct peer_messag
   if (replica != NULL) replica_receive(replica, message);
 }
 
+size_t lane_hand_over(struct lane *lane) {
+  size_t here = 0;
+  struct map_cursor cursor = {0};
+  for (struct replica *replica; (replica = map_next(lane->replicas, &cursor)) != NULL;) here += replica_hand_over(replica);
+  return here;
+}
+
 static void edge_came(void *context, broker_id broker, enum peer_edge edge) {
   struct lane *lane = context;
   struct map_cursor cursor = {0};

@@ -34,6 +34,9 @@ struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number
 void lane_stop(struct lane *lane);
 void lane_free(struct lane *lane); /* after lane_stop() and after its replicas were freed; NULL is fine */
 
+/* Hands every leadership among others to another broker: begins it, and says how many are still here. On the lane, again and again. */
+size_t lane_hand_over(struct lane *lane);
+
 struct loop *lane_loop(struct lane *lane);
 struct log_set *lane_logs(struct lane *lane);
 unsigned lane_number(const struct lane *lane);

@@ -291,6 +291,8 @@ static inline entry_index raft_last_index(const struct raft *raft) { return raft
 /* What the leader knows of the member at this position of its configuration; NULL unless leader. */
 const struct progress *raft_progress(const struct raft *raft, size_t position);
 bool raft_quiet(const struct raft *raft);
+/* Leadership is being handed over. */
+bool raft_transferring(const struct raft *raft);
 
 void raft_check_invariants(const struct raft *raft);
 

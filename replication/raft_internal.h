@@ -105,7 +105,6 @@ void raft_on_read_answer(struct raft *raft, const struct raft_message *message, 
 void raft_transfer(struct raft *raft, const struct replica_id *to);
 void raft_advance_transfer(struct raft *raft);
 void raft_transfer_timer(struct raft *raft);
-bool raft_transferring(const struct raft *raft);
 void raft_on_timeout_now(struct raft *raft, const struct raft_message *message);
 void raft_resign(struct raft *raft);
 

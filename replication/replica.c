@@ -249,6 +249,11 @@ enum status replica_transfer(struct replica *replica, const struct replica_id *t
   return ask(replica, &(struct raft_event){.kind = RAFT_TRANSFER, .peer = *to});
 }
 
+bool replica_hand_over(struct replica *replica) {
+  if (raft_transferring(&replica->raft)) return true;
+  return replica_transfer(replica, &(struct replica_id){0}) == STATUS_OK && replica->raft.role == RAFT_LEADER;
+}
+
 void replica_campaign(struct replica *replica) { (void)ask(replica, &(struct raft_event){.kind = RAFT_CAMPAIGN}); }
 
 /* ---- Durable, or never ---- */

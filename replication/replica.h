@@ -87,6 +87,8 @@ void replica_read(struct replica *replica, struct replica_read *read);
 enum status replica_change_members(struct replica *replica, const struct raft_config *target) MUST_CHECK;
 /* Hands leadership to `to`, or to whoever is best placed (broker 0). OK: begun. NOT_LEADER, FENCED, INVALID. */
 enum status replica_transfer(struct replica *replica, const struct replica_id *to) MUST_CHECK;
+/* Hands it to whoever is best placed, unless that is under way. False: it does not lead, or there is nobody who could. */
+bool replica_hand_over(struct replica *replica);
 /* Begins an election now, by pre-vote, if it may. */
 void replica_campaign(struct replica *replica);
 

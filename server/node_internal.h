@@ -6,6 +6,8 @@
 #include "server/node.h"
 #include "server/services.h"
 
+struct lane_errand;
+
 struct node {
   struct world *world;
   const struct options *options;
@@ -29,6 +31,9 @@ struct node {
   struct log *controller_log; /* recovered; NULL when group 0 was founded just now */
   struct services services;
   struct timer drain_timer;
+  struct timer hand_over_timer;
+  uint64_t hand_over_until_ns;
+  struct lane_errand *handing_over;
   bool serving;
   char address[ADDRESS_HOST_SIZE + 16];
   uint64_t started_ns;

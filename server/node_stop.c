@@ -1,9 +1,47 @@
 #include "base/memory.h"
+#include "base/trace.h"
+#include "replication/lane.h"
 #include "server/log_service.h"
 #include "server/node_internal.h"
 
 /* At the end of a drain: what finished just now may still be on its way to the wire. */
 #define LAST_WORDS_NS (200u * NS_PER_MS)
+
+/* How often it is looked whether others lead by now. */
+#define HAND_OVER_LOOK_NS (2u * NS_PER_MS)
+
+/* ---- Leadership goes to others: nobody has to wait until this broker is missed ---- */
+
+static void hand_over_more(struct timer *timer) {
+  struct node *node = container_of(timer, struct node, hand_over_timer);
+  struct lane_errand *errand = node->handing_over;
+  struct loop *loop = node->hosts[errand->lane].loop;
+  uint64_t now_ns = loop_now_ns(loop);
+  size_t here = lane_hand_over(node->lanes[errand->lane]);
+  if (here > 0 && now_ns < node->hand_over_until_ns) {
+    loop_timer_set(loop, timer, now_ns + HAND_OVER_LOOK_NS);
+    return;
+  }
+  if (here > 0)
+    trace_warn("leadership_kept", "lane=%u groups=%zu do=\"others elect a leader when this broker is missed\"", errand->lane,
+               here);
+  errand_done(errand);
+}
+
+static void hand_over_lane(struct lane_errand *errand) {
+  errand->node->handing_over = errand;
+  errand->node->hand_over_timer.fire = hand_over_more;
+  hand_over_more(&errand->node->hand_over_timer);
+}
+
+/* Requests are still served: those that come meanwhile are sent on to whoever leads. */
+static void hand_over(struct node *node) {
+  if (node->peers == NULL) return;
+  node->hand_over_until_ns = world_now_ns(node->world) + node_timing(node).election_ns;
+  for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, hand_over_lane);
+}
+
+/* ---- What is in work ends ---- */
 
 static void drain_lane(struct lane_errand *errand) {
   partition_host_drain(&errand->node->hosts[errand->lane]);
@@ -33,6 +71,7 @@ static void cancel_drain_timer(struct lane_errand *errand) {
 static void drain(struct node *node) {
   struct services *services = &node->services;
   health_set_all(services->health, false);
+  hand_over(node);
   atomic_store_explicit(&services->stage, SERVICES_DRAINING, memory_order_release);
   for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, drain_lane);
   (void)node_on_lane(node, 0, set_drain_timer);
