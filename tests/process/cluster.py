@@ -148,6 +148,7 @@ class Worker(threading.Thread):
         self.chance = random.Random(seed)
         self.history = history.Partition()
         self.reasons = set()  # of all refusals
+        self.last_refusal = None
         self.stopping = threading.Event()
         self.failure = None
 
@@ -184,6 +185,7 @@ class Writer(Worker):
             return
         self.check_failure(failure)
         self.reasons.add(failure.reason)
+        self.last_refusal = "%s, now at %s" % (failure, self.follower.address)
         executed = NO if failure.executed == "no" else MAYBE
         self.history.appends.append(history.Append(value, began, ended, executed))
         time.sleep(0.01)

@@ -176,7 +176,7 @@ class FailedSyncTest(harness.Case):
             values = read_values(client, "t", 0)
             self.assertEqual(values[: len(acknowledged)], acknowledged, "reads go on")
             deadline = time.monotonic() + 30
-            while "event=journal_failed do=" not in broker.said():
+            while "restart on a good disk" not in broker.said():
                 self.assertLess(time.monotonic(), deadline, "nobody was told what to do: " + broker.said())
                 time.sleep(0.05)
         broker.kill()
