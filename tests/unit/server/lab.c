@@ -47,10 +47,18 @@ static void adopt(struct lab *lab) { partition_host_adopt(&lab->host); }
 
 static const struct disk_ops *honest_ops;
 static struct disk_ops ops;
-static atomic_bool writes_fail; /* on threads of the log too, so the ops themselves must not change while these run */
+static _Atomic(const char *) failing_text; /* on threads of the log too, so the ops themselves must not change while these run */
+
+static bool carries(const struct bytes *parts, size_t count, const char *text) {
+  for (size_t i = 0; i < count; i++)
+    if (memmem(parts[i].data, parts[i].size, text, strlen(text)) != NULL) return true;
+  return false;
+}
 
 static enum status write_or_fail(struct disk_file *file, uint64_t offset, const struct bytes *parts, size_t count) {
-  return atomic_load(&writes_fail) ? STATUS_IO : honest_ops->write(file, offset, parts, count);
+  const char *text = atomic_load(&failing_text);
+  if (text != NULL && carries(parts, count, text)) return STATUS_IO;
+  return honest_ops->write(file, offset, parts, count);
 }
 
 static atomic_uint reads_good;
@@ -72,7 +80,7 @@ void lab_fail_reads(unsigned after, unsigned count) {
   atomic_store(&reads_fail, count);
 }
 
-void lab_fail_writes(bool fail) { atomic_store(&writes_fail, fail); }
+void lab_fail_writes_of(const char *text) { atomic_store(&failing_text, text); }
 
 static void let_it_fail(struct disk *disk) {
   honest_ops = disk->ops;

@@ -22,8 +22,9 @@ struct lab {
 
 void lab_open(struct lab *lab);
 void lab_open_bare(struct lab *lab); /* without the partition */
-/* From now on every write to its disk fails with STATUS_IO, or no longer does. */
-void lab_fail_writes(bool fail);
+/* From now on each write to its disk that carries this text fails with STATUS_IO; NULL: none does. So the test says which one it is, and not
+ * whichever the journal makes next by itself. Kept. */
+void lab_fail_writes_of(const char *text);
 /* So many reads of its disk from now on fail with STATUS_IO, after so many that do not. */
 void lab_fail_reads(unsigned after, unsigned count);
 void lab_close(struct lab *lab, bool checkpoint); /* keeps the directory */

@@ -182,9 +182,9 @@ static void a_mismatch_is_answered_after_what_it_rests_on(void **state) {
 /* What it would have to wait for never becomes durable. */
 static void a_mismatch_on_a_fenced_partition_does_not_wait(void **state) {
   (void)state;
-  lab_fail_writes(true);
+  lab_fail_writes_of("lost");
   lab_append_now(&lab, &first, "lost", 1);
-  lab_fail_writes(false);
+  lab_fail_writes_of(NULL);
   assert_int_equal(first.append.failure->executed, EXECUTED_MAYBE);
 
   lab_append_init(&lab, &second, "refused", 1);
