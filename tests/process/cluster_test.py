@@ -58,11 +58,20 @@ class ClusterTest(harness.Case):
         for broker in self.cluster.brokers:
             if broker is leader:
                 continue
-            client = cluster.Follower.client(broker.address)
+            self.assertEqual(self.named_leader(broker), leader.address)
+
+    def named_leader(self, broker):
+        """As soon as the broker has heard of one: until then it refuses and names nobody."""
+        client = cluster.Follower.client(broker.address)
+        end = time.monotonic() + 60
+        while True:
             failure = self.refused(
                 harness.grpc.StatusCode.UNAVAILABLE, "NOT_LEADER", client.append, topic="t", partition=1, batch=harness.batch(b"x")
             )
-            self.assertEqual(failure.leader, leader.address)
+            if failure.leader:
+                return failure.leader
+            self.assertLess(time.monotonic(), end, "nobody is named: %s" % failure)
+            time.sleep(0.02)
 
     def test_leaders_are_spread(self):
         self.make_topic("spread", partitions=12)
