@@ -155,8 +155,7 @@ struct peer_stream {
   unsigned failures;
   struct timer retry;
   uint64_t retry_at_ns;
-  bool crowded;            /* PEER_ROOM is owed */
-  uint64_t stuck_since_ns; /* the transport has taken nothing since; 0: it is not owed anything */
+  bool crowded; /* PEER_ROOM is owed */
 };
 
 /* A lane's way to one link. */

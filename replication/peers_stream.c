@@ -15,8 +15,6 @@
 #include "base/trace.h"
 #include "replication/peers_internal.h"
 
-#define STUCK_TIMEOUTS 2u
-
 struct peer_queued {
   struct list_node node;
   struct peer_draft draft;
@@ -101,7 +99,6 @@ static void note_taken(struct task *task) {
   /* Release: whoever posts the task again is done after the loop took it. And before the exchange: what is counted later is told again. */
   atomic_store_explicit(&run->telling, false, memory_order_release);
   unsigned taken = atomic_exchange_explicit(&run->taken, 0, memory_order_acq_rel);
-  if (taken > 0) stream->stuck_since_ns = 0;
   for (; taken > 0 && stream->sent_count > 0; taken--) {
     stream->bytes -= stream->sent_bytes[stream->sent_first];
     stream->sent_first = (stream->sent_first + 1) % PEER_SENDS_MAX;
@@ -132,7 +129,6 @@ static void note_done(struct task *task) {
   stream->retry_at_ns = now_ns + peers_backoff_ns(lane->peers, stream->failures++);
   if (!outbox->closing) tell_lost(stream, run);
   stream->run = NULL;
-  stream->stuck_since_ns = 0;
   rpc_request_release(run->request);
   memory_free(run);
   drop_all(stream);
@@ -209,20 +205,6 @@ static void send_first(struct peer_stream *stream) {
   drop(queued);
 }
 
-/* Everything that may be on its way is, and nothing of it arrives though the broker lives. */
-static void watch(struct peer_stream *stream) {
-  struct peer_lane *lane = stream->outbox->lane;
-  uint64_t now_ns = loop_now_ns(peer_lane_loop(lane));
-  if (stream->sent_count < PEER_SENDS_MAX || list_empty(&stream->drafts)) {
-    stream->stuck_since_ns = 0;
-  } else if (stream->stuck_since_ns == 0) {
-    stream->stuck_since_ns = now_ns;
-  } else if (now_ns - stream->stuck_since_ns > STUCK_TIMEOUTS * lane->peers->options.timing.election_ns) {
-    stream->stuck_since_ns = now_ns;
-    peer_lane_reconnect(lane, stream->outbox->to.broker);
-  }
-}
-
 void peer_stream_pump(struct peer_stream *stream) {
   if (list_empty(&stream->drafts) || stream->outbox->closing) return;
   if (stream->run == NULL) {
@@ -234,7 +216,6 @@ void peer_stream_pump(struct peer_stream *stream) {
     begin_run(stream);
   }
   while (stream->sent_count < PEER_SENDS_MAX && !list_empty(&stream->drafts)) send_first(stream);
-  watch(stream);
 }
 
 void peer_stream_close(struct peer_stream *stream) {
