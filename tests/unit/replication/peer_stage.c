@@ -350,3 +350,17 @@ bool stage_room(struct stage_lane *lane, broker_id broker) {
   stage_on(lane, ask_room, &word);
   return word.room;
 }
+
+/* ---- Links ---- */
+
+void stage_cut(struct stage_broker *from, struct stage_broker *to, bool cut) {
+  struct sim_link link = sim_net_link(from->stage->net, from->host, to->host);
+  link.cut = cut;
+  sim_net_set_link(from->stage->net, from->host, to->host, link);
+}
+
+void stage_speed(struct stage_broker *from, struct stage_broker *to, uint64_t bytes_per_second) {
+  struct sim_link link = sim_net_link(from->stage->net, from->host, to->host);
+  link.bytes_per_second = bytes_per_second;
+  sim_net_set_link(from->stage->net, from->host, to->host, link);
+}

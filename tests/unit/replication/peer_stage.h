@@ -86,6 +86,10 @@ bool stage_told(struct stage_lane *lane, const char *word, unsigned ms);
 size_t stage_count(struct stage_lane *lane, const char *word);
 void stage_forget(struct stage_lane *lane);
 
+/* Simulated: nothing passes from the one to the other; or no more than so many bytes in a second, 0: no bound. */
+void stage_cut(struct stage_broker *from, struct stage_broker *to, bool cut);
+void stage_speed(struct stage_broker *from, struct stage_broker *to, uint64_t bytes_per_second);
+
 /* What tests send. */
 void stage_send(struct stage_lane *lane, struct stage_broker *to, group_id group, enum raft_message_kind kind, uint64_t sequence);
 void stage_append(struct stage_lane *lane, struct stage_broker *to, group_id group, entry_index prev, size_t count,

@@ -11,7 +11,6 @@
 
 #include "base/memory.h"
 #include "tests/sim/sim_rpc.h"
-#include "tests/unit/replication/chance.h"
 #include "tests/unit/replication/peer_stage.h"
 
 static struct peer_stage *stage;
@@ -52,18 +51,6 @@ static void forget_all(void) {
     struct stage_broker *broker = &stage->brokers[i];
     for (unsigned lane = 0; broker->peers != NULL && lane < broker->lane_count; lane++) stage_forget(&broker->lanes[lane]);
   }
-}
-
-static void set_cut(struct stage_broker *from, struct stage_broker *to, bool cut) {
-  struct sim_link link = sim_net_link(stage->net, from->host, to->host);
-  link.cut = cut;
-  sim_net_set_link(stage->net, from->host, to->host, link);
-}
-
-static void set_speed(struct stage_broker *from, struct stage_broker *to, uint64_t bytes_per_second) {
-  struct sim_link link = sim_net_link(stage->net, from->host, to->host);
-  link.bytes_per_second = bytes_per_second;
-  sim_net_set_link(stage->net, from->host, to->host, link);
 }
 
 /* ---- Messages ---- */
@@ -198,8 +185,8 @@ static void silence_for_an_election_timeout_is_death(void **state) {
   assert_all_up();
   stage_run_ms(stage, 1000);
   forget_all();
-  set_cut(one, two, true);
-  set_cut(two, one, true);
+  stage_cut(one, two, true);
+  stage_cut(two, one, true);
 
   stage_run_ms(stage, 800);
   assert_int_equal(stage_count(&one->lanes[0], "down2"), 0);
@@ -213,8 +200,8 @@ static void silence_for_an_election_timeout_is_death(void **state) {
   assert_in_range(stage_count(&two->lanes[0], "room1"), 20, 31);
   assert_int_equal(stage_count(&one->lanes[0], "reset2"), 0);
   forget_all();
-  set_cut(one, two, false);
-  set_cut(two, one, false);
+  stage_cut(one, two, false);
+  stage_cut(two, one, false);
 
   assert_true(stage_told(&one->lanes[0], "up2", 4500));
   assert_true(stage_told(&two->lanes[0], "up1", 4500));
@@ -230,13 +217,13 @@ static void who_is_not_heard_learns_it_and_connects_anew(void **state) {
   assert_all_up();
   stage_run_ms(stage, 1000);
   forget_all();
-  set_cut(one, two, true); /* nothing of one's arrives; what two says does, until its windows are full */
+  stage_cut(one, two, true); /* nothing of one's arrives; what two says does, until its windows are full */
 
   assert_true(stage_told(&two->lanes[0], "down1", 1500));
   assert_true(stage_told(&one->lanes[0], "room2", 3500)); /* made anew */
   stage_run_ms(stage, 30000);
   forget_all();
-  set_cut(one, two, false);
+  stage_cut(one, two, false);
 
   assert_true(stage_told(&two->lanes[0], "up1", 4500));
   stage_send(&one->lanes[0], two, 5, RAFT_VOTE, 1);
@@ -287,6 +274,30 @@ static void broker_that_returns_is_spoken_to_at_once(void **state) {
     assert_true(stage_told(&two->lanes[0], vote, 100));
     assert_true(stage_told(&two->lanes[0], "up1", 200));
   }
+}
+
+/* Whoever waits for the other side to take more sends nothing, and is not told that there is no other side any more. */
+static void connection_to_a_process_that_is_no_more_is_given_up(void **state) {
+  (void)state;
+  begin(2, 1);
+  assert_all_up();
+  for (unsigned i = 1; i <= 3; i++) stage_append(&one->lanes[0], two, 5, 0, 1, 1000, i);
+  assert_told(&two->lanes[0], "1:5/append#3[1..1]");
+  sim_host_power(two->host, false);
+  for (unsigned i = 4; i <= 40; i++) stage_append(&one->lanes[0], two, 5, 0, 4, 200000, i); /* more than any window takes */
+  stage_run_ms(stage, 50);
+  stage_kill(two);
+  sim_host_power(two->host, true);
+  stage_forget(&one->lanes[0]);
+
+  stage_start(two);
+  stage_run_ms(stage, 600); /* beats have found the new process before it says its first word */
+  stage_meet(stage);
+  assert_told(&one->lanes[0], "up2");
+  stage_run_ms(stage, 1000);
+  stage_append(&one->lanes[0], two, 5, 0, 1, 1000, 41);
+
+  assert_told(&two->lanes[0], "1:5/append#41[1..1]");
 }
 
 static void process_that_is_stopped_is_dead_until_it_goes_on(void **state) {
@@ -468,7 +479,7 @@ static void slow_road_fills_up_to_its_bound_and_has_room_again(void **state) {
   begin(2, 1);
   assert_all_up();
   forget_all();
-  set_speed(one, two, 20u << 20);
+  stage_speed(one, two, 20u << 20);
   uint64_t sequence = 0;
 
   for (; stage_room(&one->lanes[0], 2); sequence++) stage_append(&one->lanes[0], two, 5, sequence, 1, 500000, sequence + 1);
@@ -489,7 +500,7 @@ static void votes_and_beats_do_not_wait_behind_batches(void **state) {
   begin(2, 1);
   assert_all_up();
   forget_all();
-  set_speed(one, two, 20u << 20); /* of each connection */
+  stage_speed(one, two, 20u << 20); /* of each connection */
   for (uint64_t i = 0; i < 30; i++) stage_append(&one->lanes[0], two, 5, i, 1, 500000, i + 1);
 
   stage_send(&one->lanes[0], two, 5, RAFT_VOTE, 99);
@@ -606,159 +617,6 @@ static void address_that_is_none_is_said_and_nothing_stays(void **state) {
   one->world->peers = own;
 }
 
-/* ---- Whatever happens ---- */
-
-/* What each lane sends to each broker by each road is numbered from 1, anew after each loss that it was told of: a stretch. Within one
- * everything arrives in order and without a gap, up to where it was lost; and nothing arrives twice. */
-struct stretch {
-  uint64_t number;
-  uint64_t last;
-};
-#define LANES 2u
-static struct stretch sent[STAGE_BROKERS_MAX][LANES][STAGE_BROKERS_MAX + 1][2];
-static struct stretch heard[STAGE_BROKERS_MAX + 1][LANES][STAGE_BROKERS_MAX][2];
-static uint64_t stretches; /* no two have the same number, and later ones have greater ones */
-
-static size_t position(const struct stage_lane *lane) { return (size_t)(lane - lane->broker->lanes); }
-
-static void begin_stretch(struct stage_lane *lane, broker_id broker, enum peer_edge edge) {
-  struct stretch *ways = sent[lane->broker->id - 1][position(lane)][broker];
-  if (edge != PEER_RESET) return;
-  for (size_t way = 0; way < 2; way++) ways[way] = (struct stretch){.number = ++stretches};
-}
-
-static void note(struct stage_lane *lane, group_id group, const struct peer_message *message) {
-  size_t way = message->raft.kind == RAFT_APPEND;
-  struct stretch *stretch = &heard[message->raft.from.broker][group % LANES][lane->broker->id - 1][way];
-  if (message->raft.term < stretch->number) return; /* late, from before a loss */
-  if (message->raft.term > stretch->number) *stretch = (struct stretch){.number = message->raft.term};
-  assert_int_equal(message->raft.sequence, stretch->last + 1);
-  stretch->last++;
-}
-
-static void watch(struct stage_broker *broker) {
-  for (unsigned i = 0; i < broker->lane_count; i++) {
-    broker->lanes[i].heard = note;
-    broker->lanes[i].edged = begin_stretch;
-    for (broker_id to = 1; to <= 3; to++) begin_stretch(&broker->lanes[i], to, PEER_RESET);
-  }
-}
-
-struct shot {
-  struct stage_broker *to;
-  group_id group;
-  bool append;
-  size_t count;
-  size_t payload_bytes;
-};
-
-static void shoot(struct stage_lane *lane, void *context) {
-  const struct shot *shot = context;
-  struct stretch *stretch = &sent[lane->broker->id - 1][position(lane)][shot->to->id][shot->append];
-  struct entry entries[4] = {0};
-  if (!peer_lane_room(lane->lane, shot->to->id)) return;
-  struct raft_message message = {.kind = shot->append ? RAFT_APPEND : RAFT_VOTE,
-                                 .to = stage_address(shot->to).id,
-                                 .term = stretch->number,
-                                 .sequence = ++stretch->last};
-  for (size_t i = 0; shot->append && i < shot->count; i++) {
-    struct blob *blob = NULL;
-    assert_int_equal(blob_new(NULL, shot->payload_bytes, &blob), STATUS_OK);
-    memset(blob->data, (int)message.sequence, blob->size);
-    entries[i].head = (struct entry_head){.kind = ENTRY_COMMAND, .index = 1 + i, .term = 3};
-    entries[i].payload = (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, blob->size)};
-    entry_seal(&entries[i].head, entries[i].payload.bytes, 0);
-  }
-  peer_lane_send(lane->lane, shot->group, &message, entries, shot->append ? shot->count : 0);
-  for (size_t i = 0; shot->append && i < shot->count; i++) entry_release(&entries[i]);
-}
-
-static void something_happens(struct chance *chance) {
-  struct stage_broker *a = &stage->brokers[chance_below(chance, 3)];
-  struct stage_broker *b = &stage->brokers[chance_below(chance, 3)];
-  switch (chance_below(chance, 40)) {
-    case 0: set_cut(a, b, true); break;
-    case 1:
-    case 2:
-    case 3: set_cut(a, b, false); break;
-    case 4: (void)sim_net_reset(stage->net, NULL, 50); break;
-    case 5:
-      if (chance_in(chance, 500)) stage_kill(a);
-      else stage_stop(a);
-      watch(a);
-      stage_start(a);
-      stage_meet(stage);
-      break;
-    case 6:
-      sim_process_pause(sim_world_process(a->process));
-      stage_run_ms(stage, (unsigned)chance_below(chance, 1500));
-      sim_process_resume(sim_world_process(a->process));
-      break;
-    case 7: {
-      broker_id id = b->id;
-      stage_on(&a->lanes[0], reconnect, &id);
-      break;
-    }
-    case 8: set_speed(a, b, chance_in(chance, 500) ? 0 : 1u << 20); break;
-    default: {
-      struct shot shot = {.to = b,
-                          .group = chance_below(chance, 8),
-                          .append = chance_in(chance, 500),
-                          .count = chance_below(chance, 4),
-                          .payload_bytes = chance_below(chance, 30000)};
-      unsigned shots = chance_in(chance, 50) ? 60 : 1;
-      for (unsigned i = 0; i < shots && a != b; i++) stage_on(&a->lanes[shot.group % LANES], shoot, &shot);
-      if (shots > 1 && chance_in(chance, 300)) (void)sim_net_reset(stage->net, NULL, 100);
-      if (chance_in(chance, 300)) stage_run_ms(stage, (unsigned)chance_below(chance, 100));
-      break;
-    }
-  }
-}
-
-static void mend_everything(void) {
-  for (size_t i = 0; i < 3; i++) {
-    for (size_t j = 0; j < 3; j++) {
-      set_cut(&stage->brokers[i], &stage->brokers[j], false);
-      set_speed(&stage->brokers[i], &stage->brokers[j], 0);
-    }
-  }
-  stage_run_ms(stage, 8000);
-}
-
-static void assert_they_speak(struct stage_broker *from, struct stage_broker *to) {
-  char up[16], down[16];
-  snprintf(up, sizeof up, "up%u", from->id);
-  snprintf(down, sizeof down, "down%u", from->id);
-  assert_int_equal(stage_count(&to->lanes[0], up), stage_count(&to->lanes[0], down) + 1);
-  size_t before = to->lanes[1].messages;
-  struct shot append = {.to = to, .group = 7, .append = true, .count = 1, .payload_bytes = 100}, vote = {.to = to, .group = 7};
-  stage_on(&from->lanes[1], shoot, &append);
-  stage_on(&from->lanes[1], shoot, &vote);
-  stage_run_ms(stage, 500);
-  assert_int_equal(to->lanes[1].messages, before + 2);
-}
-
-static void whatever_happens_messages_stay_in_order_and_all_ends_well(void **state) {
-  (void)state;
-  struct chance chance = {.state = chance_seed()};
-  stage = peer_stage_new(false, 3, LANES, chance_next(&chance));
-  memset(heard, 0, sizeof heard);
-  for (size_t i = 0; i < 3; i++) {
-    watch(&stage->brokers[i]);
-    stage_start(&stage->brokers[i]);
-  }
-  stage_meet(stage);
-
-  for (unsigned round = 0; round < 2000; round++) something_happens(&chance);
-  mend_everything();
-
-  for (size_t i = 0; i < 3; i++) {
-    for (size_t j = 0; j < 3; j++) {
-      if (i != j) assert_they_speak(&stage->brokers[i], &stage->brokers[j]);
-    }
-  }
-}
-
 #define TEST(name) cmocka_unit_test_teardown(name, tear_down)
 
 int main(void) {
@@ -773,6 +631,7 @@ int main(void) {
       TEST(who_is_not_heard_learns_it_and_connects_anew),
       TEST(broker_that_starts_anew_leads_nothing_any_more),
       TEST(broker_that_returns_is_spoken_to_at_once),
+      TEST(connection_to_a_process_that_is_no_more_is_given_up),
       TEST(process_that_is_stopped_is_dead_until_it_goes_on),
       TEST(who_was_stopped_does_not_take_the_others_for_dead),
       TEST(disk_that_hangs_is_death_though_beats_come),
@@ -788,7 +647,6 @@ int main(void) {
       TEST(received_bytes_are_charged_and_bounded_by_the_account),
       TEST(other_services_are_answered_on_the_same_port),
       TEST(address_that_is_none_is_said_and_nothing_stays),
-      TEST(whatever_happens_messages_stay_in_order_and_all_ends_well),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
