@@ -36,7 +36,6 @@ enum {
 };
 enum { SNAPSHOT_INDEX = 1, SNAPSHOT_INDEX_TERM = 2, SNAPSHOT_CONFIG_INDEX = 3, SNAPSHOT_CONFIG = 4 };
 
-#define INCARNATION_SIZE 16u
 #define REPLICA_SIZE_MAX 32u
 #define BODY_SIZE_MAX (96u + RAFT_CONFIG_BYTES_MAX)
 #define MESSAGE_HEAD_MAX 64u
@@ -108,8 +107,7 @@ static enum status decode_replica(struct bytes bytes, struct replica_id *out_id)
   }
   if (status != STATUS_END) return status;
   if (broker == 0 || broker > UINT32_MAX || incarnation.size != INCARNATION_SIZE) return STATUS_MALFORMED;
-  *out_id =
-      (struct replica_id){.broker = (broker_id)broker, .incarnation = {get_u64(incarnation.data), get_u64(incarnation.data + 8)}};
+  *out_id = replica_id_of((broker_id)broker, incarnation.data);
   return STATUS_OK;
 }
 

@@ -10,6 +10,10 @@
 #define HEAD_SIZE 4u
 #define MEMBER_SIZE 24u
 
+struct replica_id replica_id_of(broker_id broker, const uint8_t incarnation[INCARNATION_SIZE]) {
+  return (struct replica_id){.broker = broker, .incarnation = {get_u64(incarnation), get_u64(incarnation + sizeof(uint64_t))}};
+}
+
 void raft_config_add(struct raft_config *config, const struct replica_id *id, enum raft_rank now, enum raft_rank then) {
   PRE(config->count < RAFT_MEMBERS_MAX);
   config->members[config->count++] = (struct raft_member){.id = *id, .now = (uint8_t)now, .then = (uint8_t)then};
@@ -102,8 +106,7 @@ enum status raft_config_decode(struct bytes bytes, struct raft_config *out_confi
   if (config.count > RAFT_MEMBERS_MAX || bytes.size != HEAD_SIZE + MEMBER_SIZE * config.count) return STATUS_CORRUPT;
   for (size_t i = 0; i < config.count; i++) {
     const uint8_t *at = bytes.data + HEAD_SIZE + MEMBER_SIZE * i;
-    config.members[i] = (struct raft_member){
-        .id = {.broker = get_u32(at), .incarnation = {get_u64(at + 8), get_u64(at + 16)}}, .now = at[4], .then = at[5]};
+    config.members[i] = (struct raft_member){.id = replica_id_of(get_u32(at), at + 8), .now = at[4], .then = at[5]};
   }
   if (!raft_config_valid(&config)) return STATUS_CORRUPT;
   *out_config = config;

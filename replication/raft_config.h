@@ -57,6 +57,10 @@ static inline bool replica_id_equal(const struct replica_id *a, const struct rep
   return a->broker == b->broker && a->incarnation[0] == b->incarnation[0] && a->incarnation[1] == b->incarnation[1];
 }
 
+#define INCARNATION_SIZE 16u
+/* Its incarnation as it stands in files, maps and messages. */
+struct replica_id replica_id_of(broker_id broker, const uint8_t incarnation[INCARNATION_SIZE]);
+
 void raft_config_add(struct raft_config *config, const struct replica_id *id, enum raft_rank now, enum raft_rank then);
 
 /* The member's position, or RAFT_NO_POSITION. */

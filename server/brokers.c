@@ -5,7 +5,6 @@
 
 #include "base/arena.h"
 #include "base/check.h"
-#include "base/codec.h"
 #include "base/memory.h"
 #include "base/trace.h"
 #include "cairn/internal/v1/register.pb-c.h"
@@ -16,7 +15,8 @@
 #define REGISTER_METHOD "/cairn.internal.v1.Peer/Register"
 #define REGISTER_ARENA_BYTES 16384u
 #define NS_PER_MS 1000000u
-#define ASK_EVERY_NS ((uint64_t)200 * NS_PER_MS) /* while the map has this broker otherwise */
+#define ASK_AGAIN_NS ((uint64_t)200 * NS_PER_MS) /* while the map has this broker otherwise; doubles ... */
+#define ASK_AGAIN_NS_MAX ((uint64_t)5000 * NS_PER_MS)
 #define ASK_TIMEOUT_NS ((uint64_t)2000 * NS_PER_MS)
 
 struct brokers {
@@ -26,8 +26,11 @@ struct brokers {
   atomic_bool started;
 
   struct timer ask_timer;
+  uint64_t ask_again_ns;
   struct change change; /* of this broker itself, where it leads group 0 */
   bool changing;
+  void (*told)(void *context, enum status status); /* NULL: it was */
+  void *told_context;
 
   struct rpc_channel *channel; /* to the leader that is asked */
   struct rpc_request *request;
@@ -56,10 +59,6 @@ void brokers_free(struct brokers *brokers) {
 }
 
 /* ---- Telling the wires and the routing ---- */
-
-static struct replica_id replica_id_of(uint32_t broker, const uint8_t incarnation[CLUSTER_ID_SIZE]) {
-  return (struct replica_id){.broker = broker, .incarnation = {get_u64(incarnation), get_u64(incarnation + sizeof(uint64_t))}};
-}
 
 struct address_list {
   struct peer_address rows[PEER_BROKERS_MAX];
@@ -97,12 +96,15 @@ static void registered(void *context, const struct map_broker *broker) {
   struct brokers *brokers = context;
   routing_set_broker(brokers->wiring.routing, broker->id, broker->advertised);
   tell_peers(brokers);
-  if (broker->id == brokers->wiring.self.id && !is_known(brokers)) ask_later(brokers);
+  if (broker->id != brokers->wiring.self.id) return;
+  brokers->ask_again_ns = ASK_AGAIN_NS;
+  if (!is_known(brokers)) ask_later(brokers);
 }
 
 static void leader_changed(void *context, bool here, broker_id leader) {
   struct brokers *brokers = context;
   routing_set_authority(brokers->wiring.routing, here, leader);
+  brokers->ask_again_ns = ASK_AGAIN_NS; /* it may be one that can */
 }
 
 /* ---- Being known ---- */
@@ -124,8 +126,19 @@ static void end_stop(struct brokers *brokers) {
 
 static void ask_later(struct brokers *brokers) {
   struct loop *loop = brokers->wiring.loop;
-  if (brokers->stopping) end_stop(brokers);
-  else loop_timer_set(loop, &brokers->ask_timer, loop_now_ns(loop) + ASK_EVERY_NS);
+  if (brokers->stopping) {
+    end_stop(brokers);
+    return;
+  }
+  loop_timer_set(loop, &brokers->ask_timer, loop_now_ns(loop) + brokers->ask_again_ns);
+  brokers->ask_again_ns *= 2;
+  if (brokers->ask_again_ns > ASK_AGAIN_NS_MAX) brokers->ask_again_ns = ASK_AGAIN_NS_MAX;
+}
+
+static void tell_first(struct brokers *brokers, enum status status) {
+  void (*told)(void *context, enum status status) = brokers->told;
+  brokers->told = NULL;
+  if (told != NULL) told(brokers->told_context, status);
 }
 
 static void changed(struct change *change) {
@@ -133,6 +146,7 @@ static void changed(struct change *change) {
   brokers->changing = false;
   if (change->status != STATUS_OK) trace_warn("broker_not_registered", "reason=%s", status_name(change->status));
   ask_later(brokers);
+  tell_first(brokers, change->status);
 }
 
 static void register_here(struct brokers *brokers) {
@@ -204,7 +218,8 @@ static void ask_fires(struct timer *timer) {
   else ask_later(brokers);
 }
 
-void brokers_start(struct brokers *brokers, const struct brokers_wiring *wiring) {
+void brokers_start(struct brokers *brokers, const struct brokers_wiring *wiring, void (*told)(void *context, enum status status),
+                   void *context) {
   brokers->wiring = *wiring;
   const struct cluster_map *map = controller_map(wiring->controller);
   const struct map_broker *broker = cluster_map_broker_after(map, 0);
@@ -216,7 +231,11 @@ void brokers_start(struct brokers *brokers, const struct brokers_wiring *wiring)
   leader_changed(brokers, controller_leads(wiring->controller), controller_leader(wiring->controller));
   atomic_store_explicit(&brokers->started, true, memory_order_release);
   brokers->ask_timer.fire = ask_fires;
+  brokers->ask_again_ns = ASK_AGAIN_NS;
+  brokers->told = told;
+  brokers->told_context = context;
   ask_fires(&brokers->ask_timer);
+  if (!brokers->changing) tell_first(brokers, STATUS_OK);
 }
 
 void brokers_stop(struct brokers *brokers, void (*done)(void *context), void *context) {

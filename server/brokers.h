@@ -31,8 +31,10 @@ struct brokers_wiring {
   struct peers *peers;    /* NULL: there are none */
   struct map_broker self; /* as the map is to have it */
 };
-/* Takes what the map has, follows it from now on, and registers. */
-void brokers_start(struct brokers *brokers, const struct brokers_wiring *wiring);
+/* Takes what the map has, follows it from now on, and registers. `told`, once and perhaps at once: OK, also when it is another broker that has to
+ * write it; else why this one could not write it, which is tried again. A restart of a broker that the map knows writes nothing. */
+void brokers_start(struct brokers *brokers, const struct brokers_wiring *wiring, void (*told)(void *context, enum status status),
+                   void *context);
 /* Ends what is under way; then `done`, which may be at once. */
 void brokers_stop(struct brokers *brokers, void (*done)(void *context), void *context);
 

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 
 #include "base/check.h"
-#include "base/codec.h"
 #include "base/memory.h"
 #include "base/trace.h"
 #include "server/map_follower_internal.h"
@@ -44,15 +43,10 @@ struct partition_host *map_follower_host(const struct map_follower *follower, gr
 
 /* ---- Where a partition is ---- */
 
-static struct replica_id replica_id_of(const struct map_replica *replica) {
-  return (struct replica_id){.broker = replica->broker,
-                             .incarnation = {get_u64(replica->incarnation), get_u64(replica->incarnation + sizeof(uint64_t))}};
-}
-
 bool map_follower_has(const struct map_follower *follower, const struct map_partition *place) {
   if (place->replica_count == 0) return true;
   for (uint32_t i = 0; i < place->replica_count; i++) {
-    struct replica_id id = replica_id_of(&place->replicas[i]);
+    struct replica_id id = replica_id_of(place->replicas[i].broker, place->replicas[i].incarnation);
     if (replica_id_equal(&id, &follower->options.hosts[0].self)) return true;
   }
   return false;
@@ -61,14 +55,14 @@ bool map_follower_has(const struct map_follower *follower, const struct map_part
 /* Is it to lead the partition, and are there others? */
 static bool is_first(const struct map_follower *follower, const struct map_partition *place) {
   if (place->replica_count < 2) return false;
-  struct replica_id first = replica_id_of(&place->replicas[0]);
+  struct replica_id first = replica_id_of(place->replicas[0].broker, place->replicas[0].incarnation);
   return replica_id_equal(&first, &follower->options.hosts[0].self);
 }
 
 bool map_follower_founding(const struct map_partition *place, struct raft_config *out_config) {
   *out_config = (struct raft_config){.phase = RAFT_STABLE};
   for (uint32_t i = 0; i < place->replica_count; i++) {
-    struct replica_id id = replica_id_of(&place->replicas[i]);
+    struct replica_id id = replica_id_of(place->replicas[i].broker, place->replicas[i].incarnation);
     raft_config_add(out_config, &id, RAFT_VOTER, RAFT_VOTER);
   }
   return place->replica_count > 0;

@@ -165,35 +165,10 @@ static struct map_broker map_entry(const struct node *node) {
   return self;
 }
 
-struct registration {
-  struct lane_errand *errand;
-  struct change change;
-};
-
-static void registered(struct change *change) {
-  struct registration *registration = container_of(change, struct registration, change);
-  registration->errand->status = change->status;
-  errand_done(registration->errand);
-  memory_free(registration);
-}
-
-/* A broker that is alone does it before it serves. Only when the map says otherwise: a restart of a broker that it knows writes nothing. */
-static void register_broker(struct lane_errand *errand) {
-  struct node *node = errand->node;
-  const struct map_broker self = map_entry(node);
-  const struct map_broker *known = cluster_map_broker(controller_map(node->controller), self.id);
-  bool unchanged = known != NULL && memcmp(known, &self, sizeof self) == 0;
-  if (unchanged || !controller_leads(node->controller)) {
-    errand_done(errand);
-    return;
-  }
-  struct registration *registration = NEW(struct registration);
-  registration->errand = errand;
-  registration->change.kind = COMMAND_REGISTER_BROKER;
-  registration->change.broker = self;
-  memcpy(registration->change.cluster_id, node->identity.cluster, CLUSTER_ID_SIZE);
-  registration->change.done = registered;
-  controller_change(node->controller, &registration->change);
+static void registered(void *context, enum status status) {
+  struct lane_errand *errand = context;
+  errand->status = status;
+  errand_done(errand);
 }
 
 static void start_brokers(struct lane_errand *errand) {
@@ -203,8 +178,7 @@ static void start_brokers(struct lane_errand *errand) {
                                         .routing = node->routing,
                                         .peers = node->peers,
                                         .self = map_entry(node)};
-  brokers_start(node->brokers, &wiring);
-  errand_done(errand);
+  brokers_start(node->brokers, &wiring, registered, errand);
 }
 
 struct settling {
@@ -305,15 +279,13 @@ static void start_host(struct lane_errand *errand) {
 }
 
 static enum status become_ready(struct node *node, struct buffer *out_problem) {
-  enum status status = node_on_lane(node, 0, register_broker);
+  enum status status = node_on_lane(node, 0, start_brokers);
   if (status != STATUS_OK) {
     /* A disk that is full or fenced must not take the reads away. */
-    trace_error("broker_not_registered", "reason=%s", status_name(status));
     bool first_time = cluster_map_version(controller_map(node->controller)) == 0 && node->identity.founder_count <= 1;
     if (first_time) SAY(out_problem, "cannot write the first entry of group 0 (%s): is the disk full?", status_name(status));
     if (first_time) return status;
   }
-  (void)node_on_lane(node, 0, start_brokers);
   status = node_on_lane(node, 0, node_settle_partitions);
   if (status != STATUS_OK) trace_error("partitions_not_made", "reason=%s", status_name(status));
   for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, start_host);

@@ -2,7 +2,6 @@
 #include <inttypes.h>
 
 #include "base/check.h"
-#include "base/codec.h"
 #include "server/meet.h"
 #include "server/node_internal.h"
 
@@ -10,10 +9,6 @@
   do {                                                             \
     if (buffer_printf((problem), __VA_ARGS__) != STATUS_OK) break; \
   } while (0)
-
-static struct replica_id replica_id_of(uint32_t broker, const uint8_t incarnation[LOG_ID_SIZE]) {
-  return (struct replica_id){.broker = broker, .incarnation = {get_u64(incarnation), get_u64(incarnation + sizeof(uint64_t))}};
-}
 
 struct replica_id node_replica_id(const struct node *node) {
   return replica_id_of(node->identity.broker_id, node->identity.incarnation);
