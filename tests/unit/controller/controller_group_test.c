@@ -1,0 +1,111 @@
+/* Group 0 on three brokers: who decides, and what a broker says that may no longer be the one who does. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/controller/crew.h"
+
+static struct change alter_unknown(void) { return change_of_topic(COMMAND_ALTER_TOPIC, "nobody-made-it"); }
+
+static void who_does_not_lead_names_who_does(void **state) {
+  struct crew *crew = *state;
+  broker_id leader = crew_leader(crew);
+  crew_run_ms(crew, 500);
+  broker_id other = leader % CREW_BROKERS + 1;
+  struct change wanted = change_of_topic(COMMAND_CREATE_TOPIC, "t");
+  struct request request;
+  crew_ask(crew, other, &wanted, &request);
+  assert_int_equal(crew_answer(crew, &request), STATUS_NOT_LEADER);
+  assert_int_equal(controller_leader(crew->members[other].controller), leader);
+  assert_non_null(strstr(request.change.problem, "leads the controller"));
+}
+
+static void a_refusal_that_rests_on_the_map_is_confirmed(void **state) {
+  struct crew *crew = *state;
+  struct change wanted = alter_unknown();
+  struct request request;
+  crew_ask(crew, crew_leader(crew), &wanted, &request);
+  assert_int_equal(crew_answer(crew, &request), STATUS_UNKNOWN_TOPIC);
+}
+
+/* Others may have made it by now. */
+static void who_is_cut_off_does_not_say_that_there_is_no_such_topic(void **state) {
+  struct crew *crew = *state;
+  broker_id leader = crew_leader(crew);
+  struct change wanted = alter_unknown();
+  struct request request;
+  crew_isolate(crew, leader);
+  crew_ask(crew, leader, &wanted, &request);
+  crew_run_ms(crew, 200);
+  assert_false(request.answered);
+  assert_int_equal(crew_answer(crew, &request), STATUS_NOT_LEADER);
+  wires_heal(&crew->wires);
+}
+
+static void what_the_request_alone_decides_needs_nobody(void **state) {
+  struct crew *crew = *state;
+  broker_id leader = crew_leader(crew);
+  struct change wanted = change_of_topic(COMMAND_CREATE_TOPIC, "not/a/name");
+  struct request request;
+  crew_isolate(crew, leader);
+  crew_ask(crew, leader, &wanted, &request);
+  assert_true(request.answered);
+  assert_int_equal(request.change.status, STATUS_BAD_NAME);
+  wires_heal(&crew->wires);
+}
+
+static void whose_disk_has_failed_sends_elsewhere(void **state) {
+  struct crew *crew = *state;
+  broker_id leader = crew_leader(crew);
+  struct change create = change_of_topic(COMMAND_CREATE_TOPIC, "t"), alter = alter_unknown();
+  struct request request;
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) crew_register(crew, broker, "somewhere:1");
+  stage_fail_journal(&crew->members[leader].stage);
+  crew_ask(crew, leader, &create, &request);
+  (void)crew_answer(crew, &request); /* in doubt, or refused: its journal is gone either way */
+  crew_ask(crew, leader, &alter, &request);
+  assert_int_equal(crew_answer(crew, &request), STATUS_NOT_LEADER);
+  stage_heal(&crew->members[leader].stage);
+}
+
+/* A topic is not given less replicas than it may have because some brokers are a moment late. */
+static void replicas_wait_for_brokers_that_have_not_told_where_they_are(void **state) {
+  struct crew *crew = *state;
+  struct change wanted = change_of_topic(COMMAND_CREATE_TOPIC, "t");
+  struct request request;
+  crew_register(crew, 1, "one:1");
+  crew_register(crew, 2, "two:1");
+  for (wanted.replicas = 0; wanted.replicas <= 3; wanted.replicas += 3) { /* 0: three of three */
+    crew_ask(crew, crew_leader(crew), &wanted, &request);
+    assert_int_equal(crew_answer(crew, &request), STATUS_LOADING);
+    assert_non_null(strstr(request.change.problem, "of the cluster's 3 brokers 2"));
+  }
+  wanted.replicas = 4;
+  crew_ask(crew, crew_leader(crew), &wanted, &request);
+  assert_int_equal(crew_answer(crew, &request), STATUS_INVALID);
+
+  crew_register(crew, 3, "three:1");
+  wanted.replicas = 0;
+  crew_change(crew, &wanted);
+  const struct cluster_map *map = controller_map(crew->members[crew_leader(crew)].controller);
+  assert_int_equal(cluster_map_topic(map, bytes_of_string("t"))->replicas, 3);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, crew_set_up, crew_tear_down)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(who_does_not_lead_names_who_does),
+      TEST(a_refusal_that_rests_on_the_map_is_confirmed),
+      TEST(who_is_cut_off_does_not_say_that_there_is_no_such_topic),
+      TEST(what_the_request_alone_decides_needs_nobody),
+      TEST(whose_disk_has_failed_sends_elsewhere),
+      TEST(replicas_wait_for_brokers_that_have_not_told_where_they_are),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
