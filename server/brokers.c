@@ -27,6 +27,7 @@ struct brokers {
 
   struct timer ask_timer;
   uint64_t ask_again_ns;
+  unsigned asked;       /* times */
   struct change change; /* of this broker itself, where it leads group 0 */
   bool changing;
   void (*told)(void *context, enum status status); /* NULL: it was */
@@ -74,18 +75,23 @@ static void add_address(struct address_list *list, uint32_t broker, const uint8_
 }
 
 /* The map's word counts. A founder that it does not have yet is where it was when the cluster was founded. */
-static void tell_peers(struct brokers *brokers) {
+static void gather(const struct brokers *brokers, struct address_list *list) {
   const struct cluster_map *map = controller_map(brokers->wiring.controller);
-  struct address_list list = {.count = 0};
-  if (brokers->wiring.peers == NULL) return;
+  list->count = 0;
   const struct map_broker *broker = cluster_map_broker_after(map, 0);
   for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id))
-    add_address(&list, broker->id, broker->incarnation, broker->peer_address);
+    add_address(list, broker->id, broker->incarnation, broker->peer_address);
   for (uint32_t i = 0; i < brokers->identity->founder_count; i++) {
     const struct log_founder *founder = &brokers->identity->founders[i];
     if (cluster_map_broker(map, founder->broker_id) == NULL)
-      add_address(&list, founder->broker_id, founder->incarnation, founder->address);
+      add_address(list, founder->broker_id, founder->incarnation, founder->address);
   }
+}
+
+static void tell_peers(struct brokers *brokers) {
+  if (brokers->wiring.peers == NULL) return;
+  struct address_list list;
+  gather(brokers, &list);
   peers_set(brokers->wiring.peers, list.rows, list.count);
 }
 
@@ -186,12 +192,23 @@ static void take_answer(struct task *task) {
   ask_later(brokers);
 }
 
-static const char *peer_address_of(const struct brokers *brokers, broker_id id) {
-  const struct map_broker *broker = cluster_map_broker(controller_map(brokers->wiring.controller), id);
-  if (broker != NULL) return broker->peer_address;
-  for (uint32_t i = 0; i < brokers->identity->founder_count; i++)
-    if (brokers->identity->founders[i].broker_id == id) return brokers->identity->founders[i].address;
-  return "";
+/* Who leads, every other time; else one after the other: whom nobody reaches at its new address, hears of no leader before it is registered.
+ * False: there is nobody to ask. */
+static bool choose_whom(struct brokers *brokers, char out_address[PEER_ADDRESS_SIZE]) {
+  struct address_list list;
+  gather(brokers, &list);
+  broker_id leader = controller_leader(brokers->wiring.controller);
+  const struct peer_address *chosen = NULL;
+  unsigned turn = brokers->asked++;
+  for (size_t i = 0; i < list.count; i++)
+    if (list.rows[i].id.broker == leader && turn % 2 == 0) chosen = &list.rows[i];
+  for (size_t i = 0; i < list.count && chosen == NULL; i++) {
+    const struct peer_address *row = &list.rows[(turn + i) % list.count];
+    if (row->id.broker != brokers->wiring.self.id) chosen = row;
+  }
+  if (chosen == NULL) return false;
+  snprintf(out_address, PEER_ADDRESS_SIZE, "%s", chosen->address);
+  return true;
 }
 
 static void ask(struct brokers *brokers, const char *address) {
@@ -211,10 +228,9 @@ static void ask(struct brokers *brokers, const char *address) {
 static void ask_fires(struct timer *timer) {
   struct brokers *brokers = container_of(timer, struct brokers, ask_timer);
   if (brokers->stopping || brokers->changing || brokers->request != NULL || is_known(brokers)) return;
-  broker_id leader = controller_leader(brokers->wiring.controller);
-  const char *address = peer_address_of(brokers, leader);
+  char address[PEER_ADDRESS_SIZE];
   if (controller_leads(brokers->wiring.controller)) register_here(brokers);
-  else if (leader != 0 && address[0] != '\0') ask(brokers, address);
+  else if (brokers->wiring.peers != NULL && choose_whom(brokers, address)) ask(brokers, address);
   else ask_later(brokers);
 }
 

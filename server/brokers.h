@@ -3,7 +3,7 @@
  *   the map's brokers (until it has them: the founders) ──> peers: where the wires go
  *                                                       └─> routing: where clients are sent
  *   who leads group 0 ──> routing: who knows which topics there are
- *   this broker, while the map says something else of it, or nothing ──> group 0's leader, again and again: Register
+ *   this broker, while the map says something else of it, or nothing ──> group 0's leader, or whoever may be it, again and again: Register
  *
  * On lane 0, except new, free and what the transport calls. A broker without peers has none of these wires, and nobody else to tell.
  */

@@ -50,6 +50,17 @@ class Cluster:
         ]
         self.addresses = [broker.address for broker in self.brokers]
 
+    def move(self, i):
+        """To other ports of its machine; while it is down."""
+        broker, (client, peer) = self.brokers[i], free_ports(2)
+        host = broker.address.rpartition(":")[0]
+        join = broker.options.index("--join") + 1
+        brokers = dict(one.split("=") for one in broker.options[join].split(","))
+        brokers[str(i + 1)] = "%s:%d" % (host, peer)
+        broker.options[join] = ",".join("%s=%s" % one for one in brokers.items())
+        broker.options[broker.options.index("--peer-listen") + 1] = brokers[str(i + 1)]
+        broker.address = self.addresses[i] = "%s:%d" % (host, client)
+
     def start(self, timeout=60):
         for broker in self.brokers:
             broker.start(wait=False)

@@ -125,6 +125,24 @@ class ClusterTest(harness.Case):
             kept += workers
         cluster.check_all(self.cluster, "t", PARTITIONS, kept)
 
+    def test_a_broker_comes_back_at_another_address(self):
+        """The others find it there, and so do clients."""
+        self.make_topic()
+        first, second, mover = self.cluster.brokers
+        self.assertEqual(mover.stop(), 0)
+        self.cluster.move(2)
+        mover.start()
+        client = cluster.Follower.client(second.address)
+        end = time.monotonic() + 60
+        while mover.address not in [broker.advertised for broker in client.describe_cluster().brokers]:
+            self.assertLess(time.monotonic(), end, "it is not known at its new address")
+            time.sleep(0.02)
+        first.kill()  # from here on nothing goes without the one that has moved
+        follower = cluster.Follower([second.address, mover.address])
+        follower.call("describe_partition", topic="t", partition=0)  # by now one of the two leads
+        answer = follower.call("append", topic="t", partition=0, batch=harness.batch(b"x"), repeatable=False)
+        self.assertEqual(cluster.read_all(mover.address, "t", 0, answer.last_offset + 1), [b"x"])
+
     def test_without_a_majority_nothing_is_acknowledged_and_all_goes_on_afterwards(self):
         self.make_topic()
         leader = self.cluster.leader("t", 0)

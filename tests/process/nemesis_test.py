@@ -9,6 +9,8 @@ import random
 import statistics
 import time
 
+import grpc
+
 import cluster
 import harness
 import loop_disk
@@ -118,6 +120,24 @@ class ProcessTest(Nemesis):
 
 
 class NetworkTest(Nemesis):
+    def test_who_is_cut_off_does_not_say_what_is_not_there(self):
+        """Another leader may have made the topic by now: only who is confirmed says that there is none."""
+        client = cluster.Follower.client(self.cluster.brokers[0].address)
+        self.wait_until(lambda: client.describe_cluster().controller_id != 0, lambda: "nobody leads group 0")
+        leader = client.describe_cluster().controller_id - 1
+        client = cluster.Follower.client(self.cluster.brokers[leader].address)
+        self.refused(grpc.StatusCode.NOT_FOUND, "UNKNOWN_TOPIC", client.describe_partition, topic="nobody-made-it", partition=0)
+        self.machines.isolate(leader)
+        place = {"topic": "nobody-made-it", "partition": 0}
+        asks = [
+            *[(client.describe_partition, place), (client.append, {**place, "batch": harness.batch(b"x")})],
+            (client.describe_topic, {"name": "nobody-made-it"}),
+        ]
+        for method, fields in asks:
+            with self.assertRaises(grpc.RpcError) as caught:
+                method(timeout=RECOVERY_S, **fields)
+            self.assertNotEqual(caught.exception.code(), grpc.StatusCode.NOT_FOUND)
+
     def test_isolated(self):
         self.rounds("cut off", self.machines.isolate, lambda i: self.machines.heal())
 
