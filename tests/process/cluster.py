@@ -123,16 +123,20 @@ class Follower:
         at = self.addresses.index(self.address) if self.address in self.addresses else -1
         self.address = self.addresses[(at + 1) % len(self.addresses)]
 
+    def go_to(self, leader, reason):
+        """After a refusal: where it says that the leader is, or somewhere else when this one cannot serve."""
+        if leader and leader != self.address:
+            self.address = leader
+        elif reason in (None, "NOT_LEADER", "LOADING", "DRAINING"):
+            self.next()
+
     def once(self, method, timeout=CALL_S, **fields):
         """(answer, None), or (None, failure)."""
         try:
             return getattr(self.client(self.address), method)(timeout=timeout, **fields), None
         except grpc.RpcError as error:
             failure = harness.Failure(error)
-            if failure.leader and failure.leader != self.address:
-                self.address = failure.leader
-            elif failure.reason in (None, "NOT_LEADER", "LOADING", "DRAINING"):
-                self.next()
+            self.go_to(failure.leader, failure.reason)
             return None, failure
 
     def call(self, method, patience=30, repeatable=True, **fields):

@@ -8,7 +8,6 @@ import glob
 import os
 import random
 import subprocess
-import threading
 import time
 
 import grpc
@@ -16,11 +15,11 @@ import grpc
 import harness
 from cairn.v1 import log_pb2
 from harness import Failure, batch, read_values
+from producers import Producer, Race, check_producers, told
 
 APPENDS = int(os.environ.get("TEST_APPENDS", "20000"))
 SEED = int(os.environ.get("TEST_SEED", "1"))
 PRODUCERS = 8
-IN_FLIGHT = 64
 RACERS = int(os.environ.get("TEST_RACERS", "16"))
 RACES = int(os.environ.get("TEST_RACES", "200"))
 
@@ -29,81 +28,6 @@ INVALID = grpc.StatusCode.INVALID_ARGUMENT
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 # Small, so that rounds go through checkpoints and recycled files.
 SMALL_JOURNAL = ("--journal-bytes", "32MiB", "--journal-file-bytes", "4MiB")
-
-
-class Producer(threading.Thread):
-    """Sends its batches, in order, over streams with many in flight; whatever breaks, it begins again at the oldest without an answer."""
-
-    def __init__(self, test, name, count, chance):
-        super().__init__(daemon=True)
-        self.test, self.name_, self.chance = test, name, chance
-        self.batches, sequence = [], 0
-        for i in range(count):
-            values = [b"%s/%d/%d" % (name.encode(), i, k) for k in range(chance.randint(1, 3))]
-            self.batches.append((sequence, values))
-            sequence += len(values)
-        self.offsets = [None] * count  # as first told; every later answer has to be the same
-        self.duplicates = self.sends = self.streams = 0
-        self.problem = None
-
-    def request(self, i):
-        sequence, values = self.batches[i]
-        return log_pb2.AppendRequest(
-            topic="t", partition=0, request_id=i, producer=self.name_, batch=batch(*values, first_sequence=sequence)
-        )
-
-    def take(self, answer, i):
-        if answer.request_id != i:
-            raise AssertionError("answer %d in place of %d" % (answer.request_id, i))
-        if answer.error.reason:
-            return False
-        known = self.offsets[i]
-        if known is not None and known != answer.base_offset:
-            raise AssertionError("batch %d at %d, and then at %d" % (i, known, answer.base_offset))
-        self.offsets[i] = answer.base_offset
-        self.duplicates += answer.duplicate
-        return True
-
-    def stream(self, first):
-        """From batch `first` on; returns the first one without an answer."""
-        window = threading.Semaphore(IN_FLIGHT)
-        stop = threading.Event()
-
-        def requests():
-            for i in range(first, len(self.batches)):
-                window.acquire()
-                if stop.is_set():
-                    return
-                self.sends += 1
-                yield self.request(i)
-
-        self.streams += 1
-        i = first
-        try:
-            with harness.Client(self.test.broker.address) as client:
-                for answer in client.append_stream(requests(), timeout=30):
-                    if not self.take(answer, i):
-                        break
-                    i += 1
-                    window.release()
-        except grpc.RpcError:
-            pass
-        finally:
-            stop.set()
-            window.release()
-        return i
-
-    def run(self):
-        try:
-            done = 0
-            while done < len(self.batches):
-                done = self.stream(done)
-                if done < len(self.batches):
-                    # Some that were answered go again too: nobody stops a client from asking twice.
-                    done = max(0, done - self.chance.randint(0, 40))
-                    time.sleep(0.02)
-        except Exception as problem:  # pylint: disable=broad-except
-            self.problem = problem
 
 
 class WithBroker(harness.Case):
@@ -149,7 +73,8 @@ class KillTest(WithBroker):
     def test_each_batch_once_and_always_at_its_first_offset(self):
         chance = random.Random(SEED)
         producers = [
-            Producer(self, "producer-%d" % i, APPENDS // PRODUCERS, random.Random(chance.random())) for i in range(PRODUCERS)
+            Producer([self.broker.address], "t", "producer-%d" % i, APPENDS // PRODUCERS, random.Random(chance.random()))
+            for i in range(PRODUCERS)
         ]
         for producer in producers:
             producer.start()
@@ -161,33 +86,16 @@ class KillTest(WithBroker):
             kills += 1
         for producer in producers:
             producer.join()
-            self.assertIsNone(producer.problem, producer.problem)
         self.restart(kill=False)
-        values = read_values(self.client, "t", 0)
-        expected = {}
-        for producer in producers:
-            for (_, records), offset in zip(producer.batches, producer.offsets):
-                for k, value in enumerate(records):
-                    self.assertNotIn(offset + k, expected, "two batches at one offset")
-                    expected[offset + k] = value
-            self.assertEqual(producer.offsets, sorted(producer.offsets), "out of order")
-        self.assertEqual(len(values), len(expected), "records lost, or there twice")
-        for offset, value in expected.items():
-            self.assertEqual(values[offset], value)
-        duplicates = sum(producer.duplicates for producer in producers)
+        check_producers(self, producers, read_values(self.client, "t", 0))
         self.assertGreater(kills, 3)
-        self.assertGreater(duplicates, 0)
+        self.assertGreater(sum(producer.duplicates for producer in producers), 0)
         for producer in producers:  # and once more, after all of it
             i = chance.randrange(len(producer.batches) - 1000, len(producer.batches))
             answer = self.client.append.method(producer.request(i), timeout=10)
             self.assertTrue(answer.duplicate)
             self.assertEqual(answer.base_offset, producer.offsets[i])
-        self.show(
-            "seed %d: %d batches by %d producers, %d sends on %d streams, %d kills, %d repetitions recognised; 0 lost, 0 twice, "
-            "0 out of order, 0 at another offset"
-            % (SEED, APPENDS // PRODUCERS * PRODUCERS, PRODUCERS, sum(p.sends for p in producers),
-               sum(p.streams for p in producers), kills, duplicates)
-        )
+        self.show(told(producers, SEED, "%d kills" % kills))
 
 
 class KeptTest(WithBroker):
@@ -276,67 +184,22 @@ class RaceTest(WithBroker):
     OPTIONS = SMALL_JOURNAL
 
     def test_exactly_one_winner_per_offset(self):
-        """All race for the same offset; each retries by hand what it does not know, and learns whether it won."""
-        won = [[] for _ in range(RACERS)]
-        barrier = threading.Barrier(RACERS + 1)
-        problems = []
-
-        def attempt(client, racer, offset, sequence):
-            """True: won, False: lost. Asks again until it knows."""
-            while True:
-                try:
-                    answer = client.append(
-                        topic="t", producer="racer-%d" % racer, expected_offset=offset,
-                        batch=batch(b"%d by %d" % (offset, racer), first_sequence=sequence),
-                    )
-                    if answer.base_offset != offset:
-                        raise AssertionError("won at %d, not at %d" % (answer.base_offset, offset))
-                    return True
-                except grpc.RpcError as error:
-                    if Failure(error).reason == "OFFSET_MISMATCH":
-                        return False
-                    time.sleep(0.02)
-
-        def race(racer):
-            try:
-                sequence = 0
-                client = harness.Client(self.broker.address)
-                for offset in range(RACES):
-                    barrier.wait(60)
-                    if attempt(client, racer, offset, sequence):
-                        won[racer].append(offset)
-                        sequence += 1
-                    barrier.wait(60)
-                client.close()
-            except Exception as problem:  # pylint: disable=broad-except
-                problems.append(problem)
-                barrier.abort()
-
-        threads = [threading.Thread(target=race, args=(i,), daemon=True) for i in range(RACERS)]
-        for thread in threads:
-            thread.start()
         chance = random.Random(SEED)
         kills = 0
-        for _ in range(RACES):
-            barrier.wait(60)
+
+        def disturb():
+            nonlocal kills
             if chance.random() < 0.06:
                 time.sleep(chance.uniform(0, 0.02))
                 self.broker.kill()
                 self.broker.start()
                 kills += 1
-            barrier.wait(60)
-        for thread in threads:
-            thread.join(60)
-        self.assertEqual(problems, [])
-        winners = sorted(offset for offsets in won for offset in offsets)
-        self.assertEqual(winners, list(range(RACES)), "an offset with no winner, or with two")
+
+        race = Race([self.broker.address], "t", RACERS, RACES)
+        race.run(disturb)
         self.client.close()
         self.client = harness.Client(self.broker.address)
-        values = read_values(self.client, "t", 0)
-        self.assertEqual(len(values), RACES)
-        for racer, offsets in enumerate(won):
-            for offset in offsets:
-                self.assertEqual(values[offset], b"%d by %d" % (offset, racer))
+        race.check(self, read_values(self.client, "t", 0))
         self.show("seed %d: %d races of %d, %d kills; one winner each" % (SEED, RACES, RACERS, kills))
 
 
