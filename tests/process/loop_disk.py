@@ -1,7 +1,7 @@
 """Real disks made of files: what only root can make, and only on Linux.
 
 LoopDisk     an ext4 file system in an image file. Copying the image while it is mounted is a power cut: what was synced is in the
-             image, what only the page cache has is not.
+             image, what only the page cache has is not. Freezing its file system makes it a disk that is stuck; again and again, a slow one.
 ThinDisk     the same, the image being sparse and inside a tmpfs too small for it: its writes succeed, its syncs can be made to fail.
 """
 
@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import typing
 
 
@@ -44,7 +45,7 @@ class LoopDisk:
         self.home = home or tempfile.mkdtemp(prefix="cairn-disk-")
         self.image = image or os.path.join(self.home, "image")
         self.mount_point = os.path.join(self.home, "mnt")
-        self.mounted = False
+        self.mounted = self.frozen = False
         if image is None:
             with open(self.image, "wb") as f:
                 f.truncate(size_mib << 20)
@@ -57,9 +58,21 @@ class LoopDisk:
         return self.mount_point
 
     def unmount(self):
+        self.thaw()
         if self.mounted:
             subprocess.run(["umount", "-l", self.mount_point], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             self.mounted = False
+
+    def freeze(self):
+        """From now on whoever writes waits, until thaw()."""
+        if not self.frozen:
+            run("fsfreeze", "--freeze", self.mount_point)
+            self.frozen = True
+
+    def thaw(self):
+        if self.frozen:
+            self.frozen = False
+            run("fsfreeze", "--unfreeze", self.mount_point)
 
     def power_cut(self):
         """A disk as it would be if the power failed now: a copy of the image. Whoever writes has to be stopped; what they had under way,
@@ -83,6 +96,27 @@ class LoopDisk:
     def close(self):
         self.unmount()
         shutil.rmtree(self.home, ignore_errors=True)
+
+
+class SlowDisk(threading.Thread):
+    """While it runs, a disk takes writes only now and then."""
+
+    FROZEN_S, THAWED_S = 0.1, 0.005
+
+    def __init__(self, disk):
+        super().__init__(daemon=True)
+        self.disk = disk
+        self.stopping = threading.Event()
+
+    def run(self):
+        while not self.stopping.wait(self.THAWED_S):
+            self.disk.freeze()
+            self.stopping.wait(self.FROZEN_S)
+            self.disk.thaw()
+
+    def stop(self):
+        self.stopping.set()
+        self.join()
 
 
 class ThinDisk(LoopDisk):

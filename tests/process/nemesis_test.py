@@ -1,7 +1,6 @@
 """Three brokers on machines of their own, what can happen to them, and the histories of those who use them meanwhile.
 
-TEST_ROUNDS sets the rounds of each fault (in the suite 2; before a release 20), TEST_SEED the seed. What a slow disk does is not tried
-here: slowing one block device wants a cgroup controller that not every machine has; tests/sim has slow disks.
+TEST_ROUNDS sets the rounds of each fault (in the suite 2; before a release 20), TEST_SEED the seed.
 """
 
 import os
@@ -15,6 +14,7 @@ import cluster
 import harness
 import loop_disk
 import namespaces
+import wall_clock
 
 ROUNDS = int(os.environ.get("TEST_ROUNDS", "2"))
 SEED = int(os.environ.get("TEST_SEED", "1"))
@@ -38,11 +38,14 @@ class Nemesis(harness.Case):
 
     def setUp(self):
         self.chance = random.Random("%d %s" % (SEED, self.id()))
-        self.cluster = cluster.Cluster(3, options=OPTIONS, hosts=self.machines.hosts(), data=self.directories())
+        self.cluster = cluster.Cluster(3, options=OPTIONS, hosts=self.hosts(), data=self.directories())
         self.addCleanup(self.cluster.close_after, self)
         self.addCleanup(self.machines.heal)
         self.cluster.start()
         cluster.Follower(self.cluster.addresses).call("create_topic", name="t", partitions=PARTITIONS, replicas=3, repeatable=False)
+
+    def hosts(self):
+        return self.machines.hosts()
 
     def directories(self):
         """Where the brokers' data are; None: each in a directory of its own."""
@@ -195,6 +198,42 @@ class FullDiskTest(DiskNemesis):
 
         self.rounds("full disk", hurt, lambda i: os.unlink(os.path.join(self.disks[i].mount_point, "filler")))
         self.assertIn("DISK_FULL", set().union(*(worker.reasons for worker in self.workers)), "the disk was never full enough")
+
+
+class SlowDiskTest(DiskNemesis):
+    def make_disk(self):
+        return loop_disk.LoopDisk(96)
+
+    def test_slow_disk(self):
+        """Of the leader: whatever it writes waits a tenth of a second. It leads on, since it still does what it must within an election timeout."""
+        slow = {}
+
+        def hurt(i):
+            slow[i] = loop_disk.SlowDisk(self.disks[i])
+            slow[i].start()
+            self.addCleanup(slow[i].stop)
+
+        self.rounds("slow disk", hurt, lambda i: slow[i].stop())
+
+
+class ClockTest(Nemesis):
+    """Wall clocks that jump by hours, forwards and back. Nothing hangs on them but the time that stands in a record."""
+
+    def setUp(self):
+        self.clocks = [wall_clock.WallClock() for _ in range(3)]
+        for clock in self.clocks:
+            self.addCleanup(clock.close)
+        super().setUp()
+
+    def hosts(self):
+        return [(address, (*prefix, *clock.prefix())) for (address, prefix), clock in zip(self.machines.hosts(), self.clocks)]
+
+    def test_clock_jump(self):
+        def hurt(i):
+            self.clocks[i].set(self.chance.choice([-1, 1]) * self.chance.uniform(60, 100000))
+
+        self.rounds("clock jump", hurt, lambda i: self.clocks[i].set(0))
+        self.assertTrue(all(clock.asked() for clock in self.clocks), "a broker does not ask the clock of this test")
 
 
 class FailingSyncTest(DiskNemesis):
