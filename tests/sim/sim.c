@@ -7,12 +7,19 @@
 #include "tests/sim/sim_fiber.h"
 #include "tests/sim/sim_random.h"
 
+/* What orders events stands beside them, so that the heap is kept without a look at any of them. */
+struct place {
+  uint64_t at_ns;
+  uint64_t tie;
+  struct sim_event *event;
+};
+
 struct sim {
   uint64_t seed;
   uint64_t now_ns;
   uint64_t order;
   uint64_t hash;
-  struct sim_event **heap;
+  struct place *heap;
   size_t count;
   size_t capacity;
   struct sim_random ties;
@@ -55,43 +62,43 @@ void sim_note(struct sim *sim, uint64_t what, uint64_t first, uint64_t second) {
 
 /* ---- The heap ---- */
 
-static bool event_before(const struct sim_event *a, const struct sim_event *b) {
+static bool place_before(const struct place *a, const struct place *b) {
   if (a->at_ns != b->at_ns) return a->at_ns < b->at_ns;
-  return a->tie != b->tie ? a->tie < b->tie : a->order < b->order;
+  return a->tie != b->tie ? a->tie < b->tie : a->event->order < b->event->order;
 }
 
-static void heap_place(struct sim *sim, size_t at, struct sim_event *event) {
-  sim->heap[at] = event;
-  event->slot = at + 1;
+static void heap_place(struct sim *sim, size_t at, const struct place *place) {
+  sim->heap[at] = *place;
+  place->event->slot = at + 1;
 }
 
-static void heap_up(struct sim *sim, size_t at, struct sim_event *event) {
-  for (; at > 0 && event_before(event, sim->heap[(at - 1) / 2]); at = (at - 1) / 2) {
-    heap_place(sim, at, sim->heap[(at - 1) / 2]);
+static void heap_up(struct sim *sim, size_t at, struct place place) {
+  for (; at > 0 && place_before(&place, &sim->heap[(at - 1) / 2]); at = (at - 1) / 2) {
+    heap_place(sim, at, &sim->heap[(at - 1) / 2]);
   }
-  heap_place(sim, at, event);
+  heap_place(sim, at, &place);
 }
 
-static void heap_down(struct sim *sim, size_t at, struct sim_event *event) {
+static void heap_down(struct sim *sim, size_t at, struct place place) {
   for (;;) {
     size_t child = at * 2 + 1;
     if (child >= sim->count) break;
-    if (child + 1 < sim->count && event_before(sim->heap[child + 1], sim->heap[child])) child++;
-    if (event_before(event, sim->heap[child])) break;
-    heap_place(sim, at, sim->heap[child]);
+    if (child + 1 < sim->count && place_before(&sim->heap[child + 1], &sim->heap[child])) child++;
+    if (place_before(&place, &sim->heap[child])) break;
+    heap_place(sim, at, &sim->heap[child]);
     at = child;
   }
-  heap_place(sim, at, event);
+  heap_place(sim, at, &place);
 }
 
 void sim_event_cancel(struct sim *sim, struct sim_event *event) {
   if (list_node_linked(&event->held)) list_remove(&event->held);
   if (event->slot == 0) return;
   size_t at = event->slot - 1;
-  struct sim_event *last = sim->heap[--sim->count];
+  struct place last = sim->heap[--sim->count];
   event->slot = 0;
-  if (last == event) return;
-  if (at > 0 && event_before(last, sim->heap[(at - 1) / 2])) heap_up(sim, at, last);
+  if (last.event == event) return;
+  if (at > 0 && place_before(&last, &sim->heap[(at - 1) / 2])) heap_up(sim, at, last);
   else heap_down(sim, at, last);
 }
 
@@ -102,10 +109,9 @@ void sim_event_set(struct sim *sim, struct sim_event *event, uint64_t at_ns) {
     sim->heap = memory_grow_array(sim->heap, sim->capacity, sizeof *sim->heap);
   }
   event->at_ns = at_ns < sim->now_ns ? sim->now_ns : at_ns;
-  event->tie = sim_random_next(&sim->ties);
   event->order = ++sim->order;
   sim->count++;
-  heap_up(sim, sim->count - 1, event);
+  heap_up(sim, sim->count - 1, (struct place){.at_ns = event->at_ns, .tie = sim_random_next(&sim->ties), .event = event});
 }
 
 /* ---- Steps ---- */
@@ -113,7 +119,7 @@ void sim_event_set(struct sim *sim, struct sim_event *event, uint64_t at_ns) {
 bool sim_step(struct sim *sim) {
   PRE(!sim->in_event && sim->current == NULL);
   if (sim->count == 0) return false;
-  struct sim_event *event = sim->heap[0];
+  struct sim_event *event = sim->heap[0].event;
   sim_event_cancel(sim, event);
   sim->now_ns = event->at_ns;
   sim_note(sim, 1, event->order, 0);
@@ -125,7 +131,7 @@ bool sim_step(struct sim *sim) {
 
 bool sim_run_until(struct sim *sim, bool (*reached)(void *context), void *context, uint64_t limit_ns) {
   while (!reached(context)) {
-    if (sim->count == 0 || sim->heap[0]->at_ns > limit_ns) return false;
+    if (sim->count == 0 || sim->heap[0].at_ns > limit_ns) return false;
     sim_step(sim);
   }
   return true;

@@ -25,7 +25,6 @@ struct sim;
 /* Embedded in whatever happens later. `slot` is 0 while it is not set. */
 struct sim_event {
   uint64_t at_ns;
-  uint64_t tie;
   uint64_t order;
   size_t slot;
   struct list_node held; /* came due while its process was paused */

@@ -174,19 +174,22 @@ static enum status sim_read(struct disk_file *file, uint64_t offset, void *into,
 
 /* ---- Writes ---- */
 
-static struct bytes gather(const struct sim_handle *handle, const struct bytes *parts, size_t count) {
+/* In one piece: what is not is copied into `out_copy`, which the caller frees. */
+static struct bytes gather(const struct sim_handle *handle, const struct bytes *parts, size_t count, uint8_t **out_copy) {
   size_t size = 0;
   for (size_t i = 0; i < count; i++) {
     pre_aligned(handle, parts[i].size);
     pre_aligned(handle, (uintptr_t)parts[i].data);
     size += parts[i].size;
   }
-  uint8_t *all = memory_grow_array(NULL, size, 1);
+  if (count == 1) return parts[0]; /* the writer waits for the write, and leaves its bytes alone */
+  uint8_t *all = memory_new(size);
   size_t at = 0;
   for (size_t i = 0; i < count; i++) {
     if (parts[i].size > 0) memcpy(all + at, parts[i].data, parts[i].size);
     at += parts[i].size;
   }
+  *out_copy = all;
   return bytes_of(all, size);
 }
 
@@ -257,7 +260,8 @@ static enum status sim_write(struct disk_file *file, uint64_t offset, const stru
   PRE(!(handle->flags & DISK_READ_ONLY));
   pre_aligned(handle, offset);
   if (handle->failed) return STATUS_IO;
-  struct bytes bytes = gather(handle, parts, count);
+  uint8_t *copy = NULL;
+  struct bytes bytes = gather(handle, parts, count, &copy);
   if (sim_call_begin(&call, mount, SIM_WRITE, handle->inode->path, true, &status)) {
     call.offset = offset;
     call.size = bytes.size;
@@ -267,7 +271,7 @@ static enum status sim_write(struct disk_file *file, uint64_t offset, const stru
     sim_note(mount->device->sim, 3, handle->inode->id, xxh3(offset, bytes));
     status = sim_call_end(&call, do_write(&call, handle, bytes));
   }
-  memory_free((void *)(uintptr_t)bytes.data);
+  memory_free(copy);
   return status;
 }
 

@@ -8,7 +8,8 @@
 #include "tests/sim/sim_random.h"
 #include "tests/sim/sim_store.h"
 
-#define LOOK_AGAIN_NS 10000u
+#define LOOK_AGAIN_NS 10000u /* at first; then after twice as long, and so on */
+#define LOOK_AGAIN_NS_MAX 1280000u
 #define WAIT_NS_MAX ((uint64_t)1 << 62) /* longer is for ever */
 
 struct sim_entropy {
@@ -67,9 +68,10 @@ static void world_await(struct world *world, const atomic_bool *flag) {
   if (sim_fiber_current(sim) == NULL) {
     CHECK_MSG(sim_run_until(sim, has_come, &awaited, UINT64_MAX), "%s waits for ever", sim_world_of(world)->name);
   }
-  while (!has_come(&awaited)) {
-    sim_fiber_wake(sim_fiber_current(sim), sim_now_ns(sim) + LOOK_AGAIN_NS);
+  for (uint64_t after_ns = LOOK_AGAIN_NS; !has_come(&awaited);) {
+    sim_fiber_wake(sim_fiber_current(sim), sim_now_ns(sim) + after_ns);
     sim_fiber_park(sim);
+    if (after_ns < LOOK_AGAIN_NS_MAX) after_ns *= 2;
   }
 }
 
