@@ -55,9 +55,9 @@ static void draw_workload(struct plan *plan, struct sim_random *random) {
   plan->appenders = (unsigned)PICK(random, 1, 2, 3);
   plan->producers = (unsigned)PICK(random, 0, 1, 2);
   plan->readers = (unsigned)PICK(random, 0, 1, 2);
-  plan->tailers = (unsigned)PICK(random, 0, 1, 2);
+  plan->tailers = (unsigned)PICK(random, 0, 1, 1, 2);
   plan->admins = (unsigned)PICK(random, 0, 1);
-  plan->record_bytes_max = (uint32_t)PICK(random, 64, 1 * KIB, 8 * KIB, 48 * KIB);
+  plan->record_bytes_max = (uint32_t)PICK(random, 64, 64, 256, 1 * KIB, 1 * KIB, 8 * KIB, 48 * KIB);
   plan->batch_records_max = (uint32_t)PICK(random, 1, 2, 8);
   plan->conditional = sim_random_chance(random, 40);
   plan->trims = sim_random_chance(random, 40);
@@ -66,6 +66,9 @@ static void draw_workload(struct plan *plan, struct sim_random *random) {
   plan->compressed = sim_random_chance(random, 25);
   plan->impatient = sim_random_chance(random, 30);
   plan->think_ns = PICK(random, 5 * MS, 20 * MS, 60 * MS);
+  plan->burst = PICK(random, 4, 16, 64);
+  plan->pause_ns = plan->burst * plan->apps * (plan->appenders + plan->producers) * PICK(random, 20 * MS, 40 * MS, 80 * MS);
+  plan->wait_ms = PICK(random, 100, 1000, 3000);
 }
 
 /* What several replicas may lose to rot, and owe each other then, is not judged yet. And a broker that starts many times before a checkpoint
@@ -85,8 +88,8 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
   plan->nodes = nodes > 0 ? nodes : 1;
   plan->replicas_max = plan->nodes;
   plan->apps = (unsigned)PICK(&random, 1, 2, 3);
-  plan->safety_ns = PICK(&random, 5000, 15000, 40000) * MS;
-  plan->fault_every_ns = PICK(&random, 200, 600, 2000) * MS;
+  plan->safety_ns = PICK(&random, 8000, 30000, 60000, 90000) * MS;
+  plan->fault_every_ns = PICK(&random, 300, 1000, 4000) * MS;
   for (int i = 0; i < FAULT_COUNT; i++) {
     if (i == FAULT_isolate && plan->nodes == 1) continue; /* from whom? */
     plan->faults[i] = sim_random_chance(&random, 40);

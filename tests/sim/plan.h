@@ -71,6 +71,9 @@ struct plan {
   bool compressed;
   bool impatient;    /* short deadlines, calls given up in the middle */
   uint64_t think_ns; /* between two calls of a thread, on average */
+  uint64_t burst;    /* of so many calls, on average; */
+  uint64_t pause_ns; /* and then so long nothing, on average: virtual time is cheap, calls are not */
+  uint64_t wait_ms;  /* readers wait for records, at most */
 };
 
 void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes);

@@ -17,7 +17,7 @@ struct medians {
 
 struct batch {
   const struct jobs_options *options;
-  uint64_t acked, calls, faults, leader_changes, restarts, counted_ns, virtual_ns;
+  uint64_t acked, records, calls, faults, leader_changes, restarts, counted_ns, virtual_ns;
   uint64_t fault_kinds;
   struct medians medians;
 };
@@ -32,9 +32,10 @@ void report_result(const struct run_result *result, const struct jobs_options *o
            result->check, result->at_s, result->seed, more);
     printf("     %s\n", result->what);
   } else if (options->count == 1) {
-    printf("sim: seed=%" PRIu64 " ok acked=%" PRIu64 " refused=%" PRIu64 " unknown=%" PRIu64 " faults=%" PRIu64
-           " leader_changes=%" PRIu64 " restarts=%" PRIu64 " virtual=%.3fs counted=%.3fs hash=%016" PRIx64 "\n",
-           result->seed, result->acked, result->refused, result->unknown, result->faults, result->leader_changes,
+    printf("sim: seed=%" PRIu64 " ok acked=%" PRIu64 " records=%" PRIu64 " refused=%" PRIu64 " unknown=%" PRIu64
+           " faults=%" PRIu64 " leader_changes=%" PRIu64 " restarts=%" PRIu64 " virtual=%.3fs counted=%.3fs hash=%016" PRIx64
+           "\n",
+           result->seed, result->acked, result->records, result->refused, result->unknown, result->faults, result->leader_changes,
            result->restarts, (double)result->virtual_ns / 1e9, (double)result->counted_ns / 1e9, result->hash);
   }
   fflush(stdout);
@@ -70,6 +71,7 @@ static void got(void *context, const struct run_result *result) {
   struct batch *batch = context;
   if (result->failed || batch->options->count == 1) report_result(result, batch->options);
   batch->acked += result->acked;
+  batch->records += result->records;
   batch->calls += result->calls;
   batch->faults += result->faults;
   batch->fault_kinds |= result->fault_kinds;
@@ -85,10 +87,11 @@ static bool write_json(const char *path, const struct batch *batch, const struct
   if (file == NULL) return false;
   fprintf(file,
           "{\"seeds\": %" PRIu64 ", \"first_seed\": %" PRIu64 ", \"virtual_hours\": %.4f, \"violations\": %" PRIu64
-          ", \"probes_missing\": %u, \"cpu_minutes\": %.3f, \"acked\": %" PRIu64 ", \"faults\": %" PRIu64
-          ", \"leader_changes\": %" PRIu64 ", \"restarts\": %" PRIu64 ", \"nodes\": %u}\n",
+          ", \"probes_missing\": %u, \"cpu_minutes\": %.3f, \"acked\": %" PRIu64 ", \"records\": %" PRIu64
+          ", \"faults\": %" PRIu64 ", \"leader_changes\": %" PRIu64 ", \"restarts\": %" PRIu64 ", \"nodes\": %u}\n",
           report->seeds, batch->options->first, (double)batch->counted_ns / 3.6e12, report->failures, missing,
-          report->cpu_seconds / 60, batch->acked, batch->faults, batch->leader_changes, batch->restarts, batch->options->nodes);
+          report->cpu_seconds / 60, batch->acked, batch->records, batch->faults, batch->leader_changes, batch->restarts,
+          batch->options->nodes);
   return fclose(file) == 0;
 }
 
@@ -100,11 +103,11 @@ int report_run(const struct jobs_options *options, const char *json, bool probes
   unsigned missing = probes_report(&report, probes);
   double hours = (double)batch.counted_ns / 3.6e12;
   double minutes = report.cpu_seconds / 60;
-  printf("sim: seeds=%" PRIu64 " violations=%" PRIu64 " acked=%" PRIu64 " calls=%" PRIu64 " faults=%" PRIu64
+  printf("sim: seeds=%" PRIu64 " violations=%" PRIu64 " acked=%" PRIu64 " records=%" PRIu64 " calls=%" PRIu64 " faults=%" PRIu64
          " leader_changes=%" PRIu64 " restarts=%" PRIu64
          " virtual_hours=%.3f cpu_minutes=%.2f hours_per_cpu_minute=%.2f probes_missing=%u\n",
-         report.seeds, report.failures, batch.acked, batch.calls, batch.faults, batch.leader_changes, batch.restarts, hours,
-         minutes, minutes > 0 ? hours / minutes : 0, missing);
+         report.seeds, report.failures, batch.acked, batch.records, batch.calls, batch.faults, batch.leader_changes,
+         batch.restarts, hours, minutes, minutes > 0 ? hours / minutes : 0, missing);
   printf("sim: in the median seed acked=%" PRIu64 " faults=%" PRIu64 " leader_changes=%" PRIu64 "\n", median(&batch.medians, 0),
          median(&batch.medians, 1), median(&batch.medians, 2));
   for (int i = 0; i < 3; i++) memory_free(batch.medians.values[i]);

@@ -307,7 +307,8 @@ static void fill_result(struct run *run, struct run_result *result) {
   result->at_s = (double)sim_now_ns(run->sim) / 1e9;
   result->virtual_ns = sim_now_ns(run->sim);
   result->counted_ns = run->counted_ns;
-  result->acked = checker_acked(run->checker);
+  result->acked = run->acked;
+  result->records = checker_acked(run->checker);
   result->refused = checker_refused(run->checker);
   result->unknown = checker_unknown(run->checker);
   result->calls = run->calls;

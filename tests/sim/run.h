@@ -68,6 +68,7 @@ struct run {
   uint64_t counted_ns;
   uint64_t leader_changes;
   uint64_t calls;
+  uint64_t acked; /* appends: calls, and a producer's batches */
   uint64_t value_bytes;
   bool rotten;     /* bits have flipped: what is damaged may be told so, and must be */
   bool reads_fail; /* a disk may fail to read: what it cannot open a broker calls damaged, until its next start */
@@ -91,7 +92,8 @@ struct run_result {
   double at_s;
   uint64_t counted_ns;
   uint64_t virtual_ns;
-  uint64_t acked, refused, unknown, calls;
+  uint64_t acked, calls;              /* appends that were acknowledged; calls of all kinds */
+  uint64_t records, refused, unknown; /* by what became of them */
   uint64_t faults, fault_kinds;
   uint64_t leader_changes;
   uint64_t restarts;

@@ -6,11 +6,20 @@
 #include "base/check.h"
 #include "base/memory.h"
 
+#define PAUSE_PART_NS 1000000000u
+
 /* ---- Threads ---- */
 
+/* In bursts, as people and programs work: a little time between two calls, and now and then a long one. */
 void worker_think(struct worker *worker) {
-  uint64_t think_ns = worker->run->plan->think_ns;
-  sim_app_sleep(worker->app, sim_random_below(&worker->chance, 2 * think_ns));
+  const struct plan *plan = worker->run->plan;
+  bool pauses = sim_random_below(&worker->chance, plan->burst) == 0;
+  uint64_t left_ns = sim_random_below(&worker->chance, 2 * (pauses ? plan->pause_ns : plan->think_ns));
+  do { /* not beyond the end by much */
+    uint64_t part_ns = left_ns < PAUSE_PART_NS ? left_ns : PAUSE_PART_NS;
+    sim_app_sleep(worker->app, part_ns);
+    left_ns -= part_ns;
+  } while (left_ns > 0 && !worker->run->stopping);
 }
 
 struct run_topic *worker_pick(struct worker *worker, uint32_t *out_partition) {

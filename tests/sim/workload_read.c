@@ -109,14 +109,15 @@ static void describe(struct worker *worker, struct run_topic *topic, uint32_t nu
 
 void workload_reader(void *context) {
   struct worker *worker = context;
-  while (!worker->run->stopping) {
+  const struct run *run = worker->run;
+  while (!run->stopping) {
     uint32_t number = 0;
     struct run_topic *topic = worker_pick(worker, &number);
     if (topic == NULL) continue;
     const struct cairn_read_options options = {
         .max_bytes = (uint32_t)(64u << sim_random_below(&worker->chance, 12)),
         .min_bytes = sim_random_chance(&worker->chance, 30) ? 1000 : 0,
-        .max_wait_ms = (uint32_t)sim_random_below(&worker->chance, 200),
+        .max_wait_ms = (uint32_t)sim_random_below(&worker->chance, run->plan->wait_ms),
     };
     struct cairn_error error = {0};
     if (sim_random_chance(&worker->chance, 25)) describe(worker, topic, number);
@@ -153,7 +154,7 @@ static void follow(struct worker *worker, struct run_topic *topic, uint32_t numb
     struct cairn_record record;
     struct cairn_error error = {0};
     run_call_begin(run);
-    int code = cairn_consumer_next(consumer, (uint32_t)sim_random_below(&worker->chance, 100), &record, &error);
+    int code = cairn_consumer_next(consumer, (uint32_t)sim_random_below(&worker->chance, run->plan->wait_ms), &record, &error);
     run_call_end(run);
     if (code == CAIRN_OK) {
       if (position >= 0 && record.offset != position)

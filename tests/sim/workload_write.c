@@ -71,6 +71,7 @@ static int append_once(struct worker *worker, struct run_topic *topic, uint32_t 
             error.executed == CAIRN_EXECUTED_NO ? "no" : "", (long long)appended.base_offset);
   if (code != CAIRN_OK) worker_error(worker, topic, "append", &error);
   else {
+    run->acked++;
     worker_term(worker, topic, number, appended.term);
     if (appended.term > topic->acked_terms[number]) topic->acked_terms[number] = appended.term;
   }
@@ -118,6 +119,7 @@ static void on_delivered(void *context, const struct cairn_delivery *delivery) {
             delivery->record_count, (unsigned long long)(uintptr_t)delivery->opaques[0] - 1,
             delivery->error == NULL ? "OK" : delivery->error->reason, (long long)delivery->base_offset);
   if (delivery->error != NULL) worker_error(worker, production->topic, "produce", delivery->error);
+  else worker->run->acked++;
   for (size_t i = 0; i < delivery->record_count; i++) {
     uint64_t number = (uint64_t)(uintptr_t)delivery->opaques[i] - 1;
     check_appended(worker->run->checker, number, outcome_of(delivery->error), delivery->base_offset + (int64_t)i);
