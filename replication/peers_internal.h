@@ -61,7 +61,7 @@ struct peer_link {
   struct peer_broker *broker;
   struct peer_address address;
   struct rpc_channel *channels[PEER_ROADS];
-  uint64_t boot; /* of the process that was first heard since it was opened; 0: none was */
+  uint64_t boot; /* of the process that it was opened to: which was up then, or was heard first since; 0: none was */
   uint64_t opened_ns;
   unsigned holders; /* lanes and the beat run */
   bool closing;

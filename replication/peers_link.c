@@ -19,7 +19,7 @@ void peer_link_open(struct peer_link *link) {
   struct peers *peers = link->peers;
   link->closing = false;
   link->wanted = false;
-  link->boot = 0;
+  link->boot = link->broker->liveness.up ? link->broker->liveness.boot : 0;
   link->opened_ns = loop_now_ns(peers->loop);
   link->beat_failures = 0;
   link->beat_at_ns = 0;
