@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/probe.h"
 #include "base/trace.h"
+#include "base/witness.h"
 #include "replication/replica_internal.h"
 
 #include <inttypes.h>
@@ -166,6 +167,7 @@ static bool tell_role(struct replica *replica) {
 
 static void apply_entry(struct replica *replica, const struct entry *entry) {
   const struct entry_head *head = &entry->head;
+  WITNESS(applied, replica->raft.self.broker, replica->group, raft_term(&replica->raft), head->index, head->term, head->chain);
   replica->high_watermark = entry_end_offset(head);
   replica->applied = head->index;
   log_set_applied(replica->log, head->index);
@@ -376,6 +378,9 @@ static void obey(struct replica *replica, const struct raft_effects *effects, st
                  entry_term term) {
   bool leads = effects->role == RAFT_LEADER;
   bool began = leads && (!led || effects->term != term);
+  if (began) { /* the no-op is its last entry */
+    WITNESS(leads, replica->raft.self.broker, replica->group, effects->term, replica->raft.trail.last_index - 1);
+  }
   replica_need_links(replica);
   persist(replica, effects, load);
   if (effects->commit_advanced) log_set_commit(replica->log, effects->commit);

@@ -28,6 +28,13 @@ struct leadership {
   uint32_t leader;
 };
 
+/* A group's history as brokers have applied it; place 0 is index 1. An entry_term of 0: nobody has. */
+struct history {
+  uint8_t key[8];
+  struct check_applied *entries;
+  size_t count;
+};
+
 struct check_partition {
   struct list_node node;
   struct checker *checker;
@@ -44,7 +51,8 @@ struct check_partition {
 };
 
 struct checker {
-  struct map *leaders; /* struct leadership, by group and term */
+  struct map *leaders;   /* struct leadership, by group and term */
+  struct map *histories; /* struct history, by group */
   uint64_t seed;
   struct attempt *attempts;
   size_t attempt_count;
@@ -61,6 +69,7 @@ struct checker *checker_new(uint64_t seed) {
   struct checker *checker = NEW(struct checker);
   checker->seed = seed;
   checker->leaders = map_new(0);
+  checker->histories = map_new(0);
   list_init(&checker->partitions);
   return checker;
 }
@@ -75,6 +84,12 @@ void checker_free(struct checker *checker) {
   struct map_cursor cursor = {0};
   for (struct leadership *known; (known = map_next(checker->leaders, &cursor)) != NULL;) memory_free(known);
   map_free(checker->leaders);
+  cursor = (struct map_cursor){0};
+  for (struct history *history; (history = map_next(checker->histories, &cursor)) != NULL;) {
+    memory_free(history->entries);
+    memory_free(history);
+  }
+  map_free(checker->histories);
   memory_free(checker->attempts);
   memory_free(checker);
 }
@@ -316,6 +331,54 @@ void check_leader(struct checker *checker, uint64_t group, uint64_t term, uint32
     checker_violation(checker, "R4 one-leader", "group %llu is led by broker %u and by broker %u in term %llu",
                       (unsigned long long)group, known->leader, leader, (unsigned long long)term);
   memory_free(found);
+}
+
+/* ---- What brokers tell ---- */
+
+static struct history *history_of(struct checker *checker, uint64_t group) {
+  uint8_t key[8];
+  put_u64(key, group);
+  struct history *history = map_get(checker->histories, bytes_of(key, sizeof key));
+  if (history != NULL) return history;
+  history = NEW(struct history);
+  put_u64(history->key, group);
+  map_put(checker->histories, bytes_of(history->key, sizeof history->key), history);
+  return history;
+}
+
+void check_applied(struct checker *checker, uint32_t broker, uint64_t group, uint64_t index,
+                   const struct check_applied *applied) {
+  struct history *history = history_of(checker, group);
+  CHECK(index > 0);
+  if (index > history->count) {
+    size_t count = index + history->count / 2 + 16;
+    history->entries = memory_grow_array(history->entries, count, sizeof *history->entries);
+    memset(history->entries + history->count, 0, (count - history->count) * sizeof *history->entries);
+    history->count = count;
+  }
+  struct check_applied *known = &history->entries[index - 1];
+  if (known->entry_term == 0) *known = *applied;
+  if (known->entry_term != applied->entry_term || known->chain != applied->chain)
+    checker_violation(checker, "R13 one-history",
+                      "group %llu: at index %llu broker %u applies an entry of term %llu, chain %016llx; applied before was one "
+                      "of term %llu, %016llx",
+                      (unsigned long long)group, (unsigned long long)index, broker, (unsigned long long)applied->entry_term,
+                      (unsigned long long)applied->chain, (unsigned long long)known->entry_term,
+                      (unsigned long long)known->chain);
+}
+
+void check_leads(struct checker *checker, uint32_t broker, uint64_t group, uint64_t term, uint64_t last_index) {
+  const struct history *history = history_of(checker, group);
+  check_leader(checker, group, term, broker);
+  for (uint64_t index = history->count; index > last_index; index--) {
+    const struct check_applied *known = &history->entries[index - 1];
+    if (known->entry_term == 0 || known->term >= term) continue; /* committed by a later leader, perhaps */
+    checker_violation(checker, "R14 leader-complete",
+                      "group %llu: broker %u leads in term %llu with a log up to %llu; %llu was committed in term %llu or before",
+                      (unsigned long long)group, broker, (unsigned long long)term, (unsigned long long)last_index,
+                      (unsigned long long)index, (unsigned long long)known->term);
+    return;
+  }
 }
 
 void check_error(struct checker *checker, const char *call, const struct cairn_error *error) {

@@ -9,6 +9,8 @@
  *   L4 immutable        an offset shows one record for ever, a record one offset
  *   L6 rot-is-named     no damage is told where none was done
  *   R4 one-leader       a term of a group has at most one leader
+ *   R13 one-history     at an index of a group every broker applies the same entry
+ *   R14 leader-complete who begins to lead has all that was committed before
  *   L9 identity-kept    neither the cluster's name nor a durable term goes back
  *   A1 executed-no      what was refused with `executed: no` is never seen
  *   A2 session-order    the records of one producer stand in the order in which they were added
@@ -77,6 +79,15 @@ void check_trim_end(struct check_partition *partition, int64_t log_start);
 
 /* Some broker knows who leads a group in a term. */
 void check_leader(struct checker *checker, uint64_t group, uint64_t term, uint32_t leader);
+
+/* What brokers tell of their inside (base/witness.h). */
+struct check_applied {
+  uint64_t entry_term;
+  uint64_t chain;
+  uint64_t term; /* that the broker believed in: it was committed in this one or before */
+};
+void check_applied(struct checker *checker, uint32_t broker, uint64_t group, uint64_t index, const struct check_applied *applied);
+void check_leads(struct checker *checker, uint32_t broker, uint64_t group, uint64_t term, uint64_t last_index);
 
 /* Any error that a client gets. */
 void check_error(struct checker *checker, const char *call, const struct cairn_error *error);

@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/probe.h"
+#include "tests/sim/mutants.h"
 
 #define JOBS_MAX 64u
 #define SEED_SECONDS_MAX 120u /* real ones: a seed takes less than one */
@@ -74,9 +75,7 @@ static void work(const struct jobs_options *options, struct shared *shared, stru
   dup2(slot->words, STDERR_FILENO);
   mallopt(M_MMAP_THRESHOLD, 1 << 30); /* one seed's memory is the next one's: the kernel's pages cost more than what is in them */
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
-#ifdef CAIRN_SIMULATED
-  mutant_on = options->mutant;
-#endif
+  mutant_switch_on(options->mutant);
   for (;;) {
     uint64_t number = atomic_fetch_add(&shared->next, 1);
     bool late = shared->deadline > 0 && now_seconds() >= shared->deadline;

@@ -4,8 +4,9 @@
 #ifndef CAIRN_TESTS_SIM_JOBS_H
 #define CAIRN_TESTS_SIM_JOBS_H
 
-#include "base/mutant.h"
 #include "tests/sim/run.h"
+
+struct sim_mutant;
 
 struct jobs_options {
   uint64_t first; /* seeds follow one another */
@@ -15,7 +16,7 @@ struct jobs_options {
   unsigned nodes;
   unsigned twice_every; /* each n-th seed is run twice, and both must tell the same hash; 0: none */
   bool stop_at_failure;
-  enum mutant mutant;
+  const struct sim_mutant *mutant; /* NULL: none */
 };
 
 #define PROBES_MAX 256u

@@ -27,7 +27,7 @@ static const char usage[] =
     "       sim --seconds S ...                         as many as fit\n"
     "       sim --mutants [--only NAME] [--seeds N]     every bug on purpose must be noticed within N seeds\n"
     "  --from N      the first seed (default: $TEST_SEED, or another one each time)\n"
-    "  --nodes N     brokers, one cluster (default: 1)\n"
+    "  --nodes N     brokers, one cluster (default: 1; of mutants: what each needs)\n"
     "  --twice N     run each N-th seed twice and compare (default: 10)\n"
     "  --mutant NAME one seed or many with this mutant on\n"
     "  --probes      a required probe that no seed reached is a failure\n";
@@ -42,7 +42,7 @@ static uint64_t fresh_seed(void) {
 
 static bool parse(struct arguments *arguments, int argc, char **argv) {
   struct jobs_options *jobs = &arguments->jobs;
-  *jobs = (struct jobs_options){.jobs = 1, .nodes = 1, .twice_every = 10, .first = fresh_seed()};
+  *jobs = (struct jobs_options){.jobs = 1, .twice_every = 10, .first = fresh_seed()};
   for (int i = 1; i < argc; i++) {
     const char *name = argv[i];
     bool has_value = i + 1 < argc;
@@ -66,9 +66,10 @@ static bool parse(struct arguments *arguments, int argc, char **argv) {
       else if (strcmp(name, "--probes") == 0) arguments->probes = true;
       else return false;
     }
-    if (strcmp(name, "--mutant") == 0 && jobs->mutant == MUTANT_NONE) return false;
+    if (strcmp(name, "--mutant") == 0 && jobs->mutant == NULL) return false;
   }
-  return jobs->nodes >= 1 && jobs->nodes <= PLAN_NODES_MAX && (jobs->count > 0 || jobs->seconds > 0 || arguments->mutants);
+  if (jobs->nodes == 0 && !arguments->mutants) jobs->nodes = 1;
+  return jobs->nodes <= PLAN_NODES_MAX && (jobs->count > 0 || jobs->seconds > 0 || arguments->mutants);
 }
 
 /* In this process, so that a debugger can follow. */
@@ -79,9 +80,7 @@ static int trace_one(const struct jobs_options *options, enum run_trace trace) {
   plan_draw(&plan, options->first, options->nodes);
   plan_print(&plan, words, sizeof words);
   printf("%s\n", words);
-#ifdef CAIRN_SIMULATED
-  mutant_on = options->mutant;
-#endif
+  mutant_switch_on(options->mutant);
   setvbuf(stdout, NULL, _IOLBF, 0);
   run_seed(&plan, trace, &result);
   report_result(&result, options);

@@ -25,8 +25,7 @@ struct batch {
 void report_result(const struct run_result *result, const struct jobs_options *options) {
   char more[96] = "";
   if (options->nodes != 1) snprintf(more, sizeof more, " --nodes %u", options->nodes);
-  if (options->mutant != MUTANT_NONE)
-    snprintf(more + strlen(more), sizeof more - strlen(more), " --mutant %s", mutant_name(options->mutant));
+  if (options->mutant != NULL) snprintf(more + strlen(more), sizeof more - strlen(more), " --mutant %s", options->mutant->name);
   if (result->failed) {
     printf("sim: FAILED seed=%" PRIu64 " check=\"%s\" at=%.6fs -> ./dev sim --seed %" PRIu64 "%s --trace\n", result->seed,
            result->check, result->at_s, result->seed, more);

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/trace.h"
+#include "base/witness.h"
 #include "security/random.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/workload.h"
@@ -67,6 +68,28 @@ static void trace_broker(void *context, const char *line) {
   struct run *run = context;
   take_leader(run, line);
   run_trace(run, "log", "%s", line);
+}
+
+#ifdef CAIRN_SIMULATED
+static struct checker *told; /* of the run */
+
+static void told_applied(uint32_t broker, uint64_t group, uint64_t term, uint64_t index, uint64_t entry_term, uint64_t chain) {
+  check_applied(told, broker, group, index, &(struct check_applied){.entry_term = entry_term, .chain = chain, .term = term});
+}
+
+static void told_leads(uint32_t broker, uint64_t group, uint64_t term, uint64_t last_index) {
+  check_leads(told, broker, group, term, last_index);
+}
+#endif
+
+static void listen(struct checker *checker) {
+#ifdef CAIRN_SIMULATED
+  told = checker;
+  witness = (struct witness){0};
+  if (checker != NULL) witness = (struct witness){.applied = told_applied, .leads = told_leads};
+#else
+  (void)checker;
+#endif
 }
 
 /* ---- Phases ---- */
@@ -326,12 +349,14 @@ void run_seed(const struct plan *plan, enum run_trace trace, struct run_result *
   random_use_seed(plan->seed);
   struct run *run = run_new(plan, trace);
   trace_set_sink(trace_broker, run);
+  listen(run->checker);
   tell(run);
   fill_result(run, out_result);
   if (!out_result->failed) {
     stop_all(run);
     fill_result(run, out_result);
   }
+  listen(NULL);
   if (out_result->failed) return;
   run_free(run);
   trace_set_sink(NULL, NULL);

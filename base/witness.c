@@ -1,0 +1,5 @@
+#include "base/witness.h"
+
+#ifdef CAIRN_SIMULATED
+struct witness witness;
+#endif

@@ -1,0 +1,29 @@
+/* What brokers tell a simulated run of their inside, so that it can hold them against each other: WITNESS(applied, ...) calls the run's
+ * function of that name, if it has one.
+ *
+ * Nothing in an ordinary build. In a simulated one (tools/bazel/simulated.bzl) tests/sim sets the functions. They look and do nothing.
+ */
+#ifndef CAIRN_BASE_WITNESS_H
+#define CAIRN_BASE_WITNESS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct witness {
+  /* A replica applies an entry while it believes in `term`; `entry_term` and `chain` stand in the entry's head. */
+  void (*applied)(uint32_t broker, uint64_t group, uint64_t term, uint64_t index, uint64_t entry_term, uint64_t chain);
+  /* A replica begins to lead, with a log that ends at `last_index`. */
+  void (*leads)(uint32_t broker, uint64_t group, uint64_t term, uint64_t last_index);
+};
+
+#ifdef CAIRN_SIMULATED
+extern struct witness witness;
+#define WITNESS(what, ...)                               \
+  do {                                                   \
+    if (witness.what != NULL) witness.what(__VA_ARGS__); \
+  } while (0)
+#else
+#define WITNESS(what, ...) ((void)0)
+#endif
+
+#endif
