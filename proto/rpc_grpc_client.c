@@ -12,15 +12,17 @@
 
 #define MESSAGE_BYTES_MAX (4u * 1024 * 1024) /* what every gRPC client takes unless told otherwise */
 
-/* A connection to one broker, with nobody else's calls on it. */
+/* A connection to one broker, with nobody else's calls on it. It outlives its closing while C core holds batches of its requests: what was
+ * handed to a socket that nobody reads is given back only when TCP gives up, and nobody waits for that. */
 struct channel {
   struct rpc_channel base;
   struct transport *transport;
   grpc_channel *handle;
   pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t changed;
-  struct list requests;
-  bool closing;
+  struct list requests; /* with a batch in flight */
+  size_t open;          /* of these, not told their end */
+  bool closing, closed;
 };
 
 /* A call as the client sees it. A unary one is a single batch, started when its message is sent. A stream has its status in a batch
@@ -108,6 +110,12 @@ struct rpc_channel *rpc_grpc_channel_open(struct rpc *rpc, const char *address) 
   return &channel->base;
 }
 
+static void free_channel(struct channel *channel) {
+  pthread_cond_destroy(&channel->changed);
+  pthread_mutex_destroy(&channel->lock);
+  memory_free(channel);
+}
+
 void rpc_grpc_channel_close(struct rpc_channel *base) {
   if (base == NULL) return;
   struct channel *channel = (struct channel *)(void *)base;
@@ -116,13 +124,12 @@ void rpc_grpc_channel_close(struct rpc_channel *base) {
   pthread_mutex_lock(&channel->lock);
   channel->closing = true;
   list_for_each(&channel->requests, node, following) { rpc_grpc_request_cancel(&list_entry(node, struct request, node)->base); }
-  while (!list_empty(&channel->requests)) pthread_cond_wait(&channel->changed, &channel->lock);
+  while (channel->open > 0) pthread_cond_wait(&channel->changed, &channel->lock);
+  grpc_channel_destroy(channel->handle); /* calls that it still knows keep what they need of it */
+  channel->closed = true;
+  bool last = list_empty(&channel->requests);
   pthread_mutex_unlock(&channel->lock);
-
-  grpc_channel_destroy(channel->handle);
-  pthread_cond_destroy(&channel->changed);
-  pthread_mutex_destroy(&channel->lock);
-  memory_free(channel);
+  if (last) free_channel(channel);
   atomic_fetch_sub(&transport->channels, 1);
 }
 
@@ -226,7 +233,8 @@ static void discard_sends(struct request *request) {
 
 /* ---- Completions, on the polling thread ---- */
 
-/* One batch is over; `request->lock` is not held. After `done` and the last batch the request leaves its channel. */
+/* One batch is over; `request->lock` is not held. After `done` and the last batch the request leaves its channel, and the last one of a closed
+ * channel takes it along. */
 static void settle(struct request *request) {
   pthread_mutex_lock(&request->lock);
   request->pending--;
@@ -238,8 +246,9 @@ static void settle(struct request *request) {
   struct channel *channel = request->channel;
   pthread_mutex_lock(&channel->lock);
   list_remove(&request->node);
-  pthread_cond_broadcast(&channel->changed);
+  bool last = channel->closed && list_empty(&channel->requests);
   pthread_mutex_unlock(&channel->lock);
+  if (last) free_channel(channel);
   rpc_grpc_request_release(&request->base);
 }
 
@@ -294,7 +303,13 @@ static void end_if_over(struct request *request) {
     discard_sends(request);
   }
   pthread_mutex_unlock(&request->lock);
-  if (over) tell_done(request);
+  if (!over) return;
+  tell_done(request);
+  struct channel *channel = request->channel;
+  pthread_mutex_lock(&channel->lock);
+  channel->open--;
+  pthread_cond_broadcast(&channel->changed);
+  pthread_mutex_unlock(&channel->lock);
 }
 
 static void fail(struct request *request, const char *text) {
@@ -407,6 +422,7 @@ struct rpc_request *rpc_grpc_request_start(struct rpc_channel *base, const char 
   pthread_mutex_lock(&channel->lock);
   PRE(!channel->closing);
   list_push_back(&channel->requests, &request->node);
+  channel->open++;
   pthread_mutex_unlock(&channel->lock);
 
   grpc_slice path = grpc_slice_from_copied_string(method);
