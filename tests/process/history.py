@@ -130,5 +130,8 @@ class Partition:
         marks = [began, *times, ended]
         return max(after - before for before, after in zip(marks, marks[1:]))
 
+    def acknowledged_between(self, began, ended):
+        return sum(1 for append in self.appends if append.executed == YES and began <= append.ended <= ended)
+
     def acknowledged(self):
         return sum(1 for append in self.appends if append.executed == YES)

@@ -1,10 +1,12 @@
 """Three brokers on machines of their own, what can happen to them, and the histories of those who use them meanwhile.
 
-TEST_ROUNDS sets the rounds of each fault (in the suite 2; before a release 20), TEST_SEED the seed.
+TEST_ROUNDS sets the rounds of each fault (in the suite 2; before a release 20), TEST_SECONDS how long a partial partition is looked at (5; 60),
+TEST_SEED the seed.
 """
 
 import os
 import random
+import re
 import statistics
 import time
 
@@ -17,6 +19,7 @@ import namespaces
 import wall_clock
 
 ROUNDS = int(os.environ.get("TEST_ROUNDS", "2"))
+SECONDS = int(os.environ.get("TEST_SECONDS", "5"))
 SEED = int(os.environ.get("TEST_SEED", "1"))
 PARTITIONS = 3
 ELECTION_S = 0.5
@@ -152,6 +155,34 @@ class NetworkTest(Nemesis):
 
     def test_partial_partition(self):
         self.rounds("partial partition", lambda i: self.machines.cut(i, (i + 1) % 3), lambda i: self.machines.heal())
+
+    def test_partial_partition_costs_little(self):
+        """Two brokers do not hear each other, the third hears both: work goes on nearly as before, and leadership does not go round."""
+        self.begin()
+        self.all_go_on()
+        began = time.monotonic()
+        time.sleep(SECONDS)
+        leaders = self.times_led()
+        self.machines.cut(0, 1)
+        time.sleep(2 * ELECTION_S)
+        cut = time.monotonic()
+        time.sleep(SECONDS)
+        changes = self.times_led() - leaders
+        self.machines.heal()
+        self.all_go_on()
+        cluster.join_all(self.workers)
+        histories = cluster.check_all(self.cluster, "t", PARTITIONS, self.workers)
+        before, after = (sum(h.acknowledged_between(start, start + SECONDS) for h in histories) for start in (began, cut))
+        self.show(
+            "partial partition for %d s: %.0f %% of the appends before, from two timeouts on; %d new leaders of %d groups"
+            % (SECONDS, 100.0 * after / before, changes, PARTITIONS + 1)
+        )
+        self.assertGreater(after, 0)
+        self.assertLessEqual(changes, 2)
+
+    def times_led(self):
+        """How often a broker became the leader of a group, so far."""
+        return sum(len(re.findall(r"event=replica_role .*leads=1", broker.said())) for broker in self.cluster.brokers)
 
     def test_slow_link(self):
         self.rounds("slow link", lambda i: self.machines.slow(i, "1mbit"), lambda i: self.machines.heal())

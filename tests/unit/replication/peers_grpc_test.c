@@ -85,8 +85,8 @@ static void lane_that_is_slow_stops_who_sends_to_it(void **state) {
   (void)state;
   enum { PACKETS = 60, BYTES = 900000 };
   char last[64];
-  stage_on(&two->lanes[0], look_long_from_now_on, NULL);
   used_most = 0;
+  stage_on(&two->lanes[0], look_long_from_now_on, NULL);
 
   for (uint64_t i = 1; i <= PACKETS; i++) {
     while (!stage_room(&one->lanes[0], 2)) stage_run_ms(stage, 1);
