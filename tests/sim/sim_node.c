@@ -58,6 +58,10 @@ static void note_start(struct life *life, enum status status) {
   sim_note(node->sim, 64, node->starts, (uint64_t)status);
 }
 
+static void reap_soon(struct sim_node *node) {
+  if (node->reap.slot == 0) sim_event_set(node->sim, &node->reap, sim_now_ns(node->sim) + REAP_NS);
+}
+
 static void live(void *context) {
   struct life *life = context;
   struct sim_node *node = life->owner;
@@ -78,20 +82,20 @@ static void live(void *context) {
   disk_unlock(world->disk, life->lock);
   buffer_deinit(&problem);
   life->over = true;
+  reap_soon(node);
 }
 
-static void reap_fires(struct sim_event *event);
-
-static void reap_soon(struct sim_node *node) {
-  if (node->reap.slot == 0) sim_event_set(node->sim, &node->reap, sim_now_ns(node->sim) + REAP_NS);
-}
-
-/* Takes apart what has come to its end. */
+/* Takes apart what has come to its end; what is still leaving its last function, a little later. */
 static void reap_fires(struct sim_event *event) {
   struct sim_node *node = container_of(event, struct sim_node, reap);
+  bool again = false;
   list_for_each(&node->lives, place, following) {
     struct life *life = list_entry(place, struct life, node);
-    if (!life->over || !sim_world_booted(life->world)) continue;
+    if (!life->over) continue;
+    if (!sim_world_booted(life->world)) {
+      again = true;
+      continue;
+    }
     if (node->life == life) node->life = NULL;
     sim_world_kill(life->world); /* a process that has ended has no connections either */
     struct world *world = sim_world_doors(life->world);
@@ -101,7 +105,7 @@ static void reap_fires(struct sim_event *event) {
     list_remove(&life->node);
     memory_free(life);
   }
-  if (!list_empty(&node->lives)) reap_soon(node);
+  if (again) reap_soon(node);
 }
 
 /* ---- The machine ---- */
@@ -148,7 +152,6 @@ void sim_node_start(struct sim_node *node) {
   list_push_back(&node->lives, &life->node);
   node->life = life;
   sim_world_boot(life->world, live, life);
-  reap_soon(node);
 }
 
 void sim_node_stop(struct sim_node *node) {
