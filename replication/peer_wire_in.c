@@ -6,7 +6,7 @@
 #include "replication/peer_wire_internal.h"
 
 #define KINDS RAFT_MESSAGE_KINDS
-#define VERDICTS ((unsigned)RAFT_DIVERGED + 1u)
+#define VERDICTS ((unsigned)RAFT_UNPROVEN + 1u)
 
 static enum status decode_vote(struct bytes bytes, struct raft_vote_request *vote) {
   struct wire_cursor cursor = wire_cursor_of(bytes);
@@ -200,7 +200,8 @@ static enum status decode_body(const struct outer *outer, struct rooms *rooms, s
     case RAFT_READ_PROBE:
     case RAFT_READ_ANSWER:
     case RAFT_TIMEOUT_NOW:
-    case RAFT_RESIGN: return STATUS_OK;
+    case RAFT_RESIGN:
+    case RAFT_PROVEN: return STATUS_OK;
   }
   return STATUS_OK;
 }

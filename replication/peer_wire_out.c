@@ -96,7 +96,8 @@ static uint8_t *put_body(uint8_t *at, const struct raft_message *message, uint32
     case RAFT_READ_PROBE:
     case RAFT_READ_ANSWER:
     case RAFT_TIMEOUT_NOW:
-    case RAFT_RESIGN: break;
+    case RAFT_RESIGN:
+    case RAFT_PROVEN: break;
   }
   return at;
 }

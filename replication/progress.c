@@ -28,6 +28,10 @@ void progress_probe(struct progress *progress, entry_index next) {
 
 void progress_forget(struct progress *progress, entry_index next) {
   progress->match = 0;
+  progress->forgotten_sequence = progress->sequence;
+  progress->unproven = false;
+  progress->proof = 0;
+  progress->proof_sequence = 0;
   progress->match_sequence = progress->sequence;
   progress_probe(progress, next);
 }

@@ -214,6 +214,7 @@ static void on_message(struct raft *raft, const struct raft_message *message) {
     case RAFT_SHIPPED_STATE:
     case RAFT_SHIPPED_ENTRIES:
     case RAFT_SHIPS_NOT: break; /* between hosts */
+    case RAFT_PROVEN: raft_on_proven(raft, message); break;
   }
 }
 
@@ -261,11 +262,6 @@ static void compacted(struct raft *raft, entry_index index) {
   if (index > raft->trail.base_index) trail_forget(&raft->trail, index);
 }
 
-static void repaired(struct raft *raft) {
-  raft->damage = (struct raft_damage){0};
-  if (raft->role == RAFT_FOLLOWER && !raft->vouched) raft_arm_election(raft, raft->timing.election_ns);
-}
-
 static void dispatch(struct raft *raft, const struct raft_event *event) {
   switch (event->kind) {
     case RAFT_TIMER: timer(raft); break;
@@ -291,7 +287,7 @@ static void dispatch(struct raft *raft, const struct raft_event *event) {
     case RAFT_INSTALLED: raft_installed(raft, event); break;
     case RAFT_INSTALL_FAILED: raft_install_failed(raft); break;
     case RAFT_COMPACTED: compacted(raft, event->index); break;
-    case RAFT_REPAIRED: repaired(raft); break;
+    case RAFT_REPAIRED: raft_repaired(raft); break;
   }
 }
 
@@ -328,6 +324,7 @@ static void begin(struct raft *raft, struct raft_effects *effects, uint64_t now_
   effects->install = false;
   effects->diverged = false;
   effects->reverted = false;
+  effects->proven = false;
   effects->reconnect = false;
 }
 

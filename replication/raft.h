@@ -12,6 +12,7 @@
  *   raft_read.c      linearizable reads
  *   raft_transfer.c  handing leadership over, and giving it up
  *   raft_snapshot.c  replicas that are too far behind
+ *   raft_repair.c    replicas that have forgotten what they promised
  *   raft_config.h, raft_message.h, quorum.h, trail.h, progress.h    the nouns
  *
  * ---- The host's part ----
@@ -61,7 +62,8 @@
  *  R8 one-change        the next configuration is proposed when the one before is committed
  *  R9 reads-asked       a read is confirmed by a majority that answered an attempt begun after the read came, in a term with a commit
  *  R10 chain            equal (index, term) with different chain links cut nothing: both replicas lose their rights
- *  R11 less-trust       damaged: never campaigns, acknowledges nothing, votes only for who surely has what it may have lost
+ *  R11 less-trust       damaged: never campaigns, acknowledges nothing, votes only for who surely has what it may have lost; one that
+ *                       cannot tell what it has promised counts for nothing until others have committed without it
  *  R12 windows          what is under way to a follower is bounded, and returns to nothing when the group is idle
  */
 #ifndef CAIRN_REPLICATION_RAFT_H
@@ -98,9 +100,10 @@ struct raft_mark {
 /* What this replica once had and may have lost, as bounds from above: it votes for nobody who has less, and does not campaign while
  * its own log has less. The bounds outlive the hole: a snapshot may fill it and yet end before what was promised once. */
 struct raft_damage {
-  bool damaged;        /* there is a hole: acknowledges nothing */
-  entry_index through; /* UINT64_MAX: unknown; then it votes for nobody until RAFT_REPAIRED */
-  entry_term term;     /* 0: the recovered term */
+  bool damaged; /* there is a hole: acknowledges nothing */
+  entry_index
+      through;     /* UINT64_MAX: unknown, and votes may be lost too: it counts for nothing until it is proven (raft_repair.c) */
+  entry_term term; /* 0: the recovered term */
 };
 
 struct raft_timing {
@@ -149,7 +152,7 @@ enum raft_event_kind {
                            (index, term), where the configuration of config_index is in force */
   RAFT_INSTALL_FAILED,
   RAFT_COMPACTED, /* entries up to `index` are not kept any more */
-  RAFT_REPAIRED   /* what was damaged is whole again */
+  RAFT_REPAIRED   /* the hole is filled again with what was there; the bounds go on binding */
 };
 
 struct raft_sent {
@@ -224,6 +227,7 @@ struct raft_effects {
   entry_index diverged_index;
   bool reverted; /* a follower's log went back below what it had acknowledged: its disk lies. Eject it. */
   struct replica_id reverted_peer;
+  bool proven;    /* this replica had forgotten what it promised, and has its rights back */
   bool reconnect; /* nothing was committed for too long: open the data connections anew */
 
   uint64_t deadline_ns;

@@ -57,7 +57,8 @@ void raft_try_commit(struct raft *raft) {
   entry_index reached[QUORUM_MEMBERS_MAX] = {0};
   for (size_t i = 0; i < leadership->count; i++) {
     const struct progress *progress = &leadership->followers[i];
-    reached[i] = progress->suspect || progress->reverted ? 0 : progress->match;
+    bool counts = !progress->suspect && !progress->reverted && (!progress->unproven || RAFT_MUTANT(UNPROVEN_COUNTS));
+    reached[i] = counts ? progress->match : 0;
   }
   size_t self = raft_self_position(raft);
   bool early = RAFT_MUTANT(COUNT_NOT_DURABLE);
@@ -88,6 +89,7 @@ void raft_lose_follower(struct progress *progress) {
 static bool settled(const struct raft *raft, size_t position) {
   const struct progress *progress = &raft->leadership->followers[position];
   if (progress->suspect || progress->reverted || progress->state == PROGRESS_CATCH_UP) return true; /* the host's business */
+  if (progress->unproven) return false;
   return progress->state == PROGRESS_PIPELINE && progress->match == raft->trail.last_index &&
          progress->commit == raft->hard_state.commit && progress->window_count == 0;
 }
@@ -171,8 +173,10 @@ void raft_on_append_answer(struct raft *raft, const struct raft_message *message
   struct progress *progress = &raft->leadership->followers[position];
   const struct raft_append_answer *answer = &message->append_answer;
   progress->heard_ns = raft->now_ns;
+  if (message->sequence <= progress->forgotten_sequence && progress->forgotten_sequence != 0) return;
   switch (answer->verdict) {
     case RAFT_MATCHED:
+    case RAFT_UNPROVEN:
       if (answer->match > raft->trail.last_index) {
         raft->effects->status = STATUS_CORRUPT;
         return;
@@ -181,6 +185,7 @@ void raft_on_append_answer(struct raft *raft, const struct raft_message *message
       progress->suspect = false;
       if (answer->commit > progress->commit) progress->commit = answer->commit;
       progress_acknowledged(progress, answer->match);
+      raft_note_proof(raft, position, message);
       raft_try_commit(raft);
       break;
     case RAFT_REJECTED: rejected(raft, position, message); break;
@@ -279,6 +284,7 @@ void raft_lead(struct raft *raft) {
   if (raft->durable.term == raft->hard_state.term) { /* the term may be known outside */
     raft_advance_reads(raft);
     raft_advance_transfer(raft);
+    raft_prove(raft);
     for (size_t i = 0; i < leadership->count; i++) {
       if (!replica_id_equal(&raft->config.members[i].id, &raft->self)) replicate_to(raft, i);
     }

@@ -112,7 +112,7 @@ static void reject(struct raft *raft, const struct raft_message *message) {
 }
 
 static void acknowledge(struct raft *raft, const struct raft_message *message, entry_index match) {
-  struct raft_message answer = raft_append_answer_to(raft, message, RAFT_MATCHED);
+  struct raft_message answer = raft_append_answer_to(raft, message, raft_matched_verdict(raft));
   answer.append_answer.match = match;
   struct raft_mark needs = {.term = raft->hard_state.term, .index = match, .generation = raft->trail.generation};
   if (RAFT_MUTANT(ACK_NOT_DURABLE)) needs = raft_needs_term(raft);
@@ -147,7 +147,8 @@ static void matched(struct raft *raft, const struct raft_message *message, entry
 /* From this term's leader. */
 void raft_on_append(struct raft *raft, const struct raft_message *message) {
   if (raft->install != NULL) return; /* the snapshot's answer will say where to go on */
-  if (raft->damage.damaged) {        /* R11 */
+  raft_bind_vote(raft);
+  if (raft->damage.damaged) { /* R11 */
     struct raft_message answer = raft_append_answer_to(raft, message, RAFT_DAMAGED);
     answer_now(raft, &answer);
     return;

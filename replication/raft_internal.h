@@ -115,4 +115,19 @@ void raft_on_snapshot(struct raft *raft, const struct raft_message *message);
 void raft_installed(struct raft *raft, const struct raft_event *event);
 void raft_install_failed(struct raft *raft);
 
+/* ---- raft_repair.c ---- */
+
+void raft_repaired(struct raft *raft);
+/* What it has promised is not known here any more. */
+static inline bool raft_unproven(const struct raft *raft) { return raft->damage.through == UINT64_MAX; }
+/* MATCHED, or UNPROVEN. */
+enum raft_verdict raft_matched_verdict(const struct raft *raft);
+/* This term's leader speaks: who does not know whether it voted in this term has voted for that one. */
+void raft_bind_vote(struct raft *raft);
+void raft_on_proven(struct raft *raft, const struct raft_message *message);
+/* A leader's: that follower has everything up to its match, and says whether it may be counted. */
+void raft_note_proof(struct raft *raft, size_t position, const struct raft_message *answer);
+/* Proposes what is to show it, and tells whoever is proven. */
+void raft_prove(struct raft *raft);
+
 #endif

@@ -61,7 +61,7 @@ static bool caught_up(const struct raft *raft, const struct raft_member *member)
   size_t position = raft_config_find(&raft->config, &member->id);
   if (position == RAFT_NO_POSITION) return false;
   const struct progress *progress = &raft->leadership->followers[position];
-  return progress->state == PROGRESS_PIPELINE && raft_reachable(raft, position) &&
+  return progress->state == PROGRESS_PIPELINE && !progress->unproven && raft_reachable(raft, position) &&
          progress->match + RAFT_PROMOTE_LAG_MAX >= raft->trail.last_index && progress->match >= raft->leadership->term_start;
 }
 

@@ -34,9 +34,11 @@ enum raft_message_kind {
   RAFT_FETCH_ENTRIES,   /* entries behind prev_index, up to `commit`; none are wanted when that is prev_index: still at it */
   RAFT_SHIPPED_STATE,   /* one part, in the shape of an entry that is in no log */
   RAFT_SHIPPED_ENTRIES, /* some, from prev_index + 1 on */
-  RAFT_SHIPS_NOT        /* it is not to be had any more: be offered it anew */
+  RAFT_SHIPS_NOT,       /* it is not to be had any more: be offered it anew */
+
+  RAFT_PROVEN /* of the core again: what you may have promised and forgotten binds nobody any more. `sequence`: the entry that shows it */
 };
-#define RAFT_MESSAGE_KINDS ((unsigned)RAFT_SHIPS_NOT + 1u)
+#define RAFT_MESSAGE_KINDS ((unsigned)RAFT_PROVEN + 1u)
 
 static inline bool raft_carries_entries(enum raft_message_kind kind) {
   return kind == RAFT_APPEND || kind == RAFT_SHIPPED_STATE || kind == RAFT_SHIPPED_ENTRIES;
@@ -78,7 +80,8 @@ enum raft_verdict {
   RAFT_REJECTED, /* my log does not have prev; try (hint_index, hint_term) */
   RAFT_OUTDATED, /* your term has passed: mine says so, and nothing else is said */
   RAFT_DAMAGED,  /* my log has a hole: count nothing of mine until I am repaired */
-  RAFT_DIVERGED  /* same index, same term, other bytes: one of us is wrong, and nobody knows who */
+  RAFT_DIVERGED, /* same index, same term, other bytes: one of us is wrong, and nobody knows who */
+  RAFT_UNPROVEN  /* as MATCHED, but count me for nothing: I do not know what I have promised */
 };
 
 struct raft_append_answer {

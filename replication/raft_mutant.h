@@ -34,6 +34,7 @@
   X(CONFIG_NOT_REVERTED, "a cut leaves the configuration of an entry that is gone")       \
   X(TWO_CHANGES, "a change begins while another is under way")                            \
   X(LEARNER_COUNTS, "a learner counts as a voter")                                        \
+  X(UNPROVEN_COUNTS, "one that has forgotten its promises counts once it has the log")    \
   X(DAMAGED_VOTES, "a damaged replica votes as if it were whole")                         \
   X(SNAPSHOT_TERM_LOST, "the term of a snapshot's last entry is not kept")                \
   X(SNAPSHOT_EARLY_ACK, "a snapshot is acknowledged before it is installed")

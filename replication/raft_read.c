@@ -78,6 +78,7 @@ void raft_retry_reads(struct raft *raft) {
 
 /* From this term's leader; answered as soon as the term is durable, whatever the log waits for. */
 void raft_on_read_probe(struct raft *raft, const struct raft_message *message) {
+  if (raft_unproven(raft) && !RAFT_MUTANT(UNPROVEN_COUNTS)) return; /* it may have helped another to lead since */
   struct raft_message answer = raft_message_to(raft, RAFT_READ_ANSWER, &message->from);
   answer.sequence = message->sequence;
   struct raft_mark needs = raft_needs_term(raft);

@@ -22,7 +22,7 @@ void raft_offer_snapshot(struct raft *raft, size_t position) {
 }
 
 static struct raft_message matched(const struct raft *raft, const struct raft_message *request, entry_index match) {
-  struct raft_message answer = raft_append_answer_to(raft, request, RAFT_MATCHED);
+  struct raft_message answer = raft_append_answer_to(raft, request, raft_matched_verdict(raft));
   answer.append_answer.match = match;
   return answer;
 }
@@ -87,6 +87,7 @@ void raft_installed(struct raft *raft, const struct raft_event *event) {
   if (!raft->vouched) raft_arm_election(raft, raft->timing.election_ns);
   if (install->answer.term == raft->hard_state.term) {
     struct raft_mark needs = raft_needs_term(raft);
+    install->answer.append_answer.verdict = raft_matched_verdict(raft);
     install->answer.append_answer.commit = raft->hard_state.commit;
     install->answer.append_answer.last_index = raft->trail.last_index;
     raft_send_durable(raft, &install->answer, &needs);

@@ -9,7 +9,7 @@ static bool eligible(const struct raft *raft, size_t position) {
   const struct progress *progress = &raft->leadership->followers[position];
   bool votes = raft_config_votes(&raft->config, &member->id) && member->then == RAFT_VOTER;
   return votes && !replica_id_equal(&member->id, &raft->self) && raft_reachable(raft, position) && !progress->suspect &&
-         !progress->reverted;
+         !progress->reverted && !progress->unproven;
 }
 
 /* The one that has most, or RAFT_NO_POSITION. */

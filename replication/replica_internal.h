@@ -70,6 +70,7 @@ struct replica {
   struct list reads; /* in the order of their tickets */
   entry_index applied;
   entry_index decides_from; /* of a leader: the entry that has to be applied before its owner may decide */
+  entry_term decides_term;  /* in which that entry was proposed */
   struct raft_mark durable; /* what its frames have told: as of the newest write that came back */
   record_offset high_watermark;
   struct replica_role told; /* to the owner */

@@ -114,8 +114,10 @@ static void append_one(struct replica *replica, const struct raft_effects *effec
   switch (appended->kind) {
     case RAFT_APPEND_NOOP:
       append(replica, stand_in(&(struct entry_head){.kind = ENTRY_NOOP}), appended->first, appended->term);
+      if (replica->decides_term == appended->term) break; /* not the term's first: it proves something to a follower */
       /* What earlier leaders left is committed with it. Whoever is alone had committed everything before. */
       replica->decides_from = replica_alone(replica) ? appended->first - 1 : appended->first;
+      replica->decides_term = appended->term;
       break;
     case RAFT_APPEND_CONFIG: append(replica, config_entry(effects->config), appended->first, appended->term); break;
     case RAFT_APPEND_PROPOSAL: append(replica, load->proposal, appended->first, appended->term); break;
@@ -360,13 +362,17 @@ void replica_arm(struct replica *replica) {
 
 /* ---- One step ---- */
 
-static void report(const struct replica *replica, const struct raft_effects *effects) {
+static void report(struct replica *replica, const struct raft_effects *effects) {
   if (effects->diverged)
     trace_error("replica_diverged", "group=%" PRIu64 " index=%" PRIu64 " term=%" PRIu64, replica->group, effects->diverged_index,
                 effects->term);
   if (effects->reverted)
     trace_error("replica_reverted", "group=%" PRIu64 " broker=%u term=%" PRIu64, replica->group, effects->reverted_peer.broker,
                 effects->term);
+  if (!effects->proven) return;
+  REACHED(replica_proven);
+  trace_info("replica_proven", "group=%" PRIu64 " term=%" PRIu64, replica->group, effects->term);
+  log_set_checkpoint(lane_logs(replica->lane), NULL, NULL); /* a restart before its state is stored has to be proven again */
 }
 
 static void send_all(struct replica *replica, const struct raft_effects *effects) {

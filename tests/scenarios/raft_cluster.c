@@ -238,6 +238,7 @@ static void obey(struct cluster *cluster, struct cluster_node *node, const struc
     node->held[node->held_count++] = effects->send_after_sync[i];
   }
   if (effects->install) install(cluster, node, packet);
+  if (effects->proven) node->damage = (struct raft_damage){0};
   node->deadline_ns = effects->deadline_ns;
   cluster_check_reads(cluster, node, effects);
   bool honest = !cluster->disks_lie;
@@ -371,6 +372,16 @@ void cluster_damage(struct cluster *cluster, broker_id broker, entry_index from)
   node->lost_id = node->id;
   node->lost_through = node->disk.last;
   node->disk.last = from - 1;
+}
+
+void cluster_forget(struct cluster *cluster, broker_id broker, entry_index from) {
+  struct cluster_node *node = &cluster->nodes[broker];
+  if (from <= node->disk.base || from > node->disk.last) return;
+  cluster_damage(cluster, broker, from);
+  cluster_say(cluster, "%u has forgotten what it promised", broker);
+  node->damage.through = UINT64_MAX;
+  node->disk_state.term = cluster_entry_at(&node->disk, node->disk.last).term;
+  node->disk_state.vote = 0;
 }
 
 struct cluster *cluster_new(uint64_t seed, unsigned nodes, unsigned voters, unsigned election_ms) {

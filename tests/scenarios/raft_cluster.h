@@ -202,6 +202,8 @@ void cluster_resume(struct cluster *cluster, broker_id broker, bool with_a_read)
 void cluster_wipe(struct cluster *cluster, broker_id broker);
 /* Down, PRE. Entries from `from` on are rotten. */
 void cluster_damage(struct cluster *cluster, broker_id broker, entry_index from);
+/* Down, PRE. The same, and with them its newest hard states: what it promised is not known any more. */
+void cluster_forget(struct cluster *cluster, broker_id broker, entry_index from);
 void cluster_disk_fails(struct cluster *cluster, broker_id broker);
 void cluster_release(struct cluster *cluster, broker_id from, broker_id to, bool newest_first);
 void cluster_heal(struct cluster *cluster);

@@ -58,6 +58,7 @@ static void add_answer(struct buffer *out, const struct raft_message *message) {
     case RAFT_OUTDATED: add(out, "knows of term %lu", message->term); break;
     case RAFT_DAMAGED: add(out, "is damaged"); break;
     case RAFT_DIVERGED: add(out, "has other bytes at %lu", answer->match); break;
+    case RAFT_UNPROVEN: add(out, "has everything up to %lu, and is not to be counted", answer->match); break;
   }
 }
 
@@ -79,6 +80,7 @@ static void add_message(struct buffer *out, const struct raft_message *message) 
     case RAFT_READ_ANSWER: add(out, "read %lu of term %lu: yes", message->sequence, message->term); break;
     case RAFT_TIMEOUT_NOW: add(out, "campaign now, term %lu", message->term); break;
     case RAFT_RESIGN: add(out, "leads term %lu no longer", message->term); break;
+    case RAFT_PROVEN: add(out, "entry %lu shows it: count again", message->sequence); break;
     case RAFT_FETCH_STATE:
     case RAFT_FETCH_ENTRIES:
     case RAFT_SHIPPED_STATE:
@@ -184,6 +186,7 @@ static void tell_rare(struct cluster *cluster, const struct raft_effects *effect
       {effects->diverged, "DIVERGED: gives up its rights"},
       {effects->reverted, "REVERTED: that log has gone back"},
       {effects->reconnect, "opens its connections anew"},
+      {effects->proven, "PROVEN: has its rights back"},
   };
   for (size_t i = 0; i < sizeof rare / sizeof rare[0]; i++) {
     if (!rare[i].so) continue;

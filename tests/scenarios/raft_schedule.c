@@ -135,7 +135,9 @@ static void lose(struct schedule *schedule) {
     cluster_wipe(schedule->cluster, broker);
   } else if (node->disk.last > node->disk.base) {
     entry_index kept = chance_below(&schedule->chance, node->disk.last - node->disk.base);
-    cluster_damage(schedule->cluster, broker, node->disk.last - (kept < 6 ? kept : 6));
+    entry_index from = node->disk.last - (kept < 6 ? kept : 6);
+    if (chance_in(&schedule->chance, 500)) cluster_forget(schedule->cluster, broker, from);
+    else cluster_damage(schedule->cluster, broker, from);
   }
 }
 
@@ -317,6 +319,41 @@ void schedule_disrupt(uint64_t seed, struct schedule_result *out_result) {
     uint64_t before = cluster->leader_changes;
     cluster_run(cluster, 6000 * (uint64_t)MS);
     if (cluster->leader_changes != before) cluster_fail(cluster, "stickiness: one bad link changed the leader");
+    healing_phase(&schedule, out_result);
+  }
+  conclude(&schedule, out_result);
+}
+
+/* A vote is on its way when whoever gave it forgets it, while the leader of the term before goes on. Whatever their luck with time is: what the one
+ * commits the other has, or does not lead. */
+void schedule_forget(uint64_t seed, struct schedule_result *out_result) {
+  struct schedule schedule = {.chance = {seed}};
+  schedule.nodes = schedule.voters = 3;
+  struct cluster *cluster = schedule.cluster = cluster_new(seed, 3, 3, 300);
+  *out_result = (struct schedule_result){0};
+  if (settle(&schedule)) {
+    broker_id leader = cluster_leader(cluster);
+    broker_id forgetful = 1 + (leader + (broker_id)chance_below(&schedule.chance, 2)) % 3;
+    broker_id rival = 6 - leader - forgetful;
+    (void)cluster_propose(cluster, leader, 1 + (uint32_t)chance_below(&schedule.chance, 4));
+    cluster_run(cluster, 50 * (uint64_t)MS);
+    cluster->links[leader][rival] = cluster->links[leader][forgetful] = LINK_CUT;
+    cluster_run(cluster, (310 + chance_below(&schedule.chance, 20)) * MS);
+    cluster_campaign(cluster, rival);
+    cluster_run(cluster, (2 + chance_below(&schedule.chance, 3)) * MS);
+    cluster->links[forgetful][rival] = LINK_HELD;
+    cluster_run(cluster, (3 + chance_below(&schedule.chance, 10)) * MS);
+    cluster_crash(cluster, forgetful, chance_below(&schedule.chance, 2));
+    cluster_forget(cluster, forgetful, cluster->nodes[forgetful].disk.last);
+    cluster->links[rival][forgetful] = LINK_CUT;
+    cluster->links[leader][forgetful] = LINK_OPEN;
+    cluster_restart(cluster, forgetful);
+    for (int i = 0; i < 8; i++) {
+      if (cluster->nodes[leader].raft.role == RAFT_LEADER) (void)cluster_propose(cluster, leader, 1);
+      cluster_run(cluster, (1 + chance_below(&schedule.chance, 30)) * MS);
+    }
+    cluster_release(cluster, forgetful, rival, false);
+    cluster_run(cluster, chance_below(&schedule.chance, 500) * MS);
     healing_phase(&schedule, out_result);
   }
   conclude(&schedule, out_result);

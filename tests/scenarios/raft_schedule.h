@@ -28,4 +28,7 @@ void schedule_run(uint64_t seed, struct buffer *trace, struct schedule_result *o
 /* One bad link and nothing else: the leader stays. */
 void schedule_disrupt(uint64_t seed, struct schedule_result *out_result);
 
+/* One forgets a vote that may still make another leader. */
+void schedule_forget(uint64_t seed, struct schedule_result *out_result);
+
 #endif

@@ -10,7 +10,7 @@
  *   entries N                 at most so many in one message
  *   lose KIND | lose nothing                      every message of a kind: append, append-answer, vote, vote-answer, read-answer
  *   disk N stuck|fine|fails | pause N | resume N [reading]
- *   crash N [keeping COUNT] | start N | wipe N | rot N FROM | roll-back N TO | flip N INDEX
+ *   crash N [keeping COUNT] | start N | wipe N | rot N FROM [forgetting] | roll-back N TO | flip N INDEX
  *   show | windows N
  *   expect leader N | expect no leader | expect committed N INDEX | expect asleep | expect leaders COUNT
  */
@@ -186,7 +186,10 @@ static void do_crash(struct story *story) {
 }
 static void do_start(struct story *story) { cluster_restart(story->cluster, node(story, 1)); }
 static void do_wipe(struct story *story) { cluster_wipe(story->cluster, node(story, 1)); }
-static void do_rot(struct story *story) { cluster_damage(story->cluster, node(story, 1), number(story, 2)); }
+static void do_rot(struct story *story) {
+  if (says(story, 3, "forgetting")) cluster_forget(story->cluster, node(story, 1), number(story, 2));
+  else cluster_damage(story->cluster, node(story, 1), number(story, 2));
+}
 
 /* An older image of the disk: it ends earlier, and does not know it. */
 static void do_roll_back(struct story *story) {

@@ -20,6 +20,7 @@
 #define FIRST_SEED 1u
 #define SCHEDULES_MAX 12000u
 #define DISRUPT_EVERY 10u
+#define FORGET_EVERY 25u
 
 extern enum raft_mutant raft_mutant;
 
@@ -31,6 +32,7 @@ struct hunt {
 
 static bool run_one(uint64_t number, struct schedule_result *result) {
   if (number % DISRUPT_EVERY == 0) schedule_disrupt(FIRST_SEED + number, result);
+  else if (number % FORGET_EVERY == 5) schedule_forget(FIRST_SEED + number, result);
   else schedule_run(FIRST_SEED + number, NULL, result);
   return result->violation[0] == '\0';
 }

@@ -429,6 +429,69 @@ static void leader_without_a_live_majority_steps_down_at_once(void **state) {
   assert_int_equal(effects.role, RAFT_FOLLOWER);
 }
 
+/* ---- What was promised is not known ---- */
+
+static void hear_proof(entry_index proof, broker_id from, entry_term term) {
+  hear((struct raft_message){.kind = RAFT_PROVEN, .sequence = proof}, from, term);
+}
+
+static void start_unproven(void) { start_with((struct raft_damage){.through = UINT64_MAX}, 0, 5, 2); }
+
+static void who_has_forgotten_its_promises_takes_entries_and_is_not_to_be_counted(void **state) {
+  (void)state;
+  start_unproven();
+  struct raft_entry entries[] = {{.term = 3}};
+
+  append(3, 5, 2, entries, 1, 2);
+
+  assert_true(effects.append_count == 1);
+  assert_int_equal(answer()->append_answer.verdict, RAFT_UNPROVEN);
+  assert_int_equal(answer()->append_answer.match, 6);
+}
+
+/* Else it could help somebody else to lead the very same term. */
+static void who_has_forgotten_its_promises_has_voted_for_the_leader_that_it_hears(void **state) {
+  (void)state;
+  start_unproven();
+
+  append(3, 5, 2, NULL, 0, 2);
+
+  assert_true(effects.save_hard_state);
+  assert_int_equal(effects.hard_state.term, 3);
+  assert_int_equal(effects.hard_state.vote, 2);
+}
+
+static void who_has_forgotten_its_promises_confirms_no_reads(void **state) {
+  (void)state;
+  start_unproven();
+  append(3, 5, 2, NULL, 0, 2);
+  persist();
+
+  hear((struct raft_message){.kind = RAFT_READ_PROBE, .sequence = 1}, 2, 3);
+
+  assert_int_equal(effects.now_count + effects.held_count, 0);
+}
+
+static void proof_counts_only_when_it_is_durable_and_from_the_leader(void **state) {
+  (void)state;
+  start_unproven();
+  struct raft_entry entries[] = {{.term = 3}};
+  append(3, 5, 2, entries, 1, 2);
+
+  hear_proof(6, 2, 3);
+  assert_false(effects.proven);
+  persist();
+  hear_proof(7, 2, 3);
+  assert_false(effects.proven);
+  hear_proof(6, 3, 3);
+  assert_false(effects.proven);
+  hear_proof(6, 2, 3);
+  assert_true(effects.proven);
+
+  append(3, 6, 3, NULL, 0, 6);
+  assert_int_equal(answer()->append_answer.verdict, RAFT_MATCHED);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_teardown(follower_believes_a_commit_index_only_as_far_as_the_message_matched, tear_down),
@@ -453,6 +516,10 @@ int main(void) {
       cmocka_unit_test_teardown(leader_confirms_a_read_by_answers_to_that_very_attempt, tear_down),
       cmocka_unit_test_teardown(leader_that_steps_down_fails_its_reads, tear_down),
       cmocka_unit_test_teardown(leader_without_a_live_majority_steps_down_at_once, tear_down),
+      cmocka_unit_test_teardown(who_has_forgotten_its_promises_takes_entries_and_is_not_to_be_counted, tear_down),
+      cmocka_unit_test_teardown(who_has_forgotten_its_promises_has_voted_for_the_leader_that_it_hears, tear_down),
+      cmocka_unit_test_teardown(who_has_forgotten_its_promises_confirms_no_reads, tear_down),
+      cmocka_unit_test_teardown(proof_counts_only_when_it_is_durable_and_from_the_leader, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,6 +78,15 @@ static void raft_keeps_its_leader_behind_one_bad_link(void **state) {
   }
 }
 
+static void raft_does_not_count_who_has_forgotten_a_vote(void **state) {
+  (void)state;
+  for (uint64_t i = 0; i < rounds / 4 + 1; i++) {
+    struct schedule_result result;
+    schedule_forget(seed + i, &result);
+    if (result.violation[0] != '\0') fail_with(seed + i, "a vote is forgotten", &result);
+  }
+}
+
 int main(void) {
   const char *wanted = getenv("TEST_ROUNDS");
   rounds = wanted != NULL ? strtoull(wanted, NULL, 10) : ROUNDS;
@@ -86,6 +95,7 @@ int main(void) {
       cmocka_unit_test(raft_is_safe_under_faults_and_lives_after_them),
       cmocka_unit_test(raft_does_the_same_twice_from_one_seed),
       cmocka_unit_test(raft_keeps_its_leader_behind_one_bad_link),
+      cmocka_unit_test(raft_does_not_count_who_has_forgotten_a_vote),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

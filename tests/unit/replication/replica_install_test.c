@@ -242,7 +242,40 @@ static void one_whose_journal_has_rotted_is_made_whole(void **state) {
 
   assert_true(player_of(troupe, rotten)->installs >= 1);
   assert_same_log(troupe, rotten);
-  assert_lives_on(troupe, rotten); /* and does not lead: nobody knows what it has promised (R11) */
+  assert_leads(troupe, rotten); /* what it may have promised and forgotten binds nobody any more (R11) */
+}
+
+/* It had its log again, and was not counted yet. */
+static void one_that_is_killed_before_it_is_proven_is_proven_later(void **state) {
+  struct troupe *troupe = *state;
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  broker_id rotten = leader % 3 + 1, other = rotten % 3 + 1;
+  append(troupe, 30, 20000);
+  troupe_settle(troupe);
+  troupe_stop(troupe, rotten, false);
+  assert_true(sim_disk_flip(player_of(troupe, rotten)->stage.device, "journal/0*", 300000, 0xff) > 0);
+  troupe_stop(troupe, other, false); /* without whom nothing can be proven */
+  troupe_isolate(troupe, rotten);
+  troupe_start(troupe, rotten); /* only this start can tell what it may have lost at most */
+  assert_int_not_equal(view_of(troupe, rotten).damage_through, UINT64_MAX);
+  troupe_stop(troupe, rotten, false);
+  wires_heal(&troupe->wires);
+  troupe_run(troupe, 3000);
+
+  troupe_start(troupe, rotten);
+  assert_int_equal(view_of(troupe, rotten).damage_through, UINT64_MAX);
+  troupe_run(troupe, 10000);
+  assert_int_equal(troupe_leader(troupe), 0); /* two are up, and one of them counts for nothing */
+  troupe_start(troupe, other);
+  for (int i = 0; i < 10000 && player_of(troupe, rotten)->installs == 0; i++) troupe_run(troupe, 1);
+  assert_true(player_of(troupe, rotten)->replica->raft.damage.through == UINT64_MAX);
+  troupe_crash(troupe, rotten, SIM_POWER_DROP);
+  troupe_start(troupe, rotten);
+  assert_true(player_of(troupe, rotten)->replica->raft.damage.through == UINT64_MAX);
+  troupe_settle(troupe);
+
+  assert_same_log(troupe, rotten);
+  assert_leads(troupe, rotten);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -257,6 +290,7 @@ int main(int argc, char **argv) {
       TEST(wherever_the_follower_is_killed_it_begins_anew),
       TEST(another_leader_offers_it_anew),
       TEST(one_whose_journal_has_rotted_is_made_whole),
+      TEST(one_that_is_killed_before_it_is_proven_is_proven_later),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
