@@ -7,16 +7,14 @@
 
 /* ---- Appending to the own log ---- */
 
-/* What is about to wait for a quorum begins to be timed. */
-void raft_begin_waiting(struct raft *raft) {
-  bool idle = raft->hard_state.commit == raft->trail.last_index && !raft_reads_wait(raft);
-  if (idle) raft->leadership->advanced_ns = raft->now_ns;
+void raft_be_patient(const struct raft *raft, struct raft_patience *patience) {
+  *patience = (struct raft_patience){.since_ns = raft->now_ns};
 }
 
 void raft_append_own(struct raft *raft, enum raft_append_kind kind, uint32_t count) {
   struct raft_effects *effects = raft->effects;
   CHECK(effects->append_count < RAFT_APPENDS_MAX);
-  raft_begin_waiting(raft);
+  if (raft->hard_state.commit == raft->trail.last_index) raft_be_patient(raft, &raft->leadership->commits);
   entry_index first = raft->trail.last_index + 1;
   trail_append(&raft->trail, first, first + count - 1, raft->hard_state.term);
   effects->appends[effects->append_count++] =
@@ -47,8 +45,7 @@ void raft_advance_commit(struct raft *raft, entry_index commit) {
   raft->effects->commit_advanced = true;
   trail_limit(&raft->trail, commit);
   if (raft->role != RAFT_LEADER) return;
-  raft->leadership->advanced_ns = raft->now_ns;
-  raft->leadership->stalls = 0;
+  raft_be_patient(raft, &raft->leadership->commits);
 }
 
 /* R2: an entry of an earlier term is committed only by one of this term behind it (section 3.6.2). R6: the own disk counts like others. */
@@ -225,21 +222,34 @@ static bool irreplaceable(const struct raft *raft) {
   return self != RAFT_NO_POSITION && quorum_reached(&quorum, member_set_of(self));
 }
 
+/* Two election timeouts until the connections are suspected; what is sent on new ones has to come back within most of another. */
+static uint64_t patience_of(const struct raft *raft, const struct raft_patience *patience) {
+  return patience->reopened ? raft->timing.election_ns / 4 * 3 : 2 * raft->timing.election_ns;
+}
+
+static bool out_of_patience(const struct raft *raft, const struct raft_patience *patience) {
+  return raft->now_ns - patience->since_ns >= patience_of(raft, patience);
+}
+
+static void reopen(struct raft *raft, struct raft_patience *patience) {
+  *patience = (struct raft_patience){.since_ns = raft->now_ns, .reopened = true};
+  raft->effects->reconnect = true;
+  for (size_t i = 0; i < raft->leadership->count; i++) progress_probe(&raft->leadership->followers[i], 0);
+}
+
 /* An alive broker is not an alive group. First the connections are suspected, then this leader itself. True: it has resigned. */
 static bool give_up_when_stalled(struct raft *raft) {
   struct raft_leadership *leadership = raft->leadership;
   if (irreplaceable(raft)) return false;
-  bool waits = raft->hard_state.commit < raft->trail.last_index || raft_reads_wait(raft);
-  bool stalled = waits && raft->now_ns - leadership->advanced_ns >= 2 * raft->timing.election_ns;
-  if (raft_disk_stalled(raft) || (stalled && leadership->stalls > 0)) {
+  bool commits = raft->hard_state.commit < raft->trail.last_index && out_of_patience(raft, &leadership->commits);
+  bool reads = raft_reads_wait(raft) && out_of_patience(raft, &leadership->reads);
+  bool in_vain = (commits && leadership->commits.reopened) || (reads && leadership->reads.reopened);
+  if (raft_disk_stalled(raft) || in_vain) {
     raft_resign(raft);
     return true;
   }
-  if (!stalled) return false;
-  leadership->stalls++;
-  leadership->advanced_ns = raft->now_ns;
-  raft->effects->reconnect = true;
-  for (size_t i = 0; i < leadership->count; i++) progress_probe(&leadership->followers[i], 0);
+  if (commits) reopen(raft, &leadership->commits);
+  if (reads) reopen(raft, &leadership->reads);
   return false;
 }
 

@@ -6,12 +6,18 @@
 #include "replication/raft.h"
 #include "replication/raft_mutant.h"
 
+/* Something that a quorum is waited for. */
+struct raft_patience {
+  uint64_t since_ns; /* when it last came, or began to be waited for, or the connections were opened anew for it */
+  bool reopened;     /* they were */
+};
+
 /* What only a leader has. `followers` has one for each member of raft->config, in its order; its own is not used. */
 struct raft_leadership {
   entry_index term_start; /* the no-op of this term */
   uint64_t tick_ns;       /* RAFT_NEVER: quiet */
-  uint64_t advanced_ns;   /* when something was last committed, or began to wait */
-  unsigned stalls;
+  struct raft_patience commits;
+  struct raft_patience reads;    /* apart: small words may get through where entries do not */
   uint64_t sequence;             /* of the newest append or snapshot to anybody */
   struct replica_id transfer_to; /* broker 0: nobody */
   uint64_t transfer_deadline_ns;
@@ -77,7 +83,7 @@ void raft_on_sent(struct raft *raft, const struct raft_sent *sent);
 bool raft_reachable(const struct raft *raft, size_t position);
 void raft_check_quorum(struct raft *raft);
 void raft_lose_follower(struct progress *progress);
-void raft_begin_waiting(struct raft *raft);
+void raft_be_patient(const struct raft *raft, struct raft_patience *patience); /* it came, or is about to be waited for */
 
 /* ---- raft_follow.c ---- */
 

@@ -22,8 +22,8 @@ void raft_read(struct raft *raft) {
   } else if (raft->role != RAFT_LEADER) {
     effects->status = STATUS_NOT_LEADER;
   } else {
-    raft_begin_waiting(raft);
     struct raft_leadership *leadership = raft->leadership;
+    if (!raft_reads_wait(raft)) raft_be_patient(raft, &leadership->reads);
     bool joins = RAFT_MUTANT(READ_ID_REUSED) && leadership->read_attempt != 0;
     effects->read_ticket = joins ? leadership->read_attempt : raft->read_id + 1;
     if (effects->read_ticket > leadership->reads_wanted) leadership->reads_wanted = effects->read_ticket;
@@ -41,7 +41,7 @@ static void confirm(struct raft *raft) {
   if (!quorum_reached(&quorum, yes) && !RAFT_MUTANT(READ_UNCONFIRMED)) return;
   leadership->reads_done = leadership->read_attempt;
   leadership->read_attempt = 0;
-  leadership->advanced_ns = raft->now_ns;
+  raft_be_patient(raft, &leadership->reads);
   raft->effects->reads_done = leadership->reads_done;
   raft->effects->read_index = leadership->read_index;
 }

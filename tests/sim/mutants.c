@@ -18,6 +18,7 @@ static bool clusters_come_to(enum raft_mutant mutant) {
     case RAFT_MUTANT_LEARNER_COUNTS:
     case RAFT_MUTANT_STRANGERS_COUNT:
     case RAFT_MUTANT_DAMAGED_VOTES:
+    case RAFT_MUTANT_UNPROVEN_COUNTS:
     case RAFT_MUTANT_NO_STICKINESS: return false;
     default: return true;
   }
