@@ -11,7 +11,8 @@
  *
  * 1. start <= flushed + 1; flushed <= commit <= last; flushed <= durable <= last. What is stored as a hard state's commit index is
  *    not above durable.
- * 2. Segments hold committed entries only, so a cut never reaches them. A sealed segment never changes.
+ * 2. Segments hold committed entries only, so a cut never reaches them. A sealed segment never changes, but for rot that is mended with the
+ *    very entries that were there.
  * 3. Offsets below the start offset, and damaged ranges, answer their own status; they are never skipped in silence.
  *
  * Owned by a lane: every function runs there, unless it says otherwise. Blocking work is done by the checkpoint and the readers.
@@ -44,6 +45,8 @@ struct log_owner {
   /* Appends the owner's whole state, as of the newest applied entry, to `out`. Entries may go only when the state that covers them is
    * durable; the checkpoint stores both in one transaction. May append nothing. */
   enum status (*snapshot)(void *context, struct buffer *out);
+  /* A segment cannot be read as it was written: log_next_suspect(). In the middle of a read: only to be noted. May be NULL. */
+  void (*suspected)(void *context);
   void *context;
 };
 
@@ -240,6 +243,41 @@ struct log_find {
   void *work;
 };
 void log_find_time(struct log *log, struct log_find *find);
+
+/* ---- Mending a segment that rot has met ---- */
+
+/* One hole in a segment, and what is to fill it. The caller says which segment, keeps it alive until it is answered, and between find and fill
+ * leaves it as it is. */
+struct log_mend {
+  entry_index segment; /* log_next_suspect() */
+  struct loop *loop;   /* the lane; where `done` is posted */
+  struct task done;
+  const struct entry *entries; /* fill: first .. last, from wherever; borrowed */
+  size_t count;
+
+  /* Find. OK: entries first .. last are lost, none when last is first - 1; END: it is whole; NOT_FOUND: it went, and is suspected no more; DAMAGED: nothing
+   * of it can be told apart; IO, NO_MEMORY. Fill. OK: in place, durable, there may be more; CORRUPT: these are not what was there; IO, NO_SPACE. */
+  enum status status;
+  entry_index first;
+  entry_index last;
+  uint64_t bytes; /* that the hole takes */
+
+  /* log/'s. */
+  uint64_t position;
+  uint64_t end;
+  uint64_t chain;
+  bool chained;
+  uint64_t last_chain; /* of the last one lost, if whatever is left of it says so */
+  bool last_chained;
+  bool header; /* the header is to be written as well */
+};
+
+/* The first of the segments that are suspected. False: none is. */
+bool log_next_suspect(const struct log *log, entry_index *out_segment);
+/* Looks through the whole segment for the first hole; when it is whole, what was said of its damage is forgotten. True: answered at once. */
+bool log_mend_find(struct log *log, struct log_mend *mend);
+/* Puts the entries back in their place, if their links show that they were there: byte for byte but for padding. True: answered at once. */
+bool log_mend_fill(struct log *log, struct log_mend *mend);
 
 /* ---- Opening: before lanes run, blocking ---- */
 

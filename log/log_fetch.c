@@ -109,9 +109,10 @@ static void submit(struct log *log, struct log_fetch *fetch, struct reader_work 
 }
 
 /* Takes what the reader found. False: it went meanwhile, or was cut. */
-static bool take_answer(const struct log *log, struct log_fetch *fetch, struct reader_work *work) {
+static bool take_answer(struct log *log, struct log_fetch *fetch, struct reader_work *work) {
   if (work->status == STATUS_NOT_FOUND || work->cuts != log->cuts) return false;
   fetch->status = work->status;
+  if (work->status == STATUS_DAMAGED && work->job == READER_FETCH) log_suspect(log, work->segments[0].first_index);
   if (work->status != STATUS_OK) return true;
   fetch->cold = true;
   fetch->cursor = work->job == READER_FETCH ? work->cursor : (struct log_cursor){0};
@@ -138,7 +139,10 @@ static void finish_fetch(struct task *task) {
     submit(log, fetch, again);
     return;
   }
-  if (again != NULL) fetch->status = STATUS_DAMAGED; /* its file is not there, though it should be */
+  if (again != NULL) { /* its file is not there, though it should be */
+    fetch->status = STATUS_DAMAGED;
+    if (again->job == READER_FETCH) log_suspect(log, again->segments[0].first_index);
+  }
   reader_work_free(again);
   reader_work_free(work);
   loop_post(fetch->loop, &fetch->done);

@@ -14,6 +14,7 @@
 #include "log/tail.h"
 
 #define LOG_DAMAGED_RANGES_MAX 64u
+#define LOG_SUSPECTS_MAX 16u
 #define LOG_WATERMARK_BYTES (1u << 20) /* committed bytes between two durable commit indexes */
 #define LOG_LANES_MAX 64u
 
@@ -66,6 +67,8 @@ struct log {
   uint64_t segment_bytes; /* of all of them */
   struct log_range *damage;
   size_t damage_count;
+  entry_index suspects[LOG_SUSPECTS_MAX]; /* segments, by first index, in which something could not be read */
+  size_t suspect_count;
   uint64_t pinned_file;       /* of its OPEN or CLOSE frame, until the store has it; 0: none */
   unsigned reads;             /* in flight */
   entry_index damage_through; /* what was lost, at most; UINT64_MAX: unknown. What is there counts besides. */
@@ -156,6 +159,9 @@ void log_take_place(struct log *log, const struct journal_frame *frame); /* an e
 entry_index log_first_kept(const struct log *log);
 /* The oldest journal file that it needs; UINT64_MAX: none. */
 uint64_t log_pinned_file(const struct log *log);
+
+/* ---- log_mend.c ---- */
+void log_suspect(struct log *log, entry_index segment);
 
 /* ---- log_set.c, log_install.c ---- */
 struct open_frame;

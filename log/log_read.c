@@ -174,6 +174,7 @@ static bool take_answer(struct log *log, struct log_read *read, struct reader_wo
   if (work->status == STATUS_OK && work->found_count == 0) return false;
   answer(read, work->status, work->next_offset);
   if (work->status == STATUS_DAMAGED) log_note_damage(log, work->damage);
+  if (work->status == STATUS_DAMAGED && work->job == READER_SEGMENT) log_suspect(log, work->segments[0].first_index);
   if (work->status != STATUS_OK) return true;
   read->cold = true;
   read->cursor = work->job == READER_SEGMENT ? work->cursor : (struct log_cursor){0};
@@ -192,6 +193,7 @@ static void give_up(struct log *log, struct log_read *read, struct reader_work *
   }
   struct log_range range = {.first = work->segments[0].first_offset, .end = work->segments[0].end_offset};
   log_note_damage(log, range);
+  log_suspect(log, work->segments[0].first_index);
   answer(read, STATUS_DAMAGED, range.end);
 }
 
@@ -297,6 +299,7 @@ static void finish_find(struct task *task) {
   find->status = gone ? STATUS_NOT_FOUND : work->status == STATUS_NOT_FOUND ? STATUS_DAMAGED : work->status;
   find->offset = work->next_offset;
   find->found_time_ms = work->found_time_ms;
+  if (!gone && work->damaged_segment != 0) log_suspect(log, work->damaged_segment);
   reader_work_free(work);
   loop_post(find->loop, &find->done);
   log_lane_read_ended(log);

@@ -362,6 +362,8 @@ static void run(struct task *task) {
   if (work->job == READER_JOURNAL) read_journal(set, work);
   if (work->job == READER_TIME) reader_find_time(work->reader, work);
   if (work->job == READER_FETCH) reader_fetch(work->reader, work);
+  if (work->job == READER_MEND) reader_mend_find(set, work);
+  if (work->job == READER_FILL) reader_mend_fill(set, work);
   if (work->job == READER_SEGMENT) {
     struct open_file *open = NULL;
     work->status = find_open(work->reader, work->group, work->instance, work->segments[0].first_index, &open);

@@ -28,7 +28,7 @@ struct loop *reader_loop(struct reader *reader);
 /* @any-thread: files were removed; what is open goes, and with it their space. */
 void reader_forget_files(struct reader *reader);
 
-enum reader_job { READER_SEGMENT, READER_JOURNAL, READER_TIME, READER_FETCH };
+enum reader_job { READER_SEGMENT, READER_JOURNAL, READER_TIME, READER_FETCH, READER_MEND, READER_FILL };
 
 /* One read or search, from lane to reader and back. Made and freed on the lane. */
 struct reader_work {
@@ -62,7 +62,8 @@ struct reader_work {
   /* The answer. STATUS_NOT_FOUND: it went meanwhile, look again. */
   enum status status;
   record_offset next_offset;
-  struct log_range damage; /* with STATUS_DAMAGED */
+  struct log_range damage;     /* with STATUS_DAMAGED */
+  entry_index damaged_segment; /* TIME, with STATUS_DAMAGED; 0: none */
   struct entry *found;
   size_t found_count;
   int64_t found_time_ms;
@@ -70,6 +71,7 @@ struct reader_work {
   struct log_read *read; /* whose it is */
   struct log_find *find;
   struct log_fetch *fetch;
+  struct log_mend *mend;
 };
 
 /* From the lane: `finish` is posted back. */
@@ -82,6 +84,9 @@ void reader_work_free(struct reader_work *work);
 void reader_find_time(struct reader *reader, struct reader_work *work);
 /* Takes entries of every kind from a segment, from work->first on. */
 void reader_fetch(struct reader *reader, struct reader_work *work);
+/* What log_mend_find() and log_mend_fill() ask for. */
+void reader_mend_find(struct log_set *set, struct reader_work *work);
+void reader_mend_fill(struct log_set *set, struct reader_work *work);
 /* A segment's file from the reader's few open ones. */
 enum status reader_open(struct reader *reader, group_id group, instance_id instance, entry_index first_index,
                         struct disk_file **out_file) MUST_CHECK;

@@ -64,6 +64,7 @@ static enum status find_in_segment(struct reader *reader, struct reader_work *wo
       record_offset end = segment->end_offset;
       status = reader_pass_damage(set, work->group, work->instance, segment, &cursor, expected, &end);
       work->next_offset = status == STATUS_OK ? end : segment->end_offset;
+      work->damaged_segment = segment->first_index;
       status = STATUS_DAMAGED;
     }
     if (status != STATUS_OK) break;

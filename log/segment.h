@@ -22,7 +22,7 @@
  *       80 4016  0
  *
  * 1. Entries are consecutive: each index is the one before plus one, each chain link follows from the one before.
- * 2. A recorded length is a multiple of 4 KiB. A sealed segment never changes again.
+ * 2. A recorded length is a multiple of 4 KiB. A sealed segment never changes again; what rot takes of one may be put back (reader_mend.c).
  * 3. After a failed write or sync a file is never written again.
  *
  * Everything here blocks: checkpoint, readers, opening code.
