@@ -187,7 +187,10 @@ static enum status decode_body(const struct outer *outer, struct rooms *rooms, s
     case RAFT_FETCH_ENTRIES:
     case RAFT_SHIPPED_STATE:
     case RAFT_SHIPPED_ENTRIES:
-    case RAFT_SHIPS_NOT: {
+    case RAFT_SHIPS_NOT:
+    case RAFT_WANT:
+    case RAFT_GIVEN:
+    case RAFT_GIVES_NOT: {
       enum status status = decode_append(outer->bodies[MESSAGE_APPEND], rooms, message);
       bool misplaced = message->count > 0 && !raft_carries_entries(raft->kind);
       return status == STATUS_OK && misplaced ? STATUS_MALFORMED : status;

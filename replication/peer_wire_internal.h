@@ -35,7 +35,7 @@ enum {
 enum { SNAPSHOT_INDEX = 1, SNAPSHOT_INDEX_TERM = 2, SNAPSHOT_CONFIG_INDEX = 3, SNAPSHOT_CONFIG = 4 };
 
 /* The numbers on the wire are the core's plus one: 0 is what proto3 leaves out. */
-_Static_assert(RAFT_PRE_VOTE == 0 && RAFT_APPEND == 4 && RAFT_RESIGN == 10 && RAFT_PROVEN == 16,
+_Static_assert(RAFT_PRE_VOTE == 0 && RAFT_APPEND == 4 && RAFT_RESIGN == 10 && RAFT_PROVEN == 16 && RAFT_GIVES_NOT == 19,
                "MessageKind follows raft_message.h");
 _Static_assert(RAFT_MATCHED == 0 && RAFT_UNPROVEN == 5, "Verdict follows raft_message.h");
 

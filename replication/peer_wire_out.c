@@ -90,7 +90,10 @@ static uint8_t *put_body(uint8_t *at, const struct raft_message *message, uint32
     case RAFT_FETCH_ENTRIES:
     case RAFT_SHIPPED_STATE:
     case RAFT_SHIPPED_ENTRIES:
-    case RAFT_SHIPS_NOT: *out_number = MESSAGE_APPEND; return put_append(at, &message->append);
+    case RAFT_SHIPS_NOT:
+    case RAFT_WANT:
+    case RAFT_GIVEN:
+    case RAFT_GIVES_NOT: *out_number = MESSAGE_APPEND; return put_append(at, &message->append);
     case RAFT_APPEND_ANSWER: *out_number = MESSAGE_APPEND_ANSWER; return put_append_answer(at, &message->append_answer);
     case RAFT_SNAPSHOT: *out_number = MESSAGE_SNAPSHOT; return put_snapshot(at, &message->snapshot);
     case RAFT_READ_PROBE:

@@ -198,7 +198,8 @@ void peer_lane_followed(struct peer_lane *lane, broker_id leader, group_id group
 }
 
 static bool is_swift(enum raft_message_kind kind) {
-  bool ships = kind == RAFT_SHIPPED_STATE || kind == RAFT_SHIPPED_ENTRIES || kind == RAFT_SHIPS_NOT;
+  bool ships = kind == RAFT_SHIPPED_STATE || kind == RAFT_SHIPPED_ENTRIES || kind == RAFT_SHIPS_NOT || kind == RAFT_GIVEN ||
+               kind == RAFT_GIVES_NOT;
   return kind != RAFT_APPEND && kind != RAFT_SNAPSHOT && kind != RAFT_RESIGN && !ships;
 }
 

@@ -213,7 +213,10 @@ static void on_message(struct raft *raft, const struct raft_message *message) {
     case RAFT_FETCH_ENTRIES:
     case RAFT_SHIPPED_STATE:
     case RAFT_SHIPPED_ENTRIES:
-    case RAFT_SHIPS_NOT: break; /* between hosts */
+    case RAFT_SHIPS_NOT:
+    case RAFT_WANT:
+    case RAFT_GIVEN:
+    case RAFT_GIVES_NOT: break; /* between hosts */
     case RAFT_PROVEN: raft_on_proven(raft, message); break;
   }
 }
@@ -288,6 +291,7 @@ static void dispatch(struct raft *raft, const struct raft_event *event) {
     case RAFT_INSTALL_FAILED: raft_install_failed(raft); break;
     case RAFT_COMPACTED: compacted(raft, event->index); break;
     case RAFT_REPAIRED: raft_repaired(raft); break;
+    case RAFT_HOLED: raft_holed(raft); break;
   }
 }
 

@@ -152,7 +152,8 @@ enum raft_event_kind {
                            (index, term), where the configuration of config_index is in force */
   RAFT_INSTALL_FAILED,
   RAFT_COMPACTED, /* entries up to `index` are not kept any more */
-  RAFT_REPAIRED   /* the hole is filled again with what was there; the bounds go on binding */
+  RAFT_REPAIRED,  /* the hole is filled again with what was there; the bounds go on binding */
+  RAFT_HOLED      /* entries of this log are lost, none above the last: it is to be had anew from the leader */
 };
 
 struct raft_sent {

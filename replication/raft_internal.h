@@ -124,6 +124,7 @@ void raft_install_failed(struct raft *raft);
 /* ---- raft_repair.c ---- */
 
 void raft_repaired(struct raft *raft);
+void raft_holed(struct raft *raft);
 /* What it has promised is not known here any more. */
 static inline bool raft_unproven(const struct raft *raft) { return raft->damage.through == UINT64_MAX; }
 /* MATCHED, or UNPROVEN. */

@@ -36,12 +36,17 @@ enum raft_message_kind {
   RAFT_SHIPPED_ENTRIES, /* some, from prev_index + 1 on */
   RAFT_SHIPS_NOT,       /* it is not to be had any more: be offered it anew */
 
-  RAFT_PROVEN /* of the core again: what you may have promised and forgotten binds nobody any more. `sequence`: the entry that shows it */
+  RAFT_PROVEN, /* of the core again: what you may have promised and forgotten binds nobody any more. `sequence`: the entry that shows it */
+
+  /* Between hosts again, whoever leads: entries that rot has taken of a segment. */
+  RAFT_WANT,     /* those behind prev_index, up to `commit` */
+  RAFT_GIVEN,    /* some, from prev_index + 1 on */
+  RAFT_GIVES_NOT /* I do not have them either */
 };
-#define RAFT_MESSAGE_KINDS ((unsigned)RAFT_PROVEN + 1u)
+#define RAFT_MESSAGE_KINDS ((unsigned)RAFT_GIVES_NOT + 1u)
 
 static inline bool raft_carries_entries(enum raft_message_kind kind) {
-  return kind == RAFT_APPEND || kind == RAFT_SHIPPED_STATE || kind == RAFT_SHIPPED_ENTRIES;
+  return kind == RAFT_APPEND || kind == RAFT_SHIPPED_STATE || kind == RAFT_SHIPPED_ENTRIES || kind == RAFT_GIVEN;
 }
 
 /* An entry as the protocol sees it. A follower's host fills in `own_chain`: the link of its own log's entry at this index, 0 when it has none

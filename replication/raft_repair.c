@@ -25,6 +25,22 @@ void raft_repaired(struct raft *raft) {
   if (raft->role == RAFT_FOLLOWER && !raft->vouched) raft_arm_election(raft, raft->timing.election_ns);
 }
 
+/* A leader whose group is quiet would not ask: it is told. */
+void raft_holed(struct raft *raft) {
+  struct raft_damage *damage = &raft->damage;
+  if (raft->role == RAFT_LEADER) raft_resign(raft);
+  raft->role = RAFT_FOLLOWER;
+  damage->damaged = true;
+  if (damage->through < raft->trail.last_index) damage->through = raft->trail.last_index;
+  damage->term = raft->hard_state.term;
+  if (!raft->vouched) raft_arm_election(raft, raft->timing.election_ns);
+  if (raft->leader.broker == 0 || raft->install != NULL) return;
+  struct raft_message asked = {.kind = RAFT_APPEND, .from = raft->leader, .sequence = UINT64_MAX};
+  struct raft_message answer = raft_append_answer_to(raft, &asked, RAFT_DAMAGED);
+  struct raft_mark needs = raft_needs_term(raft);
+  raft_send_durable(raft, &answer, &needs);
+}
+
 enum raft_verdict raft_matched_verdict(const struct raft *raft) { return raft_unproven(raft) ? RAFT_UNPROVEN : RAFT_MATCHED; }
 
 void raft_bind_vote(struct raft *raft) {

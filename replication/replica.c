@@ -150,8 +150,10 @@ static enum status snapshot(void *context, struct buffer *out) {
   return replica->machine.ops->snapshot(replica->machine.owner, out);
 }
 
+static void suspected(void *context) { replica_mend_begin(context); }
+
 void replica_own_log(struct replica *replica) {
-  log_set_owner(replica->log, &(struct log_owner){.snapshot = snapshot, .context = replica});
+  log_set_owner(replica->log, &(struct log_owner){.snapshot = snapshot, .suspected = suspected, .context = replica});
 }
 
 static record_offset watermark_of(const struct replica *replica) {
@@ -193,6 +195,7 @@ enum status replica_open(struct lane *lane, struct log *log, const struct replic
 void replica_start(struct replica *replica) {
   replica->started = true;
   replica_install_sweep(replica);
+  replica_mend_begin(replica);
   replica_arm(replica);
 }
 
@@ -207,6 +210,7 @@ void replica_need_links(struct replica *replica) {
 void replica_free(struct replica *replica) {
   if (replica == NULL) return;
   replica_drop_all(replica);
+  replica_mend_end(replica);
   replica_install_free(replica);
   replica_links_free(replica);
   lane_remove(replica->lane, replica);
@@ -327,6 +331,7 @@ void replica_delete(struct replica *replica, void (*done)(void *context), void *
   replica->deleted = done;
   replica->deleted_context = context;
   replica_forget_wires(replica);
+  replica_mend_end(replica);
   replica_answer_all(replica, STATUS_UNKNOWN_PARTITION, STATUS_UNKNOWN_PARTITION);
   log_set_owner(replica->log, &(struct log_owner){0});
   if (lane_failed(replica->lane)) { /* no CLOSE frame will ever be durable: the next start finds the log and closes it */

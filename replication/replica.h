@@ -7,6 +7,7 @@
  *   replica_state.c    the replica's own state around the owner's, in the checkpoint
  *   replica_ship.c     a leader's log and state, to a follower that is too far behind
  *   replica_install.c  the follower's side: beside its own log, then in its place
+ *   replica_mend.c     what rot has taken of segments, from peers
  *
  * 1. Entries are applied in index order, each once, and only when committed.
  * 2. A proposal is refused (nothing was appended), or answered exactly once:
@@ -102,6 +103,8 @@ bool replica_is_leader(const struct replica *replica); /* it is, or would be upo
 bool replica_ready(const struct replica *replica);
 struct replica_id replica_leader(const struct replica *replica); /* broker 0: not known */
 bool replica_fenced(const struct replica *replica);
+/* What cannot be read of its log is being had from peers: it is worth waiting a moment. */
+bool replica_mending(const struct replica *replica);
 entry_term replica_term(const struct replica *replica);
 /* The newest configuration in the log. Borrowed until the lane goes on. */
 const struct raft_config *replica_config(const struct replica *replica);

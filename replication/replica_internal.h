@@ -79,6 +79,8 @@ struct replica {
   struct replica_links *links;     /* NULL: alone */
   struct list_node touched;        /* on the lane's list while a returned write is being worked through */
   struct replica_install *install; /* a snapshot comes in; NULL: none does */
+  struct replica_mend *mend;       /* a segment is being mended; NULL: none is */
+  struct replica_gift *gift;       /* a peer's is, with what is read here; NULL */
   struct log *closing;             /* another instance of the group, until its CLOSE frame is durable; NULL: there is none */
   bool started;
   bool settling; /* the owner is being told things */
@@ -182,6 +184,17 @@ void replica_install_free(struct replica *replica);
 void replica_install_sweep(struct replica *replica);
 /* The log's owner from now on. */
 void replica_own_log(struct replica *replica);
+
+/* ---- replica_mend.c ---- */
+
+/* The log suspects a segment. */
+void replica_mend_begin(struct replica *replica);
+/* Its log goes, or the replica. */
+void replica_mend_end(struct replica *replica);
+void replica_mend_receive(struct replica *replica, const struct peer_message *message); /* GIVEN, GIVES_NOT */
+void replica_mend_give(struct replica *replica, const struct raft_message *message);    /* WANT */
+uint64_t replica_mend_due_ns(const struct replica *replica);
+void replica_mend_timer(struct replica *replica, uint64_t now_ns);
 
 /* ---- replica_receive.c ---- */
 

@@ -333,6 +333,7 @@ static void timer_fired(struct timer *timer) {
   struct replica_links *links = replica->links;
   if (links != NULL) replica_send_timer(replica, now_ns);
   if (replica->install != NULL) replica_install_timer(replica, now_ns);
+  if (replica->mend != NULL) replica_mend_timer(replica, now_ns);
   if (links != NULL && links->doubt_ns <= now_ns) {
     links->doubt_ns = RAFT_NEVER;
     give_up_doubtful(replica);
@@ -353,6 +354,7 @@ void replica_arm(struct replica *replica) {
     if (replica->links->doubt_ns < due_ns) due_ns = replica->links->doubt_ns;
   }
   if (replica->install != NULL && replica_install_due_ns(replica) < due_ns) due_ns = replica_install_due_ns(replica);
+  if (replica->mend != NULL && replica_mend_due_ns(replica) < due_ns) due_ns = replica_mend_due_ns(replica);
   if (due_ns == replica->timer_ns) return;
   replica->timer_ns = due_ns;
   replica->timer.fire = timer_fired;

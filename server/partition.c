@@ -349,6 +349,7 @@ void partition_host_start(struct partition_host *host) {
 }
 
 void partition_host_drain(struct partition_host *host) {
+  host->draining = true;
   loop_timer_cancel(host->loop, &host->retention_timer);
   list_for_each(&host->partitions, node, following) {
     struct partition *partition = list_entry(node, struct partition, node);

@@ -64,6 +64,7 @@ struct partition_host {
   struct list stalled; /* those with appends that wait */
   struct list room;    /* the appends of all of them that wait for room in the journal, in the order in which they came */
   uint32_t stalled_count;
+  bool draining;
   struct timer stall_timer;
   struct timer retention_timer;
 };
@@ -165,6 +166,8 @@ struct partition_read {
   struct replica_read confirm;
   struct timer timer;
   uint64_t wake_at_bytes;
+  uint64_t mend_until_ns;
+  bool mending;   /* it waits for that, and may look once more */
   bool last_look; /* answer with whatever is there */
 };
 void partition_read(struct partition_read *read);
@@ -193,6 +196,8 @@ struct partition_tail {
 
   /* The partition's. */
   struct list_node node;
+  struct timer timer;
+  uint64_t mend_until_ns;
   record_offset opened_at;
   bool told_caught_up;
   bool reading;
@@ -233,6 +238,8 @@ struct partition_find {
   int64_t found_time_ms;
 
   struct log_find log; /* the partition's */
+  struct timer timer;
+  uint64_t mend_until_ns;
 };
 void partition_find(struct partition_find *find);
 

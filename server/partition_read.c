@@ -6,7 +6,10 @@
 #include "server/partition_internal.h"
 
 /* A read looks at most twice: once when it comes, and, if that was too little and it may wait, once more when enough was committed or
- * its time is up. Between the two it holds nothing. */
+ * its time is up. Between the two it holds nothing. What cannot be read is looked at again and again while other replicas are asked for it. */
+
+#define MEND_PATIENCE_NS 3000000000u
+#define MEND_LOOK_NS 10000000u
 
 struct failure *partition_check_offset(const struct partition *partition, record_offset offset, bool certain) {
   if (partition->closed) return partition_closed_failure();
@@ -51,6 +54,17 @@ struct failure *partition_read_failure(const struct log_read *read) {
   return failure;
 }
 
+bool partition_await_mending(struct partition *partition, uint64_t *until_ns, struct timer *timer) {
+  struct loop *loop = partition->host->loop;
+  uint64_t now_ns = loop_now_ns(loop);
+  if (partition->closed || partition->host->draining || !replica_mending(partition->replica)) return false;
+  if (*until_ns == 0) *until_ns = now_ns + MEND_PATIENCE_NS;
+  if (now_ns >= *until_ns) return false;
+  REACHED(read_waits_for_mending);
+  loop_timer_set(loop, timer, now_ns + MEND_LOOK_NS);
+  return true;
+}
+
 static void finish(struct partition_read *read) {
   struct partition *partition = read->partition;
   if (read->failure == NULL && partition->closed) read->failure = partition_closed_failure();
@@ -89,7 +103,23 @@ static bool wait_for_more(struct partition_read *read, size_t missing) {
   return true;
 }
 
+static void look_at_mended(struct timer *timer);
+
+static bool wait_for_mending(struct partition_read *read) {
+  struct partition *partition = read->partition;
+  read->timer.fire = look_at_mended;
+  if (read->log.status != STATUS_DAMAGED || !partition_await_mending(partition, &read->mend_until_ns, &read->timer)) return false;
+  log_read_reset(&read->log);
+  read->log.cursor = (struct log_cursor){0};
+  read->wake_at_bytes = UINT64_MAX;
+  read->mending = true;
+  partition->waiting++;
+  list_push_back(&partition->readers, &read->node);
+  return true;
+}
+
 static void looked(struct partition_read *read) {
+  if (wait_for_mending(read)) return;
   if (read->log.status != STATUS_OK) {
     read->failure = partition_read_failure(&read->log);
     finish(read);
@@ -146,6 +176,8 @@ static void confirmed(struct replica_read *confirm, enum status status) {
  * confirmed; another replica waits, and then answers with what it has. */
 void partition_read(struct partition_read *read) {
   struct partition *partition = read->partition;
+  read->mend_until_ns = 0;
+  read->mending = false;
   bool alone = partition->closed || partition_alone(partition);
   bool beyond = !partition->closed && read->offset > log_view(partition->log).next_offset;
   if (alone || !beyond || !replica_ready(partition->replica) || !partition_may_wait(partition)) {
@@ -161,7 +193,17 @@ static void look_again(struct partition_read *read) {
   list_remove(&read->node);
   partition->waiting--;
   loop_timer_cancel(partition->host->loop, &read->timer);
+  if (read->mending) read->mend_until_ns = 1; /* it is in a hurry */
+  read->mending = false;
   read->last_look = true;
+  look(read);
+}
+
+static void look_at_mended(struct timer *timer) {
+  struct partition_read *read = container_of(timer, struct partition_read, timer);
+  list_remove(&read->node);
+  read->partition->waiting--;
+  read->mending = false;
   look(read);
 }
 

@@ -36,7 +36,26 @@ static void hand_over(struct partition_tail *tail) {
   log_read_reset(&tail->log);
 }
 
-/* False: the follower is over. */
+static void step(struct partition_tail *tail);
+
+static void look_again(struct timer *timer) {
+  struct partition_tail *tail = container_of(timer, struct partition_tail, timer);
+  tail->reading = false;
+  if (tail->ending) end(tail);
+  else step(tail);
+}
+
+/* As if the read took longer. */
+static bool await_mending(struct partition_tail *tail) {
+  tail->timer.fire = look_again;
+  if (!partition_await_mending(tail->partition, &tail->mend_until_ns, &tail->timer)) return false;
+  log_read_reset(&tail->log);
+  tail->log.cursor = (struct log_cursor){0};
+  tail->reading = true;
+  return true;
+}
+
+/* False: the follower is over, or waits. */
 static bool take_chunk(struct partition_tail *tail) {
   tail->reading = false;
   if (tail->ending) {
@@ -44,17 +63,17 @@ static bool take_chunk(struct partition_tail *tail) {
     end(tail);
     return false;
   }
+  if (tail->log.status == STATUS_DAMAGED && await_mending(tail)) return false;
   if (tail->log.status != STATUS_OK) {
     end_with(tail, partition_read_failure(&tail->log));
     return false;
   }
+  tail->mend_until_ns = 0;
   tail->offset = tail->log.next_offset;
   if (MUTANT(tail_skips) && tail->offset % 7 == 0) tail->offset++;
   hand_over(tail);
   return true;
 }
-
-static void step(struct partition_tail *tail);
 
 static void read_done(struct task *task) {
   struct partition_tail *tail = container_of(container_of(task, struct log_read, done), struct partition_tail, log);
@@ -95,6 +114,7 @@ void partition_tail_start(struct partition_tail *tail) {
     return;
   }
   tail->opened_at = replica_high_watermark(partition->replica);
+  tail->mend_until_ns = 0;
   list_push_back(&partition->tails, &tail->node);
   step(tail);
 }

@@ -118,8 +118,22 @@ static struct failure *find_failure(const struct log_find *find) {
   return failure;
 }
 
+static void found(struct task *task);
+
+static void look_again(struct timer *timer) {
+  struct partition_find *find = container_of(timer, struct partition_find, timer);
+  if (!find->partition->closed) {
+    log_find_time(find->partition->log, &find->log);
+    return;
+  }
+  find->log.status = STATUS_NOT_FOUND;
+  found(&find->log.done);
+}
+
 static void found(struct task *task) {
   struct partition_find *find = container_of(container_of(task, struct log_find, done), struct partition_find, log);
+  find->timer.fire = look_again;
+  if (find->log.status == STATUS_DAMAGED && partition_await_mending(find->partition, &find->mend_until_ns, &find->timer)) return;
   find->found = find->log.status == STATUS_OK;
   if (find->found) {
     find->offset = find->log.offset;
@@ -142,6 +156,7 @@ void partition_find(struct partition_find *find) {
     return;
   }
   find->log.time_ms = find->time_ms;
+  find->mend_until_ns = 0;
   find->log.limit = replica_high_watermark(partition->replica);
   find->log.loop = partition->host->loop;
   find->log.done.run = found;

@@ -85,7 +85,10 @@ static void add_message(struct buffer *out, const struct raft_message *message) 
     case RAFT_FETCH_ENTRIES:
     case RAFT_SHIPPED_STATE:
     case RAFT_SHIPPED_ENTRIES:
-    case RAFT_SHIPS_NOT: CHECK_MSG(false, "the core says what is between hosts"); break;
+    case RAFT_SHIPS_NOT:
+    case RAFT_WANT:
+    case RAFT_GIVEN:
+    case RAFT_GIVES_NOT: CHECK_MSG(false, "the core says what is between hosts"); break;
   }
 }
 
@@ -97,7 +100,7 @@ static const char *const event_words[] = {
     [RAFT_TRANSFER] = "transfer",    [RAFT_CHANGE_MEMBERS] = "change of members",
     [RAFT_CAMPAIGN] = "campaign",    [RAFT_INSTALLED] = "snapshot is in place",
     [RAFT_REPAIRED] = "is repaired", [RAFT_INSTALL_FAILED] = "snapshot could not be put in place",
-    [RAFT_COMPACTED] = "compaction",
+    [RAFT_COMPACTED] = "compaction", [RAFT_HOLED] = "has lost entries",
 };
 
 void cluster_tell_event(struct cluster *cluster, const struct cluster_node *node, const struct raft_event *event) {
