@@ -310,10 +310,11 @@ static void list_run(struct look *look) {
   finish(this);
 }
 
-/* A partition with the numbers of its brokers. */
+/* A partition with the numbers of its brokers, and where its leader is. */
 struct partition_message {
   Cairn__V1__Partition partition;
   uint32_t replicas[MAP_REPLICAS_MAX];
+  char leader[ADDRESS_TEXT_SIZE];
 };
 
 static void fill_replicas(const struct services *services, const struct map_partition *partition,
@@ -333,13 +334,14 @@ static void fill_partition(struct services *services, const struct map_topic *to
   fill_replicas(services, &topic->partitions[i], of_partition);
   struct route_found found;
   enum status status = routing_find(services->routing, bytes_of_string(topic->name), i, &found);
-  if (status != STATUS_OK) return; /* nobody leads it */
-  struct log_range range = partition_published_range(found.partition);
+  if (status != STATUS_OK) return; /* it is not here: others know more */
+  struct partition_glimpse glimpse = partition_glimpse(found.partition);
   partition_release(found.partition);
-  message->leader_id = services->identity.broker_id;
-  message->leader = services->advertised;
-  message->log_start_offset = range.first;
-  message->high_watermark = range.end;
+  routing_address(services->routing, glimpse.leader, of_partition->leader);
+  message->leader_id = glimpse.leader;
+  message->leader = of_partition->leader;
+  message->log_start_offset = glimpse.log_start_offset;
+  message->high_watermark = glimpse.high_watermark;
 }
 
 static void describe_run(struct look *look) {

@@ -34,10 +34,11 @@ struct partition_place partition_place_of(const struct partition *partition) {
   return partition->place;
 }
 
-struct log_range partition_published_range(const struct partition *partition) {
-  return (struct log_range){
-      .first = atomic_load_explicit(&partition->published_start, memory_order_relaxed),
-      .end = atomic_load_explicit(&partition->published_high_watermark, memory_order_relaxed),
+struct partition_glimpse partition_glimpse(const struct partition *partition) {
+  return (struct partition_glimpse){
+      .log_start_offset = atomic_load_explicit(&partition->published_start, memory_order_relaxed),
+      .high_watermark = atomic_load_explicit(&partition->published_high_watermark, memory_order_relaxed),
+      .leader = (broker_id)atomic_load_explicit(&partition->published_leader, memory_order_relaxed),
   };
 }
 
@@ -158,6 +159,7 @@ static void role_changed(void *owner, bool leads, entry_term term, const struct 
   struct partition *partition = owner;
   bool led = partition->leads;
   partition->leads = leads;
+  atomic_store_explicit(&partition->published_leader, leader->broker, memory_order_relaxed);
   if (leads || !led) return;
   trace_warn("partition_lost_leadership", "group=%" PRIu64 " term=%" PRIu64 " leader=%u", partition->place.group, term,
              leader->broker);
@@ -224,6 +226,7 @@ enum status partition_open(struct partition_host *host, struct log *log, const s
   partition->history_over = true;
   partition->applied_index = log_view(log).commit_index; /* the state may have covered all of it */
   partition_publish_range(partition);
+  if (partition_alone(partition)) atomic_store_explicit(&partition->published_leader, host->self.broker, memory_order_relaxed);
   list_push_back(&host->partitions, &partition->node);
   *out_partition = partition;
   return STATUS_OK;

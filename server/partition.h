@@ -112,8 +112,13 @@ void partition_release(struct partition *partition);           /* @any-thread */
 
 struct partition_host *partition_host_of(const struct partition *partition);  /* @any-thread */
 struct partition_place partition_place_of(const struct partition *partition); /* @any-thread */
+struct partition_glimpse {
+  record_offset log_start_offset;
+  record_offset high_watermark;
+  broker_id leader; /* 0: not known here */
+};
 /* As of a moment ago. @any-thread */
-struct log_range partition_published_range(const struct partition *partition);
+struct partition_glimpse partition_glimpse(const struct partition *partition);
 
 /* ---- Append ---- */
 

@@ -173,10 +173,12 @@ struct cairn_topic {
 };
 
 /* Borrowed during the visit. */
+/* As the broker that was asked sees it. Of a partition that is on other brokers it knows no more than who these are: leader_id is 0,
+ * and cairn_partition_describe() tells the rest. */
 struct cairn_partition {
   uint32_t partition;
   uint64_t group_id;
-  uint32_t leader_id;
+  uint32_t leader_id; /* 0: not known to it */
   const char *leader;
   const uint32_t *replicas;
   size_t replica_count;

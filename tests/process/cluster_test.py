@@ -3,10 +3,12 @@
 TEST_ROUNDS sets how many leaders are killed (in the suite 5), TEST_SEED the seed.
 """
 
+import json
 import os
 import random
 import re
 import statistics
+import subprocess
 import time
 
 import cluster
@@ -34,8 +36,8 @@ class ClusterTest(harness.Case):
         self.cluster.start()
         self.follower = cluster.Follower(self.cluster.addresses)
 
-    def make_topic(self, name="t", partitions=PARTITIONS):
-        self.follower.call("create_topic", name=name, partitions=partitions, replicas=3, repeatable=False)
+    def make_topic(self, name="t", partitions=PARTITIONS, replicas=3):
+        self.follower.call("create_topic", name=name, partitions=partitions, replicas=replicas, repeatable=False)
 
     def start_workers(self, kinds):
         return cluster.start_workers(self.cluster, kinds, "t", PARTITIONS, self.chance)
@@ -78,6 +80,18 @@ class ClusterTest(harness.Case):
         leaders = [self.cluster.leader("spread", partition) for partition in range(12)]
         for broker in self.cluster.brokers:
             self.assertGreaterEqual(leaders.count(broker), 2)
+        described = self.follower.call("describe_topic", name="spread").partitions
+        self.assertEqual([p.leader for p in described], [leader.address for leader in leaders])
+        self.assertEqual([p.leader_id for p in described], [self.cluster.brokers.index(leader) + 1 for leader in leaders])
+
+    def test_the_command_knows_who_leads_what_is_elsewhere(self):
+        """A topic of one replica is on one broker, and whoever leads the map is asked about it."""
+        self.make_topic("few", partitions=6, replicas=1)
+        leaders = [self.cluster.leader("few", partition).address for partition in range(6)]
+        self.assertEqual(len(set(leaders)), 3)
+        command = [harness.CAIRN, "--server", ",".join(self.cluster.addresses), "-o", "json", "topic", "describe", "few"]
+        told = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+        self.assertEqual([p["leader"] for p in told["partitions"]], leaders)
 
     def test_the_leader_is_killed_again_and_again(self):
         self.make_topic()

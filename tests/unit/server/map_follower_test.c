@@ -103,20 +103,20 @@ static void stop(void) {
   map_follower_free(follower);
 }
 
-static enum status find(struct log_range *out_range) {
+static enum status find(struct partition_glimpse *out_glimpse) {
   struct route_found found;
   enum status status = routing_find(routing, bytes_of_string("t"), 0, &found);
   if (status != STATUS_OK) return status;
-  *out_range = partition_published_range(found.partition);
+  *out_glimpse = partition_glimpse(found.partition);
   partition_release(found.partition);
   return STATUS_OK;
 }
 
 static void expect_open(void) {
-  struct log_range range = {0};
-  assert_int_equal(find(&range), STATUS_OK);
-  assert_int_equal(range.first, 3);
-  assert_int_equal(range.end, 5);
+  struct partition_glimpse glimpse = {0};
+  assert_int_equal(find(&glimpse), STATUS_OK);
+  assert_int_equal(glimpse.log_start_offset, 3);
+  assert_int_equal(glimpse.high_watermark, 5);
 }
 
 static void a_partition_that_can_be_read_the_second_time_is_opened(void **state) {
@@ -133,11 +133,11 @@ static void a_partition_that_cannot_be_read_is_neither_damaged_nor_made_anew(voi
   (void)state;
   for (unsigned good_reads = 0; good_reads < 2; good_reads++) {
     struct map_follower_report report = start(good_reads, ALWAYS, false);
-    struct log_range range = {0};
+    struct partition_glimpse glimpse = {0};
 
     assert_int_equal(report.unread, 1);
     assert_int_equal(report.opened + report.damaged + report.missing, 0);
-    assert_int_equal(find(&range), STATUS_UNREADABLE);
+    assert_int_equal(find(&glimpse), STATUS_UNREADABLE);
     stop();
   }
 
@@ -157,11 +157,11 @@ static void hear_of_the_topic(struct lab *of) {
 static void a_partition_of_a_topic_ahead_is_tried_again_too(void **state) {
   (void)state;
   struct map_follower_report report = start(0, ALWAYS, true);
-  struct log_range range = {0};
+  struct partition_glimpse glimpse = {0};
   assert_int_equal(report.unread, 1);
   assert_int_equal(report.early + report.orphans, 0);
   lab_on_lane(&lab, hear_of_the_topic);
-  assert_int_equal(find(&range), STATUS_UNREADABLE);
+  assert_int_equal(find(&glimpse), STATUS_UNREADABLE);
   stop();
 
   report = start(0, 1, true);
