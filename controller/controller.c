@@ -9,6 +9,9 @@
 #include "base/trace.h"
 #include "controller/placement.h"
 
+/* Founders that have not told where they are get so long, once somebody leads, before topics are placed without them. */
+#define PATIENCE_NS 5000000000u
+
 struct controller {
   struct world *world;
   struct lane *lane;
@@ -16,7 +19,8 @@ struct controller {
   struct cluster_map *map;
   struct controller_watch watch;
   struct broker_watch brokers;
-  struct list waiting; /* changes, in the order they came */
+  uint64_t led_since_ns; /* if this broker leads */
+  struct list waiting;   /* changes, in the order they came */
   size_t waiting_count;
   struct change *current;
   struct proposal proposal;      /* of the current change */
@@ -140,6 +144,7 @@ static void role_changed(void *owner, bool leads, entry_term term, const struct 
   struct controller *controller = owner;
   (void)term;
   (void)leader;
+  controller->led_since_ns = loop_now_ns(lane_loop(controller->lane));
   if (!leads) pump(controller);
 }
 
@@ -168,11 +173,13 @@ static enum status check_replicas(const struct controller *controller, struct ch
              MAP_REPLICAS_MAX);
     return STATUS_INVALID;
   }
-  if (known > 0 && replicas <= known) return STATUS_OK;
+  bool late = loop_now_ns(lane_loop(controller->lane)) - controller->led_since_ns > PATIENCE_NS;
+  if (known > 0 && replicas <= known && (known == brokers || late)) return STATUS_OK;
   if (replicas <= brokers && brokers == 1) return STATUS_OK; /* the first one, about to be written */
   if (replicas <= brokers) {
     snprintf(change->problem, sizeof change->problem,
-             "%u replicas are wanted, and of the cluster's %u brokers %zu have told where they are", replicas, brokers, known);
+             "%u replica%s wanted, and of the cluster's %u brokers %zu have told where they are so far", replicas,
+             replicas == 1 ? " is" : "s are", brokers, known);
     return STATUS_LOADING;
   }
   snprintf(

@@ -96,6 +96,21 @@ static void replicas_wait_for_brokers_that_have_not_told_where_they_are(void **s
   assert_int_equal(cluster_map_topic(map, bytes_of_string("t"))->replicas, 3);
 }
 
+/* Else all partitions of a cluster's first topic would be where somebody was first. */
+static void partitions_wait_a_moment_to_be_spread_over_all_founders(void **state) {
+  struct crew *crew = *state;
+  struct change wanted = change_of_topic(COMMAND_CREATE_TOPIC, "t");
+  struct request request;
+  wanted.replicas = 1;
+  crew_register(crew, crew_leader(crew), "one:1");
+  crew_ask(crew, crew_leader(crew), &wanted, &request);
+  assert_int_equal(crew_answer(crew, &request), STATUS_LOADING);
+
+  crew_run_ms(crew, 6000);
+  crew_ask(crew, crew_leader(crew), &wanted, &request);
+  assert_int_equal(crew_answer(crew, &request), STATUS_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, crew_set_up, crew_tear_down)
 
 int main(void) {
@@ -106,6 +121,7 @@ int main(void) {
       TEST(what_the_request_alone_decides_needs_nobody),
       TEST(whose_disk_has_failed_sends_elsewhere),
       TEST(replicas_wait_for_brokers_that_have_not_told_where_they_are),
+      TEST(partitions_wait_a_moment_to_be_spread_over_all_founders),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
