@@ -102,6 +102,22 @@ void log_lane_free(struct log_lane *lane) {
   memory_free(lane);
 }
 
+static void publish_floor(struct log_lane *lane) {
+  if (atomic_load(&lane->joining) > 0) return;
+  /* What is appended from now on is in files not below the current one. It is told to log_mark_dirty() only while nothing is dirty. */
+  bool clean = list_empty(&lane->dirty) && list_empty(&lane->closed);
+  uint64_t floor = clean ? UINT64_MAX : journal_usage(lane->set->journal).current_file;
+  list_for_each(&lane->dirty, node, next) {
+    uint64_t pinned = log_pinned_file(list_entry(node, struct log, dirty_node));
+    if (pinned < floor) floor = pinned;
+  }
+  list_for_each(&lane->closed, closed_node, next_closed) {
+    uint64_t pinned = log_pinned_file(list_entry(closed_node, struct log, dirty_node));
+    if (pinned < floor) floor = pinned;
+  }
+  atomic_store(&lane->floor, floor);
+}
+
 /* On the lane: an adopted log takes its place. */
 static void join(struct task *task) {
   struct log *log = container_of(task, struct log, join);
@@ -112,7 +128,8 @@ static void join(struct task *task) {
     list_push_back(&lane->dirty, &log->dirty_node);
     log_lane_wake(lane);
   }
-  atomic_fetch_sub(&lane->joining, 1);
+  /* A lane on which nothing ever happens would hold the journal where it was when it began. */
+  if (atomic_fetch_sub(&lane->joining, 1) == 1) publish_floor(lane);
 }
 
 void log_lane_adopt(struct log_lane *lane, struct log *log) {
@@ -270,22 +287,6 @@ static void mark_commits(struct log_lane *lane) {
     log->hard_state.commit = commit;
     journal_write_add_hard_state(&lane->own, log->group, log->instance, &log->hard_state);
   }
-}
-
-static void publish_floor(struct log_lane *lane) {
-  if (atomic_load(&lane->joining) > 0) return;
-  /* What is appended from now on is in files not below the current one. It is told to log_mark_dirty() only while nothing is dirty. */
-  bool clean = list_empty(&lane->dirty) && list_empty(&lane->closed);
-  uint64_t floor = clean ? UINT64_MAX : journal_usage(lane->set->journal).current_file;
-  list_for_each(&lane->dirty, node, next) {
-    uint64_t pinned = log_pinned_file(list_entry(node, struct log, dirty_node));
-    if (pinned < floor) floor = pinned;
-  }
-  list_for_each(&lane->closed, closed_node, next_closed) {
-    uint64_t pinned = log_pinned_file(list_entry(closed_node, struct log, dirty_node));
-    if (pinned < floor) floor = pinned;
-  }
-  atomic_store(&lane->floor, floor);
 }
 
 /* The checkpoint calls off what it asked of a lane that seemed to sleep: whoever swaps first has it. */

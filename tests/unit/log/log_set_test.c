@@ -555,12 +555,17 @@ static void records_are_found_by_time(void **state) {
   assert_int_equal(find.offset, 0);
 }
 
+/* ---- A small ring ---- */
+
+static void make_ring_small(struct fixture *fixture) {
+  fixture->options.journal.file_bytes = 256u << 10;
+  fixture->options.journal.ring_bytes = 6 * (256u << 10);
+}
+
 /* Many small tails: together they are more than the ring has room for, each for itself is not worth a segment. */
 static void small_tails_do_not_chase_each_other_round_the_ring(void **state) {
   struct fixture *fixture = *state;
-  fixture->options.journal.file_bytes = 256u << 10;
-  fixture->options.journal.ring_bytes = 6 * (256u << 10);
-  fixture->options.checkpoint_interval_ms = 60000;
+  make_ring_small(fixture);
   assert_int_equal(fixture_open(fixture), STATUS_OK);
   fixture_create_many(fixture, 1, 16);
 
@@ -572,6 +577,30 @@ static void small_tails_do_not_chase_each_other_round_the_ring(void **state) {
 
   assert_in_range(tries, 0, 999); /* a checkpoint has made room */
   log_set_admit_undo(fixture->set, 20000);
+}
+
+static void append_when_there_is_room(struct fixture *fixture, group_id group, size_t size) {
+  unsigned tries = 0;
+  while (log_set_admit(fixture->set, size) != STATUS_OK) {
+    assert_true(++tries < 1000);
+    usleep(10000);
+  }
+  log_set_admit_undo(fixture->set, size);
+  fixture_append(fixture, group, 1, size, true);
+}
+
+/* A start finds nothing to flush for the logs of one lane, and nobody speaks to them: they need no file of the journal. */
+static void a_lane_on_which_nothing_happens_does_not_hold_the_journal(void **state) {
+  struct fixture *fixture = *state;
+  make_ring_small(fixture);
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  for (group_id group = 1; group <= 2; group++) {
+    fixture_create(fixture, group, 1u << 20);
+    fixture_append(fixture, group, 5, 1000, true);
+  }
+  fixture_reopen(fixture, true);
+
+  for (int i = 0; i < 200; i++) append_when_there_is_room(fixture, 1, 20000);
 }
 
 /* The lane hears of a round's end although nothing happens on it: appends that wait for room, so that there are none, wait for just that.
@@ -642,6 +671,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(entries_are_read_hot_and_cold, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_is_durable_survives_without_a_checkpoint, set_up, tear_down),
       cmocka_unit_test_setup_teardown(small_tails_do_not_chase_each_other_round_the_ring, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_lane_on_which_nothing_happens_does_not_hold_the_journal, set_up, tear_down),
       cmocka_unit_test_setup_teardown(quiet_lane_hears_soon_that_a_round_is_over, set_up, tear_down),
       cmocka_unit_test_setup_teardown(chunks_that_are_kept_leave_memory_for_reads, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_stop_in_the_middle_of_a_round_ends, set_up, tear_down),
