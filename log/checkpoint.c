@@ -78,6 +78,11 @@ static struct checkpoint *of_frame(struct task *task, size_t which) {
 static void frame_done(struct task *task) { atomic_store(&of_frame(task, FRAME_OF_ROUND)->frame_durable, true); }
 static void late_frame_done(struct task *task) { (void)task; } /* nobody waits for it */
 
+/* A journal that waits for room cannot write it, and only this round can make some: it is not waited for. */
+static bool is_frame_due(struct checkpoint *checkpoint) {
+  return !checkpoint->stopping && !atomic_load(&checkpoint->frame_durable) && !journal_usage(checkpoint->set->journal).waits;
+}
+
 static void submit_frame(struct checkpoint *checkpoint) {
   enum frame_of which = !checkpoint->stopping ? FRAME_OF_ROUND : checkpoint->round.last ? FRAME_OF_LAST : FRAME_OF_STOPPED;
   checkpoint->frame = &checkpoint->frames[which];
@@ -133,6 +138,7 @@ static void release_journal(struct checkpoint *checkpoint) {
 static bool is_due(struct checkpoint *checkpoint, uint64_t now_ns) {
   struct log_set *set = checkpoint->set;
   if (atomic_load(&set->fenced) || !checkpoint->started) return false;
+  if (checkpoint->frame != NULL && !atomic_load(&checkpoint->frame_durable)) return false; /* of the round before */
   if (!list_empty(&checkpoint->waiters)) return true;
   if (now_ns < checkpoint->not_before_ns) return false;
   if (atomic_load(&set->pressed)) return true;
@@ -159,12 +165,16 @@ static void begin_round(struct checkpoint *checkpoint, bool last) {
   struct log_set *set = checkpoint->set;
   struct journal_usage usage = journal_usage(set->journal);
   uint64_t files = set->options.journal.ring_bytes / set->options.journal.file_bytes;
-  uint64_t keep = usage.used_bytes > usage.ring_bytes / 2 ? files / 4 : files / 2;
-  if (atomic_exchange(&set->pressed, false) || keep == 0) keep = 1;
+  bool half_full = usage.used_bytes > usage.ring_bytes / 2;
+  bool pressed = atomic_exchange(&set->pressed, false);
+  uint64_t keep = half_full ? files / 4 : files / 2;
+  if (pressed || keep == 0) keep = 1;
+  uint64_t below = usage.current_file + 1 > keep ? usage.current_file + 1 - keep : 0;
   checkpoint_round_begin(&checkpoint->round, set, last);
   checkpoint->round.request = (struct checkpoint_request){
       .everything = !list_empty(&checkpoint->waiters),
-      .release_below = usage.current_file + 1 > keep ? usage.current_file + 1 - keep : 0,
+      .release_below = below,
+      .carry_below = (pressed || half_full) && usage.oldest_file + 1 < below ? usage.oldest_file + 1 : below,
       .carry_max = carry_max(set, usage.ring_bytes),
   };
   for (struct list_node *node = NULL; (node = list_pop_front(&checkpoint->waiters)) != NULL;) {
@@ -196,7 +206,8 @@ static void write_round(struct checkpoint *checkpoint) {
 
 static void end_frame(struct checkpoint *checkpoint) {
   struct log_set *set = checkpoint->set;
-  if (!checkpoint->stopping && checkpoint->frame->status != STATUS_OK) {
+  bool told = atomic_load(&checkpoint->frame_durable);
+  if (!checkpoint->stopping && told && checkpoint->frame->status != STATUS_OK) {
     trace_error("checkpoint_frame_failed", "status=%s do=\"the journal failed: restart on a good disk\"",
                 status_name(checkpoint->frame->status));
     atomic_store(&set->fenced, true);
@@ -215,6 +226,7 @@ static void end_round(struct checkpoint *checkpoint) {
   if (checkpoint->round.may_release) checkpoint_round_remove_files(&checkpoint->round);
   if (checkpoint->round.may_release || (checkpoint->release_later && !checkpoint->stopping)) release_journal(checkpoint);
   checkpoint->release_later = false;
+  journal_room_tried(checkpoint->set->journal);
   bool moved = checkpoint->round.committed || checkpoint->round.carried;
   uint64_t now_ns = loop_now_ns(checkpoint->loop);
   if (!moved) checkpoint->not_before_ns = now_ns + BACKOFF_NS;
@@ -240,7 +252,7 @@ static void look(struct checkpoint *checkpoint) {
         write_round(checkpoint);
         break;
       case PHASE_FRAME:
-        if (!checkpoint->stopping && !atomic_load(&checkpoint->frame_durable)) return;
+        if (is_frame_due(checkpoint)) return;
         end_frame(checkpoint);
         break;
       case PHASE_APPLY:
@@ -384,10 +396,12 @@ struct loop *checkpoint_loop(struct checkpoint *checkpoint) {
 enum checkpoint_plan checkpoint_plan(const struct checkpoint_facts *facts, const struct checkpoint_request *request) {
   bool pins = facts->pinned_file < request->release_below;
   bool room = facts->carried_bytes < request->carry_max;
+  bool carries = facts->pinned_file < request->carry_below && room;
   if (facts->flushable_bytes >= CHECKPOINT_SMALL_BYTES) return PLAN_FLUSH;
   if (facts->flushable_bytes > 0 && request->everything) return PLAN_FLUSH;
-  if (facts->row_dirty) return PLAN_ROW;
-  if (pins && room) return PLAN_CARRY;
-  if (pins && facts->flushable_bytes > 0) return PLAN_FLUSH;
+  /* A row that changes all the time, as in one election after the other, must not keep the journal from being freed. */
+  if (facts->row_dirty) return carries ? PLAN_ROW_AND_CARRY : PLAN_ROW;
+  if (carries) return PLAN_CARRY;
+  if (pins && !room && facts->flushable_bytes > 0) return PLAN_FLUSH;
   return PLAN_NOTHING;
 }

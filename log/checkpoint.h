@@ -37,7 +37,9 @@ struct log_lane;
 struct checkpoint_request {
   bool everything;        /* flush small tails too */
   uint64_t release_below; /* journal files that should become free */
-  uint64_t carry_max;     /* bytes that one lane appends again */
+  uint64_t
+      carry_below; /* of them those whose entries may be appended again: when room is short the oldest alone, so that it becomes free */
+  uint64_t carry_max; /* bytes that one lane appends again */
 };
 
 /* What one log gives to a round, and what comes back to it. */
@@ -51,6 +53,7 @@ struct checkpoint_item {
   struct log_base flushed; /* what the log had flushed before */
   bool flush;              /* entries go to segments and row.flushed_* holds */
   bool carry;              /* entries go to the head of the journal */
+  bool row_given;          /* row is to be stored, whatever becomes of the entries */
   bool ahead;              /* the state covers entries that the journal may not have yet: flush them, or store nothing */
   struct buffer state;
   entry_index state_applied;
@@ -65,7 +68,7 @@ struct checkpoint_item {
 void checkpoint_item_free(struct checkpoint_item *item); /* NULL is fine */
 
 /* What a log should do in a round. Pure. */
-enum checkpoint_plan { PLAN_NOTHING, PLAN_ROW, PLAN_FLUSH, PLAN_CARRY };
+enum checkpoint_plan { PLAN_NOTHING, PLAN_ROW, PLAN_FLUSH, PLAN_CARRY, PLAN_ROW_AND_CARRY };
 struct checkpoint_facts {
   uint64_t flushable_bytes;
   uint64_t pinned_file;   /* oldest journal file it needs; UINT64_MAX: none */

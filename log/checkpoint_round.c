@@ -108,10 +108,11 @@ static void fail_group(struct checkpoint_round *round, struct image_update *upda
   image_update_discard(update, round->set->world->disk, &round->changes);
 }
 
-/* Its entries stay in the journal; only the row is recorded. */
+/* Its entries stay in the journal, those that keep its oldest file at its head; only the row is recorded. */
 static void leave_entries(const struct image *image, struct checkpoint_item *item) {
   struct group_row *row = &item->row;
   item->flush = false;
+  item->carry = item->entry_count > 0;
   while (row->term_count > 0 && row->terms[row->term_count - 1].first > image->row.flushed_index) row->term_count--;
 }
 
@@ -143,7 +144,7 @@ static void write_group(struct checkpoint_round *round, struct checkpoint_item *
   note_dump_owed(round, image, item);
   struct image_update *update = &round->updates[round->update_count];
   /* Without space for entries rows are recorded all the same: what was trimmed or deleted gives some back. */
-  bool no_space = round->full && item->entry_count > 0;
+  bool no_space = round->full && item->flush && item->entry_count > 0;
   if (no_space && !item->ahead) leave_entries(image, item);
   image_update_begin(update, image, &round->changes);
   merge_row(update, item);
@@ -159,7 +160,7 @@ static void write_group(struct checkpoint_round *round, struct checkpoint_item *
   image_update_drop(update, set->store, &round->changes);
   image_update_row(update, &round->changes);
   put_state(round, item);
-  round->entries += item->entry_count;
+  round->entries += item->flush ? item->entry_count : 0;
   round->read_back += update->read_back;
   round->updated[round->update_count++] = item;
 }
@@ -170,7 +171,7 @@ static void load_carried(struct checkpoint_round *round, struct checkpoint_item 
   if (round->carried) REACHED(small_tail_carried);
   for (size_t i = 0; i < item->entry_count; i++) {
     struct flush_entry *entry = &item->entries[i];
-    if (entry->cached || entry->lost || entry->place.file >= round->request.release_below) continue;
+    if (entry->cached || entry->lost || entry->place.file >= round->request.carry_below) continue;
     if (entry->entry.head.payload_size == 0) {
       entry->cached = true;
       continue;
@@ -318,7 +319,7 @@ static void write_items(struct checkpoint_round *round) {
     if (lane == NULL) continue;
     list_for_each(&lane->items, node, next) {
       struct checkpoint_item *item = list_entry(node, struct checkpoint_item, node);
-      if (!item->carry) write_group(round, item);
+      if (item->row_given) write_group(round, item);
       if (item->carry) load_carried(round, item);
     }
   }

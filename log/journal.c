@@ -9,6 +9,8 @@
 #include "log/journal_private.h"
 
 #define SPACE_RETRY_NS 250000000u /* a file that could not be made on a full disk is tried again after so long */
+#define HOLD_NS 500000000u        /* so long is waited for room before a file of the reserve is taken */
+#define PATIENCE_NS 1000000000u   /* and so long for a file when the process is about to end */
 
 /* ---- The queue ---- */
 
@@ -73,10 +75,11 @@ static enum status break_down(struct journal *journal) {
   return STATUS_IO;
 }
 
-/* What is left of the current file, less the block that is kept for its closing group. */
+/* What is left of the current file, less the block that is kept for its closing group; the first half of a start ends with two of them. */
 static uint64_t file_left(const struct journal *journal) {
   const struct journal_file *file = journal_ring_current(&journal->ring);
-  uint64_t end = journal_groups_end(file->head.size) - JOURNAL_BLOCK;
+  uint64_t kept = (journal->carry_flags & GROUP_CARRIED) != 0 ? 2 : 1;
+  uint64_t end = journal_groups_end(file->head.size) - kept * JOURNAL_BLOCK;
   return file->end < end ? end - file->end : 0;
 }
 
@@ -119,19 +122,20 @@ static enum status write_table(struct journal *journal) {
     bool added = journal_group_add(&journal->group, &frame, start, &taken);
     CHECK(added);
     start += taken;
+    /* Its last group is the first to count on it: what becomes free by a new file is free as soon as that is in use. */
+    if (start == size) journal_ring_current(&journal->ring)->has_table = true;
     enum status status = write_group(journal);
     if (status != STATUS_OK) return status;
   }
-  journal_ring_current(&journal->ring)->has_table = true;
   return STATUS_OK;
 }
 
 /* In place: before there is a helper, and after it is gone. */
 static enum status make_file_now(struct journal *journal) {
   struct journal_ring *ring = &journal->ring;
-  /* A start keeps all files it found, however many, until they are released. */
-  uint32_t files_max = journal->loop == NULL ? UINT32_MAX : ring->files_nominal + JOURNAL_FILES_EXTRA;
-  while (ring->ready_count == 0) {
+  bool starting = journal->loop == NULL;
+  uint32_t files_max = starting ? journal->start_files_max : ring->files_nominal + JOURNAL_FILES_EXTRA;
+  while (starting ? ring->ready_count == 0 : !journal_ring_may_advance(ring)) {
     if (!journal_ring_plan(ring, files_max, &journal->job)) return STATUS_NO_SPACE;
     journal_job_run(&journal->job);
     enum status status = journal_ring_finish(ring, &journal->job);
@@ -145,12 +149,33 @@ uint64_t journal_keep_free(const struct journal *journal) {
   return journal->disk_reserve_bytes + claimed;
 }
 
+static void set_timer_unless_set(struct journal *journal, struct timer *timer, uint64_t deadline_ns) {
+  if (timer->slot == 0) loop_timer_set(journal->loop, timer, deadline_ns);
+}
+
+/* What must always be possible could fill the reserve before a checkpoint has even looked: it gets its turn for each file. */
+static bool has_to_wait_for_room(struct journal *journal) {
+  bool waits = journal->room_wanted != NULL && !journal->hastened && !journal->tried && journal_ring_in_reserve(&journal->ring);
+  if (waits && !journal->held) {
+    set_timer_unless_set(journal, &journal->hold_timer, loop_now_ns(journal->loop) + HOLD_NS);
+    atomic_store(&journal->waits, true); /* before it is asked: it must not wait in turn for what it writes */
+    journal->room_wanted(journal->room_context);
+  }
+  journal->held = waits;
+  if (!waits && journal->hold_timer.slot != 0) loop_timer_cancel(journal->loop, &journal->hold_timer);
+  return waits;
+}
+
 enum status journal_next_file(struct journal *journal) {
   struct journal_ring *ring = &journal->ring;
-  if (ring->ready_count == 0 && (journal->helper != NULL || journal->job_running)) return STATUS_NO_SPACE;
+  bool starting = journal->loop == NULL;
+  bool others_make_files = journal->helper != NULL || journal->job_running;
+  if (!starting && has_to_wait_for_room(journal)) return STATUS_NO_SPACE;
+  if (!starting && others_make_files && !journal_ring_may_advance(ring)) return STATUS_NO_SPACE;
   enum status status = make_file_now(journal);
   if (status != STATUS_OK) return status;
   journal_ring_advance(ring);
+  journal->tried = false;
   journal->file_first = journal->sequence + 1;
   status = write_table(journal);
   /* A file system that promised the space and has it no more has failed. */
@@ -163,6 +188,15 @@ enum status journal_write_closing(struct journal *journal) {
   const struct journal_file *file = journal_ring_current(&journal->ring);
   if (file->end + JOURNAL_BLOCK > journal_groups_end(file->head.size)) return STATUS_OK;
   return write_group(journal);
+}
+
+enum status journal_say_released(struct journal *journal) {
+  struct journal_ring *ring = &journal->ring;
+  if (journal_ring_releasable(ring) <= ring->given_up_below) return STATUS_OK;
+  enum status status = journal_write_closing(journal);
+  /* Without a block left in this file the table of the next one says it. */
+  if (status == STATUS_OK) journal_ring_give_up(ring, journal_ring_releasable(ring));
+  return status;
 }
 
 /* ---- Packing ---- */
@@ -187,6 +221,7 @@ static uint64_t plan_group(struct journal *journal) {
     /* The table of the next file, which comes after this group, knows it. */
     journal_states_note(journal->states, frame->kind, frame->group, frame->instance,
                         frame->head_size > 0 ? bytes_of(frame->head, frame->head_size) : frame->payload.bytes);
+    if (frame->supersedes > journal->group_supersedes) journal->group_supersedes = frame->supersedes;
     finish_frame(queue);
   }
   return admitted;
@@ -220,6 +255,7 @@ enum status journal_write_next(struct journal *journal) {
   }
   enum status status = write_group(journal);
   if (status != STATUS_OK) return break_down(journal);
+  journal->superseded_below = journal->group_supersedes;
   /* Room first, so that whoever is answered can be admitted again. */
   journal_publish_usage(journal);
   if (journal->loop != NULL) give_back(journal, admitted);
@@ -236,16 +272,11 @@ static void post_again(struct journal *journal) {
   loop_post(journal->loop, &journal->again);
 }
 
-static void set_timer_unless_set(struct journal *journal, struct timer *timer, uint64_t deadline_ns) {
-  if (timer->slot == 0) loop_timer_set(journal->loop, timer, deadline_ns);
-}
-
 /* One job after the other, as long as the ring has use for them. Beyond its nominal count only when all stands still for want of a file. */
 static void tend_ring(struct journal *journal) {
   struct journal_ring *ring = &journal->ring;
   if (journal->job_running || journal->helper == NULL || journal->broken) return;
-  uint32_t files_max = ring->files_nominal + (journal->stalled ? JOURNAL_FILES_EXTRA : 0);
-  if (journal->stalled) journal_ring_give_up(ring, ring->released_below); /* no group can be written that says so first */
+  uint32_t files_max = ring->files_nominal + (journal->stalled && !journal->held ? JOURNAL_FILES_EXTRA : 0);
   if (journal->space_timer.slot != 0) files_max = 0;
   if (!journal_ring_plan(ring, files_max, &journal->job)) return;
   if (!journal->stalled) journal->job.keep_free = journal_keep_free(journal);
@@ -273,6 +304,15 @@ static void run_job_done(struct task *task) {
 
 /* The turn that follows tries again. */
 static void space_timer_fired(struct timer *timer) { (void)timer; }
+static void hold_timer_fired(struct timer *timer) { container_of(timer, struct journal, hold_timer)->tried = true; }
+
+/* What waits is refused, and nothing may be written after it that counts on it. */
+static void patience_timer_fired(struct timer *timer) {
+  struct journal *journal = container_of(timer, struct journal, patience_timer);
+  if (!journal->stalled) return;
+  journal->broken = true;
+  answer_all(journal, STATUS_DISK_FULL);
+}
 
 static void schedule_closing(struct journal *journal) {
   if (journal->closed_group || journal->idle_close_ns == 0 || journal->broken) return;
@@ -293,9 +333,17 @@ static void idle_timer_fired(struct timer *timer) {
   if (journal->queue.first == NULL && idle_since_ns >= journal->idle_close_ns) close_group_now(journal);
 }
 
-/* Nothing will come of waiting: the helper is gone and no file could be made in its place. */
-static void give_up_stalled(struct journal *journal) {
-  if (journal->closing && !journal->job_running) answer_all(journal, STATUS_DISK_FULL);
+/* No file to write into. What is released may not have been said yet, and no other group is going to say it. */
+static void stall(struct journal *journal) {
+  REACHED(journal_waits_for_a_file);
+  bool frees = journal_ring_would_free(&journal->ring, 0);
+  enum status status = journal_say_released(journal);
+  if (status != STATUS_OK) break_down(journal);
+  if (journal->hastened && !journal->closing)
+    set_timer_unless_set(journal, &journal->patience_timer, loop_now_ns(journal->loop) + PATIENCE_NS);
+  if (!journal->closing || journal->job_running || journal->broken) return;
+  if (frees) post_again(journal);             /* the helper is gone: the next turn takes it */
+  else answer_all(journal, STATUS_DISK_FULL); /* nothing will come of waiting */
 }
 
 /* After each iteration of the loop: everything that was submitted is in the queue. One group, then look again who came. */
@@ -303,11 +351,10 @@ static void journal_turn(void *context) {
   struct journal *journal = context;
   enum status status = journal_write_next(journal);
   if (status == STATUS_OK) journal->last_write_ns = loop_now_ns(journal->loop);
-  if (status == STATUS_NO_SPACE) {
-    REACHED(journal_waits_for_a_file);
-    give_up_stalled(journal);
-  }
+  if (status == STATUS_NO_SPACE) stall(journal);
   journal->stalled = status == STATUS_NO_SPACE && journal->queue.first != NULL;
+  atomic_store(&journal->waits, journal->stalled);
+  if (!journal->stalled && journal->patience_timer.slot != 0) loop_timer_cancel(journal->loop, &journal->patience_timer);
   tend_ring(journal);
   if (journal->stalled) return; /* until a job is done, a file is released or the timer fires */
   if (journal->queue.first != NULL) {
@@ -323,6 +370,7 @@ static void run_again(struct task *task) { container_of(task, struct journal, ag
 static void run_close(struct task *task) {
   struct journal *journal = container_of(task, struct journal, close_task);
   journal->closing = true;
+  journal->hastened = true;
   atomic_store(&journal->job.cancel, true);
   loop_stop(journal->helper); /* a job that was running is behind this task in the mailbox */
   journal->helper = NULL;
@@ -335,6 +383,18 @@ static void run_release(struct task *task) {
   journal_publish_usage(journal);
   /* Files are recycled after a group has said so; if no other comes soon, a closing one does. */
   if (journal_ring_releasable(&journal->ring) > journal->ring.given_up_below) journal->closed_group = false;
+}
+
+static void run_tried(struct task *task) {
+  struct journal *journal = container_of(task, struct journal, tried_task);
+  atomic_store(&journal->tried_posted, false);
+  journal->tried = journal->held;
+}
+
+static void run_hasten(struct task *task) {
+  struct journal *journal = container_of(task, struct journal, hasten_task);
+  journal->hastened = true;
+  atomic_store_explicit(&journal->hasten_done, true, memory_order_release);
 }
 
 /* Takes what was submitted, oldest first. */
@@ -363,6 +423,10 @@ void journal_loop_begin(struct journal *journal) {
   journal->release_task.run = run_release;
   journal->idle_timer.fire = idle_timer_fired;
   journal->space_timer.fire = space_timer_fired;
+  journal->hold_timer.fire = hold_timer_fired;
+  journal->patience_timer.fire = patience_timer_fired;
+  journal->tried_task.run = run_tried;
+  journal->hasten_task.run = run_hasten;
   journal->job_task.run = run_job;
   journal->job_done.run = run_job_done;
   struct loop *loop = world_loop_new(journal->world, "journal", LOOP_MAY_BLOCK);
@@ -423,6 +487,17 @@ void journal_release(struct journal *journal, uint64_t file) {
   loop_post(journal->loop, &journal->release_task);
 }
 
+void journal_room_tried(struct journal *journal) {
+  if (!atomic_load(&journal->waits) || atomic_exchange(&journal->tried_posted, true)) return;
+  loop_post(journal->loop, &journal->tried_task);
+}
+
+void journal_hasten(struct journal *journal) {
+  if (journal->loop == NULL) return;
+  if (!atomic_exchange(&journal->hasten_posted, true)) loop_post(journal->loop, &journal->hasten_task);
+  world_wait(journal->world, &journal->hasten_done);
+}
+
 void journal_publish_usage(struct journal *journal) {
   const struct journal_ring *ring = &journal->ring;
   const struct journal_file *current = journal_ring_current(ring);
@@ -446,6 +521,7 @@ struct journal_usage journal_usage(struct journal *journal) {
       .admitted_bytes = atomic_load_explicit(&journal->admitted, memory_order_relaxed),
       .space_taken = atomic_load(&journal->ring.space_taken),
       .space_filled = atomic_load(&journal->ring.space_filled),
+      .waits = atomic_load(&journal->waits),
       .failed = atomic_load_explicit(&journal->failed, memory_order_relaxed),
   };
 }

@@ -55,6 +55,9 @@ struct journal_options {
   /* Files are made only while both stay free on the disk, except the first of a start and those that all stands still for. */
   uint64_t disk_reserve_bytes;
   const atomic_uint_fast64_t *claimed_bytes; /* what others are about to write; NULL: nothing */
+  /* Called on the journal's loop before it takes a file of the reserve, which then waits a while for journal_room_tried(). NULL: it does not. */
+  void (*room_wanted)(void *context);
+  void *room_context;
 };
 
 /* On disk: numbers are never given a new meaning. */
@@ -90,6 +93,7 @@ struct journal_frame {
   enum frame_kind kind;
   bool from_reserve;       /* an ENTRY for which journal_admit() was not asked: writing it gives no room back */
   entry_index first_index; /* ENTRY: the index. CUT: the first void one. Else 0. */
+  uint64_t supersedes; /* of what journal_carry() carries: with it all that counts in files below this one is carried; else 0 */
   uint32_t head_size;
   uint8_t head[JOURNAL_FRAME_HEAD_MAX]; /* the body is the head ... */
   struct blob_part payload;             /* ... and this behind it; the write holds it */
@@ -160,9 +164,18 @@ enum status journal_open(struct world *world, const struct journal_options *opti
                          const struct journal_replay *replay, struct journal **out_journal,
                          struct journal_report *out_report) MUST_CHECK;
 
-/* Begins to write, in a fresh file after all that were found: first `carried` (the accepted frames that are not checkpointed, may be
- * empty), synced before this returns; then whatever is submitted. Blocks. The files found stay until released. */
-enum status journal_start(struct journal *journal, struct journal_write *carried) MUST_CHECK;
+/* The first half of a start, which writes what was accepted and is not checkpointed once more, so that the found files can go, and many starts
+ * in a row need no more room than one. In a fresh file after all that were found: `carried`, or as much of it as there are
+ * files for, synced before this returns. It counts only as a whole. Found files stay as they are, and are released as far as the
+ * frames say (`supersedes`). Takes `carried` until journal_start() has returned; nobody is told. Blocks. STATUS_NO_SPACE: no file can be
+ * had, and none of those found would become free.
+ *
+ * From here on new files alone have what was carried: whoever can should note journal_usage().durable_group before the second half. */
+enum status journal_carry(struct journal *journal, struct journal_write *carried) MUST_CHECK;
+
+/* The second half: recycles what was superseded, carries the rest, file for file, and takes what is submitted. Without a first half nothing is
+ * carried, and the files found stay until released. Blocks. */
+enum status journal_start(struct journal *journal) MUST_CHECK;
 
 /* Waits for what was submitted, writes a closing group, stops the loop, frees. Also without start. NULL is fine. */
 void journal_close(struct journal *journal);
@@ -173,8 +186,9 @@ void journal_close(struct journal *journal);
 void journal_submit(struct journal *journal, struct journal_write *write);
 
 /* @any-thread. Appends are admitted before they are proposed: takes `bytes` of the ring's room, which journal_release() gives back
- * with the file that they end up in. STATUS_JOURNAL_FULL, STATUS_DISK_FULL (files cannot be made for want of space), STATUS_IO (failed). The last
- * two files are kept for what must always be possible: hard states, cuts, trims, checkpoints; those need no admission.
+ * with the file that they end up in. STATUS_JOURNAL_FULL, STATUS_DISK_FULL (files cannot be made for want of space), STATUS_IO (failed). Three
+ * files are kept: two for what must always be possible (hard states, cuts, trims, re-appends, checkpoints; those need no admission), and one,
+ * into which nothing is written at all, for the next start.
  * Everything written, what was admitted has come back; after a failure, which is all there is to say then, the account says nothing. */
 enum status journal_admit(struct journal *journal, uint64_t bytes) MUST_CHECK;
 /* @any-thread. The cost in room of a frame with a body of this size; what journal_admit() should be asked for. */
@@ -189,6 +203,13 @@ uint64_t journal_replicas_max(const struct journal *journal);
 /* @any-thread. No frame in files below `file` is needed any more: they may be recycled. */
 void journal_release(struct journal *journal, uint64_t file);
 
+/* @any-thread. Whoever was asked for room has released what could be released. */
+void journal_room_tried(struct journal *journal);
+
+/* @any-thread that may block. The process is about to end: from its return on nobody is asked for room, and what finds no file to be written into
+ * for a second is answered STATUS_DISK_FULL, and so is all that comes after it. */
+void journal_hasten(struct journal *journal);
+
 /* @any-thread. How full: bytes written and not released, and the whole ring; sequence of the file being written, of the oldest one not
  * released, and of the newest durable group. */
 struct journal_usage {
@@ -200,6 +221,7 @@ struct journal_usage {
   uint64_t admitted_bytes; /* taken by appends that are not written yet */
   uint64_t space_taken;    /* of the disk, by files that were made or are being made, and ... */
   uint64_t space_filled;   /* ... how much of that is written: what is missing is going to be */
+  bool waits;              /* for a file to write into */
   bool failed;
 };
 struct journal_usage journal_usage(struct journal *journal);

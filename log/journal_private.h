@@ -28,6 +28,8 @@ struct journal {
   uint32_t files_ready;
   uint64_t disk_reserve_bytes;
   const atomic_uint_fast64_t *claimed_bytes;
+  void (*room_wanted)(void *context);
+  void *room_context;
   struct loop *loop; /* NULL until started */
 
   /* The loop's own. */
@@ -36,23 +38,36 @@ struct journal {
   struct journal_group group; /* being put together */
   struct journal_queue queue;
   struct buffer table;
-  uint64_t sequence;    /* of the newest group written */
-  uint64_t hash;        /* of that group */
-  uint64_t frames;      /* in all groups up to that one, tables not counted */
-  uint64_t file_first;  /* first group of the current file */
-  uint32_t carry_flags; /* of the groups that a start writes */
-  bool closed_group;    /* the newest group is a closing one, or there is none to close */
+  uint64_t sequence;             /* of the newest group written */
+  uint64_t hash;                 /* of that group */
+  uint64_t frames;               /* in all groups up to that one, tables not counted */
+  uint64_t file_first;           /* first group of the current file */
+  uint32_t carry_flags;          /* of the groups that a start writes */
+  uint32_t start_files_max;      /* while there is no loop: so many files may there be */
+  uint64_t group_supersedes;     /* what counts in found files below is carried, in groups up to the one being put together ... */
+  uint64_t superseded_below;     /* ... and durably */
+  struct journal_write *carried; /* by a start that is under way; NULL: nothing */
+  struct loop *carried_owner;
+  bool carry_done;
+  bool closed_group; /* the newest group is a closing one, or there is none to close */
   bool closing;
-  bool stalled; /* no file to write into; waits for a job, for room on the disk or for a release */
+  bool stalled;  /* no file to write into; waits for a job, for room on the disk or for a release */
+  bool held;     /* the next file is of the reserve: whoever can make room was asked to ... */
+  bool tried;    /* ... and has, or took too long */
+  bool hastened; /* waits for nobody any more, nor for long */
   bool again_posted;
   bool broken; /* a write or sync failed: nothing is written any more */
   uint64_t last_write_ns;
   struct timer idle_timer;
   struct timer space_timer; /* while it is set no file is made */
+  struct timer hold_timer;
+  struct timer patience_timer; /* hastened and stalled: when it fires, waiting is over */
   struct task arrived;
   struct task again;
   struct task close_task;
   struct task release_task;
+  struct task tried_task;
+  struct task hasten_task;
 
   /* The helper's while `job_running`. */
   struct loop *helper; /* NULL before the start and when closing: jobs are run in place */
@@ -69,6 +84,10 @@ struct journal {
   _Atomic(uint64_t) reachable;      /* how much there would be if all files were released */
   _Atomic(uint64_t) release_below;
   atomic_bool release_posted;
+  atomic_bool tried_posted;
+  atomic_bool hasten_posted;
+  atomic_bool hasten_done;
+  atomic_bool waits;
   atomic_bool failed;
   _Atomic(uint64_t) used_bytes;
   _Atomic(uint64_t) current_file;
@@ -88,6 +107,9 @@ enum status journal_next_file(struct journal *journal) MUST_CHECK;
 
 /* Writes a group of nothing. */
 enum status journal_write_closing(struct journal *journal) MUST_CHECK;
+
+/* A group says which files are released, if there is a block for it; then they may be recycled. */
+enum status journal_say_released(struct journal *journal) MUST_CHECK;
 
 /* What a file that is not wanted urgently has to leave free. */
 uint64_t journal_keep_free(const struct journal *journal);

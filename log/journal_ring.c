@@ -98,7 +98,7 @@ static void name_file(struct journal_ring *ring, struct journal_file *file) {
 
 static void plan_reuse(struct journal_ring *ring, struct journal_file *file, struct journal_job *job) {
   bool fits = file->head.size == ring->file_bytes;
-  bool surplus = file_count(ring) > ring->files_nominal && ring->ready_count > 0;
+  bool surplus = file_count(ring) > ring->files_nominal && ring->ready_count > JOURNAL_FILES_START;
   list_remove(&file->node);
   ring->used_count--;
   job->file = file;
@@ -250,16 +250,32 @@ void journal_ring_release(struct journal_ring *ring, uint64_t below) {
   if (below > ring->released_below) ring->released_below = below;
 }
 
-uint64_t journal_ring_releasable(const struct journal_ring *ring) {
-  uint64_t newest = 0; /* file with a table ... */
-  uint64_t second = 0; /* ... and the one before it */
+/* Files below may go: they are released, and at least `tables` others, not older, hold a table. */
+static uint64_t releasable(const struct journal_ring *ring, uint64_t released_below, unsigned tables) {
+  uint64_t newest[2] = {0, 0}; /* files with a table */
   list_for_each(&ring->used, node, following) {
     if (!file_of(node)->has_table) continue;
-    second = newest;
-    newest = file_of(node)->head.sequence;
+    newest[1] = newest[0];
+    newest[0] = file_of(node)->head.sequence;
   }
-  uint64_t below = ring->released_below < second ? ring->released_below : second;
-  return below < ring->start_file || below < ring->given_up_below ? ring->given_up_below : below;
+  uint64_t below = released_below < newest[tables - 1] ? released_below : newest[tables - 1];
+  return below < ring->given_up_below ? ring->given_up_below : below;
+}
+
+static bool frees_oldest(const struct journal_ring *ring, uint64_t below) {
+  struct list_node *first = list_first(&ring->used);
+  return first != NULL && file_of(first)->head.sequence < below;
+}
+
+uint64_t journal_ring_releasable(const struct journal_ring *ring) { return releasable(ring, ring->released_below, 2); }
+
+bool journal_ring_would_free(const struct journal_ring *ring, uint64_t below) {
+  return frees_oldest(ring, releasable(ring, below > ring->released_below ? below : ring->released_below, 2));
+}
+
+bool journal_ring_may_advance(const struct journal_ring *ring) {
+  if (ring->ready_count != JOURNAL_FILES_START) return ring->ready_count > JOURNAL_FILES_START;
+  return frees_oldest(ring, releasable(ring, ring->released_below, 1)); /* the next file begins with a table too */
 }
 
 void journal_ring_give_up(struct journal_ring *ring, uint64_t below) {
@@ -271,18 +287,28 @@ static uint64_t capacity(const struct journal_ring *ring) {
   return journal_groups_end(ring->file_bytes) - 2 * (uint64_t)JOURNAL_BLOCK; /* the head, and the closing group */
 }
 
-struct journal_room journal_ring_room(const struct journal_ring *ring) {
-  uint32_t needed = 0; /* files that are not free to be taken sooner or later, the current one included */
+/* So many files are not free to be taken sooner or later, the current one included. */
+static uint32_t needed_count(const struct journal_ring *ring) {
+  uint32_t needed = 0;
   list_for_each(&ring->used, node, following) {
     if (is_current(file_of(node)) || !released(ring, file_of(node))) needed++;
   }
+  return needed;
+}
+
+bool journal_ring_in_reserve(const struct journal_ring *ring) {
+  return needed_count(ring) + JOURNAL_FILES_RESERVE + JOURNAL_FILES_START >= ring->files_nominal;
+}
+
+struct journal_room journal_ring_room(const struct journal_ring *ring) {
   uint64_t left = 0;
   struct journal_file *current = journal_ring_current(ring);
   if (current != NULL && current->end < JOURNAL_BLOCK + capacity(ring)) left = JOURNAL_BLOCK + capacity(ring) - current->end;
-  int64_t files = (int64_t)ring->files_nominal - needed - JOURNAL_FILES_RESERVE;
+  int64_t kept = JOURNAL_FILES_RESERVE + JOURNAL_FILES_START;
+  int64_t files = (int64_t)ring->files_nominal - needed_count(ring) - kept;
   int64_t missing = (int64_t)ring->files_nominal - file_count(ring);
   int64_t lacking = ring->short_of_space && missing > 0 ? missing : 0;
-  int64_t reachable = (int64_t)ring->files_nominal - 1 - JOURNAL_FILES_RESERVE - lacking;
+  int64_t reachable = (int64_t)ring->files_nominal - 1 - kept - lacking;
   return (struct journal_room){.bytes = (files - lacking) * (int64_t)capacity(ring) + (int64_t)left,
                                .lacking = (uint64_t)lacking * capacity(ring),
                                .reachable = reachable > 0 ? (uint64_t)reachable * capacity(ring) : 0};

@@ -11,7 +11,7 @@
  * 1. Sequences of ready files are dense and above all that are in use.
  * 2. Files are recycled oldest first, so what has not been recycled is the unbroken newest part of the journal.
  * 3. A file in use is recycled only when it was released, two newer files hold a table, and a durable group says so: a scan must not take what
- *    is left of the released ones for the beginning. Files from before the start are given up all at once: what they hold was carried over as one.
+ *    is left of the released ones for the beginning.
  * 4. Blank files are recycled newest first: they may hold a start that did not finish, and what is left of it must be its beginning, which tells
  *    a scan where the journal went on. Its end alone looks like a journal that has lost everything before.
  */
@@ -30,8 +30,10 @@
 #define JOURNAL_DIRECTORY "journal"
 /* Appends may use all but the reserve. With fewer they could fill that and leave no file that two newer ones allow to recycle. */
 #define JOURNAL_FILES_MIN 5u
-#define JOURNAL_FILES_EXTRA 4u   /* beyond the nominal count, when everything is still needed */
-#define JOURNAL_FILES_RESERVE 2u /* kept from appends */
+#define JOURNAL_FILES_EXTRA 4u /* beyond the nominal count, when everything is still needed */
+#define JOURNAL_FILES_RESERVE \
+  2u /* kept from appends, for what must always be possible: hard states, cuts, checkpoints, re-appends */
+#define JOURNAL_FILES_START 1u /* kept ready from everything, for the next start: it frees the others one by one from there */
 
 void journal_file_path(char into[DISK_PATH_MAX], uint64_t name);
 
@@ -98,6 +100,10 @@ void journal_job_run(struct journal_job *job);
 /* STATUS_NO_SPACE: try again later. STATUS_CANCELLED. Else the ring is not to be trusted. */
 enum status journal_ring_finish(struct journal_ring *ring, struct journal_job *job) MUST_CHECK;
 
+/* Is the next file one that is kept from appends? */
+bool journal_ring_in_reserve(const struct journal_ring *ring);
+/* May a process that runs take the next ready file? Not the last one, which is the next start's, unless another one becomes free by that. */
+bool journal_ring_may_advance(const struct journal_ring *ring);
 /* Makes the oldest ready file the current one. NULL: none is ready. Closes the one before. */
 struct journal_file *journal_ring_advance(struct journal_ring *ring);
 struct journal_file *journal_ring_current(const struct journal_ring *ring);
@@ -105,11 +111,13 @@ struct journal_file *journal_ring_current(const struct journal_ring *ring);
 void journal_ring_release(struct journal_ring *ring, uint64_t below);
 /* What the next group may say. */
 uint64_t journal_ring_releasable(const struct journal_ring *ring);
+/* Would that make a file free if the files below were released too? */
+bool journal_ring_would_free(const struct journal_ring *ring, uint64_t below);
 /* A group that says so is durable. */
 void journal_ring_give_up(struct journal_ring *ring, uint64_t below);
 
 struct journal_room {
-  int64_t bytes;      /* that appends may still use: the nominal ring without what is in use and the reserve */
+  int64_t bytes;      /* that appends may still use: the nominal ring without what is in use, the reserve and the start's */
   uint64_t lacking;   /* how much more it would be if files could be made */
   uint64_t reachable; /* how much it would be if all that are there were released */
 };

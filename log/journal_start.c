@@ -22,6 +22,8 @@ static struct journal *journal_new(struct world *world, const struct journal_opt
   journal->files_ready = options->files_ready > 0 ? options->files_ready : 1;
   journal->disk_reserve_bytes = options->disk_reserve_bytes;
   journal->claimed_bytes = options->claimed_bytes;
+  journal->room_wanted = options->room_wanted;
+  journal->room_context = options->room_context;
   journal_ring_init(&journal->ring, world->disk, world->entropy, options);
   journal_group_init(&journal->group, group_bytes(options, journal->ring.file_bytes));
   journal->states = journal_states_new(entropy_next(world->entropy));
@@ -85,12 +87,11 @@ static void grow_files(struct journal *journal) {
   if (bytes > journal->ring.file_bytes) journal->ring.file_bytes = bytes;
 }
 
-/* Enough ready files to begin. Those found are all kept until released, so the ring may grow beyond its nominal count. One file will do
- * on a disk that has no room for more. */
+/* Enough ready files to begin: one, on which everything depends, and more as long as the ring may have them. */
 static enum status make_first_files(struct journal *journal) {
   struct journal_ring *ring = &journal->ring;
   while (ring->ready_count < journal->files_ready &&
-         journal_ring_plan(ring, ring->used_count + journal->files_ready, &journal->job)) {
+         journal_ring_plan(ring, ring->ready_count == 0 ? UINT32_MAX : ring->files_nominal, &journal->job)) {
     if (ring->ready_count > 0) journal->job.keep_free = journal_keep_free(journal);
     journal_job_run(&journal->job);
     enum status status = journal_ring_finish(ring, &journal->job);
@@ -100,42 +101,90 @@ static enum status make_first_files(struct journal *journal) {
   return STATUS_OK;
 }
 
-/* The table and what is carried, in groups that count only together; the last one, empty, says that this is all. One more says that even
- * that one is durable: rot in it must not look like a start that did not come to its end. */
-static enum status write_start(struct journal *journal, struct journal_write *carried) {
-  journal->carry_flags = GROUP_CARRIED | GROUP_CARRY_BEGINS;
-  enum status status = journal_next_file(journal);
-  if (status != STATUS_OK) return status;
-  if (carried != NULL && carried->count > 0) {
-    struct loop *owner = carried->loop;
-    carried->loop = NULL; /* nobody waits for an answer */
-    journal_queue_put(journal, carried);
-    do {
+static uint64_t superseded_below(const struct journal *journal) {
+  uint64_t start_file = journal->ring.start_file;
+  return journal->superseded_below < start_file ? journal->superseded_below : start_file;
+}
+
+/* Into files that are free and, within the ring's nominal count, new ones; beyond it when nothing would come of stopping. STATUS_END: that was all.
+ * STATUS_NO_SPACE: there are no more files unless found ones are given up. STATUS_DISK_FULL: there are none. */
+static enum status carry_some(struct journal *journal) {
+  for (;;) {
+    journal->start_files_max = journal->ring.files_nominal;
+    enum status status = journal_write_next(journal);
+    if (status == STATUS_NO_SPACE && !journal_ring_would_free(&journal->ring, superseded_below(journal))) {
+      journal->start_files_max = UINT32_MAX;
       status = journal_write_next(journal);
-    } while (status == STATUS_OK);
-    carried->loop = owner;
-    if (status != STATUS_END) return status;
+      if (status == STATUS_NO_SPACE) return STATUS_DISK_FULL;
+    }
+    if (status != STATUS_OK) return status;
   }
+}
+
+/* The table and what is carried, in groups that count only together; the last one, empty, says that this is all. One more says that even
+ * that one is durable, or rot in it would look like a start that did not come to its end; and which files are released by it. */
+static enum status write_start(struct journal *journal) {
+  journal->carry_flags = GROUP_CARRIED | GROUP_CARRY_BEGINS;
+  journal->start_files_max = UINT32_MAX;
+  enum status status = journal_next_file(journal);
+  if (status == STATUS_OK) status = carry_some(journal);
+  if (status != STATUS_END && status != STATUS_NO_SPACE) return status;
   journal->carry_flags |= GROUP_CARRY_ENDS;
   status = journal_write_closing(journal);
   journal->carry_flags = 0;
-  if (status == STATUS_OK) status = journal_write_closing(journal);
-  return status;
+  if (status != STATUS_OK) return status;
+  journal_ring_release(&journal->ring, atomic_load(&journal->release_below));
+  journal_ring_release(&journal->ring, superseded_below(journal));
+  return journal_write_closing(journal);
 }
 
-enum status journal_start(struct journal *journal, struct journal_write *carried) {
-  PRE(journal->loop == NULL && !journal->broken);
-  journal_ring_release(&journal->ring, atomic_load(&journal->release_below));
+/* Ordinary groups: what stands twice in the journal does no harm, and each file that is superseded makes room for the next. */
+static enum status carry_rest(struct journal *journal) {
+  for (;;) {
+    enum status status = carry_some(journal);
+    if (status != STATUS_NO_SPACE && status != STATUS_END) return status;
+    journal_ring_release(&journal->ring, superseded_below(journal));
+    enum status said = journal_say_released(journal);
+    if (said != STATUS_OK || status == STATUS_END) return said;
+  }
+}
+
+static void give_carried_back(struct journal *journal) {
+  if (journal->carried != NULL) journal->carried->loop = journal->carried_owner;
+  journal->carried = NULL;
+}
+
+static enum status end_half(struct journal *journal, enum status status) {
+  journal_publish_usage(journal);
+  if (status == STATUS_OK) return STATUS_OK;
+  give_carried_back(journal);
+  journal->broken = true;
+  atomic_store(&journal->failed, true);
+  return status == STATUS_DISK_FULL ? STATUS_NO_SPACE : status;
+}
+
+enum status journal_carry(struct journal *journal, struct journal_write *carried) {
+  PRE(journal->loop == NULL && !journal->broken && !journal->carry_done);
+  journal->carry_done = true;
+  if (carried != NULL && carried->count > 0) {
+    journal->carried = carried;
+    journal->carried_owner = carried->loop;
+    carried->loop = NULL; /* nobody waits for an answer */
+    journal_queue_put(journal, carried);
+  }
   grow_files(journal);
   enum status status = journal_ring_prepare(&journal->ring);
   if (status == STATUS_OK) status = make_first_files(journal);
-  if (status == STATUS_OK) status = write_start(journal, carried);
-  if (status != STATUS_OK) {
-    journal->broken = true;
-    atomic_store(&journal->failed, true);
-    return status;
-  }
-  journal_publish_usage(journal);
+  if (status == STATUS_OK) status = write_start(journal);
+  return end_half(journal, status);
+}
+
+enum status journal_start(struct journal *journal) {
+  PRE(journal->loop == NULL && !journal->broken);
+  enum status status = journal->carry_done ? STATUS_OK : journal_carry(journal, NULL);
+  if (status == STATUS_OK) status = end_half(journal, carry_rest(journal));
+  if (status != STATUS_OK) return status;
+  give_carried_back(journal);
   journal_loop_begin(journal);
   return STATUS_OK;
 }

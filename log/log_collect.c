@@ -92,14 +92,14 @@ static void end_row_at(const struct log *log, struct group_row *row, entry_index
 }
 
 /* Entries in old journal files. */
-static void collect_carry(struct log *log, struct checkpoint_item *item, const struct checkpoint_request *request,
+static void collect_carry(const struct log *log, struct checkpoint_item *item, const struct checkpoint_request *request,
                           uint64_t *carried) {
   item->carry = true;
   size_t capacity = 0;
   for (entry_index index = log->flushed_index + 1; index <= log->last_index && *carried < request->carry_max; index++) {
     const struct tail_slot *slot = tail_at(&log->tail, index);
     if (slot == NULL || slot->lost) continue;
-    bool old = slot->durable && slot->place.file < request->release_below;
+    bool old = slot->durable && slot->place.file < request->carry_below;
     if (!old && index > log->carried_through) break; /* all behind it are newer still */
     if (!old) continue;
     if (item->entry_count == capacity) {
@@ -130,7 +130,8 @@ static struct checkpoint_item *collect_log(struct log *log, const struct checkpo
   };
   enum checkpoint_plan plan = checkpoint_plan(&facts, request);
   bool ahead = log->applied_index > log->durable_index; /* what the owner's state covers is to be stored with it, or not at all */
-  if (plan == PLAN_ROW && ahead) plan = PLAN_FLUSH;
+  bool row = plan == PLAN_ROW || plan == PLAN_ROW_AND_CARRY;
+  if (row && ahead) plan = PLAN_FLUSH;
   if (plan == PLAN_FLUSH && ahead && target < log->applied_index) plan = PLAN_NOTHING;
   if (plan == PLAN_NOTHING) return NULL;
   struct checkpoint_item *item = item_new(log);
@@ -139,18 +140,21 @@ static struct checkpoint_item *collect_log(struct log *log, const struct checkpo
     return item;
   }
   entry_index trimmed = log->start_index - 1;
-  if (plan == PLAN_ROW) target = trimmed > log->flushed_index ? trimmed : log->flushed_index;
+  if (plan != PLAN_FLUSH) target = trimmed > log->flushed_index ? trimmed : log->flushed_index;
   if (plan == PLAN_FLUSH) take_entries(log, item, first, target);
   item->flush = plan == PLAN_FLUSH || target > log->flushed_index;
   item->ahead = ahead;
   end_row_at(log, &item->row, target);
   if (item->flush || log->start_index > 1 || log->start_offset > 0 || log->is_spare) collect_state(log, item);
+  item->row_given = true;
+  if (plan == PLAN_ROW_AND_CARRY && !item->flush) collect_carry(log, item, request, carried);
   return item;
 }
 
 static struct checkpoint_item *collect_closed(const struct log *log) {
   struct checkpoint_item *item = item_new(log);
   item->row.term_count = 0;
+  item->row_given = true;
   return item;
 }
 
@@ -166,7 +170,7 @@ void log_lane_collect(struct log_lane *lane) {
       continue;
     }
     log->in_round = true;
-    if (!item->carry) log->row_dirty = false;
+    if (item->row_given) log->row_dirty = false;
     list_push_back(&lane->items, &item->node);
   }
   list_for_each(&lane->closed, node, next) {

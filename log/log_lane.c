@@ -196,7 +196,7 @@ static void carry(struct log_lane *lane, struct log *log, struct checkpoint_item
     struct flush_entry *entry = &item->entries[i];
     const struct tail_slot *slot = tail_at(&log->tail, entry->entry.head.index);
     if (!entry->cached || slot == NULL || slot->entry.head.chain != entry->entry.head.chain || !slot->durable) continue;
-    if (slot->place.file >= lane->wanted.release_below || lane->own.bytes >= lane->wanted.carry_max) continue;
+    if (slot->place.file >= lane->wanted.carry_below || lane->own.bytes >= lane->wanted.carry_max) continue;
     struct journal_frame *frame = journal_write_add(&lane->own, log->group, log->instance, FRAME_ENTRY);
     frame->first_index = entry->entry.head.index;
     frame->head_size = ENTRY_HEAD_SIZE;
@@ -241,7 +241,7 @@ static void apply_one(struct log_lane *lane, struct checkpoint_item *item) {
     apply_flushed(log, item);
     log_forget_terms(log);
   }
-  if (!item->stored && (item->flush || !item->carry)) log->row_dirty = true;
+  if (!item->stored && (item->flush || !item->carry || item->row_given)) log->row_dirty = true;
   if (item->carry) carry(lane, log, item);
   if (!log->closed) clean_up(log);
 }

@@ -243,6 +243,14 @@ static void start_loops(struct log_set *set) {
   checkpoint_start(set->checkpoint);
 }
 
+/* @any-thread. A round is to free all that it can, soon. */
+static void press(void *context) {
+  struct log_set *set = context;
+  atomic_store_explicit(&set->pressed, true, memory_order_relaxed);
+  atomic_store_explicit(&set->hurried, true, memory_order_relaxed);
+  checkpoint_kick(set->checkpoint); /* it is there before anything is submitted, until the journal was hastened */
+}
+
 static struct log_set *set_new(struct world *world, const struct log_set_options *options) {
   struct log_set *set = NEW(struct log_set);
   set->world = world;
@@ -253,6 +261,8 @@ static struct log_set *set_new(struct world *world, const struct log_set_options
   table_changes_init(&set->gone);
   set->options.journal.disk_reserve_bytes = options->disk_reserve_bytes;
   set->options.journal.claimed_bytes = &set->unflushed_bytes;
+  set->options.journal.room_wanted = press;
+  set->options.journal.room_context = set;
   atomic_init(&set->free_mark, UINT64_MAX);
   atomic_init(&set->round_bytes, UINT64_MAX);
   return set;
@@ -319,8 +329,13 @@ enum status log_set_open(struct world *world, const struct log_set_options *opti
   return STATUS_OK;
 }
 
+void log_set_hasten(struct log_set *set) {
+  if (set != NULL) journal_hasten(set->journal);
+}
+
 void log_set_close(struct log_set *set, bool checkpoint) {
   if (set == NULL) return;
+  journal_hasten(set->journal); /* asks the checkpoint for nothing from here on */
   /* Each posts only to those that end after it. */
   checkpoint_stop(set->checkpoint, checkpoint);
   journal_close(set->journal);
@@ -439,11 +454,8 @@ enum status log_set_admit(struct log_set *set, uint64_t payload_bytes) {
   /* What is appended faster than it can be flushed would leave memory and be read back: slower still. */
   if (waiting >= atomic_load_explicit(&set->round_bytes, memory_order_relaxed)) return STATUS_JOURNAL_FULL;
   enum status status = journal_admit(set->journal, cost_of(payload_bytes));
-  if (status == STATUS_JOURNAL_FULL) {
-    atomic_store_explicit(&set->pressed, true, memory_order_relaxed);
-    atomic_store_explicit(&set->hurried, true, memory_order_relaxed);
-    checkpoint_kick(set->checkpoint);
-  }
+  /* Not only the journal's room may come back: what was trimmed or deleted goes with a round too. */
+  if (status == STATUS_JOURNAL_FULL || status == STATUS_DISK_FULL) press(set);
   /* The checkpoint looks too: it fences the set and says so, once. */
   return status == STATUS_IO ? STATUS_FENCED : status;
 }

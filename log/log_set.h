@@ -91,6 +91,10 @@ enum status log_set_open(struct world *world, const struct log_set_options *opti
                          struct log_set **out_set, struct log_identity *out_identity, struct log_set_report *out_report,
                          struct buffer *out_reason) MUST_CHECK;
 
+/* @any-thread. The lanes are about to be stopped: nothing waits any more for room in the journal that may never come. What it refuses for that
+ * fails its lane. NULL is fine. */
+void log_set_hasten(struct log_set *set);
+
 /* Takes a last checkpoint when `checkpoint`, stops the loops, frees all logs. After the lanes have stopped. NULL is fine. */
 void log_set_close(struct log_set *set, bool checkpoint);
 

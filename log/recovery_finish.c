@@ -1,5 +1,6 @@
 /* From what was found to a set that can work: link up, judge, flush, record and carry. */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -278,43 +279,79 @@ static void dump_if_owed(struct recovery *recovery) {
 
 /* ---- Carrying ---- */
 
+/* An entry that stays in the journal, and whose it is. */
+struct carried_entry {
+  struct flush_entry *entry;
+  const struct group_row *row;
+};
+
+/* By the file that it stands in; in a file by log, and in a log by index. */
+static int by_file(const void *a, const void *b) {
+  const struct carried_entry *x = a;
+  const struct carried_entry *y = b;
+  if (x->entry->place.file != y->entry->place.file) return x->entry->place.file < y->entry->place.file ? -1 : 1;
+  if (x->row->group != y->row->group) return x->row->group < y->row->group ? -1 : 1;
+  if (x->row->instance != y->row->instance) return x->row->instance < y->row->instance ? -1 : 1;
+  return x->entry->entry.head.index < y->entry->entry.head.index ? -1 : 1;
+}
+
+static struct carried_entry *gather_entries(struct recovery *recovery, size_t *out_count) {
+  size_t capacity = 0;
+  size_t count = 0;
+  struct map_cursor cursor = {0};
+  for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) capacity += log->closed ? 0 : log->count;
+  struct carried_entry *entries = memory_new_array(capacity + 1, sizeof *entries);
+  cursor = (struct map_cursor){0};
+  for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) {
+    for (size_t i = 0; !log->closed && i < log->count; i++) {
+      if (!log->entries[i].lost) entries[count++] = (struct carried_entry){.entry = &log->entries[i], .row = &log->image->row};
+    }
+  }
+  qsort(entries, count, sizeof *entries, by_file);
+  *out_count = count;
+  return entries;
+}
+
+/* Oldest file first: each can be recycled as soon as what it holds is carried. */
+static void carry_entries(struct recovery *recovery) {
+  size_t count = 0;
+  struct carried_entry *entries = gather_entries(recovery, &count);
+  for (size_t i = 0; i < count; i++) {
+    const struct entry *entry = &entries[i].entry->entry;
+    struct journal_frame *frame =
+        journal_write_add(&recovery->carried, entries[i].row->group, entries[i].row->instance, FRAME_ENTRY);
+    frame->first_index = entry->head.index;
+    frame->supersedes = i + 1 < count ? entries[i + 1].entry->place.file : 0;
+    frame->head_size = ENTRY_HEAD_SIZE;
+    frame->owner = entries[i].entry;
+    entry_encode_head(&entry->head, frame->head);
+    frame->payload = blob_part_hold(entry->payload);
+    recovery->carried.bytes += entry_size(&entry->head);
+  }
+  memory_free(entries);
+}
+
+/* The hard states come last: the table at the head of the file has them too, but for what only the store knew. */
 static void carry_all(struct recovery *recovery) {
+  carry_entries(recovery);
   struct map_cursor cursor = {0};
   for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) {
     const struct group_row *row = &log->image->row;
-    if (log->closed) continue;
-    journal_write_add_hard_state(&recovery->carried, row->group, row->instance, &row->hard_state);
-    for (size_t i = 0; i < log->count; i++) {
-      struct flush_entry *entry = &log->entries[i];
-      if (entry->lost) continue;
-      struct journal_frame *frame = journal_write_add(&recovery->carried, row->group, row->instance, FRAME_ENTRY);
-      frame->first_index = entry->entry.head.index;
-      frame->head_size = ENTRY_HEAD_SIZE;
-      entry_encode_head(&entry->entry.head, frame->head);
-      frame->payload = blob_part_hold(entry->entry.payload);
-      recovery->carried.bytes += entry_size(&entry->entry.head);
-    }
+    if (!log->closed) journal_write_add_hard_state(&recovery->carried, row->group, row->instance, &row->hard_state);
   }
   struct journal_frame *frame = journal_write_add(&recovery->carried, 0, 0, FRAME_CHECKPOINT);
+  frame->supersedes = UINT64_MAX;
   frame->head_size = CHECKPOINT_FRAME_SIZE;
   checkpoint_frame_body(frame->head, &recovery->set->checkpointed);
   recovery->carried.bytes += CHECKPOINT_FRAME_SIZE;
 }
 
 static void take_places(struct recovery *recovery) {
-  size_t at = 0;
-  uint64_t oldest = UINT64_MAX;
-  struct map_cursor cursor = {0};
-  for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) {
-    if (log->closed) continue;
-    at++;
-    for (size_t i = 0; i < log->count; i++) {
-      if (!log->entries[i].lost) log->entries[i].place = recovery->carried.frames[at++].place;
-      if (!log->entries[i].lost && log->entries[i].place.file < oldest) oldest = log->entries[i].place.file;
-    }
+  for (size_t i = 0; i < recovery->carried.count; i++) {
+    const struct journal_frame *frame = &recovery->carried.frames[i];
+    struct flush_entry *entry = frame->owner;
+    if (entry != NULL) entry->place = frame->place;
   }
-  uint64_t current = journal_usage(recovery->set->journal).current_file;
-  journal_release(recovery->set->journal, oldest < current ? oldest : current);
 }
 
 /* The fresh file begins with all that is not in segments, and soon holds what is acknowledged from now on. Nothing in the others says that it
@@ -330,6 +367,19 @@ static enum status vouch_for_start(struct recovery *recovery) {
   table_changes_deinit(&changes);
   if (status == STATUS_NO_SPACE) return STATUS_OK; /* a start should need no space; the next checkpoint says it */
   if (status == STATUS_OK) set->checkpointed = row;
+  return status;
+}
+
+/* What was found goes only when both the journal and the store know where its copies are. */
+static enum status carry(struct recovery *recovery) {
+  struct journal *journal = recovery->set->journal;
+  carry_all(recovery);
+  enum status status = journal_carry(journal, &recovery->carried);
+  bool all = recovery->carried.frames[recovery->carried.count - 1].place.file != 0;
+  if (status == STATUS_OK) status = vouch_for_start(recovery);
+  if (status == STATUS_OK) status = journal_start(journal);
+  if (status == STATUS_OK && !all) status = vouch_for_start(recovery);
+  if (status == STATUS_OK) take_places(recovery);
   return status;
 }
 
@@ -355,10 +405,5 @@ enum status recovery_finish(struct recovery *recovery) {
   if (status != STATUS_OK) return status;
   dump_if_owed(recovery);
   remove_leftovers(recovery);
-  carry_all(recovery);
-  status = journal_start(recovery->set->journal, &recovery->carried);
-  if (status == STATUS_OK) status = vouch_for_start(recovery);
-  if (status != STATUS_OK) return status;
-  take_places(recovery);
-  return STATUS_OK;
+  return carry(recovery);
 }

@@ -45,8 +45,12 @@ static void fill_log(struct log *log, struct recovered *from) {
 static void fill_tail(struct log *log, const struct recovered *from) {
   tail_deinit(&log->tail);
   tail_init(&log->tail, log->flushed_index);
+  uint64_t newest_file = 0;
   for (size_t i = 0; i < from->count; i++) {
     const struct entry_head *head = &from->entries[i].entry.head;
+    uint64_t file = from->entries[i].place.file;
+    if (!from->entries[i].lost && file < newest_file) log->carried_through = head->index;
+    if (!from->entries[i].lost && file > newest_file) newest_file = file;
     struct tail_slot *slot = tail_push(&log->tail, &(struct entry){.head = *head}, false);
     slot->place = from->entries[i].place;
     slot->durable = !from->entries[i].lost;

@@ -114,6 +114,7 @@ static void free_partitions(struct node *node) {
 void node_stop(struct node *node, bool checkpoint) {
   if (node == NULL) return;
   if (node->serving) drain(node);
+  log_set_hasten(node->logs);
   if (node->lane_count > 0) stop_lanes(node);
   log_set_close(node->logs, checkpoint);
   free_partitions(node);

@@ -312,16 +312,16 @@ void options_named(const struct options *options, struct join *out_named) {
 }
 
 enum status options_check(const struct options *options, struct buffer *out_problem) {
-  /* Two files are kept for what must always be possible, and one is freed only when two newer ones are in use. */
+  /* Two files are kept for what must always be possible, one for the next start, and one is freed only when two newer ones are in use. */
   if (options->journal_bytes / 6 < options->journal_file_bytes) {
     SAY(out_problem, "journal-bytes has to be at least six times journal-file-bytes; raise the one or lower the other");
     return STATUS_INVALID;
   }
-  /* Beside those two and the one being written, the others together must have room for one request, or it would never be admitted. */
-  uint64_t request_room = (options->journal_bytes / options->journal_file_bytes - 3) * options->journal_file_bytes;
+  /* Beside those three and the one being written, the others together must have room for one request, or it would never be admitted. */
+  uint64_t request_room = (options->journal_bytes / options->journal_file_bytes - 4) * options->journal_file_bytes;
   if (request_room < options->request_bytes_max + options->request_bytes_max / 16) {
     SAY(out_problem,
-        "journal-bytes, less three times journal-file-bytes, has to hold one request of request-bytes-max; raise the first or "
+        "journal-bytes, less four times journal-file-bytes, has to hold one request of request-bytes-max; raise the first or "
         "lower one of the others");
     return STATUS_INVALID;
   }

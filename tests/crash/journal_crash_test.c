@@ -2,7 +2,8 @@
  *
  * The model is the list of frames in the order in which they were submitted. After a crash the journal must tell an unbroken run of
  * them: nothing missing behind what was released, everything acknowledged there, every body byte for byte, and whatever came
- * after the run gone for good. A recovery may tell frames twice, as they stand in old files and were carried into new ones.
+ * after the run gone for good. A recovery may tell frames twice, as they stand in old files and were carried into new ones; of the old files
+ * some may be recycled by then, so that the first telling begins in the middle, but the last one is whole.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,7 +28,7 @@
 #define WAIT_NS 50000u
 
 static const struct journal_options journal_options = {
-    .ring_bytes = 8 * 64 * 1024,
+    .ring_bytes = 9 * 64 * 1024,
     .file_bytes = 64 * 1024,
     .group_bytes_max = 16 * 1024,
     .files_ready = 2,
@@ -58,7 +59,7 @@ struct model {
   /* What a recovery was told. */
   size_t found;     /* items told so far */
   size_t found_end; /* behind the last of them; SIZE_MAX: none yet */
-  size_t first_found;
+  size_t told_from; /* the first item of the last telling */
   struct hard_state found_state[GROUPS];
   bool state_told[GROUPS];
 };
@@ -313,13 +314,13 @@ static void told(void *context, const struct journal_found *frame) {
                     (unsigned long long)frame->group, (int)frame->kind, (unsigned long long)frame->first_index, frame->body.size);
     return;
   }
-  bool follows = model->found_end == SIZE_MAX ? at <= model->released : at == model->found_end;
-  bool again = model->found_end != SIZE_MAX && at < model->found_end && (at <= model->released || at == model->first_found);
+  bool follows = model->found_end == SIZE_MAX || at == model->found_end;
+  bool again = model->found_end != SIZE_MAX && at < model->found_end && at <= model->released;
   if (!follows && !again && at > model->released) {
     crash_violation(lab, "frame %zu follows frame %zu; %zu released, %zu acknowledged", at, model->found_end, model->released,
                     model->acked);
   }
-  if (model->found_end == SIZE_MAX) model->first_found = at;
+  if (model->found_end == SIZE_MAX || again) model->told_from = at;
   model->found_end = at + 1;
   model->found++;
   if (again) journal_write_reset(telling->carried); /* from here it is all told once more */
@@ -337,6 +338,9 @@ static void check_found(struct crash_lab *lab, struct model *model) {
   size_t end = model->found_end == SIZE_MAX ? 0 : model->found_end;
   if (end < model->acked && model->acked > model->released) {
     crash_violation(lab, "lost: %zu frames acknowledged, found up to %zu", model->acked, end);
+  }
+  if (model->found_end != SIZE_MAX && model->told_from > model->released) {
+    crash_violation(lab, "lost: told from frame %zu on, %zu released", model->told_from, model->released);
   }
   for (group_id group = 0; group < GROUPS; group++) {
     uint64_t term = model->state_told[group] ? model->found_state[group].term : 0;
@@ -403,7 +407,8 @@ static void run(struct crash_lab *lab, unsigned turns) {
   }
   if (!crash_dead(lab)) check_found(lab, driver.model);
   if (report.rotten_groups > 0) crash_violation(lab, "%llu groups called rotten", (unsigned long long)report.rotten_groups);
-  status = journal_start(driver.journal, &carried);
+  status = journal_carry(driver.journal, &carried);
+  if (status == STATUS_OK) status = journal_start(driver.journal);
   if (status == STATUS_OK) {
     settle(driver.model);
     note_carried(driver.model, &carried);

@@ -104,7 +104,7 @@ void rig_open(struct rig *rig) { assert_ok(rig_try_open(rig, 0)); }
 
 void rig_start(struct rig *rig) {
   rig_open(rig);
-  assert_ok(journal_start(rig->journal, NULL));
+  assert_ok(journal_start(rig->journal));
 }
 
 void rig_close(struct rig *rig) {

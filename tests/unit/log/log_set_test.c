@@ -579,6 +579,11 @@ static void small_tails_do_not_chase_each_other_round_the_ring(void **state) {
   log_set_admit_undo(fixture->set, 20000);
 }
 
+static size_t count_journal_files(const struct fixture *fixture) {
+  static char names[64][64];
+  return fixture_list(fixture, "journal", names, 64);
+}
+
 static void append_when_there_is_room(struct fixture *fixture, group_id group, size_t size) {
   unsigned tries = 0;
   while (log_set_admit(fixture->set, size) != STATUS_OK) {
@@ -601,6 +606,76 @@ static void a_lane_on_which_nothing_happens_does_not_hold_the_journal(void **sta
   fixture_reopen(fixture, true);
 
   for (int i = 0; i < 200; i++) append_when_there_is_room(fixture, 1, 20000);
+}
+
+/* What nobody knows to be committed cannot be flushed, and what is less than a segment is worth is not: each start carries it, and after many
+ * starts there is still one copy of it. */
+static void start_after_start_leaves_one_copy(void **state) {
+  struct fixture *fixture = *state;
+  make_ring_small(fixture);
+  for (group_id group = 1; group <= 2; group++) {
+    bool committed = group == 1;
+    assert_int_equal(fixture_open(fixture), STATUS_OK);
+    fixture_create(fixture, group, 1u << 20);
+    if (committed) fixture_append(fixture, group, 3, 20000, true);
+    else fixture_append(fixture, group, 25, 20000, false);
+    size_t last = fixture_view(fixture, group).last_index;
+    for (int start = 0; start < 20; start++) {
+      fixture_reopen(fixture, false);
+      assert_int_equal(fixture_view(fixture, group).last_index, last);
+      assert_in_range(count_journal_files(fixture), 1, 6);
+    }
+    assert_int_equal(log_set_admit(fixture->set, 100000), STATUS_OK);
+    log_set_admit_undo(fixture->set, 100000);
+    fixture_commit_all(fixture, group);
+    assert_int_equal(fixture_read_all(fixture, group, 0, 1u << 20, 20000), last);
+    fixture_close(fixture, true);
+  }
+}
+
+struct ballot {
+  struct fixture *fixture;
+  struct journal_write write;
+  entry_term term;
+  atomic_bool answered;
+};
+
+static void ballot_answered(struct task *task) {
+  struct ballot *ballot = container_of(container_of(task, struct journal_write, done), struct ballot, write);
+  atomic_store(&ballot->answered, true);
+}
+
+static void cast_ballot(void *context) {
+  struct ballot *ballot = context;
+  struct fixture *fixture = ballot->fixture;
+  journal_write_init(&ballot->write, fixture->lanes[1], ballot_answered);
+  log_set_hard_state(fixture->logs[1], &ballot->write, &(struct hard_state){.term = ballot->term, .vote = 1});
+  journal_submit(log_set_journal(fixture->set), &ballot->write);
+}
+
+/* One election after the other, and each changes a row: what is not committed pins the oldest file all the while, and goes to the head. */
+static void elections_without_end_do_not_fill_the_ring(void **state) {
+  struct fixture *fixture = *state;
+  make_ring_small(fixture);
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 1u << 20);
+  fixture_append(fixture, 1, 20, 5000, false);
+  for (entry_term term = 2; term < 1500; term++) {
+    struct ballot ballot = {.fixture = fixture, .term = term};
+    fixture_run(fixture, 1, cast_ballot, &ballot);
+    for (unsigned i = 0; !atomic_load(&ballot.answered); i++) {
+      assert_true(i < 100000);
+      usleep(100);
+    }
+    assert_int_equal(ballot.write.status, STATUS_OK);
+    journal_write_deinit(&ballot.write);
+  }
+  assert_in_range(count_journal_files(fixture), 1, 6);
+  fixture_reopen(fixture, false);
+  assert_int_equal(fixture_view(fixture, 1).last_index, 20);
+  assert_int_equal(fixture_view(fixture, 1).hard_state.term, 1499);
+  fixture_commit_all(fixture, 1);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 1u << 20, 5000), 20);
 }
 
 /* The lane hears of a round's end although nothing happens on it: appends that wait for room, so that there are none, wait for just that.
@@ -672,6 +747,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(what_is_durable_survives_without_a_checkpoint, set_up, tear_down),
       cmocka_unit_test_setup_teardown(small_tails_do_not_chase_each_other_round_the_ring, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_lane_on_which_nothing_happens_does_not_hold_the_journal, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(start_after_start_leaves_one_copy, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(elections_without_end_do_not_fill_the_ring, set_up, tear_down),
       cmocka_unit_test_setup_teardown(quiet_lane_hears_soon_that_a_round_is_over, set_up, tear_down),
       cmocka_unit_test_setup_teardown(chunks_that_are_kept_leave_memory_for_reads, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_stop_in_the_middle_of_a_round_ends, set_up, tear_down),

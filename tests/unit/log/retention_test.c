@@ -48,7 +48,7 @@ static void the_start_never_goes_back(void **state) {
 
 static void small_tails_are_carried_and_big_ones_flushed(void **state) {
   (void)state;
-  struct checkpoint_request request = {.release_below = 5, .carry_max = 1000};
+  struct checkpoint_request request = {.release_below = 5, .carry_below = 5, .carry_max = 1000};
   struct checkpoint_facts facts = {.pinned_file = 7};
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_NOTHING);
   facts.flushable_bytes = 100;
@@ -60,6 +60,10 @@ static void small_tails_are_carried_and_big_ones_flushed(void **state) {
   facts.flushable_bytes = 0;
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_NOTHING);
   facts.row_dirty = true;
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_ROW);
+  facts.carried_bytes = 0;
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_ROW_AND_CARRY); /* a row that changes in every round does not pin it */
+  request.carry_below = 3;                                                 /* not yet: an older file is in the way */
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_ROW);
   facts.flushable_bytes = CHECKPOINT_SMALL_BYTES;
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_FLUSH);

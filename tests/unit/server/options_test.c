@@ -154,7 +154,7 @@ static void a_ring_that_could_never_admit_a_whole_request_is_refused(void **stat
   assert_int_equal(flags("--journal-group-bytes", "64KiB"), STATUS_OK);
   assert_int_equal(options_check(&options, &problem), STATUS_INVALID);
   assert_true(problem_has("request-bytes-max"));
-  assert_int_equal(flags("--request-bytes-max", "2MiB"), STATUS_OK);
+  assert_int_equal(flags("--request-bytes-max", "1MiB"), STATUS_OK);
   assert_int_equal(options_check(&options, &problem), STATUS_OK);
 }
 
