@@ -113,6 +113,7 @@ struct peer_pulse {
   struct peer_lane_health lanes[PEER_PULSE_LANES_MAX];
   int64_t wall_ms;
   uint64_t silent_us;
+  uint64_t journal; /* how far the sender's is durable; 0: it does not say */
   bool has_list;
   struct bytes list; /* the Leaderships; borrowed. Read with peer_wire_next_leadership(). */
 };
@@ -128,6 +129,11 @@ struct blob_part peer_wire_encode_pulse(const struct peer_hello *hello, const st
 enum status peer_wire_decode_pulse(struct bytes message, struct peer_pulse *out_pulse) MUST_CHECK;
 /* STATUS_END behind the last one, STATUS_MALFORMED. */
 enum status peer_wire_next_leadership(struct wire_cursor *list, struct peer_leadership *out_leadership) MUST_CHECK;
+
+/* What do you remember of me? `hello->to` counts for nothing. */
+struct blob_part peer_wire_encode_recall(const struct peer_hello *hello);
+struct blob_part peer_wire_encode_recall_answer(uint64_t journal);
+enum status peer_wire_decode_recall_answer(struct bytes message, uint64_t *out_journal) MUST_CHECK;
 
 struct blob_part peer_wire_encode_pulse_answer(bool list_wanted);
 enum status peer_wire_decode_pulse_answer(struct bytes message, bool *out_list_wanted) MUST_CHECK;

@@ -4,11 +4,20 @@
 #include "replication/peer_wire.h"
 
 /* Field numbers of proto/cairn/internal/v1/peer.proto; the hello is PEER_WIRE_HELLO. */
-enum { PULSE_DIGEST = 2, PULSE_COUNT = 3, PULSE_LIST = 4, PULSE_LANES = 5, PULSE_WALL_MS = 6, PULSE_SILENT_US = 7 };
+enum {
+  PULSE_DIGEST = 2,
+  PULSE_COUNT = 3,
+  PULSE_LIST = 4,
+  PULSE_LANES = 5,
+  PULSE_WALL_MS = 6,
+  PULSE_SILENT_US = 7,
+  PULSE_JOURNAL = 8
+};
 enum { LANE_TURN_US = 1, LANE_UNSYNCED_US = 2 };
 enum { LIST_LEADERSHIPS = 1 };
 enum { LEADERSHIP_GROUP = 1, LEADERSHIP_TERM = 2 };
 enum { ANSWER_LIST_WANTED = 1 };
+enum { RECALLED_JOURNAL = 1 };
 
 #define LEADERSHIP_BYTES_MAX 24u
 #define LANE_BYTES_MAX 26u
@@ -55,6 +64,7 @@ struct blob_part peer_wire_encode_pulse(const struct peer_hello *hello, const st
     at = put_pair(at, PULSE_LANES, pulse->lanes[i].turn_us, pulse->lanes[i].unsynced_us);
   at = wire_put_uint(at, PULSE_WALL_MS, (uint64_t)pulse->wall_ms);
   at = wire_put_uint(at, PULSE_SILENT_US, pulse->silent_us);
+  at = wire_put_uint(at, PULSE_JOURNAL, pulse->journal);
   size_t size = (size_t)(at - blob->data);
   POST(size <= blob->size);
   return (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, size)};
@@ -106,6 +116,7 @@ static enum status take_field(const struct wire_field *field, struct peer_pulse 
     case PULSE_COUNT: pulse->count = field->value; return field->type == WIRE_VARINT ? STATUS_OK : STATUS_MALFORMED;
     case PULSE_WALL_MS: pulse->wall_ms = (int64_t)field->value; return field->type == WIRE_VARINT ? STATUS_OK : STATUS_MALFORMED;
     case PULSE_SILENT_US: pulse->silent_us = field->value; return field->type == WIRE_VARINT ? STATUS_OK : STATUS_MALFORMED;
+    case PULSE_JOURNAL: pulse->journal = field->value; return field->type == WIRE_VARINT ? STATUS_OK : STATUS_MALFORMED;
     case PULSE_LIST: return take_list(field, pulse);
     case PULSE_LANES: return take_lane(field, pulse);
     default: return STATUS_OK;
@@ -135,6 +146,33 @@ enum status peer_wire_next_leadership(struct wire_cursor *list, struct peer_lead
     return decode_pair(field.bytes, &out_leadership->group, &out_leadership->term);
   }
   return status;
+}
+
+struct blob_part peer_wire_encode_recall(const struct peer_hello *hello) {
+  struct blob *blob = head_blob(PEER_HELLO_BYTES_MAX);
+  size_t size = (size_t)(peer_wire_put_hello(blob->data, hello) - blob->data);
+  return (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, size)};
+}
+
+struct blob_part peer_wire_encode_recall_answer(uint64_t journal) {
+  struct blob *blob = head_blob(1 + WIRE_VARINT_SIZE_MAX);
+  size_t size = (size_t)(wire_put_uint(blob->data, RECALLED_JOURNAL, journal) - blob->data);
+  return (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, size)};
+}
+
+enum status peer_wire_decode_recall_answer(struct bytes message, uint64_t *out_journal) {
+  struct wire_cursor cursor = wire_cursor_of(message);
+  struct wire_field field;
+  uint64_t journal = 0;
+  enum status status = STATUS_OK;
+  while ((status = wire_next(&cursor, &field)) == STATUS_OK) {
+    if (field.number != RECALLED_JOURNAL) continue;
+    if (field.type != WIRE_VARINT) return STATUS_MALFORMED;
+    journal = field.value;
+  }
+  if (status != STATUS_END) return status;
+  *out_journal = journal;
+  return STATUS_OK;
 }
 
 struct blob_part peer_wire_encode_pulse_answer(bool list_wanted) {

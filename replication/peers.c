@@ -180,7 +180,7 @@ static void keep_address(struct peers *peers, const char *listen, uint16_t port)
 
 static enum status serve(struct peers *peers, const struct peers_options *options) {
   size_t count = 0;
-  for (; count < 2; count++) {
+  for (; count < PEERS_HANDLERS; count++) {
     peers->handlers[count] = peers_handlers[count];
     peers->handlers[count].own_service = peers;
   }

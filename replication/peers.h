@@ -61,13 +61,19 @@ struct peers_options {
   const char *listen;      /* "HOST:PORT"; port 0 picks one. Borrowed for the call. */
   struct account *account; /* received messages are charged here */
   unsigned lane_count;
-  struct raft_timing timing;      /* beats go each heartbeat_ns; silence of election_ns is death */
-  uint64_t boot;                  /* another number each time that this broker starts; not 0 */
+  struct raft_timing timing; /* beats go each heartbeat_ns; silence of election_ns is death */
+  uint64_t boot;             /* another number each time that this broker starts; not 0 */
+  /* How far this broker's journal is durable, as a number that never goes back; for the others to remember. NULL: they are told nothing. @any-thread */
+  uint64_t (*journal)(void *context);
+  void *journal_context;
   const struct rpc_handler *more; /* answered on the same port; Copied, but not what they point to. */
   size_t more_count;              /* at most PEERS_MORE_MAX */
   void *more_service;             /* of those of `more` that have no own_service */
 };
 #define PEERS_MORE_MAX 16u
+
+/* What brokers ask of each other before they start: server/recall.h. */
+#define PEER_RECALL_METHOD "/cairn.internal.v1.Peer/Recall"
 
 /* Serves from now on. STATUS_EXISTS: the address is in use. STATUS_INVALID: it is none. STATUS_IO. */
 enum status peers_open(const struct peers_options *options, struct peers **out_peers) MUST_CHECK;

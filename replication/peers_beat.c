@@ -76,6 +76,7 @@ static void take_pulse(struct peer_broker *broker, const struct peer_hello *hell
                        const struct peer_pulse *pulse) {
   struct peers *peers = broker->peers;
   uint64_t election_ns = peers->options.timing.election_ns;
+  if (!peers_note_journal(broker, &hello->from, hello->boot, pulse->journal)) return;
   enum liveness_change change =
       liveness_beat(&broker->liveness, hello->boot, pulse, loop_now_ns(peers->loop), loop_wall_ms(peers->loop));
   broker->deaf = pulse->silent_us >= election_ns / 1000;
@@ -247,6 +248,7 @@ void peers_beat_tick(struct timer *timer) {
   uint64_t now_ns = loop_now_ns(peers->loop);
   bool still = stood_still(peers, now_ns);
   struct peer_pulse common = {.lane_count = peers->options.lane_count, .wall_ms = loop_wall_ms(peers->loop)};
+  if (peers->options.journal != NULL) common.journal = peers->options.journal(peers->options.journal_context);
   for (unsigned i = 0; i < peers->options.lane_count; i++) {
     common.lanes[i] = peer_lane_health(&peers->lanes[i], now_ns);
     peer_lane_ping(&peers->lanes[i], now_ns);

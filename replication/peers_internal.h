@@ -27,6 +27,7 @@
 
 #define PEER_EXCHANGE_METHOD "/cairn.internal.v1.Peer/Exchange"
 #define PEER_BEAT_METHOD "/cairn.internal.v1.Peer/Beat"
+#define PEERS_HANDLERS 3u
 #define PEER_BACKOFF_NS 50000000u
 #define PEER_BACKOFF_NS_MAX 1000000000u
 #define PEER_SETTLED_NS 1000000000u /* a stream that lasted so long was a good one: the backoff begins anew */
@@ -73,6 +74,13 @@ struct peer_link {
   bool list_wanted;
 };
 
+/* Of an incarnation of a broker, as long as this process lives. */
+struct peer_memory {
+  struct replica_id id;
+  uint64_t journal;      /* how far it was durable at most */
+  uint64_t refused_boot; /* of the process that was told of, because it was not so far any more */
+};
+
 /* What is known of a broker, by its id, whether there are connections or not. */
 struct peer_broker {
   struct list_node node;
@@ -82,6 +90,7 @@ struct peer_broker {
   struct liveness liveness;
   struct roll led; /* by us, with it as a member */
   struct vouch vouch;
+  struct peer_memory memory;
   bool deaf; /* by its own word it has not heard of us for an election timeout */
 };
 
@@ -89,7 +98,7 @@ struct peers {
   struct peers_options options; /* listen, more: not kept */
   struct world *world;
   struct loop *loop;
-  struct rpc_handler handlers[2 + PEERS_MORE_MAX];
+  struct rpc_handler handlers[PEERS_HANDLERS + PEERS_MORE_MAX];
   char address[PEER_ADDRESS_SIZE];
   struct list brokers;
   struct list links; /* also those that are closing */
@@ -121,7 +130,11 @@ void peers_beats_begin(struct peers *peers);
 void peers_beat_heard(struct peers *peers, const struct peer_hello *hello, struct rpc_call *call, struct blob *blob);
 void peers_broker_down(struct peer_broker *broker);
 
-extern const struct rpc_handler peers_handlers[2];
+extern const struct rpc_handler peers_handlers[PEERS_HANDLERS];
+
+/* False: it has been further before, and is not to be believed. */
+bool peers_note_journal(struct peer_broker *broker, const struct replica_id *id, uint64_t boot, uint64_t journal);
+void peers_recall(void *service, struct rpc_call *call, struct blob *message);
 
 /* ---- A lane's ---- */
 

@@ -223,7 +223,7 @@ static void beat_message(void *service, struct rpc_call *call, struct blob *mess
   loop_post(peers->loop, &heard->task);
 }
 
-const struct rpc_handler peers_handlers[2] = {
+const struct rpc_handler peers_handlers[PEERS_HANDLERS] = {
     {.method = PEER_EXCHANGE_METHOD,
      .kind = RPC_BIDI_STREAM,
      .opened = opened,
@@ -236,4 +236,5 @@ const struct rpc_handler peers_handlers[2] = {
      .message = beat_message,
      .half_closed = half_closed,
      .closed = closed},
+    {.method = PEER_RECALL_METHOD, .kind = RPC_UNARY, .message = peers_recall},
 };

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "server/meet.h"
 #include "server/node_internal.h"
+#include "server/recall.h"
 
 #define SAY(problem, ...)                                          \
   do {                                                             \
@@ -37,9 +38,31 @@ static enum status check_alone(const struct node *node, struct buffer *out_probl
   return STATUS_INVALID;
 }
 
+/* Where the others were when the cluster was founded, or are now by what this broker was told. */
+static enum status recall(struct node *node, struct buffer *out_problem) {
+  const struct options *options = node->options;
+  struct join others = {0};
+  if (node->report.fresh) return STATUS_OK; /* there is nothing to remember */
+  if (options->join[0] != '\0') options_named(options, &others);
+  for (uint32_t i = 0; i < node->identity.founder_count; i++) {
+    const struct log_founder *founder = &node->identity.founders[i];
+    if (join_find(&others, founder->broker_id) == JOIN_MAX) (void)join_add(&others, founder->broker_id, founder->address);
+  }
+  struct recall_question question = {.self = &node->identity,
+                                     .others = &others,
+                                     .journal = node->report.journal.last_group,
+                                     .patience_ns = node_timing(node).election_ns,
+                                     .directory = options->data_dir};
+  return recall_ask(node->world, &question, out_problem);
+}
+
+static uint64_t durable_group(void *journal) { return journal_usage(journal).durable_group; }
+
 enum status node_open_peers(struct node *node, struct buffer *out_problem) {
   const struct options *options = node->options;
   if (options->peer_listen[0] == '\0') return check_alone(node, out_problem);
+  enum status status = recall(node, out_problem);
+  if (status != STATUS_OK) return status;
   struct rpc_handler more[] = {meet_running_handler, brokers_register_handler(node->brokers)};
   more[0].own_service = &node->identity;
   struct peers_options wanted = {
@@ -50,11 +73,13 @@ enum status node_open_peers(struct node *node, struct buffer *out_problem) {
       .lane_count = options->lanes == 0 ? 1 : (unsigned)options->lanes,
       .timing = node_timing(node),
       .boot = entropy_next(node->world->entropy) | 1,
+      .journal = durable_group,
+      .journal_context = log_set_journal(node->logs),
       .more = more,
       .more_count = sizeof more / sizeof more[0],
   };
   for (size_t i = 0; i < sizeof wanted.cluster; i++) wanted.cluster[i] = node->identity.cluster[i];
-  enum status status = peers_open(&wanted, &node->peers);
+  status = peers_open(&wanted, &node->peers);
   if (status == STATUS_EXISTS)
     SAY(out_problem, "another process listens on %s; stop it, or choose another --peer-listen", options->peer_listen);
   else if (status != STATUS_OK)

@@ -6,6 +6,7 @@ TEST_SEED sets what is damaged.
 import glob
 import os
 import random
+import shutil
 import subprocess
 import time
 
@@ -107,6 +108,41 @@ class SegmentTest(RepairCase):
             "%d sectors of %d segments lost on three brokers, none of them on two: all %d records served by each (the slowest took %.1f s), all repaired after %.1f s"
             % (holes, sum(len(self.segments(b, group)) for b in self.cluster.brokers), len(values), slowest, took)
         )
+
+
+class RolledBackTest(RepairCase):
+    def test_a_directory_that_was_put_back_is_refused(self):
+        """It has forgotten what it promised since, and the others know it; with the newest directory all is well."""
+        values = self.fill(50)
+        self.settle(len(values))
+        broker = self.cluster.brokers[1]
+        self.assertEqual(broker.stop(), 0)
+        old, new = broker.data + ".old", broker.data + ".new"
+        shutil.copytree(broker.data, old)
+        broker.start()
+        values += self.fill(50)
+        self.settle(len(values))
+        time.sleep(0.5)  # a few beats
+        self.assertEqual(broker.stop(), 0)
+        os.rename(broker.data, new)
+        shutil.copytree(old, broker.data)
+        began = time.monotonic()
+        broker.start(wait=False)
+        self.assertEqual(broker.process.wait(RECOVERY_S), 1)
+        took = time.monotonic() - began
+        said = broker.said()
+        for word in (broker.data, "older than what broker", "put the newest directory back"):
+            self.assertIn(word.lower(), said.lower())
+        self.assertNotIn("replica_role", said)
+
+        shutil.rmtree(broker.data)
+        os.rename(new, broker.data)
+        broker.start()
+        values += self.fill(50)
+        self.settle(len(values))
+        for address in self.cluster.addresses:
+            self.assertEqual(cluster.read_all(address, "t", 0, len(values)), values)
+        self.show("a directory that was put back from a copy: refused after %.0f ms" % (1000 * took))
 
 
 if __name__ == "__main__":

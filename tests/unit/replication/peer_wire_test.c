@@ -416,6 +416,24 @@ static void list_may_be_empty_and_there(void **state) {
   blob_part_release(part);
 }
 
+static void what_is_remembered_comes_back(void **state) {
+  (void)state;
+  uint64_t journal = 1;
+  struct peer_hello hello = {.from = {.broker = 2, .incarnation = {3, 4}}, .to = {.broker = 2, .incarnation = {3, 4}}, .boot = 1},
+                    back;
+  bool given = false;
+  struct blob_part part = peer_wire_encode_recall(&hello);
+  assert_int_equal(peer_wire_decode_hello(part.bytes, &given, &back), STATUS_OK);
+  assert_true(given && replica_id_equal(&back.from, &hello.from));
+  blob_part_release(part);
+  part = peer_wire_encode_recall_answer(77777777777u);
+  assert_int_equal(peer_wire_decode_recall_answer(part.bytes, &journal), STATUS_OK);
+  assert_int_equal(journal, 77777777777u);
+  blob_part_release(part);
+  assert_int_equal(peer_wire_decode_recall_answer(bytes_of(NULL, 0), &journal), STATUS_OK);
+  assert_int_equal(journal, 0);
+}
+
 static void answer_to_a_pulse_comes_back(void **state) {
   (void)state;
   bool wanted = false;
@@ -479,6 +497,7 @@ int main(void) {
       cmocka_unit_test(pulse_says_the_same_to_protobuf_and_to_us),
       cmocka_unit_test(list_may_be_empty_and_there),
       cmocka_unit_test(answer_to_a_pulse_comes_back),
+      cmocka_unit_test(what_is_remembered_comes_back),
       cmocka_unit_test(damaged_packets_never_harm),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
