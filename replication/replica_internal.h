@@ -23,6 +23,7 @@ struct follower {
   bool waits_for_room;     /* until PEER_ROOM */
   struct raft_message ask; /* a RAFT_APPEND, of which the entries are still to be gathered */
   uint64_t retry_ns;       /* the log could not be read; RAFT_NEVER: it could */
+  uint64_t unread_ns;      /* since when it could not be read for this one; 0: it could */
   uint64_t shipped_ns;     /* a snapshot was offered and is given up then; RAFT_NEVER: none was */
   struct gathering *gathering;
   struct shipment *shipment; /* what it is fetching; NULL: nothing was asked for */
@@ -159,6 +160,10 @@ struct bytes replica_ship_state(struct bytes shipped);
 
 /* A follower asks. */
 void replica_ship(struct replica *replica, const struct raft_message *ask);
+/* Its own disk does not give what this follower needs, and has not for long: whoever has everything leads instead. May end what is known of
+ * followers. */
+void replica_cannot_read(struct replica *replica, struct follower *follower);
+
 /* Until then a follower that fetches something is heard of again. */
 uint64_t replica_ship_due_ns(const struct replica *replica);
 void replica_stop_shipping(struct follower *follower);

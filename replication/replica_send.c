@@ -12,7 +12,8 @@
 
 #include <inttypes.h>
 
-#define HELD_KEPT 16u /* messages for which an empty list keeps memory */
+#define UNREAD_TIMEOUTS 2u /* election timeouts for which a disk that does not give what a follower needs is waited for */
+#define HELD_KEPT 16u      /* messages for which an empty list keeps memory */
 #define HELD_MAX \
   256u /* beyond it the newest takes the place of the one before: the disk stands still, and messages may be lost */
 
@@ -219,9 +220,33 @@ static void send_append(struct replica *replica, struct follower *follower, cons
   follower->asked = false;
   if (!log_chain_at(replica->log, message.append.prev_index, &message.append.prev_chain)) message.append.prev_chain = 0;
   message.append.count = (uint32_t)count;
+  if (count > 0) follower->unread_ns = 0;
   for (size_t i = 0; i < count; i++) bytes += entry_size(&entries[i].head);
   replica_to_wires(replica, &message, entries, count);
   tell_sent(replica, &message, count, (uint32_t)bytes);
+}
+
+/* Has anybody else everything that is committed? */
+static bool has_heir(const struct replica *replica) {
+  const struct raft *raft = &replica->raft;
+  for (size_t i = 0; i < raft->config.count; i++) {
+    const struct raft_member *member = &raft->config.members[i];
+    const struct progress *progress = raft_progress(raft, i);
+    if (progress == NULL || member->then != RAFT_VOTER || replica_id_equal(&member->id, &raft->self)) continue;
+    bool whole = progress->alive && !progress->suspect && !progress->reverted && !progress->unproven;
+    if (whole && progress->match >= raft_commit(raft)) return true;
+  }
+  return false;
+}
+
+void replica_cannot_read(struct replica *replica, struct follower *follower) {
+  uint64_t now_ns = now_of(replica);
+  if (follower->unread_ns == 0) follower->unread_ns = now_ns;
+  if (now_ns - follower->unread_ns < UNREAD_TIMEOUTS * lane_timing(replica->lane)->election_ns || !has_heir(replica)) return;
+  follower->unread_ns = now_ns;
+  REACHED(unreadable_leader_hands_over);
+  trace_warn("replica_hands_over", "group=%" PRIu64 " broker=%u reason=cannot_read_for_it", replica->group, follower->id.broker);
+  (void)replica_hand_over(replica);
 }
 
 /* What is not kept any more is shipped with the state; what cannot be read just now is tried again. */
@@ -243,6 +268,7 @@ static void could_not_read(struct replica *replica, struct follower *follower, e
              to.broker, follower->ask.append.prev_index + 1, status_name(status));
   follower->retry_ns = now_of(replica) + lane_timing(replica->lane)->heartbeat_ns;
   replica_arm(replica);
+  replica_cannot_read(replica, follower);
 }
 
 static size_t fewer(size_t a, size_t b) { return a < b ? a : b; }

@@ -208,7 +208,10 @@ static void gathered(struct replica *replica, struct shipment *shipment) {
   } else if (leads && fetch->status != STATUS_IO && fetch->status != STATUS_NO_MEMORY) { /* those may pass: it asks again */
     refuse(replica, &shipment->ask, fetch->status);
   }
+  bool unread = leads && (fetch->status == STATUS_IO || fetch->status == STATUS_DAMAGED);
+  struct follower *follower = replica_follower(replica, &shipment->to);
   log_fetch_reset(fetch);
+  if (unread && follower != NULL) replica_cannot_read(replica, follower);
 }
 
 static void fetched(struct task *task) {

@@ -215,13 +215,42 @@ static void a_replica_without_the_file_takes_all_anew(void **state) {
   append(troupe, 3);
 }
 
+/* Its disk says so itself, and mending is of no use. */
+static void a_leader_whose_disk_does_not_give_what_is_needed_hands_over(void **state) {
+  struct troupe *troupe = *state;
+  broker_id late = troupe_wait_leader(troupe, 0) % 3 + 1;
+  append(troupe, 1);
+  troupe_settle(troupe);
+  troupe_stop(troupe, late, true);
+  append(troupe, RECORDS);
+  troupe_settle(troupe);
+  for (broker_id broker = 1; broker <= 3; broker++) {
+    if (broker == late) continue;
+    stage_checkpoint(&player_of(troupe, broker)->stage);
+    troupe_stop(troupe, broker, true);
+  }
+  for (broker_id broker = 1; broker <= 3; broker++)
+    if (broker != late) troupe_start(troupe, broker);
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  sim_disk_fault(player_of(troupe, leader)->stage.device, "fail every read on p/* with io");
+
+  troupe_start(troupe, late);
+  for (int i = 0; i < 20000 && log_view(log_of(troupe, late)).last_index < RECORDS; i++) troupe_run(troupe, 1);
+
+  assert_true(log_view(log_of(troupe, late)).last_index >= RECORDS);
+  assert_int_not_equal(troupe_wait_leader(troupe, 0), leader);
+  sim_disk_heal(player_of(troupe, leader)->stage.device);
+  troupe_settle(troupe);
+  assert_whole(troupe);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(int argc, char **argv) {
   if (argc == 2) cmocka_set_test_filter(argv[1]);
   const struct CMUnitTest tests[] = {
       TEST(whatever_each_of_three_has_lost_the_others_have), TEST(replica_keeps_leading_while_it_is_mended),
       TEST(what_nobody_has_is_asked_for_again_later),        TEST(answers_that_are_lost_are_asked_for_again),
-      TEST(a_replica_without_the_file_takes_all_anew),
+      TEST(a_replica_without_the_file_takes_all_anew),       TEST(a_leader_whose_disk_does_not_give_what_is_needed_hands_over),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
