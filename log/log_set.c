@@ -407,13 +407,14 @@ struct log *log_create(struct log_set *set, struct loop *lane, struct journal_wr
   return log;
 }
 
-void log_create_lost(struct log_set *set, struct loop *lane, struct journal_write *write, group_id group, instance_id instance,
-                     const struct log_settings *settings) {
+struct log *log_create_lost(struct log_set *set, struct loop *lane, struct journal_write *write, group_id group,
+                            instance_id instance, const struct log_settings *settings) {
   struct log *log = log_create(set, lane, write, group, instance, settings);
   log->damaged = true;
   log->damage_through = UINT64_MAX;
   struct open_frame open = {.settings = *settings, .lost = true};
   write->frames[write->count - 1].head_size = open_frame_encode(&open, write->frames[write->count - 1].head);
+  return log;
 }
 
 void log_adopt(struct log *log, struct loop *lane) {

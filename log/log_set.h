@@ -106,10 +106,10 @@ struct journal *log_set_journal(struct log_set *set);
 /* A new, empty log, its OPEN frame in `write`. On the lane that will own it. PRE: this (group, instance) never existed. */
 struct log *log_create(struct log_set *set, struct loop *lane, struct journal_write *write, group_id group, instance_id instance,
                        const struct log_settings *settings);
-/* The same in place of one that rot has taken as a whole: empty and damaged for ever, so that no later start makes it anew. Nobody opens it;
- * any lane will do. */
-void log_create_lost(struct log_set *set, struct loop *lane, struct journal_write *write, group_id group, instance_id instance,
-                     const struct log_settings *settings);
+/* The same in place of one that rot has taken as a whole: empty and damaged, so that no later start makes it anew. Whoever has others to have
+ * it from may open it, and put another instance in its place; nobody else does, and then any lane will do. */
+struct log *log_create_lost(struct log_set *set, struct loop *lane, struct journal_write *write, group_id group,
+                            instance_id instance, const struct log_settings *settings);
 /* Gives a recovered log to its lane, before the lanes run. No journal file is recycled before the last one is given. */
 void log_adopt(struct log *log, struct loop *lane);
 /* Those that nobody opened: a lane keeps for them what the journal has of them. */

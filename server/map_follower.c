@@ -153,6 +153,7 @@ void map_follower_send_close(struct partition *partition) { send_errand(partitio
 static void free_opening(struct opening *opening) {
   memory_free(opening->name);
   memory_free(opening->wanted);
+  memory_free(opening->lost);
   memory_free(opening->opened);
   memory_free(opening->lanes);
   memory_free(opening);
@@ -207,8 +208,8 @@ static enum status open_one(struct opening *opening, struct partition_host *host
   const struct map_partition *wanted = &opening->wanted[i];
   struct raft_config founding;
   struct log_settings log_settings = partition_log_settings(&opening->settings);
-  struct log *log =
-      log_create(lane_logs(host->lane), host->loop, lane_write(host->lane), wanted->group, wanted->instance, &log_settings);
+  struct log *log = (opening->lost != NULL && opening->lost[i] ? log_create_lost : log_create)(
+      lane_logs(host->lane), host->loop, lane_write(host->lane), wanted->group, wanted->instance, &log_settings);
   struct partition_place place = {
       .topic_id = opening->topic_id, .number = wanted->number, .group = wanted->group, .instance = wanted->instance};
   if (map_follower_founding(wanted, &founding)) place.founding = &founding;
@@ -244,15 +245,18 @@ static void open_on_lane(struct task *task) {
   }
 }
 
-/* `wanted`: those without a log; taken over. The settings of an opening are those at its start; see `altered`. */
-void map_follower_open(struct map_follower *follower, const struct map_topic *topic, struct map_partition *wanted,
-                       uint32_t count) {
+/* `wanted`: those without a log; taken over. `lost`, taken over too: those that had one, and begin as
+ * damaged replicas; may be NULL. The settings of an opening are those at its start;
+ * see `altered`. */
+void map_follower_open(struct map_follower *follower, const struct map_topic *topic, struct map_partition *wanted, uint32_t count,
+                       bool *lost) {
   unsigned lane_count = follower->options.lane_count;
   struct opening *opening = NEW(struct opening);
   opening->follower = follower;
   opening->topic_id = topic->id;
   opening->name = memory_copy_string(topic->name);
   opening->settings = topic->settings;
+  opening->lost = lost;
   opening->wanted = wanted;
   opening->count = count;
   opening->opened = memory_new_array(count, sizeof *opening->opened);
@@ -293,15 +297,31 @@ static bool is_wanted(struct map_follower *follower, const struct map_topic *top
   return false;
 }
 
+/* The start lost something, and this may have been here: then it has promised things that it does not know. Others have it. */
+static bool is_lost(const struct map_follower *follower, const struct map_topic *topic, uint32_t i) {
+  const struct map_partition *place = &topic->partitions[i];
+  bool lost = place->group < follower->doubted && place->replica_count > 1;
+  if (lost) map_follower_tell_lost(topic, i);
+  return lost;
+}
+
 static void topic_created(void *context, const struct map_topic *topic) {
   struct map_follower *follower = context;
   routing_add_topic(follower->options.routing, bytes_of_string(topic->name), topic->partition_count);
   struct map_partition *wanted = memory_new_array(topic->partition_count, sizeof *wanted);
+  bool *lost = memory_new_array(topic->partition_count, sizeof *lost);
   uint32_t count = 0;
-  for (uint32_t i = 0; i < topic->partition_count; i++)
-    if (is_wanted(follower, topic, i)) wanted[count++] = topic->partitions[i];
-  if (count > 0) map_follower_open(follower, topic, wanted, count);
-  else memory_free(wanted);
+  for (uint32_t i = 0; i < topic->partition_count; i++) {
+    if (!is_wanted(follower, topic, i)) continue;
+    lost[count] = is_lost(follower, topic, i);
+    wanted[count++] = topic->partitions[i];
+  }
+  if (count > 0) {
+    map_follower_open(follower, topic, wanted, count, lost);
+    return;
+  }
+  memory_free(wanted);
+  memory_free(lost);
 }
 
 static void topic_altered(void *context, const struct map_topic *topic) {

@@ -43,8 +43,8 @@ void map_follower_free(struct map_follower *follower); /* NULL is fine */
 /* What the controller tells. */
 struct controller_watch map_follower_watch(struct map_follower *follower);
 
-/* At start, on the opening thread: opens what was recovered, and blocks. `doubt`: the map, or the journal, lost something to damage. `ahead`
- * may be the map itself. */
+/* At start, on the opening thread: opens what was recovered, and blocks. `doubt`: the map, or the journal, lost something to damage; the
+ * map is whole unless its log did. `ahead` may be the map itself. */
 struct map_follower_report {
   size_t opened;
   size_t missing; /* map_follower_make() makes them */
@@ -55,7 +55,7 @@ struct map_follower_report {
   size_t orphans; /* left alone */
 };
 struct map_follower_report map_follower_adopt(struct map_follower *follower, const struct cluster_map *map,
-                                              const struct cluster_map *ahead, bool doubt);
+                                              const struct cluster_map *ahead, bool doubt, bool map_is_whole);
 /* Then, once the lanes have taken what was opened: begins to make what is missing and to delete what is left over. */
 void map_follower_make(struct map_follower *follower, const struct cluster_map *map); /* today's */
 

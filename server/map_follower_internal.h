@@ -17,13 +17,16 @@ struct map_follower {
   struct map *early;     /* at start: partitions of topics that are only ahead, by group */
   struct map *unclaimed; /* logs that were left alone, by group */
   struct map *unread;    /* logs that could not be read, by group */
+  group_id doubted;      /* the start lost something, and groups below it may have been here; 0: nothing is in doubt */
 };
 
 struct missing_partition {
   uint64_t topic_id;
   uint32_t number;
+  bool lost; /* it was there, and rot took all of it; others have it */
 };
 
+/* Nobody has it: it stays lost. */
 struct lost_partition {
   struct map_partition place;
   struct log_settings settings;
@@ -47,6 +50,7 @@ struct opening {
   struct topic_settings settings;      /* fixed: lanes read it */
   struct topic_settings next_settings; /* if altered meanwhile */
   bool altered;
+  bool *lost;   /* beside `wanted`: it was there, and is to be had from others; NULL: none was */
   bool deleted; /* meanwhile */
   struct map_partition *wanted;
   struct partition **opened; /* beside `wanted`; each written by its lane */
@@ -64,8 +68,9 @@ bool map_follower_founding(const struct map_partition *place, struct raft_config
 /* It is on other brokers: routing is told which. */
 void map_follower_point_elsewhere(struct map_follower *follower, const struct map_topic *topic, uint32_t i);
 struct partition_host *map_follower_host(const struct map_follower *follower, group_id group);
-void map_follower_open(struct map_follower *follower, const struct map_topic *topic, struct map_partition *wanted,
-                       uint32_t count);
+void map_follower_open(struct map_follower *follower, const struct map_topic *topic, struct map_partition *wanted, uint32_t count,
+                       bool *lost);
 void map_follower_send_close(struct partition *partition);
+void map_follower_tell_lost(const struct map_topic *topic, uint32_t i);
 
 #endif

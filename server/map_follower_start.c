@@ -51,16 +51,21 @@ static enum status adopt(struct adoption *adoption, struct log *log, const struc
   return partition_open(host, log, &own, &topic->settings, out_partition);
 }
 
+void map_follower_tell_lost(const struct map_topic *topic, uint32_t i) {
+  trace_error("partition_lost", "topic=%s partition=%u group=%" PRIu64 " do=\"nothing: it is had from the others\"", topic->name,
+              topic->partitions[i].number, topic->partitions[i].group);
+}
+
 static void remember_lost(struct map_follower *follower, const struct map_topic *topic, uint32_t i) {
   follower->lost = memory_grow_array(follower->lost, follower->lost_count + 1, sizeof *follower->lost);
   follower->lost[follower->lost_count++] =
       (struct lost_partition){.place = topic->partitions[i], .settings = partition_log_settings(&topic->settings)};
 }
 
-static void remember_missing(struct adoption *adoption, const struct map_topic *topic, uint32_t i) {
+static void remember_missing(struct adoption *adoption, const struct map_topic *topic, uint32_t i, bool lost) {
   struct map_follower *follower = adoption->follower;
   follower->missing = memory_grow_array(follower->missing, follower->missing_count + 1, sizeof *follower->missing);
-  follower->missing[follower->missing_count++] = (struct missing_partition){.topic_id = topic->id, .number = i};
+  follower->missing[follower->missing_count++] = (struct missing_partition){.topic_id = topic->id, .number = i, .lost = lost};
   adoption->report.missing++;
 }
 
@@ -100,14 +105,20 @@ static void adopt_partition(struct adoption *adoption, const struct map_topic *t
   struct log *log = map_remove_number(adoption->logs, place->group);
   if (log == NULL && !adoption->doubt) {
     /* Or its topic is deleted by what is ahead, and its log is closed for that. */
-    if (cluster_map_topic_by_id(adoption->ahead, topic->id) != NULL) remember_missing(adoption, topic, i);
+    if (cluster_map_topic_by_id(adoption->ahead, topic->id) != NULL) remember_missing(adoption, topic, i, false);
     return;
   }
 
   struct partition *partition = NULL;
   enum status status = STATUS_NOT_FOUND;
+  bool others = place->replica_count > 1; /* who have it: a damaged replica has it from them */
+  if (log == NULL && others) {
+    map_follower_tell_lost(topic, i);
+    remember_missing(adoption, topic, i, true);
+    return;
+  }
   if (log == NULL) remember_lost(adoption->follower, topic, i);
-  else if (log_view(log).damaged && log_view(log).last_index == 0) status = STATUS_DAMAGED; /* nothing is left of it */
+  else if (!others && log_view(log).damaged && log_view(log).last_index == 0) status = STATUS_DAMAGED; /* nothing is left of it */
   else status = adopt(adoption, log, topic, i, &partition);
   if (status == STATUS_OK) settle_opened(adoption, topic, i, partition);
   else if (status == STATUS_IO) remember_unread(adoption, topic, i, log, false);
@@ -194,8 +205,9 @@ static void settle_unclaimed(struct adoption *adoption, struct log *log) {
 }
 
 struct map_follower_report map_follower_adopt(struct map_follower *follower, const struct cluster_map *map,
-                                              const struct cluster_map *ahead, bool doubt) {
+                                              const struct cluster_map *ahead, bool doubt, bool map_is_whole) {
   struct adoption adoption = {.follower = follower, .map = map, .ahead = ahead, .doubt = doubt, .logs = map_new(0)};
+  if (doubt) follower->doubted = map_is_whole ? cluster_map_next_group_id(ahead) : UINT64_MAX;
   log_set_each(follower->options.logs, remember_log, &adoption);
   const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) adopt_topic(&adoption, topic);
@@ -216,8 +228,12 @@ static size_t make_missing(struct map_follower *follower, const struct cluster_m
   while (end < follower->missing_count && follower->missing[end].topic_id == topic_id) end++;
   if (topic == NULL) return end; /* deleted since the start */
   struct map_partition *wanted = memory_new_array(end - first, sizeof *wanted);
-  for (size_t i = first; i < end; i++) wanted[i - first] = topic->partitions[follower->missing[i].number];
-  map_follower_open(follower, topic, wanted, (uint32_t)(end - first));
+  bool *lost = memory_new_array(end - first, sizeof *lost);
+  for (size_t i = first; i < end; i++) {
+    wanted[i - first] = topic->partitions[follower->missing[i].number];
+    lost[i - first] = follower->missing[i].lost;
+  }
+  map_follower_open(follower, topic, wanted, (uint32_t)(end - first), lost);
   return end;
 }
 

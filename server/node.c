@@ -144,7 +144,9 @@ static void make_missing(struct lane_errand *errand) {
 static void start_partitions(struct node *node) {
   if (node->report.journal.rotten_groups > 0) node->doubt = true;
   struct cluster_map *ahead = controller_map_ahead(node->controller);
-  struct map_follower_report report = map_follower_adopt(node->follower, controller_map(node->controller), ahead, node->doubt);
+  bool map_is_whole = node->controller_log == NULL || !log_view(node->controller_log).damaged;
+  struct map_follower_report report =
+      map_follower_adopt(node->follower, controller_map(node->controller), ahead, node->doubt, map_is_whole);
   cluster_map_free(ahead);
   if (report.damaged + report.unread + report.orphans + report.missing + report.deleted > 0)
     trace_warn("partitions_settled", "opened=%zu early=%zu made=%zu damaged=%zu unread=%zu deleted=%zu unclaimed=%zu",

@@ -3,49 +3,22 @@
 import glob
 import os
 import shutil
-import struct
 import subprocess
 
 import grpc
 
 import harness
 from cairn.v1 import admin_pb2
+from damage import FRAME_OPEN, flip, journal_frames
 from harness import batch, read_values
 
 # Small files, so that a few records make several of each.
 OPTIONS = ["--journal-bytes", "24MiB", "--journal-file-bytes", "4MiB"]
 
 
-def flip(path, position):
-    with open(path, "r+b") as f:
-        f.seek(position)
-        byte = f.read(1)
-        f.seek(position)
-        f.write(bytes([byte[0] ^ 0x40]))
-
-
 def time_of(i):
     """Of the i-th record that fill() appends."""
     return 1_000_000 + 10 * i
-
-
-def journal_frames(data):
-    """(path, kind, group, position of the body, its size) of what stands in the journal's groups; log/journal_format.h has the bytes."""
-    for path in sorted(glob.glob(os.path.join(data, "journal", "*"))):
-        with open(path, "rb") as f:
-            file = f.read()
-        for at in range(4096, len(file) - 4096, 4096):
-            if file[at : at + 4] != b"CRNG":
-                continue
-            (rows,) = struct.unpack_from("<I", file, at + 64)
-            body = at + 88 + rows * 48
-            for slot in range(rows):
-                group, _, _, size, _, _, _, kind = struct.unpack_from("<QQQIIIII", file, at + 88 + slot * 48)
-                yield path, kind, group, body, size
-                body += size
-
-
-FRAME_OPEN = 4
 
 
 class DamageTest(harness.Case):

@@ -11,6 +11,7 @@ import subprocess
 import time
 
 import cluster
+import damage
 import harness
 from cairn.v1 import admin_pb2
 
@@ -108,6 +109,34 @@ class SegmentTest(RepairCase):
             "%d sectors of %d segments lost on three brokers, none of them on two: all %d records served by each (the slowest took %.1f s), all repaired after %.1f s"
             % (holes, sum(len(self.segments(b, group)) for b in self.cluster.brokers), len(values), slowest, took)
         )
+
+
+class LostLogTest(RepairCase):
+    def test_a_partition_of_which_nothing_is_left_is_had_from_the_others(self):
+        group = self.group()
+        values = self.fill(50, size=500)
+        self.settle(len(values))
+        broker = self.cluster.brokers[2]
+        broker.kill()
+        frames = [frame for frame in damage.journal_frames(broker.data) if frame[2] == group]
+        self.assertIn(damage.FRAME_OPEN, [frame[1] for frame in frames])
+        for path, _, _, body, _ in frames:
+            damage.flip(path, body + 9)
+        broker.start()
+        began = time.monotonic()
+        self.assertEqual(cluster.read_all(broker.address, "t", 0, len(values), timeout=RECOVERY_S), values)
+        took = time.monotonic() - began
+        self.assertIn("event=partition_lost", broker.said())
+        end = time.monotonic() + RECOVERY_S
+        while "event=replica_proven group=%d" % group not in broker.said():
+            self.assertLess(time.monotonic(), end, "it does not get its rights back")
+            time.sleep(0.02)
+        self.cluster.brokers[0].kill()  # from here on nothing goes without it
+        self.follower = cluster.Follower(self.cluster.addresses[1:])
+        self.follower.call("describe_partition", topic="t", partition=0)
+        values += self.fill(50, size=500)
+        self.assertEqual(cluster.read_all(broker.address, "t", 0, len(values)), values)
+        self.show("a partition of which nothing was left: served again after %.1f s" % took)
 
 
 class RolledBackTest(RepairCase):

@@ -89,7 +89,7 @@ static struct map_follower_report start(unsigned good_reads, unsigned failing_re
       .world = lab.world, .logs = lab.logs, .routing = routing, .hosts = &lab.host, .lane_count = 1});
   struct cluster_map *empty = cluster_map_new(1);
   lab_fail_reads(good_reads, failing_reads);
-  struct map_follower_report report = map_follower_adopt(follower, early ? empty : map, map, false);
+  struct map_follower_report report = map_follower_adopt(follower, early ? empty : map, map, false, true);
   lab_fail_reads(0, 0);
   lab_on_lane(&lab, adopt);
   lab_on_lane(&lab, make);
