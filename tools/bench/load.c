@@ -1,11 +1,13 @@
-/* Load for a broker or for a floor: the same client, the same messages, the same channel arguments.
+/* Load over gRPC, for a broker, a floor or etcd: the same client, the same channel arguments.
  *
  *   load unary  ADDRESS METHOD OUTSTANDING PARTITIONS RECORD_BYTES SECONDS
  *   load stream ADDRESS METHOD WINDOW      PARTITIONS BATCH_BYTES  SECONDS [TOTAL_BYTES]
+ *   load put    ADDRESS METHOD OUTSTANDING -          VALUE_BYTES  SECONDS
  *   load tail   ADDRESS METHOD MAX_BYTES   -          -            SECONDS [TOTAL_BYTES]
  *
- * unary and stream send AppendRequests for topic "bench" (batches of records of 1000 bytes each, unary: one record); tail follows
- * partition 0 from offset 0. The first tenth of the time is not counted. Prints one JSON object.
+ * unary and stream send AppendRequests for topic "bench" (batches of records of 1000 bytes each; unary, and a batch of no more than
+ * 1024 bytes: one record); put sends etcdserverpb.PutRequests, each with a key of its own; tail follows partition 0 from offset 0.
+ * Prints one JSON object.
  */
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
@@ -17,13 +19,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/wire.h"
 #include "tools/bench/args.h"
+#include "tools/bench/tally.h"
 
-#define SAMPLES_MAX (1u << 22)
 #define RECORD_BYTES 1000u
+#define SINGLE_BYTES_MAX 1024u
 #define PARTITIONS_MAX 1024u
 
 static grpc_completion_queue *queue;
@@ -31,21 +33,8 @@ static grpc_channel *channel;
 static grpc_slice method;
 static grpc_byte_buffer *requests[PARTITIONS_MAX];
 static unsigned partitions = 1, next_partition;
-
-static struct {
-  uint64_t start_ns, count_from_ns, end_ns;
-  uint64_t bytes_max, bytes_all;
-  uint64_t messages, bytes, failures;
-  uint64_t first_counted_ns, last_ns;
-  uint32_t *samples_us_10; /* tenths of a microsecond */
-  size_t sample_count;
-} run;
-
-static uint64_t now_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
+static bool puts_values;
+static grpc_slice put_value;
 
 static void fail(const char *what) {
   fprintf(stderr, "load: %s\n", what);
@@ -95,6 +84,12 @@ static grpc_byte_buffer *append_request(unsigned partition, size_t batch_bytes, 
   return buffer;
 }
 
+static grpc_slice value_of(size_t size) {
+  grpc_slice value = grpc_slice_malloc(size);
+  for (size_t i = 0; i < size; i++) GRPC_SLICE_START_PTR(value)[i] = (uint8_t)('a' + i * 7 % 26);
+  return value;
+}
+
 static grpc_byte_buffer *tail_request(size_t max_bytes) {
   uint8_t memory[64];
   uint8_t *at = wire_put_bytes(memory, 1, bytes_of("bench", 5));
@@ -102,44 +97,29 @@ static grpc_byte_buffer *tail_request(size_t max_bytes) {
   return buffer_of(memory, (size_t)(at - memory));
 }
 
+/* etcdserverpb.PutRequest { key 1, value 2 }: a key of eight bytes, never the same, before the one value. */
+static grpc_byte_buffer *put_request(void) {
+  static uint64_t number;
+  uint8_t memory[64], key[8];
+  number++;
+  for (unsigned i = 0; i < sizeof key; i++) key[i] = (uint8_t)(number >> (8 * (7 - i)));
+  uint8_t *at = wire_put_bytes(memory, 1, bytes_of(key, sizeof key));
+  at = wire_put_bytes_head(at, 2, GRPC_SLICE_LENGTH(put_value));
+  grpc_slice slices[] = {grpc_slice_from_copied_buffer((const char *)memory, (size_t)(at - memory)), put_value};
+  grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(slices, 2);
+  grpc_slice_unref(slices[0]);
+  return buffer;
+}
+
 /* C core takes the slices out of what it sends: each send gets a buffer of its own over the same bytes. */
-static grpc_byte_buffer *next_request(void) { return grpc_byte_buffer_copy(requests[next_partition++ % partitions]); }
-
-/* ---- Counting ---- */
-
-static void count(uint64_t began_ns, size_t bytes) {
-  uint64_t now = now_ns();
-  run.bytes_all += bytes;
-  run.last_ns = now;
-  if (now < run.count_from_ns) return;
-  if (run.messages == 0) run.first_counted_ns = now;
-  run.messages++;
-  run.bytes += bytes;
-  if (run.sample_count < SAMPLES_MAX) run.samples_us_10[run.sample_count++] = (uint32_t)((now - began_ns) / 100);
+static grpc_byte_buffer *next_request(void) {
+  return puts_values ? put_request() : grpc_byte_buffer_copy(requests[next_partition++ % partitions]);
 }
 
-static bool over(void) { return now_ns() >= run.end_ns || (run.bytes_max > 0 && run.bytes_all >= run.bytes_max); }
-
-static int by_value(const void *a, const void *b) {
-  uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-  return x < y ? -1 : x > y;
-}
-
-static double percentile(double share) {
-  if (run.sample_count == 0) return 0;
-  size_t at = (size_t)(share * (double)run.sample_count);
-  return run.samples_us_10[at < run.sample_count ? at : run.sample_count - 1] / 10.0;
-}
-
-static void report(void) {
-  qsort(run.samples_us_10, run.sample_count, sizeof *run.samples_us_10, by_value);
-  double seconds = (double)(run.last_ns - run.first_counted_ns) / 1e9;
-  if (seconds <= 0) seconds = 1e-9;
-  printf("{\"per_second\": %.1f, \"bytes_per_second\": %.0f, \"messages\": %llu, \"bytes\": %llu, \"failures\": %llu, "
-         "\"seconds\": %.3f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f}\n",
-         (double)run.messages / seconds, (double)run.bytes / seconds, (unsigned long long)run.messages,
-         (unsigned long long)run.bytes, (unsigned long long)run.failures, seconds, percentile(0.5), percentile(0.99),
-         percentile(0.999), percentile(1.0));
+static void failed_with(grpc_slice details) {
+  char *text = grpc_slice_to_c_string(details);
+  tally_fail(text);
+  gpr_free(text);
 }
 
 /* ---- Unary: so many calls outstanding ---- */
@@ -161,7 +141,7 @@ static void unary_start(struct unary *unary) {
   grpc_metadata_array_init(&unary->trailing);
   unary->request = request;
   unary->bytes = grpc_byte_buffer_length(request);
-  unary->began_ns = now_ns();
+  unary->began_ns = tally_now_ns();
   unary->call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue, method, NULL,
                                          gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
   grpc_op ops[] = {
@@ -179,12 +159,8 @@ static void unary_start(struct unary *unary) {
 }
 
 static void unary_end(struct unary *unary) {
-  if (unary->status == GRPC_STATUS_OK) count(unary->began_ns, unary->bytes);
-  else if (run.failures++ == 0) {
-    char *text = grpc_slice_to_c_string(unary->details);
-    fprintf(stderr, "load: the first failure: %d %s\n", (int)unary->status, text);
-    gpr_free(text);
-  }
+  if (unary->status == GRPC_STATUS_OK) tally_count(unary->began_ns, unary->bytes);
+  else failed_with(unary->details);
   grpc_metadata_array_destroy(&unary->initial);
   grpc_metadata_array_destroy(&unary->trailing);
   if (unary->answer != NULL) grpc_byte_buffer_destroy(unary->answer);
@@ -201,7 +177,7 @@ static void run_unary(unsigned outstanding) {
     grpc_event event = grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
     struct unary *unary = event.tag;
     unary_end(unary);
-    if (over()) open--;
+    if (tally_over()) open--;
     else unary_start(unary);
   }
   free(calls);
@@ -250,7 +226,7 @@ static void stream_receive(struct stream *stream) {
 
 static void stream_send(struct stream *stream) {
   if (stream->sending || stream->closed) return;
-  if (over()) {
+  if (tally_over()) {
     if (stream->unanswered > 0) return;
     stream->closed = true;
     grpc_op op = {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
@@ -260,18 +236,11 @@ static void stream_send(struct stream *stream) {
   if (stream->unanswered >= stream->window) return;
   stream->request = next_request();
   stream->bytes = grpc_byte_buffer_length(stream->request);
-  stream->began_ns[stream->next++] = now_ns();
+  stream->began_ns[stream->next++] = tally_now_ns();
   stream->unanswered++;
   stream->sending = true;
   grpc_op op = {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = stream->request};
   batch(stream, &op, 1, TAG_SENT);
-}
-
-static void stream_failed(struct stream *stream) {
-  char *text = grpc_slice_to_c_string(stream->details);
-  fprintf(stderr, "load: the stream ended with %d %s\n", (int)stream->status, text);
-  gpr_free(text);
-  run.failures++;
 }
 
 #define APPEND_RESPONSE_ERROR 15u
@@ -291,8 +260,8 @@ static bool is_refusal(grpc_byte_buffer *answer) {
 }
 
 static void stream_answered(struct stream *stream) {
-  if (!is_refusal(stream->answer)) count(stream->began_ns[stream->first++], stream->bytes);
-  else if (run.failures++ == 0) fprintf(stderr, "load: an append was refused\n");
+  if (!is_refusal(stream->answer)) tally_count(stream->began_ns[stream->first++], stream->bytes);
+  else tally_fail("an append was refused");
   grpc_byte_buffer_destroy(stream->answer);
   stream->answer = NULL;
   stream->unanswered--;
@@ -320,7 +289,7 @@ static void run_stream(unsigned window) {
         break;
       case TAG_STATUS:
         stream.done = true;
-        if (stream.status != GRPC_STATUS_OK) stream_failed(&stream);
+        if (stream.status != GRPC_STATUS_OK) failed_with(stream.details);
         break;
       default: break;
     }
@@ -333,22 +302,22 @@ static void run_tail(size_t max_bytes) {
   grpc_op send[] = {{.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = tail_request(max_bytes)},
                     {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT}};
   batch(&stream, send, 2, TAG_SENT);
-  uint64_t asked = now_ns();
+  uint64_t asked = tally_now_ns();
   stream_receive(&stream);
   while (!stream.done) {
     grpc_event event = grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
     if (event.tag == TAG(TAG_STATUS)) {
       stream.done = true;
-      if (stream.status != GRPC_STATUS_OK && stream.status != GRPC_STATUS_CANCELLED) stream_failed(&stream);
+      if (stream.status != GRPC_STATUS_OK && stream.status != GRPC_STATUS_CANCELLED) failed_with(stream.details);
     }
     if (event.tag != TAG(TAG_RECEIVED) || stream.answer == NULL) continue;
     size_t bytes = grpc_byte_buffer_length(stream.answer);
     grpc_byte_buffer_destroy(stream.answer);
     stream.answer = NULL;
-    count(asked, bytes);
-    asked = now_ns();
+    tally_count(asked, bytes);
+    asked = tally_now_ns();
     stream_receive(&stream);
-    if (over()) grpc_call_cancel(stream.call, NULL);
+    if (tally_over()) grpc_call_cancel(stream.call, NULL);
   }
 }
 
@@ -371,18 +340,14 @@ int main(int argc, char **argv) {
   if (partitions == 0) partitions = 1;
   if (partitions > PARTITIONS_MAX) fail("too many partitions");
   bool unary = strcmp(argv[1], "unary") == 0, stream = strcmp(argv[1], "stream") == 0;
-  for (unsigned p = 0; p < partitions && (unary || stream); p++)
-    requests[p] = append_request(p, bytes, unary ? bytes : RECORD_BYTES);
+  puts_values = strcmp(argv[1], "put") == 0;
+  if (puts_values) put_value = value_of(bytes);
+  size_t record_bytes = unary || bytes <= SINGLE_BYTES_MAX ? bytes : RECORD_BYTES;
+  for (unsigned p = 0; p < partitions && (unary || stream); p++) requests[p] = append_request(p, bytes, record_bytes);
 
-  run.samples_us_10 = calloc(SAMPLES_MAX, sizeof *run.samples_us_10);
-  run.bytes_max = number(argc, argv, 8);
-  run.start_ns = now_ns();
-  run.count_from_ns = run.start_ns + duration_ns / 10;
-  run.end_ns = run.start_ns + duration_ns;
-  if (run.bytes_max > 0) run.count_from_ns = run.start_ns;
-  if (unary) run_unary(n);
+  tally_begin(duration_ns, number(argc, argv, 8));
+  if (unary || puts_values) run_unary(n);
   else if (stream) run_stream(n);
   else run_tail(n);
-  report();
-  return run.failures > 0;
+  return tally_report() ? 0 : 1;
 }
