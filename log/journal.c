@@ -380,9 +380,9 @@ static void run_release(struct task *task) {
   struct journal *journal = container_of(task, struct journal, release_task);
   atomic_store(&journal->release_posted, false);
   journal_ring_release(&journal->ring, atomic_load(&journal->release_below));
-  journal_publish_usage(journal);
   /* Files are recycled after a group has said so; if no other comes soon, a closing one does. */
   if (journal_ring_releasable(&journal->ring) > journal->ring.given_up_below) journal->closed_group = false;
+  journal_publish_usage(journal);
 }
 
 static void run_tried(struct task *task) {
@@ -502,6 +502,7 @@ void journal_publish_usage(struct journal *journal) {
   const struct journal_ring *ring = &journal->ring;
   const struct journal_file *current = journal_ring_current(ring);
   struct journal_room room = journal_ring_room(ring);
+  atomic_store(&journal->idle, journal->queue.first == NULL && (journal->closed_group || journal->broken));
   atomic_store_explicit(&journal->lacking, room.lacking, memory_order_relaxed);
   atomic_store_explicit(&journal->reachable, room.reachable, memory_order_relaxed);
   atomic_store_explicit(&journal->room, room.bytes, memory_order_relaxed);
@@ -522,6 +523,7 @@ struct journal_usage journal_usage(struct journal *journal) {
       .space_taken = atomic_load(&journal->ring.space_taken),
       .space_filled = atomic_load(&journal->ring.space_filled),
       .waits = atomic_load(&journal->waits),
+      .idle = atomic_load(&journal->idle),
       .failed = atomic_load_explicit(&journal->failed, memory_order_relaxed),
   };
 }

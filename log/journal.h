@@ -222,6 +222,7 @@ struct journal_usage {
   uint64_t space_taken;    /* of the disk, by files that were made or are being made, and ... */
   uint64_t space_filled;   /* ... how much of that is written: what is missing is going to be */
   bool waits;              /* for a file to write into */
+  bool idle;               /* everything submitted is written, the closing group too: nothing comes by itself any more */
   bool failed;
 };
 struct journal_usage journal_usage(struct journal *journal);

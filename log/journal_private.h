@@ -88,6 +88,7 @@ struct journal {
   atomic_bool hasten_posted;
   atomic_bool hasten_done;
   atomic_bool waits;
+  atomic_bool idle;
   atomic_bool failed;
   _Atomic(uint64_t) used_bytes;
   _Atomic(uint64_t) current_file;

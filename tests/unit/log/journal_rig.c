@@ -200,11 +200,13 @@ entry_index rig_fill_file(struct rig *rig, group_id group, entry_index index, si
 }
 
 void rig_settle(struct rig *rig) {
-  uint64_t durable;
+  struct journal_usage before;
+  struct journal_usage usage = journal_usage(rig->journal);
   do {
-    durable = journal_usage(rig->journal).durable_group;
+    before = usage;
     usleep(30000);
-  } while (durable != journal_usage(rig->journal).durable_group);
+    usage = journal_usage(rig->journal);
+  } while (!usage.idle || before.durable_group != usage.durable_group);
 }
 
 /* ---- What was found ---- */
