@@ -12,6 +12,8 @@
 struct witness {
   /* A replica applies an entry while it believes in `term`; `entry_term` and `chain` stand in the entry's head. */
   void (*applied)(uint32_t broker, uint64_t group, uint64_t term, uint64_t index, uint64_t entry_term, uint64_t chain);
+  /* It is about to write whom it votes for. */
+  void (*votes)(uint32_t broker, uint64_t group, uint64_t term);
   /* A replica begins to lead, with a log that ends at `last_index`. */
   void (*leads)(uint32_t broker, uint64_t group, uint64_t term, uint64_t last_index);
 };

@@ -137,10 +137,14 @@ static void cut(struct replica *replica, entry_index from) {
     if (is_own(proposal)) list_push_front(&replica->links->cut, node);
     else memory_free(proposal);
   }
+  if (log_view(replica->log).last_index > from) REACHED(several_entries_cut);
   log_cut(replica->log, lane_write(replica->lane), from);
 }
 
 static void persist(struct replica *replica, const struct raft_effects *effects, struct replica_load *load) {
+  if (effects->save_hard_state && effects->hard_state.vote != 0) {
+    WITNESS(votes, replica->raft.self.broker, replica->group, effects->hard_state.term);
+  }
   if (effects->save_hard_state) log_set_hard_state(replica->log, lane_write(replica->lane), &effects->hard_state);
   if (effects->cut) cut(replica, effects->cut_from);
   for (size_t i = 0; i < effects->append_count; i++) append_one(replica, effects, &effects->appends[i], load);

@@ -25,6 +25,7 @@ struct victim {
   bool hurt;            /* its disk has failed it: it wants a new start */
   uint64_t kill_at_ns;  /* for that */
   unsigned crash_mode;  /* what follows a crash point */
+  bool dies_at_vote;
 };
 
 struct faults {
@@ -99,6 +100,27 @@ static bool do_crash_point(struct faults *faults, unsigned which) {
   sim_disk_crash_at(disk, at, (enum sim_crash_point)sim_random_below(&faults->chance, 3));
   faults->victims[which].crash_mode = (unsigned)sim_random_below(&faults->chance, 2);
   return true;
+}
+
+static bool do_power_cut_all(struct faults *faults, unsigned which) {
+  (void)which;
+  for (unsigned i = 0; i < faults->run->plan->nodes; i++) do_power_cut(faults, i);
+  return true;
+}
+
+static bool do_crash_at_vote(struct faults *faults, unsigned which) {
+  if (faults->victims[which].dies_at_vote) return false;
+  faults->victims[which].dies_at_vote = true;
+  return true;
+}
+void faults_vote(struct faults *faults, unsigned which) {
+  struct victim *victim = &faults->victims[which];
+  if (!victim->dies_at_vote || faults->healed) return;
+  struct sim_disk *disk = sim_node_disk(faults->run->nodes[which]);
+  victim->dies_at_vote = false;
+  victim->crash_mode = 1;
+  sim_disk_crash_at(disk, sim_disk_operations(disk) + 1 + sim_random_below(&faults->chance, 2),
+                    (enum sim_crash_point)sim_random_below(&faults->chance, 3));
 }
 
 static bool do_stop(struct faults *faults, unsigned which) {
@@ -307,10 +329,17 @@ static void plan_next(struct faults *faults) {
   sim_event_set(faults->run->sim, &faults->next, now_ns(faults) + 1 + sim_random_below(&faults->chance, 2 * every_ns));
 }
 
+/* Any broker; often one that leads. */
+static unsigned draw_victim(struct faults *faults) {
+  unsigned which = (unsigned)sim_random_below(&faults->chance, faults->run->plan->nodes);
+  bool leader = sim_random_chance(&faults->chance, 40) && faults->run->leader != 0;
+  return leader ? faults->run->leader - 1 : which;
+}
+
 static void next_fires(struct sim_event *event) {
   struct faults *faults = container_of(event, struct faults, next);
   enum fault fault = FAULT_kill;
-  unsigned which = (unsigned)sim_random_below(&faults->chance, faults->run->plan->nodes);
+  unsigned which = draw_victim(faults);
   if (draw_fault(faults, &fault) && bodies[fault](faults, which)) {
     faults->counts[fault]++;
     run_trace(faults->run, "nemesis", "%s, node %u", fault_name(fault), which);

@@ -10,9 +10,10 @@
 struct faults *faults_new(struct run *run); /* begins at once */
 /* Mends everything, now; from here on nothing breaks, and brokers that are down are started. */
 void faults_heal(struct faults *faults);
-void faults_stop_tending(struct faults *faults);        /* nobody starts brokers any more */
-void faults_rot(struct faults *faults, unsigned which); /* flips some bits on the disk of a broker that is down */
-void faults_free(struct faults *faults);                /* PRE: healed */
+void faults_vote(struct faults *faults, unsigned which); /* a broker is about to write whom it votes for */
+void faults_stop_tending(struct faults *faults);         /* nobody starts brokers any more */
+void faults_rot(struct faults *faults, unsigned which);  /* flips some bits on the disk of a broker that is down */
+void faults_free(struct faults *faults);                 /* PRE: healed */
 
 uint64_t faults_count(const struct faults *faults, enum fault fault);
 uint64_t faults_total(const struct faults *faults);

@@ -60,14 +60,17 @@ static void draw_workload(struct plan *plan, struct sim_random *random) {
   plan->record_bytes_max = (uint32_t)PICK(random, 64, 64, 256, 1 * KIB, 1 * KIB, 8 * KIB, 48 * KIB);
   plan->batch_records_max = (uint32_t)PICK(random, 1, 2, 8);
   plan->conditional = sim_random_chance(random, 40);
+  plan->asks = sim_random_chance(random, 25);
   plan->trims = sim_random_chance(random, 40);
   plan->deletes = sim_random_chance(random, 30);
   plan->retains = sim_random_chance(random, 25);
   plan->compressed = sim_random_chance(random, 25);
   plan->impatient = sim_random_chance(random, 30);
+  plan->named = sim_random_chance(random, 60);
+  plan->named_alike = sim_random_chance(random, 30);
   plan->think_ns = PICK(random, 5 * MS, 20 * MS, 60 * MS);
   plan->burst = PICK(random, 4, 16, 64);
-  plan->pause_ns = plan->burst * plan->apps * (plan->appenders + plan->producers) * PICK(random, 20 * MS, 40 * MS, 80 * MS);
+  plan->pause_ns = plan->burst * plan->apps * (plan->appenders + plan->producers) * PICK(random, 15 * MS, 30 * MS, 60 * MS);
   plan->wait_ms = PICK(random, 100, 1000, 3000);
 }
 
@@ -82,10 +85,10 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
   plan->nodes = nodes > 0 ? nodes : 1;
   plan->replicas_max = plan->nodes;
   plan->apps = (unsigned)PICK(&random, 1, 2, 3);
-  plan->safety_ns = PICK(&random, 8000, 30000, 60000, 90000) * MS;
-  plan->fault_every_ns = PICK(&random, 300, 1000, 4000) * MS;
+  plan->safety_ns = PICK(&random, 15000, 30000, 60000, 90000) * MS;
+  plan->fault_every_ns = PICK(&random, 500, 1500, 5000) * MS;
   for (int i = 0; i < FAULT_COUNT; i++) {
-    if (i == FAULT_isolate && plan->nodes == 1) continue; /* from whom? */
+    if (plan->nodes == 1 && (i == FAULT_isolate || i == FAULT_power_cut_all || i == FAULT_crash_at_vote)) continue;
     plan->faults[i] = sim_random_chance(&random, 40);
   }
   plan->cut_at_end = sim_random_chance(&random, 60);

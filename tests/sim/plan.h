@@ -15,23 +15,25 @@
 #define PLAN_APPS_MAX 4u
 
 /* What breaks. The names are those of the words in traces and of the counts in reports. */
-#define FAULTS(X)                                                           \
-  X(kill, "kill -9 of a broker")                                            \
-  X(power_cut, "the power of a broker's machine goes")                      \
-  X(crash_point, "a broker dies in the middle of an operation of its disk") \
-  X(stop, "SIGTERM and a start")                                            \
-  X(pause, "SIGSTOP of a broker, and SIGCONT")                              \
-  X(app_pause, "the same of an application")                                \
-  X(clock_jump, "a broker's wall clock jumps")                              \
-  X(clock_rate, "a broker's clocks run fast or slow")                       \
-  X(slow_disk, "a broker's disk is slow")                                   \
-  X(cut_while_slow, "the power goes while the disk is slow")                \
-  X(disk_error, "one write, sync or read of a broker's disk fails")         \
-  X(disk_full, "a broker's disk is full for a while")                       \
-  X(reset, "connections are reset")                                         \
-  X(cut, "nothing passes between two machines")                             \
-  X(cut_one_way, "nothing passes from one machine to another")              \
-  X(isolate, "a broker is cut off from all others, both ways or one way")   \
+#define FAULTS(X)                                                             \
+  X(kill, "kill -9 of a broker")                                              \
+  X(power_cut, "the power of a broker's machine goes")                        \
+  X(power_cut_all, "the power of all machines goes")                          \
+  X(crash_point, "a broker dies in the middle of an operation of its disk")   \
+  X(crash_at_vote, "a broker's power goes while it writes whom it votes for") \
+  X(stop, "SIGTERM and a start")                                              \
+  X(pause, "SIGSTOP of a broker, and SIGCONT")                                \
+  X(app_pause, "the same of an application")                                  \
+  X(clock_jump, "a broker's wall clock jumps")                                \
+  X(clock_rate, "a broker's clocks run fast or slow")                         \
+  X(slow_disk, "a broker's disk is slow")                                     \
+  X(cut_while_slow, "the power goes while the disk is slow")                  \
+  X(disk_error, "one write, sync or read of a broker's disk fails")           \
+  X(disk_full, "a broker's disk is full for a while")                         \
+  X(reset, "connections are reset")                                           \
+  X(cut, "nothing passes between two machines")                               \
+  X(cut_one_way, "nothing passes from one machine to another")                \
+  X(isolate, "a broker is cut off from all others, both ways or one way")     \
   X(slow_link, "a link is slow, jittery and loses packets")
 
 enum fault {
@@ -65,6 +67,9 @@ struct plan {
   uint32_t record_bytes_max;
   uint32_t batch_records_max;
   bool conditional; /* appends with expected offsets */
+  bool asks;        /* readers ask for nothing but where the log ends, and do not rest */
+  bool named;       /* producers have names: with these every record is in the log once, whatever breaks */
+  bool named_alike; /* several have the same one, and take over from each other */
   bool trims;
   bool deletes;
   bool retains; /* topics whose old records go by themselves */

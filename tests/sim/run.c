@@ -71,24 +71,32 @@ static void trace_broker(void *context, const char *line) {
 }
 
 #ifdef CAIRN_SIMULATED
-static struct checker *told; /* of the run */
+static struct run *told;
 
 static void told_applied(uint32_t broker, uint64_t group, uint64_t term, uint64_t index, uint64_t entry_term, uint64_t chain) {
-  check_applied(told, broker, group, index, &(struct check_applied){.entry_term = entry_term, .chain = chain, .term = term});
+  check_applied(told->checker, broker, group, index,
+                &(struct check_applied){.entry_term = entry_term, .chain = chain, .term = term});
 }
 
 static void told_leads(uint32_t broker, uint64_t group, uint64_t term, uint64_t last_index) {
-  check_leads(told, broker, group, term, last_index);
+  check_leads(told->checker, broker, group, term, last_index);
+  told->leader = broker;
+}
+
+static void told_votes(uint32_t broker, uint64_t group, uint64_t term) {
+  (void)group;
+  (void)term;
+  if (told->faults != NULL && broker <= told->plan->nodes) faults_vote(told->faults, broker - 1);
 }
 #endif
 
-static void listen(struct checker *checker) {
+static void listen(struct run *run) {
 #ifdef CAIRN_SIMULATED
-  told = checker;
+  told = run;
   witness = (struct witness){0};
-  if (checker != NULL) witness = (struct witness){.applied = told_applied, .leads = told_leads};
+  if (run != NULL) witness = (struct witness){.applied = told_applied, .votes = told_votes, .leads = told_leads};
 #else
-  (void)checker;
+  (void)run;
 #endif
 }
 
@@ -349,7 +357,7 @@ void run_seed(const struct plan *plan, enum run_trace trace, struct run_result *
   random_use_seed(plan->seed);
   struct run *run = run_new(plan, trace);
   trace_set_sink(trace_broker, run);
-  listen(run->checker);
+  listen(run);
   tell(run);
   fill_result(run, out_result);
   if (!out_result->failed) {

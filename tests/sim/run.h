@@ -59,6 +59,7 @@ struct run {
   unsigned topic_count;
   char cluster_id[33]; /* "": not known yet */
   struct faults *faults;
+  unsigned leader; /* the broker that began to lead last, from 1 on; 0: none has */
   struct sim_random chance;
   bool stopping; /* threads of applications come to their end */
   enum run_trace trace;

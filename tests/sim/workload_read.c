@@ -120,9 +120,11 @@ void workload_reader(void *context) {
         .max_wait_ms = (uint32_t)sim_random_below(&worker->chance, run->plan->wait_ms),
     };
     struct cairn_error error = {0};
-    if (sim_random_chance(&worker->chance, 25)) describe(worker, topic, number);
+    bool asks = run->plan->asks || sim_random_chance(&worker->chance, 25);
+    if (asks) describe(worker, topic, number);
     else read_once(worker, topic, number, draw_offset(worker, topic->partitions[number]), &options, &error);
-    worker_think(worker);
+    if (run->plan->asks) sim_app_sleep(worker->app, sim_random_below(&worker->chance, 8 * run->plan->think_ns));
+    else worker_think(worker);
   }
 }
 

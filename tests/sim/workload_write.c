@@ -1,4 +1,5 @@
 /* Threads that append: one batch and wait, or many records through a producer. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -170,7 +171,11 @@ static void produce_for_a_while(struct production *production, struct cairn_prod
 static void produce(struct worker *worker, struct run_topic *topic) {
   struct production production = {.worker = worker, .topic = topic};
   const struct plan *plan = worker->run->plan;
+  char name[sizeof worker->name];
+  snprintf(name, sizeof name, "%s", worker->name);
+  if (plan->named_alike) snprintf(name, sizeof name, "one-of-%u", (unsigned)sim_random_below(&worker->chance, 2));
   const struct cairn_producer_options options = {
+      .name = plan->named ? name : NULL,
       .linger_ms = (uint32_t)sim_random_below(&worker->chance, 3),
       .batch_bytes = (uint32_t)(1024u << sim_random_below(&worker->chance, 6)),
       .in_flight_max = (uint32_t)(1 + sim_random_below(&worker->chance, 8)),
