@@ -24,6 +24,8 @@
   X(waiter_dropped, "partition", "forgets an answer now and then")                                   \
   X(unknown_called_no, "partition", "calls an unknown outcome not executed")                         \
   X(expected_offset_ignored, "partition", "appends whatever the expected offset says")               \
+  X(answered_too_early, "partition", "answers what rests on entries that are not committed")         \
+  X(followers_forget, "partition", "does not note producers' sequences where it does not lead")      \
   X(tail_skips, "partition", "goes on one record too far now and then")                              \
   X(trim_too_far, "partition", "trims one record more than asked")                                   \
   X(session_goes_on, "session", "appends behind a refusal")                                          \

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/codec.h"
 #include "base/memory.h"
+#include "base/mutant.h"
 #include "base/probe.h"
 #include "base/trace.h"
 #include "server/partition_internal.h"
@@ -85,6 +86,7 @@ static void apply_trim(struct partition *partition, const struct entry *entry) {
 }
 
 static void apply_to_producers(struct partition *partition, const struct entry *entry) {
+  if (MUTANT(followers_forget) && !partition->leads && entry->head.kind == ENTRY_RECORDS) return;
   enum status status = producer_state_apply(partition->producers, entry);
   if (status == STATUS_NOT_FOUND) { /* rot took the entry that opened it: the log is fenced, and what is left of it is served */
     trace_warn("producer_unknown", "group=%" PRIu64 " index=%" PRIu64 " producer_id=%" PRIu64, partition->place.group,

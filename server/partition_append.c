@@ -55,6 +55,7 @@ static struct failure *replaced(struct partition_append *append) {
     return partition_proposal_failure(partition, STATUS_UNKNOWN_OUTCOME);
   }
   memory_free(failure);
+  REACHED(replaced_by_its_own_repetition);
   append->duplicate = true;
   head->base_offset = decision.base_offset;
   return NULL;
@@ -150,7 +151,7 @@ static void refuse_to_wait(struct partition_append *append) {
 static void wait_or_answer(struct partition_append *append) {
   struct partition *partition = append->partition;
   struct failure *refusal = append->refusal;
-  if (partition->applied_index >= append->depends_on) {
+  if (partition->applied_index >= append->depends_on || MUTANT(answered_too_early)) {
     answer_dependent(append);
   } else if (partition_may_wait(partition)) {
     REACHED(mismatch_waits_for_its_reason);
@@ -261,12 +262,15 @@ static bool producer_allows(struct partition_append *append, const struct produc
   if (decision->verdict == PRODUCER_ACCEPTS || decision->verdict == PRODUCER_NEW) return true;
   if (decision->verdict == PRODUCER_DUPLICATE) {
     append->duplicate = true;
+    if (decision->uncommitted) REACHED(repetition_of_what_is_under_way);
+    else REACHED(repetition_answered);
     append->proposal.entry.head =
         (struct entry_head){.base_offset = decision->base_offset, .record_count = append->summary.record_count};
     if (decision->uncommitted) depend(append, NULL);
     else answer_repetition(append);
     return false;
   }
+  if (decision->verdict == PRODUCER_FENCED) REACHED(producer_fenced);
   struct failure *failure = refusal_of_verdict(append, decision);
   failure->executed = decision->executed;
   failure->has_producer = decision->id != 0;
