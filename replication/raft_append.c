@@ -202,7 +202,9 @@ void raft_check_quorum(struct raft *raft) {
     if (self || raft_reachable(raft, i)) live |= member_set_of(i);
   }
   struct quorum quorum = raft_quorum(raft);
-  if (!quorum_reached(&quorum, live)) raft_resign(raft);
+  if (quorum_reached(&quorum, live)) return;
+  REACHED(leader_without_a_quorum);
+  raft_resign(raft);
 }
 
 static bool vouched_quorum(const struct raft *raft) {
@@ -232,6 +234,7 @@ static bool out_of_patience(const struct raft *raft, const struct raft_patience 
 }
 
 static void reopen(struct raft *raft, struct raft_patience *patience) {
+  REACHED(stalled_leader_reconnects);
   *patience = (struct raft_patience){.since_ns = raft->now_ns, .reopened = true};
   raft->effects->reconnect = true;
   for (size_t i = 0; i < raft->leadership->count; i++) progress_probe(&raft->leadership->followers[i], 0);
@@ -245,6 +248,7 @@ static bool give_up_when_stalled(struct raft *raft) {
   bool reads = raft_reads_wait(raft) && out_of_patience(raft, &leadership->reads);
   bool in_vain = (commits && leadership->commits.reopened) || (reads && leadership->reads.reopened);
   if (raft_disk_stalled(raft) || in_vain) {
+    REACHED(stalled_leader_resigns);
     raft_resign(raft);
     return true;
   }

@@ -180,9 +180,12 @@ static void answer_vote(struct raft *raft, const struct raft_message *request, b
 
 /* Changes nothing here: no term, no vote, no timer. */
 static void on_pre_vote(struct raft *raft, const struct raft_message *message) {
+  bool current = up_to_date(raft, &message->vote);
   bool possible =
       message->term > raft->hard_state.term || (message->term == raft->hard_state.term && vote_free_for(raft, &message->from));
-  answer_vote(raft, message, possible && !follows_a_live_leader(raft) && up_to_date(raft, &message->vote));
+  if (follows_a_live_leader(raft)) REACHED(pre_vote_refused_for_a_live_leader);
+  if (!current) REACHED(pre_vote_refused_for_an_old_log);
+  answer_vote(raft, message, possible && !follows_a_live_leader(raft) && current);
 }
 
 void raft_on_vote_request(struct raft *raft, const struct raft_message *message) {
@@ -203,5 +206,6 @@ void raft_on_vote_request(struct raft *raft, const struct raft_message *message)
     raft_save_hard_state(raft);
   }
   if (granted) raft_arm_election(raft, raft->timing.election_ns);
+  else REACHED(vote_refused);
   answer_vote(raft, message, granted);
 }

@@ -3,6 +3,7 @@
 #define CAIRN_REPLICATION_RAFT_INTERNAL_H
 
 #include "base/check.h"
+#include "base/probe.h"
 #include "replication/raft.h"
 #include "replication/raft_mutant.h"
 

@@ -72,7 +72,10 @@ void raft_advance_reads(struct raft *raft) {
 void raft_retry_reads(struct raft *raft) {
   struct raft_leadership *leadership = raft->leadership;
   if (leadership->read_attempt == 0) return;
-  if (leadership->read_aged) leadership->read_attempt = 0; /* raft_advance_reads() begins the next */
+  if (leadership->read_aged) {
+    REACHED(read_asked_again);
+    leadership->read_attempt = 0; /* raft_advance_reads() begins the next */
+  }
   leadership->read_aged = true;
 }
 

@@ -64,7 +64,9 @@ void raft_transfer_timer(struct raft *raft) {
 
 void raft_on_timeout_now(struct raft *raft, const struct raft_message *message) {
   bool from_leader = message->term == raft->hard_state.term && replica_id_equal(&message->from, &raft->leader);
-  if (from_leader && raft->role == RAFT_FOLLOWER && raft_can_campaign(raft)) raft_campaign(raft, true);
+  if (!from_leader || raft->role != RAFT_FOLLOWER || !raft_can_campaign(raft)) return;
+  REACHED(leadership_handed_over);
+  raft_campaign(raft, true);
 }
 
 /* Says so to everybody, and asks the best placed to campaign: nobody has to wait for a timeout. */

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/probe.h"
 #include "base/trace.h"
 #include "replication/replica_internal.h"
 
@@ -311,6 +312,8 @@ void replica_disk_failed(struct replica *replica) {
     finish_delete(replica);
     return;
   }
+  if (replica->raft.role == RAFT_LEADER) REACHED(leader_whose_disk_fails);
+  else REACHED(follower_whose_disk_fails);
   struct raft_event event = {.kind = RAFT_DISK_FAILED};
   (void)replica_step(replica, &event, NULL);
   replica_answer_all(replica, STATUS_UNKNOWN_OUTCOME, STATUS_FENCED);

@@ -4,7 +4,8 @@
 
 #include "tests/sim/jobs.h"
 
-/* Prints which of the required ones are missing, and when `all` is set how often each was reached. Returns how many are missing. */
-unsigned probes_report(const struct jobs_report *report, bool all);
+/* Prints which of those are missing that one broker, or a cluster, must come to, and when `all` is set how often each was reached. Returns
+ * how many are missing. */
+unsigned probes_report(const struct jobs_report *report, unsigned nodes, bool all);
 
 #endif

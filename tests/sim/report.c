@@ -99,7 +99,7 @@ int report_run(const struct jobs_options *options, const char *json, bool probes
   static struct jobs_report report;
   jobs_run(options, got, &batch, &report);
   if (options->count == 1) return report.failures > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-  unsigned missing = probes_report(&report, probes);
+  unsigned missing = probes_report(&report, options->nodes, probes);
   double hours = (double)batch.counted_ns / 3.6e12;
   double minutes = report.cpu_seconds / 60;
   printf("sim: seeds=%" PRIu64 " violations=%" PRIu64 " acked=%" PRIu64 " records=%" PRIu64 " calls=%" PRIu64 " faults=%" PRIu64
