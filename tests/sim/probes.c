@@ -11,7 +11,7 @@ static const struct {
   const char *name;
   enum reach where;
 } required[] = {
-    {"append_not_admitted", BOTH},
+    {"append_not_admitted", ALONE},
     {"append_stalled", BOTH},
     {"batch_sent_again", BOTH},
     {"call_tried_again", BOTH},
@@ -47,7 +47,6 @@ static const struct {
     {"shipped_from_disk", CLUSTER},
     {"small_tail_carried", BOTH},
     {"stalled_leader_reconnects", CLUSTER},
-    {"stalled_leader_resigns", CLUSTER},
     {"torn_tail_cut", BOTH},
     {"unfinished_start_dropped", BOTH},
     {"vote_refused", CLUSTER},
