@@ -195,6 +195,22 @@ static enum status delete_topic(struct cluster_map *map, uint64_t id) {
   return STATUS_OK;
 }
 
+bool map_broker_had(const struct map_broker *broker, const uint8_t incarnation[CLUSTER_ID_SIZE]) {
+  for (uint32_t i = 0; i < broker->earlier_count; i++)
+    if (memcmp(broker->earlier[i], incarnation, CLUSTER_ID_SIZE) == 0) return true;
+  return false;
+}
+
+/* The directories that `known` had, and the one it had last if this is another. */
+static void remember_earlier(const struct map_broker *known, struct map_broker *broker) {
+  broker->earlier_count = known->earlier_count;
+  memcpy(broker->earlier, known->earlier, sizeof broker->earlier);
+  if (memcmp(known->incarnation, broker->incarnation, CLUSTER_ID_SIZE) == 0) return;
+  if (broker->earlier_count == MAP_EARLIER_MAX)
+    memmove(broker->earlier[0], broker->earlier[1], (size_t)--broker->earlier_count * CLUSTER_ID_SIZE);
+  memcpy(broker->earlier[broker->earlier_count++], known->incarnation, CLUSTER_ID_SIZE);
+}
+
 /* In place of what was known of that number. */
 static void put_broker(struct cluster_map *map, const struct map_broker *broker) {
   struct map_broker *known = map_get_number(map->brokers, broker->id);
@@ -214,12 +230,17 @@ static void put_broker(struct cluster_map *map, const struct map_broker *broker)
 }
 
 static enum status register_broker(struct cluster_map *map, const struct command *command) {
-  bool known = map_get_number(map->brokers, command->broker.id) != NULL;
-  if (!known && map->broker_count >= MAP_BROKERS_MAX) return STATUS_TOO_LARGE;
+  const struct map_broker *known = map_get_number(map->brokers, command->broker.id);
+  if (known == NULL && map->broker_count >= MAP_BROKERS_MAX) return STATUS_TOO_LARGE;
   static const uint8_t none[CLUSTER_ID_SIZE];
   if (memcmp(map->cluster_id, none, CLUSTER_ID_SIZE) == 0) memcpy(map->cluster_id, command->cluster_id, CLUSTER_ID_SIZE);
   else if (memcmp(map->cluster_id, command->cluster_id, CLUSTER_ID_SIZE) != 0) return STATUS_FOREIGN;
-  put_broker(map, &command->broker);
+  struct map_broker broker = command->broker;
+  broker.earlier_count = 0;
+  memset(broker.earlier, 0, sizeof broker.earlier);
+  if (known != NULL && map_broker_had(known, broker.incarnation)) return STATUS_DIRECTORY_REPLACED;
+  if (known != NULL) remember_earlier(known, &broker);
+  put_broker(map, &broker);
   return STATUS_OK;
 }
 

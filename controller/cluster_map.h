@@ -4,6 +4,7 @@
  * 1. Topic ids and group ids are never reused, whatever is deleted.
  * 2. A topic's name is unique among the living.
  * 3. `version` rises by one with every command.
+ * 4. A broker has one directory. One that it had before is refused for good; of those the map knows the last MAP_EARLIER_MAX.
  */
 #ifndef CAIRN_CONTROLLER_CLUSTER_MAP_H
 #define CAIRN_CONTROLLER_CLUSTER_MAP_H
@@ -33,6 +34,7 @@ extern const struct topic_settings topic_settings_default;
 #define MAP_REPLICAS_MAX 7u /* as many voters as a group may have */
 #define MAP_ADDRESS_SIZE 64u
 #define MAP_BROKERS_MAX 1000u
+#define MAP_EARLIER_MAX 16u
 
 /* Where a replica was put: on this broker, in this directory of it. A directory that the broker has later changes nothing here. */
 struct map_replica {
@@ -64,6 +66,8 @@ struct map_broker {
   uint8_t incarnation[CLUSTER_ID_SIZE];
   char advertised[MAP_ADDRESS_SIZE];   /* for clients */
   char peer_address[MAP_ADDRESS_SIZE]; /* for brokers; "": it takes no peers */
+  uint32_t earlier_count; /* directories that it had before, the newest last: none of them is ever this broker again */
+  uint8_t earlier[MAP_EARLIER_MAX][CLUSTER_ID_SIZE];
 };
 
 struct cluster_map;
@@ -81,6 +85,8 @@ uint64_t cluster_map_next_group_id(const struct cluster_map *map);
 const struct map_topic *cluster_map_topic(const struct cluster_map *map, struct bytes name); /* NULL: none */
 const struct map_topic *cluster_map_topic_by_id(const struct cluster_map *map, uint64_t id);
 const struct map_broker *cluster_map_broker(const struct cluster_map *map, uint32_t id);
+/* It had this directory before the one that it has. */
+bool map_broker_had(const struct map_broker *broker, const uint8_t incarnation[CLUSTER_ID_SIZE]);
 
 /* Brokers by number, the first above `after`; NULL at the end. */
 const struct map_broker *cluster_map_broker_after(const struct cluster_map *map, uint32_t after);

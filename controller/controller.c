@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/trace.h"
+#include "controller/members.h"
 #include "controller/placement.h"
 
 /* Founders that have not told where they are get so long, once somebody leads, before topics are placed without them. */
@@ -16,6 +17,7 @@ struct controller {
   struct world *world;
   struct lane *lane;
   struct replica *replica;
+  uint32_t founders;
   struct cluster_map *map;
   struct controller_watch watch;
   struct broker_watch brokers;
@@ -32,6 +34,31 @@ struct controller {
 };
 
 static void pump(struct controller *controller);
+
+/* ---- Who belongs to group 0: what the map says, one step after the other ---- */
+
+static void tell_settled(const struct raft_config *config) {
+  unsigned voters = 0;
+  if (config->phase != RAFT_STABLE || config->count == 1) return;
+  for (size_t i = 0; i < config->count; i++) voters += config->members[i].now == RAFT_VOTER;
+  trace_info("controller_members_settled", "voters=%u learners=%u", voters, config->count - voters);
+}
+
+/* Whoever leads does it, whenever the map or the members have changed: what one leader has begun the next one goes on with. */
+static void drive_members(struct controller *controller) {
+  struct raft_config target;
+  if (!controller->open || !replica_ready(controller->replica)) return;
+  const struct raft_config *today = replica_config(controller->replica);
+  if (!members_next(today, controller->map, controller->founders, &target)) {
+    tell_settled(today);
+    return;
+  }
+  unsigned before = today->count;
+  enum status status = replica_change_members(controller->replica, &target);
+  if (status == STATUS_BUSY) return; /* a step is under way: its end is applied here too */
+  trace_line(status == STATUS_OK ? TRACE_INFO : TRACE_WARN, "controller_members", "from=%u to=%u status=%s", before,
+             (unsigned)target.count, status_name(status));
+}
 
 /* ---- Applying: the same on every broker ---- */
 
@@ -71,6 +98,7 @@ static void apply(void *owner, const struct entry *entry) {
     tell_leader(controller);
     pump(controller);
   }
+  if (entry->head.kind == ENTRY_NOOP || entry->head.kind == ENTRY_CONFIG) drive_members(controller);
   if (entry->head.kind != ENTRY_COMMAND) return;
   struct command command = {0};
   enum status status = command_decode(entry->payload.bytes, &command);
@@ -79,6 +107,7 @@ static void apply(void *owner, const struct entry *entry) {
             "group 0 holds a command at index %" PRIu64 " that this version cannot read (%s): run the newer version",
             entry->head.index, status_name(status));
   apply_command(controller, &command);
+  if (command.kind == COMMAND_REGISTER_BROKER) drive_members(controller);
   command_deinit(&command);
 }
 
@@ -264,6 +293,21 @@ static enum status decide_delete(struct controller *controller, struct change *c
   return STATUS_OK;
 }
 
+static enum status decide_register(struct controller *controller, struct change *change, struct command *command) {
+  const struct map_broker *known = cluster_map_broker(controller->map, change->broker.id);
+  if (known != NULL && map_broker_had(known, change->broker.incarnation)) {
+    snprintf(
+        change->problem, sizeof change->problem,
+        "broker %u came back with another directory, at %.63s; this one is never part of the cluster again: stop this process, "
+        "or give it an empty directory and another broker-id",
+        known->id, known->peer_address);
+    return STATUS_DIRECTORY_REPLACED;
+  }
+  command->broker = change->broker;
+  memcpy(command->cluster_id, change->cluster_id, CLUSTER_ID_SIZE);
+  return STATUS_OK;
+}
+
 static enum status decide(struct controller *controller, struct change *change, struct command *command) {
   command->kind = change->kind;
   command->time_ms = replica_leader_time_ms(controller->replica, loop_wall_ms(lane_loop(controller->lane)));
@@ -271,10 +315,7 @@ static enum status decide(struct controller *controller, struct change *change, 
     case COMMAND_CREATE_TOPIC: return decide_create(controller, change, command);
     case COMMAND_ALTER_TOPIC: return decide_alter(controller, change, command);
     case COMMAND_DELETE_TOPIC: return decide_delete(controller, change, command);
-    case COMMAND_REGISTER_BROKER:
-      command->broker = change->broker;
-      memcpy(command->cluster_id, change->cluster_id, CLUSTER_ID_SIZE);
-      return STATUS_OK;
+    case COMMAND_REGISTER_BROKER: return decide_register(controller, change, command);
   }
   return STATUS_BUG;
 }
@@ -339,8 +380,8 @@ static bool is_alone(const struct controller *controller) { return replica_confi
 /* A refusal that follows from the map is as good as the map: among several brokers a majority has to confirm that nobody else has gone on with
  * it. What follows from the request alone is told at once. */
 static bool follows_from_map(enum status status) {
-  return status == STATUS_UNKNOWN_TOPIC || status == STATUS_TOPIC_EXISTS || status == STATUS_TOO_LARGE ||
-         status == STATUS_LOADING;
+  return status == STATUS_UNKNOWN_TOPIC || status == STATUS_DIRECTORY_REPLACED || status == STATUS_TOPIC_EXISTS ||
+         status == STATUS_TOO_LARGE || status == STATUS_LOADING;
 }
 
 static void refusal_confirmed(struct replica_read *read, enum status status) {
@@ -426,6 +467,7 @@ enum status controller_open(struct world *world, struct lane *lane, struct log *
   controller->world = world;
   controller->lane = lane;
   controller->watch = *watch;
+  controller->founders = replica->founding == NULL ? 1 : replica->founding->count;
   controller->map = cluster_map_new(entropy_next(world->entropy));
   list_init(&controller->waiting);
   struct state_machine machine = {.ops = &controller_machine, .owner = controller};

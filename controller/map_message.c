@@ -58,6 +58,10 @@ Cairn__Internal__V1__Broker *broker_to_message(struct arena *arena, const struct
   message->incarnation = id_to_message(broker->incarnation);
   message->advertised = arena_copy_string(arena, broker->advertised, strlen(broker->advertised));
   message->peer_address = arena_copy_string(arena, broker->peer_address, strlen(broker->peer_address));
+  if (broker->earlier_count == 0) return message;
+  message->n_earlier = broker->earlier_count;
+  message->earlier = take(arena, broker->earlier_count * sizeof *message->earlier);
+  for (uint32_t i = 0; i < broker->earlier_count; i++) message->earlier[i] = id_to_message(broker->earlier[i]);
   return message;
 }
 
@@ -70,6 +74,10 @@ enum status broker_from_message(const Cairn__Internal__V1__Broker *message, stru
   broker.id = message->id;
   snprintf(broker.advertised, sizeof broker.advertised, "%s", message->advertised);
   snprintf(broker.peer_address, sizeof broker.peer_address, "%s", message->peer_address);
+  if (message->n_earlier > MAP_EARLIER_MAX) return STATUS_CORRUPT;
+  broker.earlier_count = (uint32_t)message->n_earlier;
+  for (uint32_t i = 0; i < broker.earlier_count; i++)
+    if (!id_from_message(&message->earlier[i], broker.earlier[i])) return STATUS_CORRUPT;
   *out = broker;
   return STATUS_OK;
 }

@@ -70,7 +70,14 @@ bool map_follower_founding(const struct map_partition *place, struct raft_config
 
 void map_follower_point_elsewhere(struct map_follower *follower, const struct map_topic *topic, uint32_t i) {
   const struct map_partition *place = &topic->partitions[i];
-  routing_set_elsewhere(follower->options.routing, bytes_of_string(topic->name), place->number, place->replicas[0].broker);
+  struct bytes name = bytes_of_string(topic->name);
+  for (uint32_t at = 0; at < place->replica_count; at++) {
+    if (place->replicas[at].broker == follower->options.hosts[0].self.broker) continue;
+    routing_set_elsewhere(follower->options.routing, name, place->number, place->replicas[at].broker);
+    return;
+  }
+  /* Its only replica was in a directory that this broker had before. */
+  routing_set_absent(follower->options.routing, name, place->number, STATUS_DAMAGED);
 }
 
 /* ---- Telling those who wait ---- */

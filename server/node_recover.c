@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/trace.h"
+#include "log/identity.h"
 #include "security/random.h"
 #include "server/founding_run.h"
 #include "server/node_internal.h"
@@ -60,21 +61,25 @@ static void explain(const struct node *node, enum status status, const struct bu
   else SAY(out_problem, "cannot open data directory %s: %s (%s)", directory, status_text(status), status_name(status));
 }
 
+/* It learns the map as a learner of group 0, and holds what the map gives it from then on. What it had in a directory that is no more is not
+ * its own again. */
+static void trace_entering(const struct log_identity *identity) {
+  bool founded = identity_founder(identity, identity->broker_id) != NULL;
+  char cluster[RANDOM_ID_HEX_SIZE];
+  random_id_hex(identity->cluster, cluster);
+  trace_warn("entering_cluster", "cluster=%s broker=%u why=\"the directory is empty: %s\"", cluster, identity->broker_id,
+             founded ? "this broker founded the cluster with another one, and comes back as a new replica"
+                     : "this broker is new, or comes back as a new replica");
+}
+
 /* With others, when --join is given and the directory is empty. */
 static enum status found(struct node *node, const atomic_bool *cancelled, struct log_identity *format,
                          struct buffer *out_problem) {
   struct founding_result result;
   enum status status = founding_run(node->world, node->options, cancelled, &result, out_problem);
   if (status != STATUS_OK) return status;
-  if (result.outcome == FOUNDING_RUN_ENTERS) {
-    SAY(out_problem,
-        "data directory %s is empty, and the brokers of --join belong to a cluster that was founded without this one; to add a "
-        "broker to "
-        "a cluster is not possible yet: give the directory back, or found a new cluster with empty directories",
-        node->options->data_dir);
-    return STATUS_UNSUPPORTED;
-  }
-  if (result.outcome == FOUNDING_RUN_FOUNDED) *format = result.identity;
+  if (result.outcome == FOUNDING_RUN_ENTERS) trace_entering(&result.identity);
+  if (result.outcome != FOUNDING_RUN_IN_USE) *format = result.identity;
   return STATUS_OK;
 }
 

@@ -61,6 +61,17 @@ class Cluster:
         broker.options[broker.options.index("--peer-listen") + 1] = brokers[str(i + 1)]
         broker.address = self.addresses[i] = "%s:%d" % (host, client)
 
+    def add(self, options=()):
+        """A broker more, with an empty directory, that is told of the others; not started."""
+        client, peer = free_ports(2)
+        known = self.brokers[0].options
+        join = known[known.index("--join") + 1]
+        number = ["--broker-id", str(len(self.brokers) + 1), "--peer-listen", "127.0.0.1:%d" % peer, "--join", join]
+        broker = harness.Broker(options=[*number, *options], address="127.0.0.1:%d" % client)
+        self.brokers.append(broker)
+        self.addresses.append(broker.address)
+        return broker
+
     def start(self, timeout=60):
         for broker in self.brokers:
             broker.start(wait=False)

@@ -188,6 +188,44 @@ static void map_walks_brokers_by_number(void **state) {
   assert_string_equal(cluster_map_broker(map, 300)->advertised, "b300:7411");
 }
 
+static enum status register_directory(uint8_t directory) {
+  struct command command = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = 5, .incarnation = {directory}}, .cluster_id = {1}};
+  return cluster_map_apply(map, &command);
+}
+
+static void a_directory_that_was_replaced_is_refused_for_good(void **state) {
+  (void)state;
+  assert_int_equal(register_directory(1), STATUS_OK);
+  assert_int_equal(register_directory(1), STATUS_OK); /* the same again is no other */
+  assert_int_equal(register_directory(2), STATUS_OK);
+  assert_int_equal(register_directory(1), STATUS_DIRECTORY_REPLACED);
+
+  struct buffer bytes;
+  buffer_init(&bytes, 1 << 20);
+  assert_int_equal(cluster_map_encode(map, &bytes), STATUS_OK);
+  struct cluster_map *again = cluster_map_new(2);
+  assert_int_equal(cluster_map_decode(again, buffer_bytes(&bytes)), STATUS_OK);
+
+  const struct map_broker *broker = cluster_map_broker(again, 5);
+  assert_int_equal(broker->incarnation[0], 2);
+  assert_int_equal(broker->earlier_count, 1);
+  assert_true(map_broker_had(broker, (const uint8_t[CLUSTER_ID_SIZE]){1}));
+  assert_false(map_broker_had(broker, (const uint8_t[CLUSTER_ID_SIZE]){2}));
+  cluster_map_free(again);
+  buffer_deinit(&bytes);
+}
+
+static void the_last_directories_of_a_broker_are_remembered(void **state) {
+  (void)state;
+  for (uint8_t directory = 1; directory <= MAP_EARLIER_MAX + 2; directory++)
+    assert_int_equal(register_directory(directory), STATUS_OK);
+
+  const struct map_broker *broker = cluster_map_broker(map, 5);
+  assert_int_equal(broker->earlier_count, MAP_EARLIER_MAX);
+  assert_int_equal(broker->earlier[0][0], 2);
+  assert_int_equal(broker->earlier[MAP_EARLIER_MAX - 1][0], MAP_EARLIER_MAX + 1);
+}
+
 static void map_has_a_bound_for_brokers(void **state) {
   (void)state;
   struct command command = {.kind = COMMAND_REGISTER_BROKER, .cluster_id = {1}};
@@ -353,6 +391,8 @@ int main(void) {
       TEST(map_keeps_its_first_cluster_id),
       TEST(map_survives_encoding),
       TEST(map_walks_brokers_by_number),
+      TEST(a_directory_that_was_replaced_is_refused_for_good),
+      TEST(the_last_directories_of_a_broker_are_remembered),
       TEST(map_has_a_bound_for_brokers),
       TEST(replicas_and_peer_addresses_survive_encoding),
       TEST(replicas_that_cannot_be_are_refused),

@@ -271,6 +271,23 @@ static void add_broker(struct rig *rig, uint32_t id) {
   change->cluster_id[0] = 1;
 }
 
+static void a_directory_that_was_replaced_is_told_what_to_do(void **state) {
+  struct rig *rig = *state;
+  rig->silent = true;
+  add_broker(rig, 9);
+  add_broker(rig, 9);
+  struct change *newer = change_new(rig, COMMAND_REGISTER_BROKER, "");
+  newer->broker = (struct map_broker){.id = 9, .incarnation = {9, 2}, .peer_address = "new:1"};
+  newer->cluster_id[0] = 1;
+  add_broker(rig, 9); /* the old one again */
+  run(rig);
+
+  for (size_t i = 0; i < 3; i++) assert_int_equal(rig->requests[i].change.status, STATUS_OK);
+  assert_int_equal(rig->requests[3].change.status, STATUS_DIRECTORY_REPLACED);
+  assert_non_null(strstr(rig->requests[3].change.problem, "broker 9 came back with another directory, at new:1"));
+  assert_int_equal(cluster_map_broker(controller_map(rig->controller), 9)->incarnation[1], 2);
+}
+
 static void replicas_go_to_brokers_and_to_their_directories(void **state) {
   struct rig *rig = *state;
   rig->silent = true;
@@ -488,6 +505,7 @@ int main(void) {
       TEST(an_alteration_changes_what_it_names_and_nothing_else),
       TEST(nothing_is_told_or_true_before_it_is_durable),
       TEST(what_makes_no_sense_is_refused_with_words),
+      TEST(a_directory_that_was_replaced_is_told_what_to_do),
       TEST(replicas_go_to_brokers_and_to_their_directories),
       TEST(more_replicas_than_brokers_are_refused_with_numbers),
       TEST(validating_checks_everything_and_changes_nothing),

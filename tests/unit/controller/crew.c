@@ -155,7 +155,9 @@ void crew_isolate(struct crew *crew, broker_id broker) {
 }
 
 void crew_register(struct crew *crew, broker_id broker, const char *advertised) {
-  struct change wanted = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = broker, .incarnation = {1}}};
+  struct change wanted = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = broker}};
+  wanted.broker.incarnation[0] = (uint8_t)broker; /* as id_of() has it, little endian */
+  wanted.broker.incarnation[8] = 1;
   snprintf(wanted.broker.advertised, sizeof wanted.broker.advertised, "%s", advertised);
   snprintf(wanted.broker.peer_address, sizeof wanted.broker.peer_address, "peer-%u:1", broker);
   crew_change(crew, &wanted);

@@ -1,0 +1,86 @@
+#include "controller/members.h"
+
+#include "base/check.h"
+
+#define VOTERS_WANTED_MIN 3u
+
+static struct replica_id id_of(const struct map_broker *broker) { return replica_id_of(broker->id, broker->incarnation); }
+
+/* The map has its broker with another directory. */
+static bool is_earlier_self(const struct cluster_map *map, const struct replica_id *id) {
+  const struct map_broker *broker = cluster_map_broker(map, id->broker);
+  if (broker == NULL) return false;
+  struct replica_id now = id_of(broker);
+  return !replica_id_equal(&now, id);
+}
+
+static uint32_t voters_of(const struct raft_config *config) {
+  uint32_t voters = 0;
+  for (size_t i = 0; i < config->count; i++) voters += config->members[i].then == RAFT_VOTER;
+  return voters;
+}
+
+/* Without earlier selves. Returns how many there were. */
+static uint32_t keep(const struct raft_config *today, const struct cluster_map *map, struct raft_config *out_target) {
+  uint32_t gone = 0;
+  *out_target = (struct raft_config){.phase = RAFT_STABLE};
+  for (size_t i = 0; i < today->count; i++) {
+    const struct raft_member *member = &today->members[i];
+    if (is_earlier_self(map, &member->id)) gone++;
+    else if (member->then != RAFT_NOBODY) raft_config_add(out_target, &member->id, member->then, member->then);
+  }
+  return gone;
+}
+
+/* A broker that takes no peers cannot be told anything. */
+static void add_learners(const struct cluster_map *map, struct raft_config *target) {
+  const struct map_broker *broker = cluster_map_broker_after(map, 0);
+  for (; broker != NULL && target->count < RAFT_MEMBERS_MAX; broker = cluster_map_broker_after(map, broker->id)) {
+    struct replica_id id = id_of(broker);
+    if (broker->peer_address[0] == '\0' || raft_config_find(target, &id) != RAFT_NO_POSITION) continue;
+    raft_config_add(target, &id, RAFT_LEARNER, RAFT_LEARNER);
+  }
+}
+
+static struct raft_member *lowest_learner(const struct cluster_map *map, struct raft_config *target) {
+  struct raft_member *lowest = NULL;
+  for (size_t i = 0; i < target->count; i++) {
+    struct raft_member *member = &target->members[i];
+    if (member->then != RAFT_LEARNER || cluster_map_broker(map, member->id.broker) == NULL) continue;
+    if (lowest == NULL || member->id.broker < lowest->id.broker) lowest = member;
+  }
+  return lowest;
+}
+
+static void promote(const struct cluster_map *map, uint32_t founders, struct raft_config *target) {
+  uint32_t voters = voters_of(target);
+  uint32_t wanted = founders > VOTERS_WANTED_MIN ? founders : VOTERS_WANTED_MIN;
+  if (wanted > RAFT_VOTERS_MAX) wanted = RAFT_VOTERS_MAX;
+  if (wanted > target->count) wanted = target->count;
+  if (wanted % 2 == 0 && wanted > voters) wanted--;
+  for (struct raft_member *member; voters < wanted && (member = lowest_learner(map, target)) != NULL; voters++)
+    member->now = member->then = RAFT_VOTER;
+}
+
+static bool differs(const struct raft_config *today, const struct raft_config *target) {
+  if (today->count != target->count) return true;
+  for (size_t i = 0; i < target->count; i++) {
+    size_t position = raft_config_find(today, &target->members[i].id);
+    if (position == RAFT_NO_POSITION || today->members[position].then != target->members[i].then) return true;
+  }
+  return false;
+}
+
+bool members_next(const struct raft_config *today, const struct cluster_map *map, uint32_t founders,
+                  struct raft_config *out_target) {
+  struct raft_config target;
+  uint32_t gone = keep(today, map, &target);
+  if (voters_of(&target) == 0) return false; /* nobody would be left to decide anything */
+  if (gone == 0) {
+    add_learners(map, &target);
+    promote(map, founders, &target);
+  }
+  if (!differs(today, &target)) return false;
+  *out_target = target;
+  return true;
+}

@@ -1,0 +1,105 @@
+"""Brokers that come to a running cluster: a new one, and one that has lost its directory. By a stock gRPC client."""
+
+import os
+import re
+import time
+
+import cluster
+import harness
+
+OPTIONS = ["--journal-bytes", "64MiB", "--journal-file-bytes", "8MiB"]
+PATIENCE_S = 60  # a bound on what waits, not a promise
+
+
+class MembersTest(harness.Case):
+    def setUp(self):
+        self.cluster = cluster.Cluster(3, options=OPTIONS)
+        self.addCleanup(self.cluster.close_after, self)
+        self.cluster.start()
+        self.follower = cluster.Follower(self.cluster.addresses)
+
+    def make_topic(self, name, replicas, partitions=1):
+        """As soon as the map has enough brokers for it; one that exists was made by a call that was not answered."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            answer, failure = self.follower.once("create_topic", timeout=5, name=name, partitions=partitions, replicas=replicas)
+            if failure is None or failure.reason == "TOPIC_EXISTS":
+                return
+            self.assertLess(time.monotonic(), end, "topic %s is not made: %s" % (name, failure))
+            time.sleep(0.05)
+
+    def append(self, topic, values):
+        for value in values:
+            self.follower.call("append", topic=topic, partition=0, batch=harness.batch(value), repeatable=False)
+
+    def wait_settled(self, members):
+        """Until the brokers have said one after the other, whoever leads group 0 at the time, what these patterns are of."""
+        pattern = re.compile(".*".join(members), re.DOTALL)
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            lines = [line for broker in self.cluster.brokers for line in broker.said().splitlines() if "controller_members" in line]
+            if pattern.search("\n".join(sorted(lines))):
+                return
+            self.assertLess(time.monotonic(), end, "nobody says %s" % pattern.pattern)
+            time.sleep(0.05)
+
+    def wait_said(self, broker, words):
+        end = time.monotonic() + PATIENCE_S
+        while words not in broker.said():
+            self.assertLess(time.monotonic(), end, "it does not say %s" % words)
+            time.sleep(0.05)
+
+    def test_a_fourth_broker_joins(self):
+        values = [b"v%d" % i for i in range(20)]
+        self.make_topic("before", replicas=3)
+        self.append("before", values)
+
+        fourth = self.cluster.add(OPTIONS).start()
+        self.assertIn("event=entering_cluster", fourth.said())
+        self.wait_settled(["settled voters=3 learners=1"])
+        self.make_topic("after", replicas=4)
+        self.append("after", values)
+
+        self.assertEqual(cluster.read_all(fourth.address, "after", 0, len(values)), values)
+        sent_on = cluster.Follower([fourth.address])
+        sent_on.call("append", topic="before", partition=0, batch=harness.batch(b"last"), repeatable=False)
+        self.assertEqual(cluster.read_all(self.cluster.addresses[0], "before", 0, len(values) + 1), values + [b"last"])
+        fourth.kill()
+        fourth.start()
+        self.assertEqual(cluster.read_all(fourth.address, "after", 0, len(values)), values)
+
+    def test_a_broker_that_lost_its_directory_comes_back_as_another(self):
+        values = [b"v%d" % i for i in range(20)]
+        self.make_topic("before", replicas=3)
+        self.append("before", values)
+        wiped, killed, _ = self.cluster.brokers
+        wiped.kill()
+        old = wiped.data + "-old"
+        os.rename(wiped.data, old)
+
+        wiped.start(timeout=PATIENCE_S)
+        self.assertIn("event=entering_cluster", wiped.said())
+        self.wait_settled(["from=3 to=2", "from=2 to=3", "settled voters=3 learners=0"])
+
+        # It votes again: without it, nothing could be decided now.
+        killed.kill()
+        self.make_topic("meanwhile", replicas=1)
+        killed.start()
+
+        self.append("before", [b"last"])
+        self.assertEqual(cluster.read_all(killed.address, "before", 0, len(values) + 1), values + [b"last"])
+        self.check_old_is_refused(wiped, old)
+
+    def check_old_is_refused(self, wiped, old):
+        client, peer = cluster.free_ports(2)
+        options = list(wiped.options)
+        options[options.index("--peer-listen") + 1] = "127.0.0.1:%d" % peer
+        self.returned = harness.Broker(data=old, options=options, address="127.0.0.1:%d" % client)
+        self.addCleanup(self.returned.close)
+        self.returned.start()
+        self.wait_said(self.returned, "reason=DIRECTORY_REPLACED")
+        self.make_topic("later", replicas=3)
+
+
+if __name__ == "__main__":
+    harness.main()
