@@ -29,6 +29,16 @@ def free_ports(count):
     return ports
 
 
+def thread_states(pid):
+    """One letter each, as proc(5) has them."""
+    for task in os.listdir("/proc/%d/task" % pid):
+        try:
+            with open("/proc/%d/task/%s/stat" % (pid, task)) as stat:
+                yield stat.read().rpartition(")")[2].split()[0]
+        except FileNotFoundError:  # it ended meanwhile
+            pass
+
+
 class Cluster:
     """`hosts`: an address for each broker, with the command that runs a process there; by default all on the loopback. `data`: a
     directory for each."""
@@ -105,7 +115,10 @@ class Cluster:
                 time.sleep(0.05)
 
     def pause(self, broker):
+        """Returns when all its threads stand still, also those that were in the middle of a write."""
         broker.process.send_signal(signal.SIGSTOP)
+        while any(state != "T" for state in thread_states(broker.process.pid)):
+            time.sleep(0.001)
 
     def resume(self, broker):
         broker.process.send_signal(signal.SIGCONT)

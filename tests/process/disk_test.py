@@ -8,6 +8,7 @@ import time
 import grpc
 
 import harness
+import journal_files
 import loop_disk
 from cairn.v1 import log_pb2
 from harness import batch, read_values
@@ -143,7 +144,7 @@ class FullJournalTest(harness.Case):
 
 class FailedSyncTest(harness.Case):
     def test_after_a_failed_sync_nothing_is_acknowledged_and_nothing_is_lost(self):
-        disk = loop_disk.ThinDisk(160, 120)
+        disk = loop_disk.ThinDisk(160)
         self.addCleanup(disk.close)
         data = os.path.join(disk.mount(), "data")
         broker = harness.Broker(data=data, options=OPTIONS).start()
@@ -156,9 +157,8 @@ class FailedSyncTest(harness.Case):
                 acknowledged.append(b"before-%d" % i)
 
             time.sleep(0.5)  # a broker that is idle writes its closing group, and then nothing more
-            journal = os.path.join(data, "journal")
-            for name in sorted(os.listdir(journal)):
-                disk.break_syncs(os.path.join(journal, name))
+            for path, kept in journal_files.kept(os.path.join(data, "journal")).items():
+                disk.break_syncs(path, kept)
             failures = 0
             for i in range(200):
                 value = b"during-%d-" % i + b"x" * 8000

@@ -2,7 +2,7 @@
 
 LoopDisk     an ext4 file system in an image file. Copying the image while it is mounted is a power cut: what was synced is in the
              image, what only the page cache has is not. Freezing its file system makes it a disk that is stuck; again and again, a slow one.
-ThinDisk     the same, the image being sparse and inside a tmpfs too small for it: its writes succeed, its syncs can be made to fail.
+ThinDisk     the same, the image being inside a tmpfs of its own, which can be filled up: then its writes succeed, and its syncs fail.
 """
 
 import os
@@ -120,31 +120,34 @@ class SlowDisk(threading.Thread):
 
 
 class ThinDisk(LoopDisk):
-    """`size_mib` of file system on `backing_mib` of memory."""
+    """There is memory for all of it and a little more: with less it would lie as soon as it is used enough, long before anybody breaks it. Its
+    blocks are as large as pages of memory: of smaller ones a page holds several, and would be lost with its neighbours."""
 
-    def __init__(self, size_mib, backing_mib):
+    def __init__(self, size_mib):
         need_root()
         self.tmpfs = tempfile.mkdtemp(prefix="cairn-thin-")
-        run("mount", "-t", "tmpfs", "-o", "size=%dm" % backing_mib, "tmpfs", self.tmpfs)
+        run("mount", "-t", "tmpfs", "-o", "size=%dm" % (size_mib + 4), "tmpfs", self.tmpfs)
         image = os.path.join(self.tmpfs, "image")
         with open(image, "wb") as f:
             f.truncate(size_mib << 20)
-        run("mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-E", "lazy_itable_init=0", image)
+        run("mkfs.ext4", "-q", "-F", "-b", str(BLOCK), "-O", "^has_journal", "-E", "lazy_itable_init=0", image)
         super().__init__(0, image=image)
 
-    def break_syncs(self, path):
-        """Gives the blocks of a file that hold only zeros back to the tmpfs and fills that up: what was written stays, but from now on
-        nothing more that is written to the file can reach the disk. Nobody may write to the file meanwhile."""
-        while self._punch(path):
+    def break_syncs(self, path, kept):
+        """Gives the blocks of a file behind its first `kept` bytes back to the tmpfs and fills that up: from now on nothing that is written there
+        can reach the disk. Nobody may write to the file meanwhile."""
+        while self._punch(path, kept):
             self._fill()
 
-    def _punch(self, path):
+    def _punch(self, path, kept):
         """True if there was something to give back. Not one page may stay: of a write that finds room for its first page only, Linux's
         loop device says that it succeeded."""
         found = False
-        with open(path, "rb") as file, open(self.image, "rb") as image:
+        with open(self.image, "rb") as image:
             for logical, physical, length in extents(path):
-                for start, size in zero_runs(file, logical, length):
+                start = max(logical, kept)
+                size = logical + length - start
+                if size > 0:
                     at = physical + start - logical
                     if holds_data(image, at, size):
                         run("fallocate", "-p", "-o", str(at), "-l", str(size), self.image)
@@ -184,19 +187,3 @@ def holds_data(file, offset, size):
         return os.lseek(file.fileno(), offset, os.SEEK_DATA) < offset + size
     except OSError:  # nothing but a hole up to the end
         return False
-
-
-def zero_runs(file, offset, length):
-    """(offset, size) of the runs of blocks in this part of a file that hold only zeros."""
-    runs, start = [], None
-    for at in range(offset, offset + length, BLOCK):
-        file.seek(at)
-        zero = not any(file.read(BLOCK))
-        if zero and start is None:
-            start = at
-        if not zero and start is not None:
-            runs.append((start, at - start))
-            start = None
-    if start is not None:
-        runs.append((start, offset + length - start))
-    return runs

@@ -14,6 +14,7 @@ import grpc
 
 import cluster
 import harness
+import journal_files
 import loop_disk
 import namespaces
 import wall_clock
@@ -269,15 +270,14 @@ class ClockTest(Nemesis):
 
 class FailingSyncTest(DiskNemesis):
     def make_disk(self):
-        return loop_disk.ThinDisk(96, 72)
+        return loop_disk.ThinDisk(96)
 
     def test_failing_sync(self):
         def hurt(i):
             broker = self.cluster.brokers[i]
             self.cluster.pause(broker)  # nobody may write meanwhile
-            journal = os.path.join(broker.data, "journal")
-            for name in sorted(os.listdir(journal)):
-                self.disks[i].break_syncs(os.path.join(journal, name))
+            for path, kept in journal_files.kept(os.path.join(broker.data, "journal")).items():
+                self.disks[i].break_syncs(path, kept)
             self.cluster.resume(broker)
 
         def mend(i):
