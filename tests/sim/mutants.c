@@ -95,7 +95,9 @@ static bool is_healthy(const struct jobs_options *options, uint64_t seed) {
   return !hunt.first.failed;
 }
 
-static bool hunt_one(const struct jobs_options *options, const struct sim_mutant *mutant) {
+enum fate { LIVES, KILLED, UNFAIR };
+
+static enum fate hunt_one(const struct jobs_options *options, const struct sim_mutant *mutant, bool last_chance) {
   struct jobs_options jobs = *options;
   struct hunt hunt = {0};
   static struct jobs_report report;
@@ -106,25 +108,34 @@ static bool hunt_one(const struct jobs_options *options, const struct sim_mutant
   if (jobs.count == 0) jobs.count = SEEDS_MAX;
   jobs_run(&jobs, got, &hunt, &report);
   if (!hunt.first.failed) {
-    printf("LIVES   %-26s after %4" PRIu64 " seeds: %s\n", mutant->name, hunt.seeds, mutant->what);
-    return false;
+    printf("%s %-26s after %4" PRIu64 " seeds: %s\n", last_chance ? "LIVES  " : "escapes", mutant->name, hunt.seeds,
+           mutant->what);
+    return LIVES;
   }
   bool healthy = is_healthy(&jobs, hunt.first.seed);
   printf("%s  %-26s after %4" PRIu64 " seeds, by \"%s\" in %" PRIu64 " of %u brokers: %s\n", healthy ? "killed" : "UNFAIR",
          mutant->name, hunt.seeds, hunt.first.check, hunt.first.seed, jobs.nodes, mutant->what);
-  return healthy;
+  return healthy ? KILLED : UNFAIR;
 }
 
-static bool hunt_alone(const struct sim_mutant *mutant) {
+static enum fate hunt_alone(const struct sim_mutant *mutant) {
   struct lone_hunt hunt;
   mutants_hunt_alone(mutant, &hunt);
   if (hunt.found[0] == '\0') {
     printf("LIVES   %-26s after %4u schedules of the protocol alone: %s\n", mutant->name, SCHEDULES_MAX, mutant->what);
-    return false;
+    return LIVES;
   }
   printf("%s  %-26s after %4" PRIu64 " schedules of the protocol alone, by \"%.*s\": %s\n", hunt.healthy ? "killed" : "UNFAIR",
          mutant->name, hunt.schedules, (int)strcspn(hunt.found, ":"), hunt.found, mutant->what);
-  return hunt.healthy;
+  return hunt.healthy ? KILLED : UNFAIR;
+}
+
+/* In clusters, if these come to it; what escapes them, and is the protocol's, by what can go wrong with the protocol alone. */
+static enum fate hunt_down(const struct jobs_options *options, const struct sim_mutant *mutant) {
+  bool may_be_alone = mutant->in_protocol != RAFT_MUTANT_NONE && options->nodes == 0;
+  enum fate fate = LIVES;
+  if (mutant->nodes > 0 || !may_be_alone) fate = hunt_one(options, mutant, !may_be_alone);
+  return fate == LIVES && may_be_alone ? hunt_alone(mutant) : fate;
 }
 
 /* Is it one of these words? */
@@ -145,8 +156,7 @@ int mutants_run(const struct jobs_options *options, const char *only) {
     const struct sim_mutant *mutant = &rows[i];
     if (only != NULL && !is_named(only, mutant->name)) continue;
     count++;
-    bool alone = mutant->nodes == 0 && options->nodes == 0;
-    if (alone ? hunt_alone(mutant) : hunt_one(options, mutant)) killed++;
+    if (hunt_down(options, mutant) == KILLED) killed++;
     fflush(stdout);
   }
   printf("sim: %u of %u mutants killed, seeds from %" PRIu64 "\n", killed, count, options->first);

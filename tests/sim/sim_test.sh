@@ -19,7 +19,7 @@ case "$what" in
     quick+=,unknown_sent_again,deletion_forgotten
     quick+=,SELF_VOTE_EARLY,VOTE_INDEX_ONLY,ACK_NOT_DURABLE,COMMIT_UNCAPPED,CUT_ALWAYS,CONFLICT_KEPT,READ_BEFORE_NOOP,SNAPSHOT_EARLY_ACK
     quick+=,NO_STICKINESS,STALE_PERSIST,STALE_ACK,STRANGERS_COUNT,SINGLE_STEP,CONFIG_ON_COMMIT,TWO_CHANGES,LEARNER_COUNTS,DAMAGED_VOTES,SNAPSHOT_TERM_LOST
-    run --mutants --only "$quick" --seeds 150
+    run --mutants --only "$quick" --seeds 80
     ;;
   *)
     echo "usage: sim_test.sh SIM alone|three|five|mutants" >&2
