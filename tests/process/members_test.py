@@ -70,7 +70,7 @@ class MembersTest(harness.Case):
 
     def test_a_broker_that_lost_its_directory_comes_back_as_another(self):
         values = [b"v%d" % i for i in range(20)]
-        self.make_topic("before", replicas=3)
+        self.make_topic("before", replicas=3, partitions=3)
         self.append("before", values)
         wiped, killed, _ = self.cluster.brokers
         wiped.kill()
@@ -80,6 +80,10 @@ class MembersTest(harness.Case):
         wiped.start(timeout=PATIENCE_S)
         self.assertIn("event=entering_cluster", wiped.said())
         self.wait_settled(["from=3 to=2", "from=2 to=3", "settled voters=3 learners=0"])
+
+        # Each was to be led by another of the three: it sends on to who has them now.
+        for partition in range(3):
+            cluster.Follower([wiped.address]).call("describe_partition", topic="before", partition=partition)
 
         # It votes again: without it, nothing could be decided now.
         killed.kill()
