@@ -32,6 +32,8 @@ struct cluster_map {
   struct map_topic **sorted; /* by name */
   size_t topic_count;
   size_t partition_count;
+  struct map_move *moves; /* by group */
+  size_t move_count;
 };
 
 /* ---- Names and settings ---- */
@@ -84,6 +86,7 @@ void cluster_map_free(struct cluster_map *map) {
   map_free(map->by_name);
   map_free(map->by_id);
   memory_free(map->sorted);
+  memory_free(map->moves);
   memory_free(map);
 }
 
@@ -123,6 +126,29 @@ const struct map_broker *cluster_map_broker_after(const struct cluster_map *map,
   size_t place = broker_rank(map, after);
   return place < map->broker_count ? map->brokers_sorted[place] : NULL;
 }
+
+/* How many moves are of groups that are not above `group`. */
+static size_t move_rank(const struct cluster_map *map, uint64_t group) {
+  size_t low = 0, high = map->move_count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (map->moves[middle].group <= group) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+const struct map_move *cluster_map_move_after(const struct cluster_map *map, uint64_t after) {
+  size_t place = move_rank(map, after);
+  return place < map->move_count ? &map->moves[place] : NULL;
+}
+
+const struct map_move *cluster_map_move(const struct cluster_map *map, uint64_t group) {
+  size_t place = move_rank(map, group);
+  return place > 0 && map->moves[place - 1].group == group ? &map->moves[place - 1] : NULL;
+}
+
+size_t cluster_map_move_count(const struct cluster_map *map) { return map->move_count; }
 
 /* How many topics have names that are not above `name`. */
 static size_t rank(const struct cluster_map *map, struct bytes name) {
@@ -181,6 +207,82 @@ static enum status alter_topic(struct cluster_map *map, uint64_t id, const struc
   return STATUS_OK;
 }
 
+/* ---- Moving ---- */
+
+static void put_move(struct cluster_map *map, const struct map_move *move) {
+  size_t place = move_rank(map, move->group);
+  if (place > 0 && map->moves[place - 1].group == move->group) {
+    map->moves[place - 1] = *move;
+    return;
+  }
+  map->moves = memory_grow_array(map->moves, map->move_count + 1, sizeof *map->moves);
+  memmove(&map->moves[place + 1], &map->moves[place], (map->move_count - place) * sizeof *map->moves);
+  map->moves[place] = *move;
+  map->move_count++;
+}
+
+static void remove_move(struct cluster_map *map, uint64_t group) {
+  size_t place = move_rank(map, group);
+  if (place == 0 || map->moves[place - 1].group != group) return;
+  memmove(&map->moves[place - 1], &map->moves[place], (map->move_count - place) * sizeof *map->moves);
+  map->move_count--;
+}
+
+static bool same_replicas(const struct map_replica *a, uint32_t a_count, const struct map_replica *b, uint32_t b_count) {
+  if (a_count != b_count) return false;
+  for (uint32_t i = 0; i < a_count; i++)
+    if (a[i].broker != b[i].broker || memcmp(a[i].incarnation, b[i].incarnation, CLUSTER_ID_SIZE) != 0) return false;
+  return true;
+}
+
+static enum status find_partition(struct cluster_map *map, const struct map_move *move, struct map_partition **out_partition) {
+  struct map_topic *topic = map_get_number(map->by_id, move->topic_id);
+  if (topic == NULL) return STATUS_UNKNOWN_TOPIC;
+  if (move->partition >= topic->partition_count) return STATUS_UNKNOWN_PARTITION;
+  *out_partition = &topic->partitions[move->partition];
+  return STATUS_OK;
+}
+
+/* Every one is a broker of today, with the directory that it has today. */
+static bool can_be(const struct cluster_map *map, const struct map_replica *replicas, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    const struct map_broker *broker = map_get_number(map->brokers, replicas[i].broker);
+    if (broker == NULL || memcmp(broker->incarnation, replicas[i].incarnation, CLUSTER_ID_SIZE) != 0) return false;
+  }
+  return count > 0;
+}
+
+/* Takes the place of one that is under way, also of one that leads the other way. The same again is no other. */
+static enum status move_partition(struct cluster_map *map, const struct map_move *wanted) {
+  struct map_partition *partition = NULL;
+  enum status status = find_partition(map, wanted, &partition);
+  if (status != STATUS_OK) return status;
+  if (partition->replica_count == 0) return STATUS_UNSUPPORTED; /* where it is, the map does not say */
+  if (!can_be(map, wanted->target, wanted->target_count)) return STATUS_NOT_FOUND;
+  const struct map_move *known = cluster_map_move(map, partition->group);
+  const struct map_replica *going = known == NULL ? partition->replicas : known->target;
+  uint32_t going_count = known == NULL ? partition->replica_count : known->target_count;
+  if (same_replicas(going, going_count, wanted->target, wanted->target_count)) return STATUS_OK;
+  if (known == NULL && map->move_count >= MAP_MOVES_MAX) return STATUS_BUSY;
+  struct map_move move = *wanted;
+  move.group = partition->group;
+  move.number = map->version;
+  put_move(map, &move);
+  return STATUS_OK;
+}
+
+static enum status partition_moved(struct cluster_map *map, const struct map_move *over) {
+  struct map_partition *partition = NULL;
+  enum status status = find_partition(map, over, &partition);
+  if (status != STATUS_OK) return status;
+  const struct map_move *known = cluster_map_move(map, partition->group);
+  if (known == NULL || known->number != over->number) return STATUS_NOT_FOUND;
+  partition->replica_count = known->target_count;
+  memcpy(partition->replicas, known->target, sizeof partition->replicas);
+  remove_move(map, partition->group);
+  return STATUS_OK;
+}
+
 static enum status delete_topic(struct cluster_map *map, uint64_t id) {
   struct map_topic *topic = map_remove_number(map->by_id, id);
   if (topic == NULL) return STATUS_UNKNOWN_TOPIC;
@@ -191,6 +293,7 @@ static enum status delete_topic(struct cluster_map *map, uint64_t id) {
   map->topic_count--;
   map->partition_count -= topic->partition_count;
   map_remove(map->by_name, name);
+  for (uint32_t i = 0; map->move_count > 0 && i < topic->partition_count; i++) remove_move(map, topic->partitions[i].group);
   topic_free(topic);
   return STATUS_OK;
 }
@@ -251,6 +354,8 @@ enum status cluster_map_apply(struct cluster_map *map, const struct command *com
     case COMMAND_CREATE_TOPIC: return create_topic(map, &command->topic);
     case COMMAND_ALTER_TOPIC: return alter_topic(map, command->topic_id, &command->settings);
     case COMMAND_DELETE_TOPIC: return MUTANT(deletion_forgotten) ? STATUS_OK : delete_topic(map, command->topic_id);
+    case COMMAND_MOVE_PARTITION: return move_partition(map, &command->move);
+    case COMMAND_PARTITION_MOVED: return partition_moved(map, &command->move);
   }
   return STATUS_FOREIGN;
 }
@@ -259,7 +364,7 @@ enum status cluster_map_apply(struct cluster_map *map, const struct command *com
 
 /* A generous bound for the objects that stand for the map while it is packed or unpacked. */
 static size_t arena_bytes(size_t brokers, size_t topics, size_t partitions) {
-  return (size_t)MIB + brokers * 512 + topics * 2048 + partitions * 1024;
+  return (size_t)MIB + (size_t)MAP_MOVES_MAX * 1024 + brokers * 512 + topics * 2048 + partitions * 1024;
 }
 
 enum status cluster_map_encode(const struct cluster_map *map, struct buffer *out) {
@@ -273,10 +378,12 @@ enum status cluster_map_encode(const struct cluster_map *map, struct buffer *out
   message.next_group_id = map->next_group_id;
   message.brokers = arena_take(arena, (map->broker_count + 1) * sizeof *message.brokers);
   message.topics = arena_take(arena, (map->topic_count + 1) * sizeof *message.topics);
-  if (message.brokers == NULL || message.topics == NULL) goto done;
+  message.moves = arena_take(arena, (map->move_count + 1) * sizeof *message.moves);
+  if (message.brokers == NULL || message.topics == NULL || message.moves == NULL) goto done;
   for (size_t i = 0; i < map->broker_count; i++)
     message.brokers[message.n_brokers++] = broker_to_message(arena, map->brokers_sorted[i]);
   for (size_t i = 0; i < map->topic_count; i++) message.topics[message.n_topics++] = topic_to_message(arena, map->sorted[i]);
+  for (size_t i = 0; i < map->move_count; i++) message.moves[message.n_moves++] = move_to_message(arena, &map->moves[i]);
 
   uint8_t *into = buffer_extend(out, protobuf_c_message_get_packed_size(&message.base));
   if (into == NULL) goto done;
@@ -291,6 +398,20 @@ done:
 static bool fits(const struct cluster_map *map, const struct map_topic *topic) {
   if (map_get(map->by_name, bytes_of_string(topic->name)) != NULL || map_get_number(map->by_id, topic->id) != NULL) return false;
   return topic->id < map->next_topic_id && topic->partitions[topic->partition_count - 1].group < map->next_group_id;
+}
+
+/* A move among those of a snapshot: of a partition that is there, and its only one. */
+static enum status take_move(struct cluster_map *map, const Cairn__Internal__V1__Move *message) {
+  struct map_move move;
+  struct map_partition *partition = NULL;
+  enum status status = move_from_message(message, &move);
+  if (status != STATUS_OK) return status;
+  if (find_partition(map, &move, &partition) != STATUS_OK) return STATUS_CORRUPT;
+  move.group = partition->group;
+  bool sound = map->move_count < MAP_MOVES_MAX && move.number > 0 && move.number <= map->version;
+  if (!sound || cluster_map_move(map, move.group) != NULL) return STATUS_CORRUPT;
+  put_move(map, &move);
+  return STATUS_OK;
 }
 
 static enum status from_message(struct cluster_map *map, const Cairn__Internal__V1__ClusterMap *message) {
@@ -315,6 +436,10 @@ static enum status from_message(struct cluster_map *map, const Cairn__Internal__
     struct map_topic *kept = NEW(struct map_topic);
     *kept = topic;
     add_topic(map, kept);
+  }
+  for (size_t i = 0; i < message->n_moves; i++) {
+    enum status status = take_move(map, message->moves[i]);
+    if (status != STATUS_OK) return status;
   }
   return STATUS_OK;
 }

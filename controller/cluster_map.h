@@ -5,6 +5,8 @@
  * 2. A topic's name is unique among the living.
  * 3. `version` rises by one with every command.
  * 4. A broker has one directory. One that it had before is refused for good; of those the map knows the last MAP_EARLIER_MAX.
+ * 5. A partition's replicas change only when the very move that is under way is said to be over: what is known of an earlier one, also one
+ *    to the same brokers, changes nothing.
  */
 #ifndef CAIRN_CONTROLLER_CLUSTER_MAP_H
 #define CAIRN_CONTROLLER_CLUSTER_MAP_H
@@ -42,13 +44,26 @@ struct map_replica {
   uint8_t incarnation[CLUSTER_ID_SIZE];
 };
 
-/* One partition of a topic, and the replicas it was founded with: the first is to lead it. */
+/* One partition of a topic, and its replicas, as it was founded or as its last move left it: the first is to lead it. */
 struct map_partition {
   uint32_t number;
   uint32_t replica_count; /* 0: made by a Cairn that knew one broker only, which has it */
   uint64_t group;
   uint64_t instance;
   struct map_replica replicas[MAP_REPLICAS_MAX];
+};
+
+#define MAP_MOVES_MAX 1000u /* under way at a time */
+
+/* A partition is on its way to other replicas. It belongs to those that it has, those that it is to have, and perhaps to some that an
+ * earlier move, which this one took the place of, wanted it to have: none of them may give anything up before the move is over. */
+struct map_move {
+  uint64_t topic_id;
+  uint32_t partition;
+  uint64_t group;
+  uint64_t number; /* the version of the map that began it: no other move has it */
+  uint32_t target_count;
+  struct map_replica target[MAP_REPLICAS_MAX];
 };
 
 struct map_topic {
@@ -91,6 +106,11 @@ bool map_broker_had(const struct map_broker *broker, const uint8_t incarnation[C
 /* Brokers by number, the first above `after`; NULL at the end. */
 const struct map_broker *cluster_map_broker_after(const struct cluster_map *map, uint32_t after);
 size_t cluster_map_broker_count(const struct cluster_map *map);
+
+/* Moves under way, by group, the first above `after`; NULL at the end. */
+const struct map_move *cluster_map_move_after(const struct cluster_map *map, uint64_t after);
+const struct map_move *cluster_map_move(const struct cluster_map *map, uint64_t group); /* NULL: it stays where it is */
+size_t cluster_map_move_count(const struct cluster_map *map);
 
 /* Topics in order of name, the first whose name is above `after` (empty: the first); NULL at the end. */
 const struct map_topic *cluster_map_topic_after(const struct cluster_map *map, struct bytes after);

@@ -22,6 +22,7 @@ enum status command_encode(const struct command *command, struct blob **out_blob
   Cairn__Internal__V1__CreateTopic create_topic = CAIRN__INTERNAL__V1__CREATE_TOPIC__INIT;
   Cairn__Internal__V1__AlterTopic alter_topic = CAIRN__INTERNAL__V1__ALTER_TOPIC__INIT;
   Cairn__Internal__V1__DeleteTopic delete_topic = CAIRN__INTERNAL__V1__DELETE_TOPIC__INIT;
+  Cairn__Internal__V1__PartitionMoved moved = CAIRN__INTERNAL__V1__PARTITION_MOVED__INIT;
   Cairn__Internal__V1__TopicSettings settings;
 
   message.time_ms = command->time_ms;
@@ -49,6 +50,18 @@ enum status command_encode(const struct command *command, struct blob **out_blob
       message.delete_topic = &delete_topic;
       delete_topic.topic_id = command->topic_id;
       break;
+    case COMMAND_MOVE_PARTITION:
+      message.change_case = CAIRN__INTERNAL__V1__COMMAND__CHANGE_MOVE_PARTITION;
+      message.move_partition = move_to_message(arena, &command->move);
+      message.move_partition->number = 0;
+      break;
+    case COMMAND_PARTITION_MOVED:
+      message.change_case = CAIRN__INTERNAL__V1__COMMAND__CHANGE_PARTITION_MOVED;
+      message.partition_moved = &moved;
+      moved.topic_id = command->move.topic_id;
+      moved.partition = command->move.partition;
+      moved.number = command->move.number;
+      break;
   }
   enum status status = pack_blob(&message.base, NULL, out_blob);
   arena_free(arena);
@@ -72,6 +85,15 @@ static enum status from_message(const Cairn__Internal__V1__Command *message, str
     case CAIRN__INTERNAL__V1__COMMAND__CHANGE_DELETE_TOPIC:
       command->kind = COMMAND_DELETE_TOPIC;
       command->topic_id = message->delete_topic->topic_id;
+      return STATUS_OK;
+    case CAIRN__INTERNAL__V1__COMMAND__CHANGE_MOVE_PARTITION:
+      command->kind = COMMAND_MOVE_PARTITION;
+      return move_from_message(message->move_partition, &command->move);
+    case CAIRN__INTERNAL__V1__COMMAND__CHANGE_PARTITION_MOVED:
+      command->kind = COMMAND_PARTITION_MOVED;
+      command->move.topic_id = message->partition_moved->topic_id;
+      command->move.partition = message->partition_moved->partition;
+      command->move.number = message->partition_moved->number;
       return STATUS_OK;
     default: return STATUS_FOREIGN;
   }

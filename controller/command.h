@@ -13,7 +13,14 @@
 #include "base/status.h"
 #include "controller/cluster_map.h"
 
-enum command_kind { COMMAND_REGISTER_BROKER = 2, COMMAND_CREATE_TOPIC = 3, COMMAND_ALTER_TOPIC = 4, COMMAND_DELETE_TOPIC = 5 };
+enum command_kind {
+  COMMAND_REGISTER_BROKER = 2,
+  COMMAND_CREATE_TOPIC = 3,
+  COMMAND_ALTER_TOPIC = 4,
+  COMMAND_DELETE_TOPIC = 5,
+  COMMAND_MOVE_PARTITION = 6,
+  COMMAND_PARTITION_MOVED = 7
+};
 
 struct command {
   enum command_kind kind;
@@ -23,6 +30,7 @@ struct command {
   struct map_topic topic;              /* CREATE_TOPIC: all of it, ids included; owned by the command */
   uint64_t topic_id;                   /* ALTER_TOPIC, DELETE_TOPIC */
   struct topic_settings settings;      /* ALTER_TOPIC */
+  struct map_move move;                /* MOVE_PARTITION: all but group and number; PARTITION_MOVED: all but group and target */
 };
 
 void command_deinit(struct command *command);

@@ -84,11 +84,13 @@ static void tell_deleted(struct controller *controller, uint64_t topic_id) {
 static void apply_command(struct controller *controller, const struct command *command) {
   if (command->kind == COMMAND_DELETE_TOPIC) tell_deleted(controller, command->topic_id);
   controller->applied_status = cluster_map_apply(controller->map, command);
-  controller->topic_id = command->topic_id;
+  bool moves = command->kind == COMMAND_MOVE_PARTITION || command->kind == COMMAND_PARTITION_MOVED;
+  controller->topic_id = moves ? command->move.topic_id : command->topic_id;
   controller->topic = NULL;
   if (command->kind == COMMAND_CREATE_TOPIC)
     controller->topic = cluster_map_topic(controller->map, bytes_of_string(command->topic.name));
-  else if (command->kind == COMMAND_ALTER_TOPIC) controller->topic = cluster_map_topic_by_id(controller->map, command->topic_id);
+  else if (command->kind == COMMAND_ALTER_TOPIC || moves)
+    controller->topic = cluster_map_topic_by_id(controller->map, controller->topic_id);
   tell(controller, command);
 }
 
@@ -293,6 +295,76 @@ static enum status decide_delete(struct controller *controller, struct change *c
   return STATUS_OK;
 }
 
+/* Puts one broker more into the target. A broker that takes no peers cannot be told anything, so it is none. */
+static enum status add_target(const struct controller *controller, struct change *change, uint32_t id, struct map_move *move) {
+  const struct map_broker *broker = cluster_map_broker(controller->map, id);
+  if (broker == NULL) {
+    snprintf(change->problem, sizeof change->problem,
+             "partition %u is to go to broker %u, and the cluster has no such broker: start it, or name another",
+             change->partition, id);
+    return STATUS_NOT_FOUND;
+  }
+  if (broker->peer_address[0] == '\0') {
+    snprintf(change->problem, sizeof change->problem,
+             "partition %u is to go to broker %u, which takes no other brokers: start it with --peer-listen, or name another",
+             change->partition, id);
+    return STATUS_NOT_FOUND;
+  }
+  for (uint32_t i = 0; i < move->target_count; i++) {
+    if (move->target[i].broker != id) continue;
+    snprintf(change->problem, sizeof change->problem, "broker %u is named twice for partition %u: name each broker once", id,
+             change->partition);
+    return STATUS_INVALID;
+  }
+  struct map_replica *replica = &move->target[move->target_count++];
+  replica->broker = id;
+  memcpy(replica->incarnation, broker->incarnation, CLUSTER_ID_SIZE);
+  return STATUS_OK;
+}
+
+static enum status decide_move(struct controller *controller, struct change *change, struct command *command) {
+  const struct map_topic *topic = cluster_map_topic(controller->map, bytes_of_string(change->name));
+  struct map_move *move = &command->move;
+  if (topic == NULL) return refuse(change, STATUS_UNKNOWN_TOPIC, "");
+  if (change->partition >= topic->partition_count) {
+    snprintf(change->problem, sizeof change->problem, "there is no partition %u: its partitions are 0 to %u", change->partition,
+             topic->partition_count - 1);
+    return STATUS_UNKNOWN_PARTITION;
+  }
+  const struct map_partition *partition = &topic->partitions[change->partition];
+  if (change->to_count == 0 || change->to_count > MAP_REPLICAS_MAX) {
+    snprintf(change->problem, sizeof change->problem, "partition %u is to have %u replicas: name 1 to %u brokers",
+             change->partition, change->to_count, MAP_REPLICAS_MAX);
+    return STATUS_INVALID;
+  }
+  if (partition->replica_count == 0) {
+    snprintf(change->problem, sizeof change->problem,
+             "partition %u was made by a Cairn that knew one broker only, and cannot be moved: copy it into a new topic",
+             change->partition);
+    return STATUS_UNSUPPORTED;
+  }
+  move->topic_id = topic->id;
+  move->partition = change->partition;
+  for (uint32_t i = 0; i < change->to_count; i++) {
+    enum status status = add_target(controller, change, change->to[i], move);
+    if (status != STATUS_OK) return status;
+  }
+  if (cluster_map_move(controller->map, partition->group) == NULL && cluster_map_move_count(controller->map) >= MAP_MOVES_MAX)
+    return refuse(change, STATUS_BUSY, "1000 partitions are being moved already: wait until some have arrived");
+  return STATUS_OK;
+}
+
+/* Of a move that is no more, nothing is to be written: it was told twice, or another took its place. */
+static enum status decide_moved(struct controller *controller, struct change *change, struct command *command) {
+  const struct map_topic *topic = cluster_map_topic_by_id(controller->map, change->topic_id);
+  if (topic == NULL) return refuse(change, STATUS_UNKNOWN_TOPIC, "");
+  if (change->partition >= topic->partition_count) return refuse(change, STATUS_UNKNOWN_PARTITION, "");
+  const struct map_move *move = cluster_map_move(controller->map, topic->partitions[change->partition].group);
+  if (move == NULL || move->number != change->move) return refuse(change, STATUS_NOT_FOUND, "that move is not under way");
+  command->move = *move;
+  return STATUS_OK;
+}
+
 static enum status decide_register(struct controller *controller, struct change *change, struct command *command) {
   const struct map_broker *known = cluster_map_broker(controller->map, change->broker.id);
   if (known != NULL && map_broker_had(known, change->broker.incarnation)) {
@@ -316,6 +388,8 @@ static enum status decide(struct controller *controller, struct change *change, 
     case COMMAND_ALTER_TOPIC: return decide_alter(controller, change, command);
     case COMMAND_DELETE_TOPIC: return decide_delete(controller, change, command);
     case COMMAND_REGISTER_BROKER: return decide_register(controller, change, command);
+    case COMMAND_MOVE_PARTITION: return decide_move(controller, change, command);
+    case COMMAND_PARTITION_MOVED: return decide_moved(controller, change, command);
   }
   return STATUS_BUG;
 }
@@ -381,7 +455,8 @@ static bool is_alone(const struct controller *controller) { return replica_confi
  * it. What follows from the request alone is told at once. */
 static bool follows_from_map(enum status status) {
   return status == STATUS_UNKNOWN_TOPIC || status == STATUS_DIRECTORY_REPLACED || status == STATUS_TOPIC_EXISTS ||
-         status == STATUS_TOO_LARGE || status == STATUS_LOADING;
+         status == STATUS_TOO_LARGE || status == STATUS_LOADING || status == STATUS_UNKNOWN_PARTITION ||
+         status == STATUS_NOT_FOUND;
 }
 
 static void refusal_confirmed(struct replica_read *read, enum status status) {
@@ -417,6 +492,7 @@ static bool start(struct controller *controller, struct change *change) {
       altered.settings = command.settings;
       change->topic = &altered;
     }
+    if (change->kind == COMMAND_MOVE_PARTITION) change->topic = cluster_map_topic_by_id(controller->map, command.move.topic_id);
     answer(change, STATUS_OK);
     command_deinit(&command);
     return false;

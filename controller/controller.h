@@ -70,12 +70,19 @@ struct change {
   bool set_retention_bytes, set_retention_ms, set_segment_bytes, set_record_bytes_max;
   struct map_broker broker;            /* REGISTER_BROKER */
   uint8_t cluster_id[CLUSTER_ID_SIZE]; /* REGISTER_BROKER */
+  /* MOVE_PARTITION: name, partition, and the brokers that are to have it, the one that is to lead first. PARTITION_MOVED: topic_id, partition,
+   * and the move that is over. */
+  uint32_t partition;
+  uint32_t to[MAP_REPLICAS_MAX];
+  uint32_t to_count;
+  uint64_t move;
 
   void (*done)(struct change *change);
   enum status status;
-  char problem[256];             /* in words, when the status is not OK */
-  const struct map_topic *topic; /* CREATE, ALTER: the topic as it is now (validate_only: as it would be); valid during `done` */
-  uint64_t topic_id;             /* DELETE */
+  char problem[256]; /* in words, when the status is not OK */
+  const struct map_topic
+      *topic;        /* CREATE, ALTER, MOVE, MOVED: the topic as it is now (validate_only: as it would be); valid during `done` */
+  uint64_t topic_id; /* DELETE */
 };
 void controller_change(struct controller *controller, struct change *change);
 

@@ -82,30 +82,74 @@ enum status broker_from_message(const Cairn__Internal__V1__Broker *message, stru
   return STATUS_OK;
 }
 
+/* The two lists of a message: brokers' numbers and their directories' incarnations. */
+struct replica_lists {
+  size_t count;
+  uint32_t *numbers;
+  ProtobufCBinaryData *incarnations;
+};
+
+static struct replica_lists replicas_to_lists(struct arena *arena, const struct map_replica *replicas, uint32_t count) {
+  struct replica_lists lists = {.count = count};
+  if (count == 0) return lists;
+  lists.numbers = take(arena, count * sizeof *lists.numbers);
+  lists.incarnations = take(arena, count * sizeof *lists.incarnations);
+  for (uint32_t i = 0; i < count; i++) {
+    lists.numbers[i] = replicas[i].broker;
+    lists.incarnations[i] = id_to_message(replicas[i].incarnation);
+  }
+  return lists;
+}
+
+static bool replicas_from_lists(const struct replica_lists *lists, size_t incarnation_count,
+                                struct map_replica out_replicas[MAP_REPLICAS_MAX], uint32_t *out_count) {
+  if (lists->count > MAP_REPLICAS_MAX || incarnation_count != lists->count) return false;
+  *out_count = (uint32_t)lists->count;
+  for (uint32_t i = 0; i < *out_count; i++) {
+    out_replicas[i].broker = lists->numbers[i];
+    if (lists->numbers[i] == 0) return false;
+    if (!id_from_message(&lists->incarnations[i], out_replicas[i].incarnation)) return false;
+    for (uint32_t before = 0; before < i; before++)
+      if (lists->numbers[before] == lists->numbers[i]) return false;
+  }
+  return true;
+}
+
 static void replicas_to_message(struct arena *arena, const struct map_partition *partition,
                                 Cairn__Internal__V1__PartitionPlace *message) {
-  size_t count = partition->replica_count;
-  if (count == 0) return;
-  message->n_replicas = message->n_incarnations = count;
-  message->replicas = take(arena, count * sizeof *message->replicas);
-  message->incarnations = take(arena, count * sizeof *message->incarnations);
-  for (size_t i = 0; i < count; i++) {
-    message->replicas[i] = partition->replicas[i].broker;
-    message->incarnations[i] = id_to_message(partition->replicas[i].incarnation);
-  }
+  struct replica_lists lists = replicas_to_lists(arena, partition->replicas, partition->replica_count);
+  message->n_replicas = message->n_incarnations = lists.count;
+  message->replicas = lists.numbers;
+  message->incarnations = lists.incarnations;
 }
 
 static bool replicas_from_message(const Cairn__Internal__V1__PartitionPlace *message, struct map_partition *partition) {
-  if (message->n_replicas > MAP_REPLICAS_MAX || message->n_incarnations != message->n_replicas) return false;
-  partition->replica_count = (uint32_t)message->n_replicas;
-  for (uint32_t i = 0; i < partition->replica_count; i++) {
-    partition->replicas[i].broker = message->replicas[i];
-    if (message->replicas[i] == 0) return false;
-    if (!id_from_message(&message->incarnations[i], partition->replicas[i].incarnation)) return false;
-    for (uint32_t before = 0; before < i; before++)
-      if (message->replicas[before] == message->replicas[i]) return false;
-  }
-  return true;
+  struct replica_lists lists = {
+      .count = message->n_replicas, .numbers = message->replicas, .incarnations = message->incarnations};
+  return replicas_from_lists(&lists, message->n_incarnations, partition->replicas, &partition->replica_count);
+}
+
+Cairn__Internal__V1__Move *move_to_message(struct arena *arena, const struct map_move *move) {
+  Cairn__Internal__V1__Move *message = take(arena, sizeof *message);
+  cairn__internal__v1__move__init(message);
+  struct replica_lists lists = replicas_to_lists(arena, move->target, move->target_count);
+  message->topic_id = move->topic_id;
+  message->partition = move->partition;
+  message->n_replicas = message->n_incarnations = lists.count;
+  message->replicas = lists.numbers;
+  message->incarnations = lists.incarnations;
+  message->number = move->number;
+  return message;
+}
+
+enum status move_from_message(const Cairn__Internal__V1__Move *message, struct map_move *out) {
+  struct map_move move = {.topic_id = message->topic_id, .partition = message->partition, .number = message->number};
+  struct replica_lists lists = {
+      .count = message->n_replicas, .numbers = message->replicas, .incarnations = message->incarnations};
+  if (lists.count == 0 || !replicas_from_lists(&lists, message->n_incarnations, move.target, &move.target_count))
+    return STATUS_CORRUPT;
+  *out = move;
+  return STATUS_OK;
 }
 
 Cairn__Internal__V1__TopicPlace *topic_to_message(struct arena *arena, const struct map_topic *topic) {

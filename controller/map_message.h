@@ -21,6 +21,9 @@ enum status settings_from_message(const Cairn__Internal__V1__TopicSettings *mess
 Cairn__Internal__V1__Broker *broker_to_message(struct arena *arena, const struct map_broker *broker);
 enum status broker_from_message(const Cairn__Internal__V1__Broker *message, struct map_broker *out) MUST_CHECK;
 
+Cairn__Internal__V1__Move *move_to_message(struct arena *arena, const struct map_move *move);
+enum status move_from_message(const Cairn__Internal__V1__Move *message, struct map_move *out) MUST_CHECK; /* all but the group */
+
 Cairn__Internal__V1__TopicPlace *topic_to_message(struct arena *arena, const struct map_topic *topic);
 enum status topic_from_message(const Cairn__Internal__V1__TopicPlace *message, struct map_topic *out) MUST_CHECK;
 

@@ -111,6 +111,55 @@ static void partitions_wait_a_moment_to_be_spread_over_all_founders(void **state
   assert_int_equal(crew_answer(crew, &request), STATUS_OK);
 }
 
+/* Of topic t's partition 0, as this broker's map has it. NULL: it stays. */
+static const struct map_move *move_on(struct crew *crew, broker_id broker) {
+  const struct cluster_map *map = controller_map(crew->members[broker].controller);
+  const struct map_topic *topic = cluster_map_topic(map, bytes_of_string("t"));
+  return topic == NULL ? NULL : cluster_map_move(map, topic->partitions[0].group);
+}
+
+/* Begun through one leader, ended through the next; what was known of an earlier move ends nothing there either. */
+static void a_move_outlives_the_leader_that_began_it(void **state) {
+  struct crew *crew = *state;
+  struct change create = change_of_topic(COMMAND_CREATE_TOPIC, "t"), move = change_of_topic(COMMAND_MOVE_PARTITION, "t");
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) crew_register(crew, broker, "somewhere:1");
+  create.replicas = 1;
+  crew_change(crew, &create);
+  broker_id first = crew_leader(crew);
+  const struct map_topic *topic = cluster_map_topic(controller_map(crew->members[first].controller), bytes_of_string("t"));
+  struct change over = {.kind = COMMAND_PARTITION_MOVED, .topic_id = topic->id};
+  broker_id home = topic->partitions[0].replicas[0].broker, away = home % CREW_BROKERS + 1;
+  move.to_count = 2;
+  move.to[0] = away;
+  move.to[1] = home;
+  crew_change(crew, &move);
+  over.move = move_on(crew, first)->number;
+  move.to_count = 1;
+  crew_change(crew, &move);
+  crew_isolate(crew, first);
+  crew_run_ms(crew, 5000); /* it knows by then that it does not lead */
+
+  broker_id second = crew_leader(crew);
+  struct request request;
+  assert_int_not_equal(second, first);
+  assert_int_equal(move_on(crew, second)->target_count, 1);
+  crew_ask(crew, second, &over, &request);
+  assert_int_equal(crew_answer(crew, &request), STATUS_NOT_FOUND);
+  over.move = move_on(crew, second)->number;
+  crew_ask(crew, first, &over, &request); /* cut off: not its to say */
+  assert_int_equal(crew_answer(crew, &request), STATUS_NOT_LEADER);
+  crew_change(crew, &over);
+  wires_heal(&crew->wires);
+  crew_run_ms(crew, 2000);
+
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) {
+    topic = cluster_map_topic(controller_map(crew->members[broker].controller), bytes_of_string("t"));
+    assert_null(move_on(crew, broker));
+    assert_int_equal(topic->partitions[0].replica_count, 1);
+    assert_int_equal(topic->partitions[0].replicas[0].broker, away);
+  }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, crew_set_up, crew_tear_down)
 
 int main(void) {
@@ -122,6 +171,7 @@ int main(void) {
       TEST(whose_disk_has_failed_sends_elsewhere),
       TEST(replicas_wait_for_brokers_that_have_not_told_where_they_are),
       TEST(partitions_wait_a_moment_to_be_spread_over_all_founders),
+      TEST(a_move_outlives_the_leader_that_began_it),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

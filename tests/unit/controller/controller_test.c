@@ -62,10 +62,9 @@ static void topic_deleted(void *context, const struct map_topic *topic) { tell(c
 
 static void answered(struct change *change) {
   struct request *request = container_of(change, struct request, change);
-  static const char *const words[] = {[COMMAND_REGISTER_BROKER] = "register",
-                                      [COMMAND_CREATE_TOPIC] = "create",
-                                      [COMMAND_ALTER_TOPIC] = "alter",
-                                      [COMMAND_DELETE_TOPIC] = "delete"};
+  static const char *const words[] = {
+      [COMMAND_REGISTER_BROKER] = "register", [COMMAND_CREATE_TOPIC] = "create", [COMMAND_ALTER_TOPIC] = "alter",
+      [COMMAND_DELETE_TOPIC] = "delete",      [COMMAND_MOVE_PARTITION] = "move", [COMMAND_PARTITION_MOVED] = "moved"};
   char line[320];
   snprintf(line, sizeof line, "%s%s: %s", change->name, change->validate_only ? " (only validated)" : "",
            status_name(change->status));
@@ -323,6 +322,94 @@ static void replicas_go_to_brokers_and_to_their_directories(void **state) {
   }
 }
 
+static void add_peer(struct rig *rig, uint32_t id) {
+  add_broker(rig, id);
+  struct change *change = &rig->requests[rig->request_count - 1].change;
+  snprintf(change->broker.peer_address, sizeof change->broker.peer_address, "b%u:1", id);
+  if (id == 1) memset(change->broker.incarnation, 0, CLUSTER_ID_SIZE); /* the one that is here: open_controller() */
+}
+
+/* `to`: each digit is a broker. */
+static struct change *move(struct rig *rig, const char *name, uint32_t partition, const char *to) {
+  struct change *change = change_new(rig, COMMAND_MOVE_PARTITION, name);
+  change->partition = partition;
+  for (; *to != '\0'; to++) change->to[change->to_count++] = (uint32_t)(*to - '0');
+  return change;
+}
+
+static struct change *moved(struct rig *rig, uint64_t topic_id, uint64_t number) {
+  struct change *change = change_new(rig, COMMAND_PARTITION_MOVED, "");
+  change->topic_id = topic_id;
+  change->move = number;
+  return change;
+}
+
+/* Only validated; asked for, and asked for again; replaced by another before it is over. */
+static void a_partition_moves_when_it_is_said_to_have_moved(void **state) {
+  struct rig *rig = *state;
+  rig->silent = true;
+  for (uint32_t id = 1; id <= 5; id++) add_peer(rig, id);
+  create(rig, "a", 1)->replicas = 3;
+  move(rig, "a", 0, "5432")->validate_only = true;
+  run(rig);
+  uint64_t group = find(rig, "a")->partitions[0].group, topic_id = find(rig, "a")->id;
+  assert_int_equal(cluster_map_move_count(controller_map(rig->controller)), 0);
+
+  move(rig, "a", 0, "543");
+  run(rig);
+  uint64_t first = cluster_map_move(controller_map(rig->controller), group)->number;
+  struct change *again = move(rig, "a", 0, "543"), *other = move(rig, "a", 0, "54"), *late = moved(rig, topic_id, first);
+  run(rig);
+  assert_int_equal(again->status, STATUS_OK);
+  assert_int_equal(other->status, STATUS_OK);
+  assert_int_equal(late->status, STATUS_NOT_FOUND);
+
+  const struct map_move *under_way = cluster_map_move(controller_map(rig->controller), group);
+  assert_int_equal(under_way->target_count, 2);
+  assert_int_equal(under_way->target[0].incarnation[0], 5);
+  struct change *over = moved(rig, topic_id, under_way->number), *twice = moved(rig, topic_id, under_way->number);
+  run(rig);
+  assert_int_equal(over->status, STATUS_OK);
+  assert_int_equal(twice->status, STATUS_NOT_FOUND);
+  const struct map_partition *partition = &find(rig, "a")->partitions[0];
+  assert_int_equal(partition->replica_count, 2);
+  assert_int_equal(partition->replicas[0].broker, 5);
+  assert_int_equal(partition->replicas[1].broker, 4);
+  assert_int_equal(partition->group, group);
+}
+
+static void moves_that_make_no_sense_are_refused_with_words(void **state) {
+  struct rig *rig = *state;
+  rig->silent = true;
+  for (uint32_t id = 1; id <= 4; id++) add_peer(rig, id);
+  add_broker(rig, 5); /* takes no peers */
+  create(rig, "a", 2)->replicas = 3;
+  run(rig);
+  static const struct {
+    const char *name;
+    uint32_t partition;
+    const char *to;
+    enum status status;
+    const char *problem;
+  } rows[] = {
+      {"b", 0, "2", STATUS_UNKNOWN_TOPIC, ""},
+      {"a", 2, "2", STATUS_UNKNOWN_PARTITION, "there is no partition 2: its partitions are 0 to 1"},
+      {"a", 1, "", STATUS_INVALID, "partition 1 is to have 0 replicas: name 1 to 7 brokers"},
+      {"a", 1, "242", STATUS_INVALID, "broker 2 is named twice for partition 1: name each broker once"},
+      {"a", 1, "29", STATUS_NOT_FOUND,
+       "partition 1 is to go to broker 9, and the cluster has no such broker: start it, or name another"},
+      {"a", 1, "25", STATUS_NOT_FOUND,
+       "partition 1 is to go to broker 5, which takes no other brokers: start it with --peer-listen, or name another"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct change *change = move(rig, rows[i].name, rows[i].partition, rows[i].to);
+    run(rig);
+    assert_int_equal(change->status, rows[i].status);
+    assert_string_equal(change->problem, rows[i].problem);
+  }
+  assert_int_equal(cluster_map_move_count(controller_map(rig->controller)), 0);
+}
+
 static void more_replicas_than_brokers_are_refused_with_numbers(void **state) {
   struct rig *rig = *state;
   rig->silent = true;
@@ -507,6 +594,8 @@ int main(void) {
       TEST(what_makes_no_sense_is_refused_with_words),
       TEST(a_directory_that_was_replaced_is_told_what_to_do),
       TEST(replicas_go_to_brokers_and_to_their_directories),
+      TEST(a_partition_moves_when_it_is_said_to_have_moved),
+      TEST(moves_that_make_no_sense_are_refused_with_words),
       TEST(more_replicas_than_brokers_are_refused_with_numbers),
       TEST(validating_checks_everything_and_changes_nothing),
       TEST(validating_shows_the_topic_as_it_would_be),
