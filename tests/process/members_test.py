@@ -29,8 +29,9 @@ class MembersTest(harness.Case):
             time.sleep(0.05)
 
     def append(self, topic, values):
-        for value in values:
-            self.follower.call("append", topic=topic, partition=0, batch=harness.batch(value), repeatable=False)
+        for sequence, value in enumerate(values):  # by name, so that it may be sent again to a broker that has only just come back
+            batch = harness.batch(value, first_sequence=sequence)
+            self.follower.call("append", topic=topic, partition=0, producer="of-%d" % len(values), batch=batch)
 
     def wait_settled(self, members):
         """Until the brokers have said one after the other, whoever leads group 0 at the time, what these patterns are of."""
