@@ -124,6 +124,8 @@ void raft_install_failed(struct raft *raft);
 
 /* ---- raft_repair.c ---- */
 
+/* Something of the log is lost, or may be wrong. */
+void raft_suspect_log(struct raft *raft);
 void raft_repaired(struct raft *raft);
 void raft_holed(struct raft *raft);
 /* What it has promised is not known here any more. */

@@ -26,13 +26,18 @@ void raft_repaired(struct raft *raft) {
 }
 
 /* A leader whose group is quiet would not ask: it is told. */
-void raft_holed(struct raft *raft) {
+/* What was known to be worse stays so: of who has forgotten its promises no later loss makes somebody who remembers them. */
+void raft_suspect_log(struct raft *raft) {
   struct raft_damage *damage = &raft->damage;
-  if (raft->role == RAFT_LEADER) raft_resign(raft);
-  raft->role = RAFT_FOLLOWER;
   damage->damaged = true;
   if (damage->through < raft->trail.last_index) damage->through = raft->trail.last_index;
-  damage->term = raft->hard_state.term;
+  if (damage->term < raft->hard_state.term) damage->term = raft->hard_state.term;
+}
+
+void raft_holed(struct raft *raft) {
+  if (raft->role == RAFT_LEADER) raft_resign(raft);
+  raft->role = RAFT_FOLLOWER;
+  raft_suspect_log(raft);
   if (!raft->vouched) raft_arm_election(raft, raft->timing.election_ns);
   if (raft->leader.broker == 0 || raft->install != NULL) return;
   struct raft_message asked = {.kind = RAFT_APPEND, .from = raft->leader, .sequence = UINT64_MAX};

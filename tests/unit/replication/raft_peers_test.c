@@ -472,6 +472,31 @@ static void who_has_forgotten_its_promises_confirms_no_reads(void **state) {
   assert_int_equal(effects.now_count + effects.held_count, 0);
 }
 
+/* What it lost is not known better because its bytes are others than the leader's, too. */
+static void who_has_forgotten_its_promises_and_diverges_has_forgotten_them_still(void **state) {
+  (void)state;
+  start_unproven();
+  struct raft_message other_bytes = {.kind = RAFT_APPEND};
+  other_bytes.append = (struct raft_append){.prev_index = 5, .prev_term = 2, .commit = 2, .prev_chain = 1, .own_prev_chain = 2};
+  hear(other_bytes, 2, 3);
+  assert_true(effects.diverged);
+  struct raft_config config = raft.config;
+  struct raft_message snapshot = {.kind = RAFT_SNAPSHOT, .sequence = 9};
+  snapshot.snapshot = (struct raft_snapshot){.index = 5, .index_term = 2, .config = &config};
+  hear(snapshot, 2, 3);
+  assert_true(effects.install);
+  step((struct raft_event){.kind = RAFT_INSTALLED});
+  persist();
+
+  append(3, 5, 2, NULL, 0, 5);
+  assert_int_equal(answer()->append_answer.verdict, RAFT_UNPROVEN);
+  struct raft_message asked = {.kind = RAFT_VOTE, .sequence = 1};
+  asked.vote = (struct raft_vote_request){.last_index = 9, .last_term = 3, .transfer = true};
+  hear(asked, 3, 4);
+
+  assert_true(effects.now_count + effects.held_count == 0 || !answer()->vote_answer.granted);
+}
+
 static void proof_counts_only_when_it_is_durable_and_from_the_leader(void **state) {
   (void)state;
   start_unproven();
@@ -519,6 +544,7 @@ int main(void) {
       cmocka_unit_test_teardown(who_has_forgotten_its_promises_takes_entries_and_is_not_to_be_counted, tear_down),
       cmocka_unit_test_teardown(who_has_forgotten_its_promises_has_voted_for_the_leader_that_it_hears, tear_down),
       cmocka_unit_test_teardown(who_has_forgotten_its_promises_confirms_no_reads, tear_down),
+      cmocka_unit_test_teardown(who_has_forgotten_its_promises_and_diverges_has_forgotten_them_still, tear_down),
       cmocka_unit_test_teardown(proof_counts_only_when_it_is_durable_and_from_the_leader, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
