@@ -13,18 +13,18 @@ class Scan(typing.NamedTuple):
     sequence: int  # of the file; 0: it is none yet
     end: int  # behind its last group of this lap
     newest_group: int
-    newest_hash: bytes
+    newest_hash: typing.Optional[bytes]
     released_below: int  # as the newest group says
 
 
-def scan(path, before=None):
-    """`before`: the hash of the group before its first one. What an earlier lap has left is told by that: each group names its predecessor's."""
+def scan(path):
+    """What an earlier lap has left behind the newest group is told by the hash of its predecessor that each group names."""
     with open(path, "rb") as file:
         head = file.read(BLOCK)
         if head[:8] != FILE_MAGIC:
-            return Scan(0, 0, 0, b"", 0)
+            return Scan(0, 0, 0, None, 0)
         (sequence,) = struct.unpack_from("<Q", head, 16)
-        found = Scan(sequence, BLOCK, 0, before, 0)
+        found = Scan(sequence, BLOCK, 0, None, 0)
         while True:
             file.seek(found.end)
             group = file.read(88)
@@ -40,10 +40,6 @@ def scan(path, before=None):
 
 def kept(directory):
     """Path of each file: how many bytes at its start count. Of those that wait to be used again, none."""
-    scans, before = {}, None
-    for name in sorted(os.listdir(directory)):
-        path = os.path.join(directory, name)
-        scans[path] = scan(path, before)
-        before = scans[path].newest_hash or before
+    scans = {os.path.join(directory, name): scan(os.path.join(directory, name)) for name in sorted(os.listdir(directory))}
     newest = max(scans.values(), key=lambda one: one.newest_group)
     return {path: one.end if one.sequence >= max(newest.released_below, 1) else 0 for path, one in scans.items()}
