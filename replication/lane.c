@@ -30,6 +30,7 @@ struct lane {
   struct list senders;        /* replicas with something to gather */
   unsigned fetching;
   unsigned installing;
+  struct list installs; /* that wait for one of these to end */
   struct map *replicas; /* by group */
   struct lane_slot slots[LANE_WRITES_MAX];
   struct list free_slots;
@@ -83,8 +84,17 @@ static bool answer_the_rest(struct lane *lane) {
   return any;
 }
 
+/* Whoever has waited longest, as soon as there is a place. */
+static void begin_installs(struct lane *lane) {
+  while (lane->installing < LANE_INSTALLS_MAX && !lane->failed && !list_empty(&lane->installs)) {
+    lane->installing++;
+    replica_install_go(list_pop_front(&lane->installs));
+  }
+}
+
 static void turn_ended(void *context) {
   struct lane *lane = context;
+  begin_installs(lane);
   gather(lane);
   submit(lane);
   if (lane->wires != NULL) {
@@ -182,6 +192,7 @@ struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number
   lane->loop = world_loop_new(world, name, 0);
   lane->timing = timing != NULL ? *timing : (struct raft_timing){.election_ns = ELECTION_NS, .heartbeat_ns = HEARTBEAT_NS};
   list_init(&lane->senders);
+  list_init(&lane->installs);
   list_init(&lane->flying);
   list_init(&lane->free_slots);
   for (size_t i = 0; i < LANE_WRITES_MAX; i++) {
@@ -247,11 +258,7 @@ uint64_t lane_random(struct lane *lane) { return entropy_next(lane->world->entro
 uint64_t lane_clock_ns(const struct lane *lane) { return world_now_ns(lane->world); }
 void lane_fetch_begins(struct lane *lane) { lane->fetching++; }
 void lane_fetch_ended(struct lane *lane) { lane->fetching--; }
-bool lane_install_begins(struct lane *lane) {
-  if (lane->installing == LANE_INSTALLS_MAX) return false;
-  lane->installing++;
-  return true;
-}
+void lane_install_waits(struct lane *lane, struct list_node *line) { list_push_back(&lane->installs, line); }
 void lane_install_ends(struct lane *lane) { lane->installing--; }
 struct raft_entry *lane_entries(struct lane *lane) {
   return lane->entries;

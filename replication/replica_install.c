@@ -1,5 +1,6 @@
 /* A follower that is too far behind takes log and state from its leader, beside its own, and then in its place.
  *
+ *   WAITING    as many as may are under way on this lane                                 one of them comes to its end
  *   STATE      the leader's state comes in, part by part                              one part is asked for when the one before is here
  *   ENTRIES    the spare is filled behind the leader's base, up to what the state covers    the next when the ones before are durable
  *   STORING    the state goes into the store, with the spare                          by a checkpoint
@@ -17,9 +18,11 @@
 
 #include <inttypes.h>
 
-enum install_stage { INSTALL_STATE, INSTALL_ENTRIES, INSTALL_STORING, INSTALL_REPLACING };
+enum install_stage { INSTALL_WAITING, INSTALL_STATE, INSTALL_ENTRIES, INSTALL_STORING, INSTALL_REPLACING };
 
 struct replica_install {
+  struct replica *replica;
+  struct list_node line; /* of the lane, while it waits */
   uint64_t id;
   entry_term term;
   struct replica_id leader;
@@ -44,9 +47,10 @@ static uint64_t now_of(const struct replica *replica) { return loop_now_ns(lane_
 static void forget(struct replica *replica) {
   struct replica_install *install = replica->install;
   replica->install = NULL;
+  if (install->stage == INSTALL_WAITING) list_remove(&install->line);
+  else lane_install_ends(replica->lane);
   buffer_deinit(&install->shipped);
   memory_free(install);
-  lane_install_ends(replica->lane);
 }
 
 void replica_install_free(struct replica *replica) {
@@ -70,8 +74,9 @@ void replica_install_give_up(struct replica *replica) {
 }
 
 static void fail(struct replica *replica, const char *reason) {
-  trace_warn("replica_install_failed", "group=%" PRIu64 " leader=%u term=%" PRIu64 " reason=%s", replica->group,
-             replica->install->leader.broker, replica->install->term, reason);
+  if (replica->install->stage != INSTALL_WAITING)
+    trace_warn("replica_install_failed", "group=%" PRIu64 " leader=%u term=%" PRIu64 " reason=%s", replica->group,
+               replica->install->leader.broker, replica->install->term, reason);
   replica_install_give_up(replica);
   forget(replica);
   struct raft_event event = {.kind = RAFT_INSTALL_FAILED};
@@ -111,22 +116,31 @@ static void ask_for_next(struct replica *replica) {
 
 void replica_install_begin(struct replica *replica) {
   const struct raft *raft = &replica->raft;
-  if (replica->install != NULL || replica->closing != NULL || lane_failed(replica->lane) || !lane_install_begins(replica->lane)) {
+  if (replica->install != NULL || replica->closing != NULL || lane_failed(replica->lane)) {
     struct raft_event event = {.kind = RAFT_INSTALL_FAILED};
     (void)replica_step(replica, &event, NULL);
     return;
   }
-  REACHED(replica_installs);
-  trace_warn("replica_too_far_behind", "group=%" PRIu64 " last=%" PRIu64 " leader=%u damaged=%d", replica->group,
-             raft_last_index(raft), raft->leader.broker, raft->damage.damaged);
   struct replica_install *install = NEW(struct replica_install);
+  install->replica = replica;
   install->id = lane_random(replica->lane) | 1;
   install->term = raft_term(raft);
   install->leader = raft->leader;
-  install->look_ns = RAFT_NEVER;
+  install->ask_ns = install->look_ns = RAFT_NEVER;
   buffer_init(&install->shipped, SHIP_STATE_BYTES_MAX);
   replica->install = install;
+  lane_install_waits(replica->lane, &install->line);
+}
+
+void replica_install_go(struct list_node *line) {
+  struct replica_install *install = list_entry(line, struct replica_install, line);
+  struct replica *replica = install->replica;
+  REACHED(replica_installs);
+  trace_warn("replica_too_far_behind", "group=%" PRIu64 " last=%" PRIu64 " leader=%u damaged=%d", replica->group,
+             raft_last_index(&replica->raft), install->leader.broker, replica->raft.damage.damaged);
+  install->stage = INSTALL_STATE;
   ask_for_next(replica);
+  replica_arm(replica);
 }
 
 void replica_install_check(struct replica *replica) {

@@ -170,10 +170,11 @@ void replica_stop_shipping(struct follower *follower);
 
 /* ---- replica_install.c: a follower's ---- */
 
-#define LANE_INSTALLS_MAX 2u /* of one lane at a time; the others are offered theirs again later */
+#define LANE_INSTALLS_MAX 2u /* of one lane at a time; the others wait in line */
 
 /* effects.install. */
 void replica_install_begin(struct replica *replica);
+void replica_install_go(struct list_node *line);
 /* After each step: whoever shipped may lead no longer. */
 void replica_install_check(struct replica *replica);
 void replica_install_receive(struct replica *replica, const struct peer_message *message);
@@ -235,8 +236,8 @@ void lane_will_send(struct lane *lane, struct replica_sender *sender);
 /* Reads of logs that are under way: the lane does not stop before they are back. */
 void lane_fetch_begins(struct lane *lane);
 void lane_fetch_ended(struct lane *lane);
-/* A snapshot comes in. False: enough do already. */
-bool lane_install_begins(struct lane *lane);
+/* A snapshot is to come in: replica_install_go() when it is its turn, in the order in which they came. Whoever gives up before leaves the line. */
+void lane_install_waits(struct lane *lane, struct list_node *line);
 void lane_install_ends(struct lane *lane);
 /* RAFT_ENTRIES_MAX of them, for the message at hand. */
 struct raft_entry *lane_entries(struct lane *lane);
