@@ -305,6 +305,7 @@ void log_lane_turn(struct log_lane *lane) {
   }
   int request = take_request(lane);
   if (request == LANE_COLLECT) {
+    publish_floor(lane); /* what was on its way when it was published last is known by now */
     log_lane_collect(lane);
     lane->in_round = !list_empty(&lane->items);
   }

@@ -11,7 +11,7 @@
 #include "base/trace.h"
 #include "log/identity.h"
 #include "log/segment.h"
-#include "tests/unit/log/log_fixture.h"
+#include "tests/unit/log/log_hand.h"
 
 static int set_up(void **state) {
   trace_set_level(TRACE_ERROR);
@@ -608,6 +608,33 @@ static void a_lane_on_which_nothing_happens_does_not_hold_the_journal(void **sta
   for (int i = 0; i < 200; i++) append_when_there_is_room(fixture, 1, 20000);
 }
 
+static uint64_t oldest_file(const struct fixture *fixture) { return journal_usage(log_set_journal(fixture->set)).oldest_file; }
+static uint64_t current_file(const struct fixture *fixture) { return journal_usage(log_set_journal(fixture->set)).current_file; }
+
+/* While it is on its way nobody can tell in which file an entry is going to be. Once that is known, an older one is not kept for it. */
+static void an_entry_that_has_come_to_rest_holds_the_file_that_it_is_in(void **state) {
+  struct fixture *fixture = *state;
+  make_ring_small(fixture);
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  for (group_id group = 1; group <= 2; group++) fixture_create(fixture, group, 1u << 20);
+  fixture_append(fixture, 1, 3, 1000, true);
+  struct hand hand;
+  hand_init(&hand, fixture, 1);
+  hand_append(&hand, &(struct hand_entry){.size = 1000});
+  uint64_t first = current_file(fixture);
+  while (current_file(fixture) < first + 2) append_when_there_is_room(fixture, 2, 20000);
+  fixture_checkpoint(fixture);
+  assert_int_equal(oldest_file(fixture), first);
+
+  hand_submit(&hand);
+  hand_deinit(&hand);
+
+  for (unsigned i = 0; oldest_file(fixture) == first; i++) {
+    assert_true(i < 20); /* nothing can be flushed: these rounds have nothing but that to find out */
+    fixture_checkpoint(fixture);
+  }
+}
+
 /* What nobody knows to be committed cannot be flushed, and what is less than a segment is worth is not: each start carries it, and after many
  * starts there is still one copy of it. */
 static void start_after_start_leaves_one_copy(void **state) {
@@ -747,6 +774,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(what_is_durable_survives_without_a_checkpoint, set_up, tear_down),
       cmocka_unit_test_setup_teardown(small_tails_do_not_chase_each_other_round_the_ring, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_lane_on_which_nothing_happens_does_not_hold_the_journal, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(an_entry_that_has_come_to_rest_holds_the_file_that_it_is_in, set_up, tear_down),
       cmocka_unit_test_setup_teardown(start_after_start_leaves_one_copy, set_up, tear_down),
       cmocka_unit_test_setup_teardown(elections_without_end_do_not_fill_the_ring, set_up, tear_down),
       cmocka_unit_test_setup_teardown(quiet_lane_hears_soon_that_a_round_is_over, set_up, tear_down),
