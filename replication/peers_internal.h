@@ -22,6 +22,7 @@
 
 #include "base/list.h"
 #include "replication/liveness.h"
+#include "replication/peer_memory.h"
 #include "replication/peers.h"
 #include "replication/vouch.h"
 
@@ -72,13 +73,6 @@ struct peer_link {
   uint64_t beat_at_ns; /* no attempt before */
   bool greeted;        /* the beat stream has had its hello */
   bool list_wanted;
-};
-
-/* Of an incarnation of a broker, as long as this process lives. */
-struct peer_memory {
-  struct replica_id id;
-  uint64_t journal;      /* how far it was durable at most */
-  uint64_t refused_boot; /* of the process that was told of, because it was not so far any more */
 };
 
 /* What is known of a broker, by its id, whether there are connections or not. */
@@ -132,7 +126,7 @@ void peers_broker_down(struct peer_broker *broker);
 
 extern const struct rpc_handler peers_handlers[PEERS_HANDLERS];
 
-/* False: it has been further before, and is not to be believed. */
+/* False: this beat is not to be believed. */
 bool peers_note_journal(struct peer_broker *broker, const struct replica_id *id, uint64_t boot, uint64_t journal);
 void peers_recall(void *service, struct rpc_call *call, struct blob *message);
 

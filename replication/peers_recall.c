@@ -10,21 +10,13 @@
 #include <inttypes.h>
 
 bool peers_note_journal(struct peer_broker *broker, const struct replica_id *id, uint64_t boot, uint64_t journal) {
-  struct peer_memory *memory = &broker->memory;
-  if (!replica_id_equal(&memory->id, id)) *memory = (struct peer_memory){.id = *id};
-  bool older = journal != 0 && journal < memory->journal;
-  bool told = memory->refused_boot == boot;
-  if (!older) {
-    if (journal > memory->journal) memory->journal = journal;
-    return true;
-  }
-  memory->refused_boot = boot;
-  if (!told)
+  enum peer_news news = peer_memory_note(&broker->memory, id, boot, journal);
+  if (news == PEER_WENT_BACK)
     trace_error("peer_went_back",
                 "broker=%u journal=%" PRIu64 " seen=%" PRIu64 " do=\"its data directory is an older copy of itself: it is not "
                 "believed; stop it and see what it says when it starts again\"",
-                broker->id, journal, memory->journal);
-  return false;
+                broker->id, journal, broker->memory.journal);
+  return news == PEER_NEWS;
 }
 
 struct recall {
