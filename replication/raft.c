@@ -117,7 +117,7 @@ void raft_become_follower(struct raft *raft, entry_term term, const struct repli
 void raft_diverged(struct raft *raft, entry_index index) {
   raft->effects->diverged = true;
   raft->effects->diverged_index = index;
-  raft_suspect_log(raft);
+  raft_suspect_log(raft, raft->hard_state.term);
   if (raft->role == RAFT_LEADER) raft_resign(raft);
   raft_arm_election(raft, raft->timing.election_ns);
 }

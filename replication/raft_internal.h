@@ -124,8 +124,8 @@ void raft_install_failed(struct raft *raft);
 
 /* ---- raft_repair.c ---- */
 
-/* Something of the log is lost, or may be wrong. */
-void raft_suspect_log(struct raft *raft);
+/* Something of the log is lost, or may be wrong, of entries of this term at most. */
+void raft_suspect_log(struct raft *raft, entry_term term);
 void raft_repaired(struct raft *raft);
 void raft_holed(struct raft *raft);
 /* What it has promised is not known here any more. */

@@ -25,19 +25,20 @@ void raft_repaired(struct raft *raft) {
   if (raft->role == RAFT_FOLLOWER && !raft->vouched) raft_arm_election(raft, raft->timing.election_ns);
 }
 
-/* A leader whose group is quiet would not ask: it is told. */
 /* What was known to be worse stays so: of who has forgotten its promises no later loss makes somebody who remembers them. */
-void raft_suspect_log(struct raft *raft) {
+void raft_suspect_log(struct raft *raft, entry_term term) {
   struct raft_damage *damage = &raft->damage;
   damage->damaged = true;
   if (damage->through < raft->trail.last_index) damage->through = raft->trail.last_index;
-  if (damage->term < raft->hard_state.term) damage->term = raft->hard_state.term;
+  if (damage->term < term) damage->term = term;
 }
 
+/* Whatever was there is still known of: its last entry bounds what is lost, and who has that may be helped to lead. A leader whose group is
+ * quiet would not ask: it is told. */
 void raft_holed(struct raft *raft) {
   if (raft->role == RAFT_LEADER) raft_resign(raft);
   raft->role = RAFT_FOLLOWER;
-  raft_suspect_log(raft);
+  raft_suspect_log(raft, trail_last_term(&raft->trail));
   if (!raft->vouched) raft_arm_election(raft, raft->timing.election_ns);
   if (raft->leader.broker == 0 || raft->install != NULL) return;
   struct raft_message asked = {.kind = RAFT_APPEND, .from = raft->leader, .sequence = UINT64_MAX};

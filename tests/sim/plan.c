@@ -74,7 +74,6 @@ static void draw_workload(struct plan *plan, struct sim_random *random) {
   plan->wait_ms = PICK(random, 100, 1000, 3000);
 }
 
-
 /* What several replicas may lose to rot, and owe each other then, is not judged yet. */
 static void leave_out_what_is_open(struct plan *plan) { plan->rot_at_end = false; }
 

@@ -472,6 +472,24 @@ static void who_has_forgotten_its_promises_confirms_no_reads(void **state) {
   assert_int_equal(effects.now_count + effects.held_count, 0);
 }
 
+/* With the leader gone it would otherwise help nobody who has all that was ever there, only because that leader had appended nothing yet. */
+static void who_has_a_hole_helps_whoever_has_its_last_entry(void **state) {
+  (void)state;
+  start(5, 2);
+  append(3, 5, 2, NULL, 0, 2); /* the leader of term 3, which has no entry */
+  persist();
+  step((struct raft_event){.kind = RAFT_HOLED});
+  persist();
+
+  struct raft_message asked = {.kind = RAFT_VOTE, .sequence = 1};
+  asked.vote = (struct raft_vote_request){.last_index = 5, .last_term = 2, .transfer = true};
+  hear(asked, 3, 4);
+  assert_true(answer()->vote_answer.granted);
+  asked.vote.last_index = 4;
+  hear(asked, 2, 5);
+  assert_false(answer()->vote_answer.granted);
+}
+
 /* What it lost is not known better because its bytes are others than the leader's, too. */
 static void who_has_forgotten_its_promises_and_diverges_has_forgotten_them_still(void **state) {
   (void)state;
@@ -544,6 +562,7 @@ int main(void) {
       cmocka_unit_test_teardown(who_has_forgotten_its_promises_takes_entries_and_is_not_to_be_counted, tear_down),
       cmocka_unit_test_teardown(who_has_forgotten_its_promises_has_voted_for_the_leader_that_it_hears, tear_down),
       cmocka_unit_test_teardown(who_has_forgotten_its_promises_confirms_no_reads, tear_down),
+      cmocka_unit_test_teardown(who_has_a_hole_helps_whoever_has_its_last_entry, tear_down),
       cmocka_unit_test_teardown(who_has_forgotten_its_promises_and_diverges_has_forgotten_them_still, tear_down),
       cmocka_unit_test_teardown(proof_counts_only_when_it_is_durable_and_from_the_leader, tear_down),
   };
