@@ -11,7 +11,8 @@
  * 1. Sequences of ready files are dense and above all that are in use.
  * 2. Files are recycled oldest first, so what has not been recycled is the unbroken newest part of the journal.
  * 3. A file in use is recycled only when it was released, two newer files hold a table, and a durable group says so: a scan must not take what
- *    is left of the released ones for the beginning.
+ *    is left of the released ones for the beginning. Where no block is left to say it in, the file that is made of it says it in its table,
+ *    which is the next group that there is.
  * 4. Blank files are recycled newest first: they may hold a start that did not finish, and what is left of it must be its beginning, which tells
  *    a scan where the journal went on. Its end alone looks like a journal that has lost everything before.
  */

@@ -23,7 +23,8 @@
 /* STATUS_IO when the operating system gives no thread. */
 enum status rpc_grpc_open(struct rpc **out_rpc) MUST_CHECK;
 
-/* Stops serving if need be. PRE: all channels are closed, all calls and requests released. NULL is fine. */
+/* Stops serving if need be. PRE: all channels are closed, all calls and requests released. Waits for what C core still holds of calls that are over:
+ * some 10 s where a network swallows what goes out. NULL is fine. */
 void rpc_grpc_close(struct rpc *rpc);
 
 /* How often the watchdog had to make a new listener. @any-thread */

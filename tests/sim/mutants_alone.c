@@ -1,5 +1,6 @@
 #include "tests/sim/mutants_alone.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -43,7 +44,10 @@ static bool in_child(const struct sim_mutant *mutant, void (*run)(struct lone_hu
   }
   int status = 0;
   CHECK(waitpid(child, &status, 0) == child);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  bool aborted = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT; /* by a CHECK */
+  bool ended = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  CHECK_MSG(aborted || ended, "a child that hunts ended with %d", status);
+  return ended;
 }
 
 void mutants_hunt_alone(const struct sim_mutant *mutant, struct lone_hunt *out_hunt) {
