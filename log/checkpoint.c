@@ -152,13 +152,10 @@ static bool is_due(struct checkpoint *checkpoint, uint64_t now_ns) {
   return now_ns - checkpoint->last_round_ns >= (uint64_t)set->options.checkpoint_interval_ms * 1000000u;
 }
 
-/* What does not fit is flushed, small as it is. */
-static uint64_t carry_max(struct log_set *set, uint64_t ring_bytes) {
+static uint64_t count_lanes(struct log_set *set) {
   uint64_t lanes = 0;
   for (size_t i = 0; i < LOG_LANES_MAX; i++) lanes += atomic_load(&set->lanes[i]) != NULL;
-  uint64_t bytes = ring_bytes / CHECKPOINT_CARRY_SHARE;
-  if (bytes > CHECKPOINT_CARRY_MAX) bytes = CHECKPOINT_CARRY_MAX;
-  return bytes / (lanes > 0 ? lanes : 1);
+  return lanes > 0 ? lanes : 1;
 }
 
 static void begin_round(struct checkpoint *checkpoint, bool last) {
@@ -166,6 +163,8 @@ static void begin_round(struct checkpoint *checkpoint, bool last) {
   struct journal_usage usage = journal_usage(set->journal);
   uint64_t files = set->options.journal.ring_bytes / set->options.journal.file_bytes;
   bool half_full = usage.used_bytes > usage.ring_bytes / 2;
+  uint64_t stay_max = usage.ring_bytes / CHECKPOINT_STAY_SHARE; /* what does not fit is flushed, small as it is */
+  uint64_t lanes = count_lanes(set);
   bool pressed = atomic_exchange(&set->pressed, false);
   uint64_t keep = half_full ? files / 4 : files / 2;
   if (pressed || keep == 0) keep = 1;
@@ -175,7 +174,8 @@ static void begin_round(struct checkpoint *checkpoint, bool last) {
       .everything = !list_empty(&checkpoint->waiters),
       .release_below = below,
       .carry_below = (pressed || half_full) && usage.oldest_file + 1 < below ? usage.oldest_file + 1 : below,
-      .carry_max = carry_max(set, usage.ring_bytes),
+      .carry_max = (stay_max < CHECKPOINT_CARRY_MAX ? stay_max : CHECKPOINT_CARRY_MAX) / lanes,
+      .stay_max = stay_max / lanes,
   };
   for (struct list_node *node = NULL; (node = list_pop_front(&checkpoint->waiters)) != NULL;) {
     list_push_back(&checkpoint->served, node);
@@ -395,13 +395,11 @@ struct loop *checkpoint_loop(struct checkpoint *checkpoint) {
 
 enum checkpoint_plan checkpoint_plan(const struct checkpoint_facts *facts, const struct checkpoint_request *request) {
   bool pins = facts->pinned_file < request->release_below;
-  bool room = facts->carried_bytes < request->carry_max;
+  bool room = facts->carried_bytes < request->carry_max && facts->staying_bytes <= request->stay_max;
   bool carries = facts->pinned_file < request->carry_below && room;
   if (facts->flushable_bytes >= CHECKPOINT_SMALL_BYTES) return PLAN_FLUSH;
-  if (facts->flushable_bytes > 0 && request->everything) return PLAN_FLUSH;
+  if (facts->flushable_bytes > 0 && (request->everything || (pins && !room))) return PLAN_FLUSH;
   /* A row that changes all the time, as in one election after the other, must not keep the journal from being freed. */
   if (facts->row_dirty) return carries ? PLAN_ROW_AND_CARRY : PLAN_ROW;
-  if (carries) return PLAN_CARRY;
-  if (pins && !room && facts->flushable_bytes > 0) return PLAN_FLUSH;
-  return PLAN_NOTHING;
+  return carries ? PLAN_CARRY : PLAN_NOTHING;
 }

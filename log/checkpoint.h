@@ -27,7 +27,8 @@
 
 #define CHECKPOINT_SMALL_BYTES 65536u    /* less than this is carried in the journal, not flushed */
 #define CHECKPOINT_CARRY_MAX (16u << 20) /* bytes that all lanes append again in one round, at most */
-#define CHECKPOINT_CARRY_SHARE 8u /* and at most one part in so many of the ring, or tails would chase each other round it */
+#define CHECKPOINT_STAY_SHARE \
+  8u /* of the ring: small tails that are together more than one part in so many would chase each other round it */
 #define CHECKPOINT_DUMP_EVERY 16u /* rounds */
 #define CHECKPOINT_FRAME_SIZE 24u
 
@@ -40,6 +41,7 @@ struct checkpoint_request {
   uint64_t
       carry_below; /* of them those whose entries may be appended again: when room is short the oldest alone, so that it becomes free */
   uint64_t carry_max; /* bytes that one lane appends again */
+  uint64_t stay_max;  /* bytes of small tails that one lane leaves to the journal */
 };
 
 /* What one log gives to a round, and what comes back to it. */
@@ -73,6 +75,7 @@ struct checkpoint_facts {
   uint64_t flushable_bytes;
   uint64_t pinned_file;   /* oldest journal file it needs; UINT64_MAX: none */
   uint64_t carried_bytes; /* of this lane in this round already */
+  uint64_t staying_bytes; /* of all small tails of this lane, less those that this round flushes */
   bool row_dirty;
 };
 enum checkpoint_plan checkpoint_plan(const struct checkpoint_facts *facts, const struct checkpoint_request *request);

@@ -118,7 +118,12 @@ static void collect_state(const struct log *log, struct checkpoint_item *item) {
   item->state_applied = log->applied_index;
 }
 
-static struct checkpoint_item *collect_log(struct log *log, const struct checkpoint_request *request, uint64_t *carried) {
+static uint64_t small_tail_bytes(const struct log *log) {
+  return log->unflushed_bytes < CHECKPOINT_SMALL_BYTES ? log->unflushed_bytes : 0;
+}
+
+static struct checkpoint_item *collect_log(struct log *log, const struct checkpoint_request *request, uint64_t *carried,
+                                           uint64_t *staying) {
   entry_index target = flush_target(log);
   entry_index first = log->flushed_index + 1;
   if (log->start_index > first) first = log->start_index;
@@ -126,6 +131,7 @@ static struct checkpoint_item *collect_log(struct log *log, const struct checkpo
       .flushable_bytes = log_bytes_between(log, first, target),
       .pinned_file = log_pinned_file(log),
       .carried_bytes = *carried,
+      .staying_bytes = *staying,
       .row_dirty = log->row_dirty || log->start_index > log->flushed_index + 1 || log->pinned_file != 0,
   };
   enum checkpoint_plan plan = checkpoint_plan(&facts, request);
@@ -139,6 +145,7 @@ static struct checkpoint_item *collect_log(struct log *log, const struct checkpo
     collect_carry(log, item, request, carried);
     return item;
   }
+  if (plan == PLAN_FLUSH) *staying -= small_tail_bytes(log);
   entry_index trimmed = log->start_index - 1;
   if (plan != PLAN_FLUSH) target = trimmed > log->flushed_index ? trimmed : log->flushed_index;
   if (plan == PLAN_FLUSH) take_entries(log, item, first, target);
@@ -160,10 +167,12 @@ static struct checkpoint_item *collect_closed(const struct log *log) {
 
 void log_lane_collect(struct log_lane *lane) {
   uint64_t carried = 0;
+  uint64_t staying = 0;
+  list_for_each(&lane->dirty, small_node, next_small) staying += small_tail_bytes(list_entry(small_node, struct log, dirty_node));
   list_for_each(&lane->dirty, node, next) {
     struct log *log = list_entry(node, struct log, dirty_node);
     if (log->deleting || log->in_round) continue;
-    struct checkpoint_item *item = collect_log(log, &lane->wanted, &carried);
+    struct checkpoint_item *item = collect_log(log, &lane->wanted, &carried, &staying);
     if (item == NULL) continue;
     if (item->status != STATUS_OK) { /* the owner has no state to give: nothing of it may go */
       checkpoint_item_free(item);

@@ -48,7 +48,7 @@ static void the_start_never_goes_back(void **state) {
 
 static void small_tails_are_carried_and_big_ones_flushed(void **state) {
   (void)state;
-  struct checkpoint_request request = {.release_below = 5, .carry_below = 5, .carry_max = 1000};
+  struct checkpoint_request request = {.release_below = 5, .carry_below = 5, .carry_max = 1000, .stay_max = 5000};
   struct checkpoint_facts facts = {.pinned_file = 7};
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_NOTHING);
   facts.flushable_bytes = 100;
@@ -57,6 +57,16 @@ static void small_tails_are_carried_and_big_ones_flushed(void **state) {
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_CARRY);
   facts.carried_bytes = request.carry_max;
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_FLUSH);
+  facts.row_dirty = true;
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_FLUSH); /* the row goes along */
+  facts.row_dirty = false;
+  facts.carried_bytes = 0;
+  facts.staying_bytes = request.stay_max;
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_CARRY);
+  facts.staying_bytes = request.stay_max + 1; /* there are too many of them */
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_FLUSH);
+  facts.staying_bytes = 0;
+  facts.carried_bytes = request.carry_max;
   facts.flushable_bytes = 0;
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_NOTHING);
   facts.row_dirty = true;
