@@ -1,10 +1,7 @@
+/* When what waits is written, and what it waits for: the loop, and everybody's way to it. */
 #include "log/journal.h"
 
 #include "base/check.h"
-#include "base/codec.h"
-#include "base/list.h"
-#include "base/memory.h"
-#include "base/mutant.h"
 #include "base/probe.h"
 #include "log/journal_private.h"
 
@@ -12,149 +9,13 @@
 #define HOLD_NS 500000000u        /* so long is waited for room before a file of the reserve is taken */
 #define PATIENCE_NS 1000000000u   /* and so long for a file when the process is about to end */
 
-/* ---- The queue ---- */
-
-static struct journal_write *write_of(struct task *task) { return container_of(task, struct journal_write, task); }
-
-static struct journal_write *write_after(const struct journal_write *write) {
-  return write->task.next == NULL ? NULL : write_of(write->task.next);
-}
-
-void journal_queue_put(struct journal *journal, struct journal_write *write) {
-  struct journal_queue *queue = &journal->queue;
-  write->task.next = NULL;
-  if (queue->first == NULL) queue->first = write;
-  else queue->last->task.next = &write->task;
-  queue->last = write;
-  if (queue->packing == NULL) {
-    queue->packing = write;
-    queue->frame = 0;
-    queue->start = 0;
-  }
-}
-
-/* Answers the oldest write, which is its owner's again at once. */
-static void answer_first(struct journal *journal, enum status status) {
-  struct journal_write *write = journal->queue.first;
-  journal->queue.first = write_after(write);
-  if (journal->queue.first == NULL) journal->queue.last = NULL;
-  write->status = status;
-  if (write->loop != NULL) loop_post(write->loop, &write->done);
-}
-
-static void answer_packed(struct journal *journal) {
-  while (journal->queue.first != journal->queue.packing) answer_first(journal, STATUS_OK);
-}
-
-static void answer_all(struct journal *journal, enum status status) {
-  while (journal->queue.first != NULL) answer_first(journal, status);
-  journal->queue.packing = NULL;
-}
-
-static void finish_frame(struct journal_queue *queue) {
-  queue->start = 0;
-  queue->frame++;
-}
-
-/* Steps over what has no frames left. False: all is packed. */
-static bool find_frame(struct journal_queue *queue) {
-  while (queue->packing != NULL && queue->frame == queue->packing->count) {
-    queue->packing = write_after(queue->packing);
-    queue->frame = 0;
-  }
-  return queue->packing != NULL;
-}
-
-/* ---- Groups ---- */
-
-static enum status break_down(struct journal *journal) {
-  journal->broken = true;
-  atomic_store(&journal->failed, true);
-  atomic_store(&journal->job.cancel, true);
-  answer_all(journal, STATUS_IO);
-  return STATUS_IO;
-}
-
-/* What is left of the current file, less the block that is kept for its closing group; the first half of a start ends with two of them. */
-static uint64_t file_left(const struct journal *journal) {
-  const struct journal_file *file = journal_ring_current(&journal->ring);
-  uint64_t kept = (journal->carry_flags & GROUP_CARRIED) != 0 ? 2 : 1;
-  uint64_t end = journal_groups_end(file->head.size) - kept * JOURNAL_BLOCK;
-  return file->end < end ? end - file->end : 0;
-}
-
-/* Seals and writes the planned group. On failure the journal is broken for good, but writes are not answered yet. */
-static enum status write_group(struct journal *journal) {
-  struct journal_file *file = journal_ring_current(&journal->ring);
-  struct journal_group_head head = {
-      .sequence = journal->sequence + 1,
-      .predecessor = journal->hash,
-      .synced_through = journal->sequence, /* one in flight: the one before is durable */
-      .file_first = journal->file_first,
-      .frames_before = journal->frames,
-      .released_below = journal_ring_releasable(&journal->ring),
-      .block = (uint32_t)(file->end / JOURNAL_BLOCK),
-      .flags = journal->carry_flags,
-  };
-  struct bytes bytes = journal_group_seal(&journal->group, &file->head, &head);
-  enum status status = disk_write(file->disk, file->end, bytes);
-  if (status != STATUS_OK && !MUTANT(write_failure_ignored)) return status;
-  file->end += bytes.size;
-  journal->sequence = head.sequence;
-  journal->hash = head.hash;
-  journal->frames += journal->group.frames;
-  journal_ring_give_up(&journal->ring, head.released_below);
-  journal->carry_flags &= ~(uint32_t)GROUP_CARRY_BEGINS;
-  journal->closed_group = head.rows == 0;
-  atomic_store(&journal->durable_group, head.sequence);
-  return STATUS_OK;
-}
-
-static enum status write_table(struct journal *journal) {
-  journal_states_table(journal->states, &journal->table);
-  struct journal_frame frame = {.kind = FRAME_TABLE, .payload = {.bytes = buffer_bytes(&journal->table)}};
-  uint64_t size = journal_frame_body_size(&frame);
-  for (uint64_t start = 0; start < size;) {
-    uint64_t taken = 0;
-    CHECK_MSG(file_left(journal) > 2 * (uint64_t)JOURNAL_BLOCK, "a table of %zu replicas fills a journal file",
-              journal_states_count(journal->states));
-    journal_group_begin(&journal->group, file_left(journal));
-    bool added = journal_group_add(&journal->group, &frame, start, &taken);
-    CHECK(added);
-    start += taken;
-    /* Its last group is the first to count on it: what becomes free by a new file is free as soon as that is in use. */
-    if (start == size) journal_ring_current(&journal->ring)->has_table = true;
-    enum status status = write_group(journal);
-    if (status != STATUS_OK) return status;
-  }
-  return STATUS_OK;
-}
-
-/* In place: before there is a helper, and after it is gone. */
-static enum status make_file_now(struct journal *journal) {
-  struct journal_ring *ring = &journal->ring;
-  bool starting = journal->loop == NULL;
-  uint32_t files_max = starting ? journal->start_files_max : ring->files_nominal + JOURNAL_FILES_EXTRA;
-  while (starting ? ring->ready_count == 0 : !journal_ring_may_advance(ring)) {
-    if (!journal_ring_plan(ring, files_max, &journal->job)) return STATUS_NO_SPACE;
-    journal_job_run(&journal->job);
-    enum status status = journal_ring_finish(ring, &journal->job);
-    if (status != STATUS_OK) return status;
-  }
-  return STATUS_OK;
-}
-
-uint64_t journal_keep_free(const struct journal *journal) {
-  uint64_t claimed = journal->claimed_bytes == NULL ? 0 : atomic_load_explicit(journal->claimed_bytes, memory_order_relaxed);
-  return journal->disk_reserve_bytes + claimed;
-}
+/* ---- The loop ---- */
 
 static void set_timer_unless_set(struct journal *journal, struct timer *timer, uint64_t deadline_ns) {
   if (timer->slot == 0) loop_timer_set(journal->loop, timer, deadline_ns);
 }
 
-/* What must always be possible could fill the reserve before a checkpoint has even looked: it gets its turn for each file. */
-static bool has_to_wait_for_room(struct journal *journal) {
+bool journal_has_to_wait_for_room(struct journal *journal) {
   bool waits = journal->room_wanted != NULL && !journal->hastened && !journal->tried && journal_ring_in_reserve(&journal->ring);
   if (waits && !journal->held) {
     set_timer_unless_set(journal, &journal->hold_timer, loop_now_ns(journal->loop) + HOLD_NS);
@@ -166,110 +27,15 @@ static bool has_to_wait_for_room(struct journal *journal) {
   return waits;
 }
 
-enum status journal_next_file(struct journal *journal) {
-  struct journal_ring *ring = &journal->ring;
-  bool starting = journal->loop == NULL;
-  bool others_make_files = journal->helper != NULL || journal->job_running;
-  if (!starting && has_to_wait_for_room(journal)) return STATUS_NO_SPACE;
-  if (!starting && others_make_files && !journal_ring_may_advance(ring)) return STATUS_NO_SPACE;
-  enum status status = make_file_now(journal);
-  if (status != STATUS_OK) return status;
-  journal_ring_advance(ring);
-  journal->tried = false;
-  journal->file_first = journal->sequence + 1;
-  status = write_table(journal);
-  /* A file system that promised the space and has it no more has failed. */
-  return status == STATUS_NO_SPACE ? STATUS_IO : status;
-}
-
-enum status journal_write_closing(struct journal *journal) {
-  /* Its block was kept free by all groups before it. */
-  journal_group_begin(&journal->group, JOURNAL_BLOCK);
-  const struct journal_file *file = journal_ring_current(&journal->ring);
-  if (file->end + JOURNAL_BLOCK > journal_groups_end(file->head.size)) return STATUS_OK;
-  return write_group(journal);
-}
-
-enum status journal_say_released(struct journal *journal) {
-  struct journal_ring *ring = &journal->ring;
-  if (journal_ring_releasable(ring) <= ring->given_up_below) return STATUS_OK;
-  enum status status = journal_write_closing(journal);
-  /* Without a block left in this file the table of the next one says it. */
-  if (status == STATUS_OK) journal_ring_give_up(ring, journal_ring_releasable(ring));
-  return status;
-}
-
-/* ---- Packing ---- */
-
-/* Plans one group from the queue; returns what the appends in it had been admitted for. */
-static uint64_t plan_group(struct journal *journal) {
-  struct journal_queue *queue = &journal->queue;
-  const struct journal_file *file = journal_ring_current(&journal->ring);
-  uint64_t admitted = 0;
-  journal_group_begin(&journal->group, file_left(journal));
-  while (find_frame(queue)) {
-    struct journal_frame *frame = &queue->packing->frames[queue->frame];
-    uint64_t taken = 0;
-    if (!journal_group_add(&journal->group, frame, queue->start, &taken)) break;
-    if (queue->start == 0) {
-      frame->place = (struct journal_place){.file = file->head.sequence, .offset = file->end, .slot = journal->group.rows - 1};
-    }
-    queue->start += taken;
-    if (queue->start < journal_frame_body_size(frame)) break;
-    bool was_admitted = frame->kind == FRAME_ENTRY && !frame->from_reserve;
-    if (was_admitted) admitted += journal_cost(journal_frame_body_size(frame));
-    /* The table of the next file, which comes after this group, knows it. */
-    journal_states_note(journal->states, frame->kind, frame->group, frame->instance,
-                        frame->head_size > 0 ? bytes_of(frame->head, frame->head_size) : frame->payload.bytes);
-    if (frame->supersedes > journal->group_supersedes) journal->group_supersedes = frame->supersedes;
-    finish_frame(queue);
-  }
-  return admitted;
-}
-
-/* Never below zero: what must always be possible is written without having been admitted. */
-static void give_back(struct journal *journal, uint64_t bytes) {
-  uint64_t admitted = atomic_load_explicit(&journal->admitted, memory_order_relaxed);
-  while (!atomic_compare_exchange_weak_explicit(&journal->admitted, &admitted, admitted > bytes ? admitted - bytes : 0,
-                                                memory_order_relaxed, memory_order_relaxed)) {}
-}
-
-enum status journal_write_next(struct journal *journal) {
-  if (journal->broken) return break_down(journal);
-  if (!find_frame(&journal->queue)) {
-    answer_packed(journal);
-    return STATUS_END;
-  }
-  uint64_t admitted = plan_group(journal);
-  if (MUTANT(ack_before_write)) {
-    find_frame(&journal->queue);
-    answer_packed(journal);
-  }
-  if (journal->group.rows == 0) {
-    enum status status = journal_next_file(journal);
-    if (status == STATUS_NO_SPACE) return status;
-    if (status != STATUS_OK) return break_down(journal);
-    journal_publish_usage(journal);
-    admitted = plan_group(journal);
-    CHECK(journal->group.rows > 0);
-  }
-  enum status status = write_group(journal);
-  if (status != STATUS_OK) return break_down(journal);
-  journal->superseded_below = journal->group_supersedes;
-  /* Room first, so that whoever is answered can be admitted again. */
-  journal_publish_usage(journal);
-  if (journal->loop != NULL) give_back(journal, admitted);
-  find_frame(&journal->queue);
-  answer_packed(journal);
-  return STATUS_OK;
-}
-
-/* ---- The loop ---- */
-
 static void post_again(struct journal *journal) {
   if (journal->again_posted) return;
   journal->again_posted = true;
   loop_post(journal->loop, &journal->again);
+}
+
+uint64_t journal_keep_free(const struct journal *journal) {
+  uint64_t claimed = journal->claimed_bytes == NULL ? 0 : atomic_load_explicit(journal->claimed_bytes, memory_order_relaxed);
+  return journal->disk_reserve_bytes + claimed;
 }
 
 /* One job after the other, as long as the ring has use for them. Beyond its nominal count only when all stands still for want of a file. */
@@ -297,7 +63,7 @@ static void run_job_done(struct task *task) {
   if (status == STATUS_NO_SPACE) {
     set_timer_unless_set(journal, &journal->space_timer, loop_now_ns(journal->loop) + SPACE_RETRY_NS);
   } else if (status != STATUS_OK && status != STATUS_CANCELLED) {
-    break_down(journal);
+    journal_break_down(journal);
   }
   journal_publish_usage(journal);
 }
@@ -311,7 +77,7 @@ static void patience_timer_fired(struct timer *timer) {
   struct journal *journal = container_of(timer, struct journal, patience_timer);
   if (!journal->stalled) return;
   journal->broken = true;
-  answer_all(journal, STATUS_DISK_FULL);
+  journal_answer_all(journal, STATUS_DISK_FULL);
 }
 
 static void schedule_closing(struct journal *journal) {
@@ -323,7 +89,7 @@ static void close_group_now(struct journal *journal) {
   if (journal->closed_group || journal->broken || journal_ring_current(&journal->ring) == NULL) return;
   enum status status = journal_write_closing(journal);
   journal->closed_group = true; /* also when the file had no room for it: the next file tells as much */
-  if (status != STATUS_OK) break_down(journal);
+  if (status != STATUS_OK) journal_break_down(journal);
   else journal_publish_usage(journal);
 }
 
@@ -338,12 +104,12 @@ static void stall(struct journal *journal) {
   REACHED(journal_waits_for_a_file);
   bool frees = journal_ring_would_free(&journal->ring, 0);
   enum status status = journal_say_released(journal);
-  if (status != STATUS_OK) break_down(journal);
+  if (status != STATUS_OK) journal_break_down(journal);
   if (journal->hastened && !journal->closing)
     set_timer_unless_set(journal, &journal->patience_timer, loop_now_ns(journal->loop) + PATIENCE_NS);
   if (!journal->closing || journal->job_running || journal->broken) return;
-  if (frees) post_again(journal);             /* the helper is gone: the next turn takes it */
-  else answer_all(journal, STATUS_DISK_FULL); /* nothing will come of waiting */
+  if (frees) post_again(journal);                     /* the helper is gone: the next turn takes it */
+  else journal_answer_all(journal, STATUS_DISK_FULL); /* nothing will come of waiting */
 }
 
 /* After each iteration of the loop: everything that was submitted is in the queue. One group, then look again who came. */
@@ -411,7 +177,7 @@ static void run_arrived(struct task *task) {
   }
   while (oldest != NULL) {
     struct task *after = oldest->next;
-    journal_queue_put(journal, write_of(oldest));
+    journal_queue_put(journal, journal_write_of(oldest));
     oldest = after;
   }
 }
@@ -474,7 +240,14 @@ enum status journal_admit(struct journal *journal, uint64_t bytes) {
   return STATUS_OK;
 }
 
-void journal_admit_undo(struct journal *journal, uint64_t bytes) { give_back(journal, bytes); }
+/* Never below zero: what must always be possible is written without having been admitted. */
+void journal_give_back(struct journal *journal, uint64_t bytes) {
+  uint64_t admitted = atomic_load_explicit(&journal->admitted, memory_order_relaxed);
+  while (!atomic_compare_exchange_weak_explicit(&journal->admitted, &admitted, admitted > bytes ? admitted - bytes : 0,
+                                                memory_order_relaxed, memory_order_relaxed)) {}
+}
+
+void journal_admit_undo(struct journal *journal, uint64_t bytes) { journal_give_back(journal, bytes); }
 
 uint64_t journal_replicas_max(const struct journal *journal) {
   return (journal->ring.file_bytes / JOURNAL_TABLE_SHARE - JOURNAL_TABLE_HEAD_SIZE) / JOURNAL_TABLE_ROW_SIZE;

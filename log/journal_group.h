@@ -1,4 +1,4 @@
-/* Putting one group together: which frames fit, then their bytes. Memory only; journal.c writes what comes out. Internal to log/.
+/* Putting one group together: which frames fit, then their bytes. Memory only; journal_pack.c writes what comes out. Internal to log/.
  *
  * The size of the directory must be known before the first body is placed, so a group is planned first and filled afterwards.
  */

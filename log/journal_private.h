@@ -1,4 +1,5 @@
-/* What struct journal is made of. For journal.c, which writes, journal_start.c, which begins, and journal_read.c. */
+/* What struct journal is made of. For journal_pack.c, which puts groups together and writes them, journal.c, which says when, journal_start.c,
+ * which begins, and journal_read.c. */
 #ifndef CAIRN_LOG_JOURNAL_PRIVATE_H
 #define CAIRN_LOG_JOURNAL_PRIVATE_H
 
@@ -6,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/list.h"
 #include "base/world.h"
 #include "log/journal.h"
 #include "log/journal_group.h"
@@ -96,14 +98,18 @@ struct journal {
   _Atomic(uint64_t) durable_group;
 };
 
-/* Appends to the queue; on the loop, or before there is one. */
+static inline struct journal_write *journal_write_of(struct task *task) { return container_of(task, struct journal_write, task); }
+
+/* ---- Packing and writing (journal_pack.c): on the loop, or before there is one ---- */
+
+/* Appends to the queue. */
 void journal_queue_put(struct journal *journal, struct journal_write *write);
 
 /* Writes the next group of what is queued, and answers what became durable. STATUS_END: nothing to write. STATUS_NO_SPACE: no file
  * to write into, just now. Else the journal is broken. */
 enum status journal_write_next(struct journal *journal) MUST_CHECK;
 
-/* Makes the next ready file the current one and writes its table. STATUS_NO_SPACE: none is ready. */
+/* Makes the next ready file the current one and writes its table. STATUS_NO_SPACE: none is ready, or room is waited for. */
 enum status journal_next_file(struct journal *journal) MUST_CHECK;
 
 /* Writes a group of nothing. */
@@ -112,13 +118,28 @@ enum status journal_write_closing(struct journal *journal) MUST_CHECK;
 /* A group says which files are released, if there is a block for it; then they may be recycled. */
 enum status journal_say_released(struct journal *journal) MUST_CHECK;
 
-/* What a file that is not wanted urgently has to leave free. */
-uint64_t journal_keep_free(const struct journal *journal);
+/* Answers everything that waits. */
+void journal_answer_all(struct journal *journal, enum status status);
 
-/* Tells other threads how full it is. */
-void journal_publish_usage(struct journal *journal);
+/* Nothing is written any more, and everything is answered STATUS_IO, which this returns. */
+enum status journal_break_down(struct journal *journal);
+
+/* ---- When, and with what room (journal.c) ---- */
 
 /* Loop side, once started. */
 void journal_loop_begin(struct journal *journal);
+
+/* What must always be possible could fill the reserve before a checkpoint has even looked: it gets its turn for each file. True until it has
+ * had it, or took too long. */
+bool journal_has_to_wait_for_room(struct journal *journal);
+
+/* What a file that is not wanted urgently has to leave free. */
+uint64_t journal_keep_free(const struct journal *journal);
+
+/* @any-thread. Room that was admitted and is written now, or is not going to be. */
+void journal_give_back(struct journal *journal, uint64_t bytes);
+
+/* Tells other threads how full it is. */
+void journal_publish_usage(struct journal *journal);
 
 #endif
