@@ -180,7 +180,7 @@ static void role_changed(void *owner, bool leads, entry_term term, const struct 
 }
 
 static const struct state_machine_ops controller_machine = {
-    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed};
+    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed, .makes_logs = true};
 
 /* ---- Deciding: against the map as it is ---- */
 

@@ -210,15 +210,19 @@ static void apply_next(struct replica *replica) {
   tell_fate_of_cut(replica, &head);
 }
 
-static bool apply_some(struct replica *replica) {
+static entry_index may_apply_through(const struct replica *replica) {
   entry_index commit = raft_commit(&replica->raft);
+  entry_index durable = replica->raft.durable.index;
+  return replica->machine.ops->makes_logs && durable < commit && !lane_failed(replica->lane) ? durable : commit;
+}
+
+static bool apply_some(struct replica *replica) {
   bool any = false;
   while (!list_empty(&replica->uncommitted) && !replica->deleting) {
     const struct proposal *first = list_entry(list_first(&replica->uncommitted), struct proposal, node);
-    if (first->entry.head.index > commit) break;
+    if (first->entry.head.index > may_apply_through(replica)) break;
     apply_next(replica);
     any = true;
-    commit = raft_commit(&replica->raft);
   }
   return any;
 }

@@ -31,6 +31,9 @@ struct state_machine_ops {
   /* A snapshot has come in: `log` is the group's from now on, the one before is not to be touched any more. restore() follows with a state that
    * is ahead of everything applied here; what was applied between is never told entry by entry. May be NULL. */
   void (*replaced)(void *owner, struct log *log);
+  /* What is applied makes other logs come and go. None of their frames may be in the journal before the entry that says so: an entry is
+   * applied only when it is durable here too, as long as anything becomes durable here. The others: as soon as a majority has it. */
+  bool makes_logs;
 };
 
 struct state_machine {

@@ -282,6 +282,28 @@ static void a_disk_that_stands_still_is_owed_a_bounded_number_of_answers(void **
   troupe_crash(troupe, slow, SIM_POWER_DROP);
 }
 
+/* Or a log that it makes might be on the disk after a power cut, and not the entry that says whose it is. */
+static void what_makes_logs_is_applied_when_it_is_on_the_own_disk(void **state) {
+  struct troupe *troupe = *state;
+  troupe->ops.makes_logs = true;
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  append(troupe, 100);
+  troupe_settle(troupe);
+  broker_id slow = leader % 3 + 1;
+  entry_index before = player_of(troupe, slow)->last;
+  sim_disk_fault(player_of(troupe, slow)->stage.device, "slow every any on journal/0* by 1000000");
+  struct troupe_ask *ask = append(troupe, 100);
+
+  troupe_run(troupe, 1000);
+
+  assert_int_equal(player_of(troupe, other_than(leader, slow))->last, ask->proposal.entry.head.index);
+  assert_true(view_of(troupe, slow).last_index > before);
+  assert_int_equal(player_of(troupe, slow)->last, before);
+  stage_heal(&player_of(troupe, slow)->stage);
+  troupe_run(troupe, 120000);
+  assert_int_equal(player_of(troupe, slow)->last, ask->proposal.entry.head.index);
+}
+
 static void a_failing_disk_gives_leadership_up(void **state) {
   struct troupe *troupe = *state;
   broker_id old = troupe_wait_leader(troupe, 0);
@@ -402,6 +424,7 @@ int main(void) {
       TEST(what_the_next_leader_keeps_is_answered_when_it_is_committed),
       TEST(what_nobody_tells_of_is_unknown_after_a_while),
       TEST(a_disk_that_stands_still_is_owed_a_bounded_number_of_answers),
+      TEST(what_makes_logs_is_applied_when_it_is_on_the_own_disk),
       TEST(a_failing_disk_gives_leadership_up),
       TEST(reads_are_for_a_confirmed_leader),
       TEST(leadership_is_handed_over_without_an_election_timeout),

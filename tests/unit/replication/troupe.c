@@ -90,7 +90,7 @@ static const struct state_machine_ops player_ops = {
 static void open_replica(void *context) {
   struct player *player = context;
   struct replica_options options = {.self = player->id, .founding = &player->troupe->founding};
-  struct state_machine machine = {.ops = &player_ops, .owner = player};
+  struct state_machine machine = {.ops = &player->troupe->ops, .owner = player};
   assert_int_equal(replica_open(player->stage.lane, player->stage.log[TROUPE_GROUP], &options, &machine, &player->replica),
                    STATUS_OK);
 }
@@ -160,7 +160,7 @@ static void drop_line(void *context, const char *line) {
 
 void troupe_open(struct troupe *troupe, uint64_t seed, unsigned count) {
   PRE(count <= TROUPE_MAX);
-  *troupe = (struct troupe){.sim = sim_new(seed), .chance = {seed}, .count = count};
+  *troupe = (struct troupe){.sim = sim_new(seed), .chance = {seed}, .ops = player_ops, .count = count};
   if (getenv("TROUPE_TRACE") == NULL) trace_set_sink(drop_line, NULL);
   troupe->timing = (struct raft_timing){.election_ns = 1000 * MS_NS, .heartbeat_ns = 100 * MS_NS};
   list_init(&troupe->asks);

@@ -64,6 +64,7 @@ struct troupe {
   struct chance chance;
   struct wires wires;
   struct raft_timing timing;
+  struct state_machine_ops ops; /* of all players */
   struct raft_config founding;
   unsigned count;
   struct player players[TROUPE_MAX + 1]; /* by broker, from 1 */
