@@ -7,8 +7,8 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/trace.h"
+#include "controller/decide.h"
 #include "controller/members.h"
-#include "controller/placement.h"
 
 /* Founders that have not told where they are get so long, once somebody leads, before topics are placed without them. */
 #define PATIENCE_NS 5000000000u
@@ -182,12 +182,7 @@ static void role_changed(void *owner, bool leads, entry_term term, const struct 
 static const struct state_machine_ops controller_machine = {
     .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed, .makes_logs = true};
 
-/* ---- Deciding: against the map as it is ---- */
-
-static enum status refuse(struct change *change, enum status status, const char *problem) {
-  snprintf(change->problem, sizeof change->problem, "%s", problem);
-  return status;
-}
+/* ---- Deciding ---- */
 
 /* Who belongs to group 0 is a broker of the cluster, also if the map does not have it yet. */
 static uint32_t brokers_of(const struct controller *controller) {
@@ -196,202 +191,14 @@ static uint32_t brokers_of(const struct controller *controller) {
   return known > members ? (uint32_t)known : members;
 }
 
-static enum status check_replicas(const struct controller *controller, struct change *change, uint32_t replicas) {
-  uint32_t brokers = brokers_of(controller);
-  size_t known = cluster_map_broker_count(controller->map);
-  if (replicas > MAP_REPLICAS_MAX) {
-    snprintf(change->problem, sizeof change->problem, "%u replicas are wanted, and a partition has at most %u", replicas,
-             MAP_REPLICAS_MAX);
-    return STATUS_INVALID;
-  }
-  bool late = loop_now_ns(lane_loop(controller->lane)) - controller->led_since_ns > PATIENCE_NS;
-  if (known > 0 && replicas <= known && (known == brokers || late)) return STATUS_OK;
-  if (replicas <= brokers && brokers == 1) return STATUS_OK; /* the first one, about to be written */
-  if (replicas <= brokers) {
-    snprintf(change->problem, sizeof change->problem,
-             "%u replica%s wanted, and of the cluster's %u brokers %zu have told where they are so far", replicas,
-             replicas == 1 ? " is" : "s are", brokers, known);
-    return STATUS_LOADING;
-  }
-  snprintf(
-      change->problem, sizeof change->problem,
-      "%u replicas are wanted, each on a broker of its own, and the cluster has %u broker%s: ask for %s%u, or start more brokers",
-      replicas, brokers, brokers == 1 ? "" : "s", brokers == 1 ? "" : "at most ", brokers);
-  return STATUS_INVALID;
-}
-
-/* Puts each partition on brokers, with the directories that these have now. */
-static void place(const struct cluster_map *map, uint32_t replicas, struct map_topic *topic) {
-  size_t count = cluster_map_broker_count(map);
-  if (count == 0) return;
-  struct placement_load *loads = memory_new_array(count, sizeof *loads);
-  count = placement_loads(map, loads);
-  for (uint32_t i = 0; i < topic->partition_count; i++) {
-    struct map_partition *partition = &topic->partitions[i];
-    uint32_t brokers[MAP_REPLICAS_MAX];
-    placement_add(loads, count, replicas, brokers);
-    partition->replica_count = replicas;
-    for (uint32_t at = 0; at < replicas; at++) {
-      partition->replicas[at].broker = brokers[at];
-      memcpy(partition->replicas[at].incarnation, cluster_map_broker(map, brokers[at])->incarnation, CLUSTER_ID_SIZE);
-    }
-  }
-  memory_free(loads);
-}
-
-static enum status decide_create(struct controller *controller, struct change *change, struct command *command) {
-  const struct cluster_map *map = controller->map;
-  struct map_topic *topic = &command->topic;
-  struct bytes name = bytes_of_string(change->name);
-  if (!topic_name_valid(name))
-    return refuse(change, STATUS_BAD_NAME,
-                  "a topic name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is not \".\" or \"..\"");
-  if (cluster_map_topic(map, name) != NULL) return refuse(change, STATUS_TOPIC_EXISTS, "choose another name, or delete it first");
-  uint32_t partitions = change->partition_count == 0 ? 1 : change->partition_count;
-  uint32_t replicas = change->replicas == 0 ? placement_replicas_default(brokers_of(controller)) : change->replicas;
-  if (partitions > TOPIC_PARTITIONS_MAX) return refuse(change, STATUS_INVALID, "a topic has at most 10000 partitions");
-  enum status enough = check_replicas(controller, change, replicas);
-  if (enough != STATUS_OK) return enough;
-  if (cluster_map_partition_count(map) + partitions > MAP_PARTITIONS_MAX || cluster_map_topic_count(map) >= MAP_TOPICS_MAX)
-    return refuse(change, STATUS_TOO_LARGE, "a cluster has at most 100000 topics and 200000 partitions: delete some first");
-  uint64_t logs_max = journal_replicas_max(log_set_journal(lane_logs(controller->lane)));
-  if (cluster_map_partition_count(map) + partitions + 1 > logs_max) /* and the controller's own */
-    return refuse(change, STATUS_TOO_LARGE,
-                  "this broker's journal has files for fewer partitions: delete some, or raise journal-file-bytes");
-  const char *problem = topic_settings_problem(&change->settings);
-  if (problem != NULL) return refuse(change, STATUS_INVALID, problem);
-
-  topic->name = memory_copy_string(change->name);
-  topic->id = cluster_map_next_topic_id(map);
-  topic->replicas = replicas;
-  topic->settings = change->settings;
-  topic->created_ms = command->time_ms;
-  topic->partition_count = partitions;
-  topic->partitions = memory_new_array(partitions, sizeof *topic->partitions);
-  for (uint32_t i = 0; i < partitions; i++)
-    topic->partitions[i] = (struct map_partition){.number = i, .group = cluster_map_next_group_id(map) + i, .instance = 1};
-  place(map, replicas, topic);
-  return STATUS_OK;
-}
-
-static enum status decide_alter(struct controller *controller, struct change *change, struct command *command) {
-  const struct map_topic *topic = cluster_map_topic(controller->map, bytes_of_string(change->name));
-  if (topic == NULL) return refuse(change, STATUS_UNKNOWN_TOPIC, "");
-  command->topic_id = topic->id;
-  command->settings = topic->settings;
-  if (change->set_retention_bytes) command->settings.retention_bytes = change->settings.retention_bytes;
-  if (change->set_retention_ms) command->settings.retention_ms = change->settings.retention_ms;
-  if (change->set_segment_bytes) command->settings.segment_bytes = change->settings.segment_bytes;
-  if (change->set_record_bytes_max) command->settings.record_bytes_max = change->settings.record_bytes_max;
-  const char *problem = topic_settings_problem(&command->settings);
-  if (problem != NULL) return refuse(change, STATUS_INVALID, problem);
-  return STATUS_OK;
-}
-
-static enum status decide_delete(struct controller *controller, struct change *change, struct command *command) {
-  const struct map_topic *topic = cluster_map_topic(controller->map, bytes_of_string(change->name));
-  if (topic == NULL) return refuse(change, STATUS_UNKNOWN_TOPIC, "");
-  command->topic_id = topic->id;
-  return STATUS_OK;
-}
-
-/* Puts one broker more into the target. A broker that takes no peers cannot be told anything, so it is none. */
-static enum status add_target(const struct controller *controller, struct change *change, uint32_t id, struct map_move *move) {
-  const struct map_broker *broker = cluster_map_broker(controller->map, id);
-  if (broker == NULL) {
-    snprintf(change->problem, sizeof change->problem,
-             "partition %u is to go to broker %u, and the cluster has no such broker: start it, or name another",
-             change->partition, id);
-    return STATUS_NOT_FOUND;
-  }
-  if (broker->peer_address[0] == '\0') {
-    snprintf(change->problem, sizeof change->problem,
-             "partition %u is to go to broker %u, which takes no other brokers: start it with --peer-listen, or name another",
-             change->partition, id);
-    return STATUS_NOT_FOUND;
-  }
-  for (uint32_t i = 0; i < move->target_count; i++) {
-    if (move->target[i].broker != id) continue;
-    snprintf(change->problem, sizeof change->problem, "broker %u is named twice for partition %u: name each broker once", id,
-             change->partition);
-    return STATUS_INVALID;
-  }
-  struct map_replica *replica = &move->target[move->target_count++];
-  replica->broker = id;
-  memcpy(replica->incarnation, broker->incarnation, CLUSTER_ID_SIZE);
-  return STATUS_OK;
-}
-
-static enum status decide_move(struct controller *controller, struct change *change, struct command *command) {
-  const struct map_topic *topic = cluster_map_topic(controller->map, bytes_of_string(change->name));
-  struct map_move *move = &command->move;
-  if (topic == NULL) return refuse(change, STATUS_UNKNOWN_TOPIC, "");
-  if (change->partition >= topic->partition_count) {
-    snprintf(change->problem, sizeof change->problem, "there is no partition %u: its partitions are 0 to %u", change->partition,
-             topic->partition_count - 1);
-    return STATUS_UNKNOWN_PARTITION;
-  }
-  const struct map_partition *partition = &topic->partitions[change->partition];
-  if (change->to_count == 0 || change->to_count > MAP_REPLICAS_MAX) {
-    snprintf(change->problem, sizeof change->problem, "partition %u is to have %u replicas: name 1 to %u brokers",
-             change->partition, change->to_count, MAP_REPLICAS_MAX);
-    return STATUS_INVALID;
-  }
-  if (partition->replica_count == 0) {
-    snprintf(change->problem, sizeof change->problem,
-             "partition %u was made by a Cairn that knew one broker only, and cannot be moved: copy it into a new topic",
-             change->partition);
-    return STATUS_UNSUPPORTED;
-  }
-  move->topic_id = topic->id;
-  move->partition = change->partition;
-  for (uint32_t i = 0; i < change->to_count; i++) {
-    enum status status = add_target(controller, change, change->to[i], move);
-    if (status != STATUS_OK) return status;
-  }
-  if (cluster_map_move(controller->map, partition->group) == NULL && cluster_map_move_count(controller->map) >= MAP_MOVES_MAX)
-    return refuse(change, STATUS_BUSY, "1000 partitions are being moved already: wait until some have arrived");
-  return STATUS_OK;
-}
-
-/* Of a move that is no more, nothing is to be written: it was told twice, or another took its place. */
-static enum status decide_moved(struct controller *controller, struct change *change, struct command *command) {
-  const struct map_topic *topic = cluster_map_topic_by_id(controller->map, change->topic_id);
-  if (topic == NULL) return refuse(change, STATUS_UNKNOWN_TOPIC, "");
-  if (change->partition >= topic->partition_count) return refuse(change, STATUS_UNKNOWN_PARTITION, "");
-  const struct map_move *move = cluster_map_move(controller->map, topic->partitions[change->partition].group);
-  if (move == NULL || move->number != change->move) return refuse(change, STATUS_NOT_FOUND, "that move is not under way");
-  command->move = *move;
-  return STATUS_OK;
-}
-
-static enum status decide_register(struct controller *controller, struct change *change, struct command *command) {
-  const struct map_broker *known = cluster_map_broker(controller->map, change->broker.id);
-  if (known != NULL && map_broker_had(known, change->broker.incarnation)) {
-    snprintf(
-        change->problem, sizeof change->problem,
-        "broker %u came back with another directory, at %.63s; this one is never part of the cluster again: stop this process, "
-        "or give it an empty directory and another broker-id",
-        known->id, known->peer_address);
-    return STATUS_DIRECTORY_REPLACED;
-  }
-  command->broker = change->broker;
-  memcpy(command->cluster_id, change->cluster_id, CLUSTER_ID_SIZE);
-  return STATUS_OK;
-}
-
-static enum status decide(struct controller *controller, struct change *change, struct command *command) {
-  command->kind = change->kind;
-  command->time_ms = replica_leader_time_ms(controller->replica, loop_wall_ms(lane_loop(controller->lane)));
-  switch (change->kind) {
-    case COMMAND_CREATE_TOPIC: return decide_create(controller, change, command);
-    case COMMAND_ALTER_TOPIC: return decide_alter(controller, change, command);
-    case COMMAND_DELETE_TOPIC: return decide_delete(controller, change, command);
-    case COMMAND_REGISTER_BROKER: return decide_register(controller, change, command);
-    case COMMAND_MOVE_PARTITION: return decide_move(controller, change, command);
-    case COMMAND_PARTITION_MOVED: return decide_moved(controller, change, command);
-  }
-  return STATUS_BUG;
+static struct decision_facts facts_of(const struct controller *controller) {
+  return (struct decision_facts){
+      .map = controller->map,
+      .brokers = brokers_of(controller),
+      .brokers_are_late = loop_now_ns(lane_loop(controller->lane)) - controller->led_since_ns > PATIENCE_NS,
+      .logs_max = journal_replicas_max(log_set_journal(lane_logs(controller->lane))),
+      .time_ms = replica_leader_time_ms(controller->replica, loop_wall_ms(lane_loop(controller->lane))),
+  };
 }
 
 /* ---- One change at a time ---- */
@@ -410,9 +217,9 @@ static void proposal_done(struct proposal *proposal, enum status status) {
     change->topic = controller->topic;
     change->topic_id = controller->topic_id;
   } else if (status == STATUS_REPLACED) {
-    (void)refuse(change, status, "another broker leads the controller now; nothing was changed: ask it");
+    (void)decide_refuse(change, status, "another broker leads the controller now; nothing was changed: ask it");
   } else {
-    (void)refuse(
+    (void)decide_refuse(
         change, status,
         "the disk of the controller's broker failed, or it lost the lead, before the change was known to be kept: see what "
         "there is, then ask again");
@@ -444,7 +251,7 @@ static enum status propose(struct controller *controller, const struct command *
 
 static enum status refuse_elsewhere(const struct controller *controller, struct change *change) {
   broker_id leader = replica_leader(controller->replica).broker;
-  if (leader == 0) return refuse(change, STATUS_NOT_LEADER, "nobody is known to lead the controller just now: ask again");
+  if (leader == 0) return decide_refuse(change, STATUS_NOT_LEADER, "nobody is known to lead the controller just now: ask again");
   snprintf(change->problem, sizeof change->problem, "nothing was changed: broker %u leads the controller, ask it", leader);
   return STATUS_NOT_LEADER;
 }
@@ -464,7 +271,7 @@ static void refusal_confirmed(struct replica_read *read, enum status status) {
   struct change *change = controller->current;
   controller->current = NULL;
   if (status == STATUS_NOT_LEADER || status == STATUS_FENCED) change->status = refuse_elsewhere(controller, change);
-  else if (status != STATUS_OK) change->status = refuse(change, status, "nothing was changed: try again");
+  else if (status != STATUS_OK) change->status = decide_refuse(change, status, "nothing was changed: try again");
   answer(change, change->status);
   pump(controller);
 }
@@ -482,8 +289,8 @@ static bool refuse_when_confirmed(struct controller *controller, struct change *
 static bool start(struct controller *controller, struct change *change) {
   struct command command = {0};
   bool elsewhere = !replica_is_leader(controller->replica) && !(replica_fenced(controller->replica) && is_alone(controller));
-  enum status status = elsewhere ? STATUS_NOT_LEADER : decide(controller, change, &command);
-  if (elsewhere) (void)refuse_elsewhere(controller, change);
+  struct decision_facts facts = facts_of(controller);
+  enum status status = elsewhere ? refuse_elsewhere(controller, change) : decide(&facts, change, &command);
   struct map_topic altered;
   if (status == STATUS_OK && change->validate_only) {
     if (change->kind == COMMAND_CREATE_TOPIC) change->topic = &command.topic;
@@ -505,7 +312,7 @@ static bool start(struct controller *controller, struct change *change) {
   if (status == STATUS_OK) {
     status = propose(controller, &command);
     if (status == STATUS_NOT_LEADER) (void)refuse_elsewhere(controller, change);
-    else if (status != STATUS_OK) (void)refuse(change, status, "nothing was changed: try again");
+    else if (status != STATUS_OK) (void)decide_refuse(change, status, "nothing was changed: try again");
   }
   command_deinit(&command);
   if (status == STATUS_OK) return true;
@@ -526,7 +333,7 @@ static void pump(struct controller *controller) {
 
 void controller_change(struct controller *controller, struct change *change) {
   if (controller->waiting_count >= CONTROLLER_QUEUE_MAX) {
-    (void)refuse(change, STATUS_BUSY, "1000 changes are waiting already: try again");
+    (void)decide_refuse(change, STATUS_BUSY, "1000 changes are waiting already: try again");
     answer(change, STATUS_BUSY);
     return;
   }

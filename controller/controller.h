@@ -12,7 +12,7 @@
 
 #include "base/status.h"
 #include "controller/cluster_map.h"
-#include "controller/command.h"
+#include "controller/decide.h"
 #include "replication/lane.h"
 #include "replication/replica.h"
 
@@ -57,33 +57,7 @@ void controller_read(struct controller *controller, struct replica_read *read);
 
 const struct cluster_map *controller_map(const struct controller *controller);
 
-/* A change asked for. Kept alive by the caller until `done`, which runs after the watch was told. */
-struct change {
-  struct list_node node;
-  enum command_kind kind;
-  bool validate_only;
-  /* CREATE_TOPIC: name, partition_count (0: 1), replicas (0: min(3, brokers)), settings. ALTER_TOPIC: name, and `mask` says which settings count. DELETE_TOPIC: name. */
-  char name[TOPIC_NAME_MAX + 1];
-  uint32_t partition_count;
-  uint32_t replicas;
-  struct topic_settings settings;
-  bool set_retention_bytes, set_retention_ms, set_segment_bytes, set_record_bytes_max;
-  struct map_broker broker;            /* REGISTER_BROKER */
-  uint8_t cluster_id[CLUSTER_ID_SIZE]; /* REGISTER_BROKER */
-  /* MOVE_PARTITION: name, partition, and the brokers that are to have it, the one that is to lead first. PARTITION_MOVED: topic_id, partition,
-   * and the move that is over. */
-  uint32_t partition;
-  uint32_t to[MAP_REPLICAS_MAX];
-  uint32_t to_count;
-  uint64_t move;
-
-  void (*done)(struct change *change);
-  enum status status;
-  char problem[256]; /* in words, when the status is not OK */
-  const struct map_topic
-      *topic;        /* CREATE, ALTER, MOVE, MOVED: the topic as it is now (validate_only: as it would be); valid during `done` */
-  uint64_t topic_id; /* DELETE */
-};
+/* `change` is kept alive by the caller until its `done`, which runs after the watch was told. */
 void controller_change(struct controller *controller, struct change *change);
 
 #endif

@@ -1,0 +1,210 @@
+#include "controller/decide.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "controller/placement.h"
+
+enum status decide_refuse(struct change *change, enum status status, const char *problem) {
+  snprintf(change->problem, sizeof change->problem, "%s", problem);
+  return status;
+}
+
+static enum status check_replicas(const struct decision_facts *facts, struct change *change, uint32_t replicas) {
+  uint32_t brokers = facts->brokers;
+  size_t known = cluster_map_broker_count(facts->map);
+  if (replicas > MAP_REPLICAS_MAX) {
+    snprintf(change->problem, sizeof change->problem, "%u replicas are wanted, and a partition has at most %u", replicas,
+             MAP_REPLICAS_MAX);
+    return STATUS_INVALID;
+  }
+  if (known > 0 && replicas <= known && (known == brokers || facts->brokers_are_late)) return STATUS_OK;
+  if (replicas <= brokers && brokers == 1) return STATUS_OK; /* the first one, about to be written */
+  if (replicas <= brokers) {
+    snprintf(change->problem, sizeof change->problem,
+             "%u replica%s wanted, and of the cluster's %u brokers %zu have told where they are so far", replicas,
+             replicas == 1 ? " is" : "s are", brokers, known);
+    return STATUS_LOADING;
+  }
+  snprintf(
+      change->problem, sizeof change->problem,
+      "%u replicas are wanted, each on a broker of its own, and the cluster has %u broker%s: ask for %s%u, or start more brokers",
+      replicas, brokers, brokers == 1 ? "" : "s", brokers == 1 ? "" : "at most ", brokers);
+  return STATUS_INVALID;
+}
+
+/* Puts each partition on brokers, with the directories that these have now. */
+static void place(const struct cluster_map *map, uint32_t replicas, struct map_topic *topic) {
+  size_t count = cluster_map_broker_count(map);
+  if (count == 0) return;
+  struct placement_load *loads = memory_new_array(count, sizeof *loads);
+  count = placement_loads(map, loads);
+  for (uint32_t i = 0; i < topic->partition_count; i++) {
+    struct map_partition *partition = &topic->partitions[i];
+    uint32_t brokers[MAP_REPLICAS_MAX];
+    placement_add(loads, count, replicas, brokers);
+    partition->replica_count = replicas;
+    for (uint32_t at = 0; at < replicas; at++) {
+      partition->replicas[at].broker = brokers[at];
+      memcpy(partition->replicas[at].incarnation, cluster_map_broker(map, brokers[at])->incarnation, CLUSTER_ID_SIZE);
+    }
+  }
+  memory_free(loads);
+}
+
+static enum status decide_create(const struct decision_facts *facts, struct change *change, struct command *command) {
+  const struct cluster_map *map = facts->map;
+  struct map_topic *topic = &command->topic;
+  struct bytes name = bytes_of_string(change->name);
+  if (!topic_name_valid(name))
+    return decide_refuse(change, STATUS_BAD_NAME,
+                         "a topic name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is not \".\" or \"..\"");
+  if (cluster_map_topic(map, name) != NULL)
+    return decide_refuse(change, STATUS_TOPIC_EXISTS, "choose another name, or delete it first");
+  uint32_t partitions = change->partition_count == 0 ? 1 : change->partition_count;
+  uint32_t replicas = change->replicas == 0 ? placement_replicas_default(facts->brokers) : change->replicas;
+  if (partitions > TOPIC_PARTITIONS_MAX) return decide_refuse(change, STATUS_INVALID, "a topic has at most 10000 partitions");
+  enum status enough = check_replicas(facts, change, replicas);
+  if (enough != STATUS_OK) return enough;
+  if (cluster_map_partition_count(map) + partitions > MAP_PARTITIONS_MAX || cluster_map_topic_count(map) >= MAP_TOPICS_MAX)
+    return decide_refuse(change, STATUS_TOO_LARGE,
+                         "a cluster has at most 100000 topics and 200000 partitions: delete some first");
+  if (cluster_map_partition_count(map) + partitions + 1 > facts->logs_max) /* and the controller's own */
+    return decide_refuse(change, STATUS_TOO_LARGE,
+                         "this broker's journal has files for fewer partitions: delete some, or raise journal-file-bytes");
+  const char *problem = topic_settings_problem(&change->settings);
+  if (problem != NULL) return decide_refuse(change, STATUS_INVALID, problem);
+
+  topic->name = memory_copy_string(change->name);
+  topic->id = cluster_map_next_topic_id(map);
+  topic->replicas = replicas;
+  topic->settings = change->settings;
+  topic->created_ms = command->time_ms;
+  topic->partition_count = partitions;
+  topic->partitions = memory_new_array(partitions, sizeof *topic->partitions);
+  for (uint32_t i = 0; i < partitions; i++)
+    topic->partitions[i] = (struct map_partition){.number = i, .group = cluster_map_next_group_id(map) + i, .instance = 1};
+  place(map, replicas, topic);
+  return STATUS_OK;
+}
+
+static enum status decide_alter(const struct decision_facts *facts, struct change *change, struct command *command) {
+  const struct map_topic *topic = cluster_map_topic(facts->map, bytes_of_string(change->name));
+  if (topic == NULL) return decide_refuse(change, STATUS_UNKNOWN_TOPIC, "");
+  command->topic_id = topic->id;
+  command->settings = topic->settings;
+  if (change->set_retention_bytes) command->settings.retention_bytes = change->settings.retention_bytes;
+  if (change->set_retention_ms) command->settings.retention_ms = change->settings.retention_ms;
+  if (change->set_segment_bytes) command->settings.segment_bytes = change->settings.segment_bytes;
+  if (change->set_record_bytes_max) command->settings.record_bytes_max = change->settings.record_bytes_max;
+  const char *problem = topic_settings_problem(&command->settings);
+  if (problem != NULL) return decide_refuse(change, STATUS_INVALID, problem);
+  return STATUS_OK;
+}
+
+static enum status decide_delete(const struct decision_facts *facts, struct change *change, struct command *command) {
+  const struct map_topic *topic = cluster_map_topic(facts->map, bytes_of_string(change->name));
+  if (topic == NULL) return decide_refuse(change, STATUS_UNKNOWN_TOPIC, "");
+  command->topic_id = topic->id;
+  return STATUS_OK;
+}
+
+/* Puts one broker more into the target. A broker that takes no peers cannot be told anything, so it is none. */
+static enum status add_target(const struct decision_facts *facts, struct change *change, uint32_t id, struct map_move *move) {
+  const struct map_broker *broker = cluster_map_broker(facts->map, id);
+  if (broker == NULL) {
+    snprintf(change->problem, sizeof change->problem,
+             "partition %u is to go to broker %u, and the cluster has no such broker: start it, or name another",
+             change->partition, id);
+    return STATUS_NOT_FOUND;
+  }
+  if (broker->peer_address[0] == '\0') {
+    snprintf(change->problem, sizeof change->problem,
+             "partition %u is to go to broker %u, which takes no other brokers: start it with --peer-listen, or name another",
+             change->partition, id);
+    return STATUS_NOT_FOUND;
+  }
+  for (uint32_t i = 0; i < move->target_count; i++) {
+    if (move->target[i].broker != id) continue;
+    snprintf(change->problem, sizeof change->problem, "broker %u is named twice for partition %u: name each broker once", id,
+             change->partition);
+    return STATUS_INVALID;
+  }
+  struct map_replica *replica = &move->target[move->target_count++];
+  replica->broker = id;
+  memcpy(replica->incarnation, broker->incarnation, CLUSTER_ID_SIZE);
+  return STATUS_OK;
+}
+
+static enum status decide_move(const struct decision_facts *facts, struct change *change, struct command *command) {
+  const struct map_topic *topic = cluster_map_topic(facts->map, bytes_of_string(change->name));
+  struct map_move *move = &command->move;
+  if (topic == NULL) return decide_refuse(change, STATUS_UNKNOWN_TOPIC, "");
+  if (change->partition >= topic->partition_count) {
+    snprintf(change->problem, sizeof change->problem, "there is no partition %u: its partitions are 0 to %u", change->partition,
+             topic->partition_count - 1);
+    return STATUS_UNKNOWN_PARTITION;
+  }
+  const struct map_partition *partition = &topic->partitions[change->partition];
+  if (change->to_count == 0 || change->to_count > MAP_REPLICAS_MAX) {
+    snprintf(change->problem, sizeof change->problem, "partition %u is to have %u replicas: name 1 to %u brokers",
+             change->partition, change->to_count, MAP_REPLICAS_MAX);
+    return STATUS_INVALID;
+  }
+  if (partition->replica_count == 0) {
+    snprintf(change->problem, sizeof change->problem,
+             "partition %u was made by a Cairn that knew one broker only, and cannot be moved: copy it into a new topic",
+             change->partition);
+    return STATUS_UNSUPPORTED;
+  }
+  move->topic_id = topic->id;
+  move->partition = change->partition;
+  for (uint32_t i = 0; i < change->to_count; i++) {
+    enum status status = add_target(facts, change, change->to[i], move);
+    if (status != STATUS_OK) return status;
+  }
+  if (cluster_map_move(facts->map, partition->group) == NULL && cluster_map_move_count(facts->map) >= MAP_MOVES_MAX)
+    return decide_refuse(change, STATUS_BUSY, "1000 partitions are being moved already: wait until some have arrived");
+  return STATUS_OK;
+}
+
+/* Of a move that is no more, nothing is to be written: it was told twice, or another took its place. */
+static enum status decide_moved(const struct decision_facts *facts, struct change *change, struct command *command) {
+  const struct map_topic *topic = cluster_map_topic_by_id(facts->map, change->topic_id);
+  if (topic == NULL) return decide_refuse(change, STATUS_UNKNOWN_TOPIC, "");
+  if (change->partition >= topic->partition_count) return decide_refuse(change, STATUS_UNKNOWN_PARTITION, "");
+  const struct map_move *move = cluster_map_move(facts->map, topic->partitions[change->partition].group);
+  if (move == NULL || move->number != change->move) return decide_refuse(change, STATUS_NOT_FOUND, "that move is not under way");
+  command->move = *move;
+  return STATUS_OK;
+}
+
+static enum status decide_register(const struct decision_facts *facts, struct change *change, struct command *command) {
+  const struct map_broker *known = cluster_map_broker(facts->map, change->broker.id);
+  if (known != NULL && map_broker_had(known, change->broker.incarnation)) {
+    snprintf(
+        change->problem, sizeof change->problem,
+        "broker %u came back with another directory, at %.63s; this one is never part of the cluster again: stop this process, "
+        "or give it an empty directory and another broker-id",
+        known->id, known->peer_address);
+    return STATUS_DIRECTORY_REPLACED;
+  }
+  command->broker = change->broker;
+  memcpy(command->cluster_id, change->cluster_id, CLUSTER_ID_SIZE);
+  return STATUS_OK;
+}
+
+enum status decide(const struct decision_facts *facts, struct change *change, struct command *command) {
+  command->kind = change->kind;
+  command->time_ms = facts->time_ms;
+  switch (change->kind) {
+    case COMMAND_CREATE_TOPIC: return decide_create(facts, change, command);
+    case COMMAND_ALTER_TOPIC: return decide_alter(facts, change, command);
+    case COMMAND_DELETE_TOPIC: return decide_delete(facts, change, command);
+    case COMMAND_REGISTER_BROKER: return decide_register(facts, change, command);
+    case COMMAND_MOVE_PARTITION: return decide_move(facts, change, command);
+    case COMMAND_PARTITION_MOVED: return decide_moved(facts, change, command);
+  }
+  return STATUS_BUG;
+}

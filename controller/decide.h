@@ -1,0 +1,58 @@
+/* What a change comes to: the command that makes it true, or why not, in words. Pure: against the map as it is, and a few facts that only
+ * whoever leads group 0 knows.
+ */
+#ifndef CAIRN_CONTROLLER_DECIDE_H
+#define CAIRN_CONTROLLER_DECIDE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/status.h"
+#include "controller/cluster_map.h"
+#include "controller/command.h"
+
+/* A change asked for, and what became of it. */
+struct change {
+  struct list_node node;
+  enum command_kind kind;
+  bool validate_only;
+  /* CREATE_TOPIC: name, partition_count (0: 1), replicas (0: min(3, brokers)), settings. ALTER_TOPIC: name, and `set_...` says which settings
+   * count. DELETE_TOPIC: name. */
+  char name[TOPIC_NAME_MAX + 1];
+  uint32_t partition_count;
+  uint32_t replicas;
+  struct topic_settings settings;
+  bool set_retention_bytes, set_retention_ms, set_segment_bytes, set_record_bytes_max;
+  struct map_broker broker;            /* REGISTER_BROKER */
+  uint8_t cluster_id[CLUSTER_ID_SIZE]; /* REGISTER_BROKER */
+  /* MOVE_PARTITION: name, partition, and the brokers that are to have it, the one that is to lead first. PARTITION_MOVED: topic_id, partition,
+   * and the move that is over. */
+  uint32_t partition;
+  uint32_t to[MAP_REPLICAS_MAX];
+  uint32_t to_count;
+  uint64_t move;
+
+  void (*done)(struct change *change);
+  enum status status;
+  char problem[256]; /* in words, when the status is not OK */
+  const struct map_topic
+      *topic;        /* CREATE, ALTER, MOVE, MOVED: the topic as it is now (validate_only: as it would be); valid during `done` */
+  uint64_t topic_id; /* DELETE */
+};
+
+struct decision_facts {
+  const struct cluster_map *map;
+  uint32_t brokers;      /* of the cluster, those included that the map does not have yet */
+  bool brokers_are_late; /* these have had time to tell where they are */
+  uint64_t logs_max;     /* that this broker's journal has files for */
+  int64_t time_ms;       /* what the command is to bear */
+};
+
+/* OK: `out_command` is complete, and its owner's to deinit, as it is after a refusal. */
+enum status decide(const struct decision_facts *facts, struct change *change, struct command *out_command) MUST_CHECK;
+
+/* Puts the words into the change. Returns the status. */
+enum status decide_refuse(struct change *change, enum status status, const char *problem);
+
+#endif
