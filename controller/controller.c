@@ -191,8 +191,13 @@ static uint32_t brokers_of(const struct controller *controller) {
   return known > members ? (uint32_t)known : members;
 }
 
-static struct decision_facts facts_of(const struct controller *controller) {
+static bool is_up(const struct controller *controller, broker_id broker) {
+  return broker == replica_leader(controller->replica).broker || lane_broker_up(controller->lane, broker);
+}
+
+static struct decision_facts facts_of(const struct controller *controller, const struct change *change) {
   return (struct decision_facts){
+      .broker_is_up = change->kind == COMMAND_REGISTER_BROKER && is_up(controller, change->broker.id),
       .map = controller->map,
       .brokers = brokers_of(controller),
       .brokers_are_late = loop_now_ns(lane_loop(controller->lane)) - controller->led_since_ns > PATIENCE_NS,
@@ -249,7 +254,12 @@ static enum status propose(struct controller *controller, const struct command *
   return status;
 }
 
+/* Whom a broker takes for the leader may be the one whose number it has: the others tell it. */
 static enum status refuse_elsewhere(const struct controller *controller, struct change *change) {
+  if (change->kind == COMMAND_REGISTER_BROKER) {
+    enum status status = decide_whose_number(controller->map, change, is_up(controller, change->broker.id));
+    if (status != STATUS_OK) return status;
+  }
   broker_id leader = replica_leader(controller->replica).broker;
   if (leader == 0) return decide_refuse(change, STATUS_NOT_LEADER, "nobody is known to lead the controller just now: ask again");
   snprintf(change->problem, sizeof change->problem, "nothing was changed: broker %u leads the controller, ask it", leader);
@@ -289,7 +299,7 @@ static bool refuse_when_confirmed(struct controller *controller, struct change *
 static bool start(struct controller *controller, struct change *change) {
   struct command command = {0};
   bool elsewhere = !replica_is_leader(controller->replica) && !(replica_fenced(controller->replica) && is_alone(controller));
-  struct decision_facts facts = facts_of(controller);
+  struct decision_facts facts = facts_of(controller, change);
   enum status status = elsewhere ? refuse_elsewhere(controller, change) : decide(&facts, change, &command);
   struct map_topic altered;
   if (status == STATUS_OK && change->validate_only) {
@@ -311,7 +321,7 @@ static bool start(struct controller *controller, struct change *change) {
   controller->current = change;
   if (status == STATUS_OK) {
     status = propose(controller, &command);
-    if (status == STATUS_NOT_LEADER) (void)refuse_elsewhere(controller, change);
+    if (status == STATUS_NOT_LEADER) status = refuse_elsewhere(controller, change);
     else if (status != STATUS_OK) (void)decide_refuse(change, status, "nothing was changed: try again");
   }
   command_deinit(&command);

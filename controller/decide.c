@@ -180,9 +180,10 @@ static enum status decide_moved(const struct decision_facts *facts, struct chang
   return STATUS_OK;
 }
 
-static enum status decide_register(const struct decision_facts *facts, struct change *change, struct command *command) {
-  const struct map_broker *known = cluster_map_broker(facts->map, change->broker.id);
-  if (known != NULL && map_broker_had(known, change->broker.incarnation)) {
+enum status decide_whose_number(const struct cluster_map *map, struct change *change, bool is_up) {
+  const struct map_broker *known = cluster_map_broker(map, change->broker.id);
+  if (known == NULL || memcmp(known->incarnation, change->broker.incarnation, CLUSTER_ID_SIZE) == 0) return STATUS_OK;
+  if (map_broker_had(known, change->broker.incarnation)) {
     snprintf(
         change->problem, sizeof change->problem,
         "broker %u came back with another directory, at %.63s; this one is never part of the cluster again: stop this process, "
@@ -190,6 +191,16 @@ static enum status decide_register(const struct decision_facts *facts, struct ch
         known->id, known->peer_address);
     return STATUS_DIRECTORY_REPLACED;
   }
+  if (!is_up) return STATUS_OK;
+  snprintf(change->problem, sizeof change->problem,
+           "broker %u is up at %.63s with a data directory of its own: give this one another broker-id, or stop that one first",
+           known->id, known->peer_address);
+  return STATUS_BROKER_ID_TAKEN;
+}
+
+static enum status decide_register(const struct decision_facts *facts, struct change *change, struct command *command) {
+  enum status status = decide_whose_number(facts->map, change, facts->broker_is_up);
+  if (status != STATUS_OK) return status;
   command->broker = change->broker;
   memcpy(command->cluster_id, change->cluster_id, CLUSTER_ID_SIZE);
   return STATUS_OK;

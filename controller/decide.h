@@ -45,12 +45,17 @@ struct decision_facts {
   const struct cluster_map *map;
   uint32_t brokers;      /* of the cluster, those included that the map does not have yet */
   bool brokers_are_late; /* these have had time to tell where they are */
+  bool broker_is_up;     /* REGISTER_BROKER: whoever has the number so far */
   uint64_t logs_max;     /* that this broker's journal has files for */
   int64_t time_ms;       /* what the command is to bear */
 };
 
 /* OK: `out_command` is complete, and its owner's to deinit, as it is after a refusal. */
 enum status decide(const struct decision_facts *facts, struct change *change, struct command *out_command) MUST_CHECK;
+
+/* May this broker have the number that it registers with? Of an older map as good as of the newest: a directory that was replaced stays it.
+ * `is_up`: whoever has the number so far is, as far as is known. DIRECTORY_REPLACED, BROKER_ID_TAKEN. */
+enum status decide_whose_number(const struct cluster_map *map, struct change *change, bool is_up) MUST_CHECK;
 
 /* Puts the words into the change. Returns the status. */
 enum status decide_refuse(struct change *change, enum status status, const char *problem);

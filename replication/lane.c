@@ -249,6 +249,9 @@ void lane_when_durable(struct lane *lane, struct lane_fence *fence) {
   list_push_back(&lane->filling->fences, &fence->node);
 }
 bool lane_failed(const struct lane *lane) { return lane->failed; }
+bool lane_broker_up(const struct lane *lane, broker_id broker) {
+  return lane->wires != NULL && peer_lane_up(lane->wires, broker);
+}
 
 struct peer_lane *lane_wires(const struct lane *lane) {
   return lane->wires;

@@ -54,5 +54,7 @@ void lane_when_durable(struct lane *lane, struct lane_fence *fence);
 
 /* True after the journal has failed: nothing more becomes durable here. */
 bool lane_failed(const struct lane *lane);
+/* The broker is up, in the directory that the map has for it, as far as this one has heard. */
+bool lane_broker_up(const struct lane *lane, broker_id broker);
 
 #endif

@@ -95,6 +95,29 @@ class MembersTest(harness.Case):
         self.assertEqual(cluster.read_all(killed.address, "before", 0, len(values) + 1), values + [b"last"])
         self.check_old_is_refused(wiped, old)
 
+    def test_a_number_that_is_taken_is_refused(self):
+        """As that of a machine that was set up like another one: whoever has it and is up stays who it is."""
+        self.make_topic("before", replicas=3)
+        for taken in (1, 2):
+            client, peer = cluster.free_ports(2)
+            known = self.cluster.brokers[taken - 1].options
+            join = known[known.index("--join") + 1]
+            options = ["--broker-id", str(taken), "--peer-listen", "127.0.0.1:%d" % peer, "--join", join, *OPTIONS]
+            intruder = harness.Broker(options=options, address="127.0.0.1:%d" % client)
+            self.addCleanup(intruder.close)
+            intruder.start(wait=False)
+            self.wait_said(intruder, "reason=BROKER_ID_TAKEN")
+            time.sleep(1)
+            intruder.kill()
+
+        for broker in self.cluster.brokers:
+            self.assertTrue(broker.alive())
+            self.assertNotIn("DIRECTORY_REPLACED", broker.said())
+        self.make_topic("after", replicas=3)
+        self.append("after", [b"v"])
+        for broker in self.cluster.brokers:
+            self.assertEqual(cluster.read_all(broker.address, "after", 0, 1), [b"v"])
+
     def check_old_is_refused(self, wiped, old):
         client, peer = cluster.free_ports(2)
         options = list(wiped.options)

@@ -294,7 +294,7 @@ static void replicas_go_to_brokers_and_to_their_directories(void **state) {
   create(rig, "default", 4);
   create(rig, "all", 1)->replicas = 4;
   struct change *change = change_new(rig, COMMAND_REGISTER_BROKER, "");
-  change->broker = (struct map_broker){.id = 1, .incarnation = {1, 2}}; /* a new directory of it */
+  change->broker = (struct map_broker){.id = 4, .incarnation = {4, 2}}; /* a new directory of it */
   change->cluster_id[0] = 1;
   create(rig, "later", 1)->replicas = 4;
   run(rig);
@@ -317,7 +317,7 @@ static void replicas_go_to_brokers_and_to_their_directories(void **state) {
     for (uint32_t at = 0; at < 4; at++) {
       const struct map_replica *replica = &partition->replicas[at];
       assert_int_equal(replica->incarnation[0], replica->broker);
-      assert_int_equal(replica->incarnation[1], replica->broker == 1 ? i + 1 : 1);
+      assert_int_equal(replica->incarnation[1], replica->broker == 4 ? i + 1 : 1);
     }
   }
 }
