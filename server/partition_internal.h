@@ -82,9 +82,10 @@ struct failure *partition_closed_failure(void);
 /* NULL when `offset` may be read or waited for. Only who is `certain` of where the log ends (it is alone, or was just confirmed as the leader)
  * says that an offset lies beyond. */
 struct failure *partition_check_offset(const struct partition *partition, record_offset offset, bool certain);
-/* What cannot be read is being had from other replicas: `timer` fires in a moment, to look again. False: it is not, or was waited for long enough.
- * `*until_ns` is 0 at the first time. */
-bool partition_await_mending(struct partition *partition, uint64_t *until_ns, struct timer *timer);
+/* What a read of the log could not have can be had in a moment: damage is being mended from other replicas, or the log that was read has given way
+ * to one that came whole from the leader. Then `timer` fires, to look again. False: no, or it was waited for long enough. `*until_ns` is 0 at
+ * the first time. */
+bool partition_await_mending(struct partition *partition, enum status status, uint64_t *until_ns, struct timer *timer);
 /* What a read of the log that failed means to a client. */
 struct failure *partition_read_failure(const struct log_read *read);
 

@@ -54,13 +54,16 @@ struct failure *partition_read_failure(const struct log_read *read) {
   return failure;
 }
 
-bool partition_await_mending(struct partition *partition, uint64_t *until_ns, struct timer *timer) {
+bool partition_await_mending(struct partition *partition, enum status status, uint64_t *until_ns, struct timer *timer) {
   struct loop *loop = partition->host->loop;
   uint64_t now_ns = loop_now_ns(loop);
-  if (partition->closed || partition->host->draining || !replica_mending(partition->replica)) return false;
+  if (partition->closed || partition->host->draining) return false;
+  bool mends = status == STATUS_DAMAGED && replica_mending(partition->replica);
+  if (!mends && status != STATUS_NOT_FOUND) return false;
   if (*until_ns == 0) *until_ns = now_ns + MEND_PATIENCE_NS;
   if (now_ns >= *until_ns) return false;
-  REACHED(read_waits_for_mending);
+  if (mends) REACHED(read_waits_for_mending);
+  else REACHED(read_log_gave_way);
   loop_timer_set(loop, timer, now_ns + MEND_LOOK_NS);
   return true;
 }
@@ -108,7 +111,7 @@ static void look_at_mended(struct timer *timer);
 static bool wait_for_mending(struct partition_read *read) {
   struct partition *partition = read->partition;
   read->timer.fire = look_at_mended;
-  if (read->log.status != STATUS_DAMAGED || !partition_await_mending(partition, &read->mend_until_ns, &read->timer)) return false;
+  if (!partition_await_mending(partition, read->log.status, &read->mend_until_ns, &read->timer)) return false;
   log_read_reset(&read->log);
   read->log.cursor = (struct log_cursor){0};
   read->wake_at_bytes = UINT64_MAX;

@@ -48,7 +48,7 @@ static void look_again(struct timer *timer) {
 /* As if the read took longer. */
 static bool await_mending(struct partition_tail *tail) {
   tail->timer.fire = look_again;
-  if (!partition_await_mending(tail->partition, &tail->mend_until_ns, &tail->timer)) return false;
+  if (!partition_await_mending(tail->partition, tail->log.status, &tail->mend_until_ns, &tail->timer)) return false;
   log_read_reset(&tail->log);
   tail->log.cursor = (struct log_cursor){0};
   tail->reading = true;
@@ -63,7 +63,7 @@ static bool take_chunk(struct partition_tail *tail) {
     end(tail);
     return false;
   }
-  if (tail->log.status == STATUS_DAMAGED && await_mending(tail)) return false;
+  if (await_mending(tail)) return false;
   if (tail->log.status != STATUS_OK) {
     end_with(tail, partition_read_failure(&tail->log));
     return false;

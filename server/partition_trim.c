@@ -133,7 +133,7 @@ static void look_again(struct timer *timer) {
 static void found(struct task *task) {
   struct partition_find *find = container_of(container_of(task, struct log_find, done), struct partition_find, log);
   find->timer.fire = look_again;
-  if (find->log.status == STATUS_DAMAGED && partition_await_mending(find->partition, &find->mend_until_ns, &find->timer)) return;
+  if (partition_await_mending(find->partition, find->log.status, &find->mend_until_ns, &find->timer)) return;
   find->found = find->log.status == STATUS_OK;
   if (find->found) {
     find->offset = find->log.offset;

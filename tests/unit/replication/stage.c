@@ -82,9 +82,9 @@ static void run_open(void *context) {
   struct stage *stage = context;
   struct log_set_options options = {
       .journal = {.ring_bytes = 128 * MIB, .file_bytes = 16 * MIB, .group_bytes_max = MIB, .files_ready = 2, .idle_close_ms = 20},
-      .tail_bytes = 64 * MIB,
+      .tail_bytes = stage->forgets ? 0 : 64 * MIB,
       .store_bytes_max = 64 * MIB,
-      .readers = 1,
+      .readers = 2,
       .checkpoint_interval_ms = 60000,
       .account = &stage->account};
   struct log_identity identity = {.broker_id = stage->broker};

@@ -21,6 +21,7 @@ struct stage {
   broker_id broker;                 /* 1 */
   struct peers *peers;              /* of the process; the test's. NULL: alone */
   const struct raft_timing *timing; /* NULL: the usual one */
+  bool forgets;                     /* nothing stays in memory that is in a segment */
   struct sim_disk *device;
   struct sim_world *node; /* NULL: no process */
   struct account account;

@@ -111,6 +111,7 @@ static int set_up(void **state) {
   for (broker_id broker = 1; broker <= BROKERS; broker++) {
     struct replica_id id = id_of(broker);
     crew->members[broker].crew = crew;
+    crew->members[broker].stage.forgets = true;
     raft_config_add(&crew->founding, &id, RAFT_VOTER, RAFT_VOTER);
     stage_init_in(&crew->members[broker].stage, crew->sim, broker);
   }
@@ -282,6 +283,64 @@ static void what_is_committed_can_be_read_anywhere(void **state) {
   }
 }
 
+struct trimming {
+  struct partition_trim trim;
+  struct member *member;
+  bool done;
+};
+
+static void trimmed(struct partition_trim *trim) { container_of(trim, struct trimming, trim)->done = true; }
+static bool is_trimmed(void *context) { return ((struct trimming *)context)->done; }
+static void begin_trim(void *context) {
+  struct trimming *trimming = context;
+  trimming->trim.partition = trimming->member->partition;
+  trimming->trim.done = trimmed;
+  partition_trim(&trimming->trim);
+}
+
+static bool has_installed(void *context) {
+  const struct member *member = context;
+  return partition_glimpse(member->partition).high_watermark >= 20;
+}
+
+/* It is far behind, and gets the whole log from the leader while it reads its own: that one is gone then, and the partition is not. */
+static void a_read_of_a_log_that_gives_way_goes_on_in_the_next_one(void **state) {
+  struct crew *crew = *state;
+  broker_id leader = find_leader(crew, 0);
+  struct member *behind = &crew->members[leader % 3 + 1];
+  for (int i = 0; i < 15; i++) append_ok(crew, leader, "");
+  run_ms(crew, 500);
+  stage_checkpoint(&behind->stage);
+  run_ms(crew, 500);
+  isolate(crew, behind->stage.broker);
+  for (int i = 0; i < 10; i++) append_ok(crew, leader, "");
+  struct trimming trimming = {.member = &crew->members[leader], .trim.before = 20};
+  stage_on_lane(&trimming.member->stage, begin_trim, &trimming);
+  stage_wait(&trimming.member->stage, is_trimmed, &trimming);
+  assert_null(trimming.trim.failure);
+  stage_checkpoint(&trimming.member->stage);
+
+  struct reading old = {.member = behind, .offset = 1}, kept = {.member = behind, .offset = 20};
+  sim_disk_fault(behind->stage.device, "slow every read on *.segment by 1000000");
+  stage_on_lane(&behind->stage, begin_read, &old);
+  run_ms(crew, 10);
+  assert_false(old.done);
+  wires_heal(&crew->wires);
+  stage_wait(&behind->stage, has_installed, behind);
+  assert_false(old.done);
+  stage_heal(&behind->stage);
+  stage_wait(&behind->stage, is_read, &old);
+  read_at(crew, &kept, behind->stage.broker, 20);
+
+  assert_non_null(old.read.failure);
+  assert_int_equal(old.read.failure->reason, STATUS_BELOW_START);
+  assert_int_equal(old.read.failure->next_offset, 20);
+  memory_free(old.read.failure);
+  assert_null(kept.read.failure);
+  assert_int_equal(kept.read.log.count, 5);
+  log_read_reset(&kept.read.log);
+}
+
 static void only_the_leader_knows_where_the_log_ends(void **state) {
   struct crew *crew = *state;
   broker_id leader = find_leader(crew, 0);
@@ -394,6 +453,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(others_say_who_leads_and_that_nothing_was_executed),
       TEST(what_is_committed_can_be_read_anywhere),
+      TEST(a_read_of_a_log_that_gives_way_goes_on_in_the_next_one),
       TEST(only_the_leader_knows_where_the_log_ends),
       TEST(a_mismatch_of_a_leader_that_was_deposed_is_not_told),
       TEST(what_was_replaced_was_not_executed),
