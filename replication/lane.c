@@ -38,6 +38,8 @@ struct lane {
   struct lane_slot *filling;
   unsigned in_flight;
   bool failed;
+  bool leaving; /* this broker stops: lane_hand_over() */
+  bool unfit;   /* it had better not lead for other reasons: the wires say so */
   bool stopping;
   struct task stop_task;
   atomic_bool drained;
@@ -154,10 +156,30 @@ static void message_came(void *context, group_id group, const struct peer_messag
   if (replica != NULL) replica_receive(replica, message);
 }
 
+bool lane_reluctant(const struct lane *lane) { return lane->leaving || lane->unfit; }
+
+static void tell_own_wish(struct lane *lane, bool before) {
+  bool reluctant = lane_reluctant(lane);
+  struct map_cursor cursor = {0};
+  if (reluctant == before) return;
+  for (struct replica *replica; (replica = map_next(lane->replicas, &cursor)) != NULL;) replica_own_wish(replica, reluctant);
+}
+
 size_t lane_hand_over(struct lane *lane) {
   size_t here = 0;
+  bool before = lane_reluctant(lane);
+  lane->leaving = true;
+  tell_own_wish(lane, before);
   struct map_cursor cursor = {0};
   for (struct replica *replica; (replica = map_next(lane->replicas, &cursor)) != NULL;) here += replica_hand_over(replica);
+  return here;
+}
+
+size_t lane_leaderships(const struct lane *lane) {
+  size_t here = 0;
+  struct map_cursor cursor = {0};
+  for (struct replica *replica; (replica = map_next(lane->replicas, &cursor)) != NULL;)
+    here += !replica_alone(replica) && replica_is_leader(replica);
   return here;
 }
 
@@ -176,7 +198,15 @@ static void leads_came(void *context, broker_id broker, group_id group, entry_te
   if (replica != NULL) replica_peer_leads(replica, broker, term, leads);
 }
 
-static const struct peer_lane_ops wires_ops = {.message = message_came, .edge = edge_came, .leads = leads_came};
+static void wish_came(void *context, bool reluctant) {
+  struct lane *lane = context;
+  bool before = lane_reluctant(lane);
+  lane->unfit = reluctant;
+  tell_own_wish(lane, before);
+}
+
+static const struct peer_lane_ops wires_ops = {
+    .message = message_came, .edge = edge_came, .leads = leads_came, .reluctant = wish_came};
 
 /* ---- Life ---- */
 

@@ -34,8 +34,11 @@ struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number
 void lane_stop(struct lane *lane);
 void lane_free(struct lane *lane); /* after lane_stop() and after its replicas were freed; NULL is fine */
 
-/* Hands every leadership among others to another broker: begins it, and says how many are still here. On the lane, again and again. */
+/* This broker is about to stop. Hands every leadership among others to another broker and takes none any more: begins it, and says how many
+ * are still on their way. On the lane, again and again. */
 size_t lane_hand_over(struct lane *lane);
+/* Leaderships among others that are here. */
+size_t lane_leaderships(const struct lane *lane);
 
 struct loop *lane_loop(struct lane *lane);
 struct log_set *lane_logs(struct lane *lane);

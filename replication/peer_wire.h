@@ -114,6 +114,7 @@ struct peer_pulse {
   int64_t wall_ms;
   uint64_t silent_us;
   uint64_t journal; /* how far the sender's is durable; 0: it does not say */
+  bool reluctant;   /* the sender had better not lead */
   bool has_list;
   struct bytes list; /* the Leaderships; borrowed. Read with peer_wire_next_leadership(). */
 };

@@ -11,7 +11,8 @@ enum {
   PULSE_LANES = 5,
   PULSE_WALL_MS = 6,
   PULSE_SILENT_US = 7,
-  PULSE_JOURNAL = 8
+  PULSE_JOURNAL = 8,
+  PULSE_RELUCTANT = 9
 };
 enum { LANE_TURN_US = 1, LANE_UNSYNCED_US = 2 };
 enum { LIST_LEADERSHIPS = 1 };
@@ -21,7 +22,7 @@ enum { RECALLED_JOURNAL = 1 };
 
 #define LEADERSHIP_BYTES_MAX 24u
 #define LANE_BYTES_MAX 26u
-#define NUMBERS_BYTES_MAX 64u
+#define NUMBERS_BYTES_MAX 72u
 
 static struct blob *head_blob(size_t size) {
   struct blob *blob = NULL;
@@ -65,6 +66,7 @@ struct blob_part peer_wire_encode_pulse(const struct peer_hello *hello, const st
   at = wire_put_uint(at, PULSE_WALL_MS, (uint64_t)pulse->wall_ms);
   at = wire_put_uint(at, PULSE_SILENT_US, pulse->silent_us);
   at = wire_put_uint(at, PULSE_JOURNAL, pulse->journal);
+  at = wire_put_uint(at, PULSE_RELUCTANT, pulse->reluctant);
   size_t size = (size_t)(at - blob->data);
   POST(size <= blob->size);
   return (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, size)};
@@ -117,6 +119,7 @@ static enum status take_field(const struct wire_field *field, struct peer_pulse 
     case PULSE_WALL_MS: pulse->wall_ms = (int64_t)field->value; return field->type == WIRE_VARINT ? STATUS_OK : STATUS_MALFORMED;
     case PULSE_SILENT_US: pulse->silent_us = field->value; return field->type == WIRE_VARINT ? STATUS_OK : STATUS_MALFORMED;
     case PULSE_JOURNAL: pulse->journal = field->value; return field->type == WIRE_VARINT ? STATUS_OK : STATUS_MALFORMED;
+    case PULSE_RELUCTANT: pulse->reluctant = field->value != 0; return field->type == WIRE_VARINT ? STATUS_OK : STATUS_MALFORMED;
     case PULSE_LIST: return take_list(field, pulse);
     case PULSE_LANES: return take_lane(field, pulse);
     default: return STATUS_OK;

@@ -126,9 +126,13 @@ void peers_set(struct peers *peers, const struct peer_address *brokers, size_t c
 
 static void join(struct peers *peers, struct peer_lane *lane) {
   lane->joined = true;
+  struct lane_order self = {.kind = LANE_RELUCTANT, .reluctant = true};
+  if (peers->reluctant) peer_lane_order(lane, &self);
   list_for_each(&peers->brokers, node, following) {
     const struct peer_broker *broker = list_entry(node, struct peer_broker, node);
     struct peer_link *link = broker->link;
+    struct lane_order reluctant = {.kind = LANE_EDGE, .broker = broker->id, .edge = PEER_RELUCTANT};
+    if (broker->reluctant) peer_lane_order(lane, &reluctant);
     if (link == NULL || link->closing) continue;
     struct lane_order open = {.kind = LANE_OPEN, .link = link, .to = link->address.id};
     memcpy(open.channels, link->channels, sizeof open.channels);
@@ -153,6 +157,7 @@ static void run_errand(struct task *task) {
     case PEERS_JOIN: join(peers, errand->lane); break;
     case PEERS_LET_GO: peer_link_let_go(errand->link); break;
     case PEERS_RECONNECT: reconnect(peers, errand->broker); break;
+    case PEERS_BEAT: peers_beats_begin(peers); break;
     case PEERS_FAREWELL:
       peers->unsettled--;
       peers_settle(peers);
@@ -167,6 +172,11 @@ void peers_errand(struct peers *peers, const struct peers_errand *errand) {
   copy->task.run = run_errand;
   copy->peers = peers;
   loop_post(peers->loop, &copy->task);
+}
+
+void peers_beat_now(struct peers *peers) {
+  struct peers_errand errand = {.kind = PEERS_BEAT};
+  peers_errand(peers, &errand);
 }
 
 /* ---- Life ---- */

@@ -22,7 +22,8 @@
  * 2. Nothing goes to, or is taken from, another cluster or another incarnation.
  * 3. Every queue has a bound: PEER_OUTBOX_* to each broker, PEER_INBOX_MAX messages from each stream, all received bytes in the account.
  * 4. ops are called on their lane only, never from within a call of the lane's.
- * 5. A broker is up or down at a lane by its last edge; leads(true) comes only while it is up, and once for each followed().
+ * 5. A broker is up or down, reluctant or willing at a lane by its last edge; it is told to be reluctant before it is told to be up. leads(true)
+ *    comes only while it is up, and once for each followed().
  */
 #ifndef CAIRN_REPLICATION_PEERS_H
 #define CAIRN_REPLICATION_PEERS_H
@@ -66,6 +67,9 @@ struct peers_options {
   /* How far this broker's journal is durable, as a number that never goes back; for the others to remember. NULL: they are told nothing. @any-thread */
   uint64_t (*journal)(void *context);
   void *journal_context;
+  /* This broker had better not lead: told to its lanes and to the others, at the next beat or peers_beat_now(). NULL: never. @any-thread */
+  bool (*reluctant)(void *context);
+  void *reluctant_context;
   const struct rpc_handler *more; /* answered on the same port; Copied, but not what they point to. */
   size_t more_count;              /* at most PEERS_MORE_MAX */
   void *more_service;             /* of those of `more` that have no own_service */
@@ -88,6 +92,9 @@ void peers_set(struct peers *peers, const struct peer_address *brokers, size_t c
 void peers_stop(struct peers *peers);  /* NULL is fine */
 void peers_close(struct peers *peers); /* stops if need be; NULL is fine */
 
+/* @any-thread. What this broker's beats tell has changed: they go at once. */
+void peers_beat_now(struct peers *peers);
+
 /* @any-thread. By how many milliseconds the median of the wall clocks of all live brokers, this one's among them, is ahead of this one's;
  * 0 while nobody else is alive. */
 int64_t peers_clock_offset_ms(const struct peers *peers);
@@ -97,8 +104,10 @@ int64_t peers_clock_offset_ms(const struct peers *peers);
 enum peer_edge {
   PEER_UP,
   PEER_DOWN,
-  PEER_RESET, /* a connection of this lane's to it was lost, with what was on it or queued for it */
-  PEER_ROOM   /* peer_lane_room() is true again after it was false */
+  PEER_RESET,     /* a connection of this lane's to it was lost, with what was on it or queued for it */
+  PEER_ROOM,      /* peer_lane_room() is true again after it was false */
+  PEER_RELUCTANT, /* it had better not lead, whether it is up or down, until PEER_WILLING */
+  PEER_WILLING
 };
 
 struct peer_lane_ops {
@@ -107,6 +116,8 @@ struct peer_lane_ops {
   /* The broker leads `group` in `term`, by its own word (RAFT_LEADER_HEARD); or it does no longer (RAFT_LEADER_GONE), which comes only after
    * the former. */
   void (*leads)(void *context, broker_id broker, group_id group, entry_term term, bool leads);
+  /* This very broker had better not lead, or may again. */
+  void (*reluctant)(void *context, bool reluctant);
 };
 
 /* Lane `number` of lane_count begins to take part, once: before its loop is given work, or on it. A group belongs to lane group %
@@ -132,6 +143,7 @@ void peer_lane_led(struct peer_lane *lane, broker_id member, group_id group, ent
 void peer_lane_followed(struct peer_lane *lane, broker_id leader, group_id group, entry_term term);
 
 bool peer_lane_up(const struct peer_lane *lane, broker_id broker);
+bool peer_lane_reluctant(const struct peer_lane *lane, broker_id broker);
 
 /* Once per turn: when the oldest write of this lane that is not durable yet was given to the journal, by loop_now_ns(); 0: there is none.
  * Beats tell it to the others. */

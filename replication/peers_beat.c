@@ -23,10 +23,19 @@ static void went_down(struct peer_broker *broker, const char *reason) {
   tell_edge(broker, PEER_DOWN);
 }
 
+/* Before it is told to be up: nobody is to offer it a leadership in between. */
+static void take_wish(struct peer_broker *broker, bool reluctant) {
+  if (broker->reluctant == reluctant) return;
+  broker->reluctant = reluctant;
+  trace_info("peer_wish", "broker=%u reluctant=%d", broker->id, reluctant);
+  tell_edge(broker, reluctant ? PEER_RELUCTANT : PEER_WILLING);
+}
+
 void peers_broker_down(struct peer_broker *broker) {
   bool was_up = broker->liveness.up;
   liveness_init(&broker->liveness, broker->peers->options.timing.election_ns);
   broker->deaf = false;
+  take_wish(broker, false);
   if (was_up) went_down(broker, "not_a_member");
   else vouch_silence(&broker->vouch);
 }
@@ -80,6 +89,7 @@ static void take_pulse(struct peer_broker *broker, const struct peer_hello *hell
   enum liveness_change change =
       liveness_beat(&broker->liveness, hello->boot, pulse, loop_now_ns(peers->loop), loop_wall_ms(peers->loop));
   broker->deaf = pulse->silent_us >= election_ns / 1000;
+  take_wish(broker, pulse->reluctant);
   take_change(broker, change);
   if (!broker->liveness.up || take_claims(&broker->vouch, pulse)) return;
   struct blob_part answer = peer_wire_encode_pulse_answer(true);
@@ -229,6 +239,16 @@ static void compare_clocks(struct peers *peers) {
   atomic_store_explicit(&peers->clock_offset_ms, liveness_median(ahead_ms, count), memory_order_relaxed);
 }
 
+/* Own lanes first: what they offer to others then, others have no reason to offer back. */
+static bool ask_own_wish(struct peers *peers) {
+  bool reluctant = peers->options.reluctant != NULL && peers->options.reluctant(peers->options.reluctant_context);
+  if (reluctant == peers->reluctant) return reluctant;
+  peers->reluctant = reluctant;
+  struct lane_order order = {.kind = LANE_RELUCTANT, .reluctant = reluctant};
+  (void)peers_order(peers, &order);
+  return reluctant;
+}
+
 /* Did this loop stand still? Then nobody was listened to, and it is not the others who were silent. */
 static bool stood_still(struct peers *peers, uint64_t now_ns) {
   uint64_t late_ns = STILL_BEATS * peers->options.timing.heartbeat_ns;
@@ -248,6 +268,7 @@ void peers_beat_tick(struct timer *timer) {
   uint64_t now_ns = loop_now_ns(peers->loop);
   bool still = stood_still(peers, now_ns);
   struct peer_pulse common = {.lane_count = peers->options.lane_count, .wall_ms = loop_wall_ms(peers->loop)};
+  common.reluctant = ask_own_wish(peers);
   if (peers->options.journal != NULL) common.journal = peers->options.journal(peers->options.journal_context);
   for (unsigned i = 0; i < peers->options.lane_count; i++) {
     common.lanes[i] = peer_lane_health(&peers->lanes[i], now_ns);

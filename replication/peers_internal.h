@@ -85,7 +85,8 @@ struct peer_broker {
   struct roll led; /* by us, with it as a member */
   struct vouch vouch;
   struct peer_memory memory;
-  bool deaf; /* by its own word it has not heard of us for an election timeout */
+  bool deaf;      /* by its own word it has not heard of us for an election timeout */
+  bool reluctant; /* by its last beat it had better not lead */
 };
 
 struct peers {
@@ -98,6 +99,7 @@ struct peers {
   struct list links; /* also those that are closing */
   struct timer tick;
   uint64_t ticked_ns;      /* when it last fired; 0: not yet */
+  bool reluctant;          /* what the lanes were last told of this broker */
   struct peer_lane *lanes; /* lane_count of them */
   unsigned unsettled;      /* while it stops: lanes that have not said farewell */
   bool stopping;
@@ -186,6 +188,8 @@ struct peer_lane {
   struct list outboxes;
   broker_id up[PEER_BROKERS_MAX];
   size_t up_count;
+  broker_id reluctant[PEER_BROKERS_MAX]; /* of the others */
+  size_t reluctant_count;
   broker_id lost[PEER_BROKERS_MAX]; /* PEER_RESET is owed when there is a way to them again */
   size_t lost_count;
   struct peer_told *told; /* what led() and followed() gather for the peers loop */
@@ -199,7 +203,7 @@ struct peer_lane {
 };
 
 /* From the peers loop to a lane. */
-enum lane_order_kind { LANE_OPEN, LANE_CLOSE, LANE_EDGE, LANE_LEADS, LANE_FAREWELL };
+enum lane_order_kind { LANE_OPEN, LANE_CLOSE, LANE_EDGE, LANE_LEADS, LANE_RELUCTANT, LANE_FAREWELL };
 struct lane_order {
   struct task task;
   struct peer_lane *lane;
@@ -212,6 +216,7 @@ struct lane_order {
   group_id group;
   entry_term term;
   bool leads;
+  bool reluctant;
 };
 /* To one lane; to all that joined, which it returns the number of. */
 void peer_lane_order(struct peer_lane *lane, const struct lane_order *order);
@@ -235,7 +240,7 @@ void peer_stream_close(struct peer_stream *stream); /* peer_outbox_closed() foll
 void peer_outbox_closed(struct peer_outbox *outbox);
 
 /* From a lane to the peers loop. */
-enum peers_errand_kind { PEERS_JOIN, PEERS_LET_GO, PEERS_RECONNECT, PEERS_FAREWELL };
+enum peers_errand_kind { PEERS_JOIN, PEERS_LET_GO, PEERS_RECONNECT, PEERS_BEAT, PEERS_FAREWELL };
 struct peers_errand {
   struct task task;
   struct peers *peers;

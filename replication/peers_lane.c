@@ -73,19 +73,30 @@ void peer_outbox_closed(struct peer_outbox *outbox) {
 
 /* ---- What it is told ---- */
 
-static size_t find_up(const struct peer_lane *lane, broker_id broker) {
+static bool has(const broker_id *brokers, size_t count, broker_id broker) {
+  for (size_t i = 0; i < count; i++) {
+    if (brokers[i] == broker) return true;
+  }
+  return false;
+}
+
+static void put(broker_id *brokers, size_t *count, broker_id broker) {
+  if (has(brokers, *count, broker)) return;
+  CHECK(*count < PEER_BROKERS_MAX);
+  brokers[(*count)++] = broker;
+}
+
+static void take_out(broker_id *brokers, size_t *count, broker_id broker) {
   size_t at = 0;
-  while (at < lane->up_count && lane->up[at] != broker) at++;
-  return at;
+  while (at < *count && brokers[at] != broker) at++;
+  if (at < *count) brokers[at] = brokers[--*count];
 }
 
 static void take_edge(struct peer_lane *lane, broker_id broker, enum peer_edge edge) {
-  size_t at = find_up(lane, broker);
-  if (edge == PEER_UP && at == lane->up_count) {
-    CHECK(lane->up_count < PEER_BROKERS_MAX);
-    lane->up[lane->up_count++] = broker;
-  }
-  if (edge == PEER_DOWN && at < lane->up_count) lane->up[at] = lane->up[--lane->up_count];
+  if (edge == PEER_UP) put(lane->up, &lane->up_count, broker);
+  if (edge == PEER_DOWN) take_out(lane->up, &lane->up_count, broker);
+  if (edge == PEER_RELUCTANT) put(lane->reluctant, &lane->reluctant_count, broker);
+  if (edge == PEER_WILLING) take_out(lane->reluctant, &lane->reluctant_count, broker);
   lane->ops->edge(lane->context, broker, edge);
 }
 
@@ -104,6 +115,7 @@ static void run_order(struct task *task) {
     case LANE_CLOSE: take_close(lane, order->link); break;
     case LANE_EDGE: take_edge(lane, order->broker, order->edge); break;
     case LANE_LEADS: lane->ops->leads(lane->context, order->broker, order->group, order->term, order->leads); break;
+    case LANE_RELUCTANT: lane->ops->reluctant(lane->context, order->reluctant); break;
     case LANE_FAREWELL: take_farewell(lane); break;
   }
   memory_free(order);
@@ -227,7 +239,11 @@ void peer_lane_flush(struct peer_lane *lane) {
   }
 }
 
-bool peer_lane_up(const struct peer_lane *lane, broker_id broker) { return find_up(lane, broker) < lane->up_count; }
+bool peer_lane_up(const struct peer_lane *lane, broker_id broker) { return has(lane->up, lane->up_count, broker); }
+
+bool peer_lane_reluctant(const struct peer_lane *lane, broker_id broker) {
+  return has(lane->reluctant, lane->reluctant_count, broker);
+}
 
 void peer_lane_reconnect(struct peer_lane *lane, broker_id broker) {
   struct peers_errand errand = {.kind = PEERS_RECONNECT, .broker = broker};

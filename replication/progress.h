@@ -38,6 +38,7 @@ struct progress {
   bool moved;     /* it acknowledged something since the last tick */
   bool suspect;   /* CATCH_UP, because it is damaged: what it acknowledged before does not count */
   bool reverted;  /* its log went back below match: the same, for good */
+  bool reluctant; /* its broker had better not lead: leadership is not offered to it */
   bool unproven;  /* it does not know what it has promised: it is sent what it needs, and counts for nothing (raft_repair.c) */
   uint64_t forgotten_sequence; /* of the newest append when its disk had lost something: older answers are of another log */
   entry_index proof;           /* when others have committed this entry and it has it, it is as good as new; 0: to be proposed */

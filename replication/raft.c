@@ -277,7 +277,7 @@ static void dispatch(struct raft *raft, const struct raft_event *event) {
     case RAFT_CHANGE_MEMBERS: raft_change_members(raft, event->config); break;
     case RAFT_TRANSFER: raft_transfer(raft, &event->peer); break;
     case RAFT_CAMPAIGN:
-      if (raft->role != RAFT_LEADER && !raft_alone(raft) && raft_can_campaign(raft)) raft_pre_campaign(raft);
+      if (raft->role != RAFT_LEADER && !raft_alone(raft) && !raft->reluctant && raft_can_campaign(raft)) raft_pre_campaign(raft);
       break;
     case RAFT_LEADER_HEARD: raft_leader_heard(raft, &event->peer, event->term); break;
     case RAFT_LEADER_GONE:
@@ -287,6 +287,8 @@ static void dispatch(struct raft *raft, const struct raft_event *event) {
     case RAFT_PEER_DOWN:
     case RAFT_PEER_RESET:
     case RAFT_CATCH_UP_FAILED: raft_peer_changed(raft, event->kind, &event->peer); break;
+    case RAFT_RELUCTANT:
+    case RAFT_WILLING: raft_wish_changed(raft, &event->peer, event->kind == RAFT_RELUCTANT); break;
     case RAFT_INSTALLED: raft_installed(raft, event); break;
     case RAFT_INSTALL_FAILED: raft_install_failed(raft); break;
     case RAFT_COMPACTED: compacted(raft, event->index); break;

@@ -46,6 +46,12 @@
  *                      effects.config_changed, and at each return.
  *   RAFT_PEER_RESET    the data connection was lost: nothing of what was under way will arrive.
  *
+ *   RAFT_RELUCTANT     that broker, or this one, had better not lead; RAFT_WILLING: it may again. Of others a leader wants it when its role begins,
+ *                      for new members, and at each change; of this one it lasts until the other.
+ *
+ * Who is reluctant is offered no leadership and takes none; it campaigns an election timeout later than others would, so only when they do
+ * not. If it leads, it hands over to whoever is willing and has what is committed; while there is nobody it leads on.
+ *
  * A leader without a majority of live voters steps down; a follower hears of its leader by messages too, but only LEADER_HEARD lets it sleep.
  * A leader is quiet, without a deadline, when every live follower has acknowledged (term, last index = commit) and knows the commit
  * index, and nothing is asked of it. So an idle group has no deadline anywhere, and is woken by the edges above.
@@ -147,6 +153,8 @@ enum raft_event_kind {
   RAFT_PEER_UP,
   RAFT_PEER_DOWN,
   RAFT_PEER_RESET,
+  RAFT_RELUCTANT,       /* the broker of `peer`, which may be this one, had better not lead: it is stopping, or has no room */
+  RAFT_WILLING,         /* it may lead again */
   RAFT_CATCH_UP_FAILED, /* leader: what was shipped to `peer` did not arrive, or its answer did not. It is offered anew. */
   RAFT_INSTALLED, /* follower: the snapshot of effects.install is in place, durably, with its hard state. With `config`: a later one, up to
                            (index, term), where the configuration of config_index is in force */
@@ -260,7 +268,8 @@ struct raft {
   entry_index previous_config_index;
 
   struct replica_id leader;
-  bool vouched; /* the host vouches for the leader */
+  bool vouched;   /* the host vouches for the leader */
+  bool reluctant; /* this broker had better not lead */
   uint64_t contact_ns;
   uint64_t election_deadline_ns;
   uint64_t disk_since_ns; /* since when the disk owes something; RAFT_NEVER: it does not */

@@ -282,6 +282,7 @@ bool raft_quiet(const struct raft *raft) {
   if (raft->role != RAFT_LEADER || raft_alone(raft)) return true;
   if (raft->hard_state.commit != raft->trail.last_index || raft->disk_since_ns != RAFT_NEVER) return false;
   if (raft_reads_wait(raft) || raft_transferring(raft) || raft->config.phase == RAFT_JOINT) return false;
+  if (raft->reluctant && raft_may_leave(raft)) return false;
   for (size_t i = 0; i < raft->leadership->count; i++) {
     if (replica_id_equal(&raft->config.members[i].id, &raft->self)) continue;
     if (raft_reachable(raft, i) && !settled(raft, i)) return false;
@@ -297,6 +298,7 @@ void raft_lead(struct raft *raft) {
   struct raft_leadership *leadership = raft->leadership;
   if (raft->durable.term == raft->hard_state.term) { /* the term may be known outside */
     raft_advance_reads(raft);
+    raft_leave(raft);
     raft_advance_transfer(raft);
     raft_prove(raft);
     for (size_t i = 0; i < leadership->count; i++) {

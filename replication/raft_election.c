@@ -22,6 +22,7 @@ static bool needed(const struct raft *raft) {
 void raft_arm_election(struct raft *raft, uint64_t least_ns) {
   bool waits = !raft->stopped && !raft->damage.damaged && raft->install == NULL && !raft_alone(raft) && needed(raft);
   uint64_t jitter = waits ? next_jitter(raft) % raft->timing.election_ns : 0;
+  if (raft->reluctant) least_ns += raft->timing.election_ns; /* after all who are willing */
   raft->election_deadline_ns = waits ? raft->now_ns + least_ns + jitter : RAFT_NEVER;
 }
 

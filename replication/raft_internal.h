@@ -23,10 +23,11 @@ struct raft_leadership {
   struct replica_id transfer_to; /* broker 0: nobody */
   uint64_t transfer_deadline_ns;
   bool timeout_now_sent;
-  uint64_t read_attempt; /* under way; 0: none */
-  bool read_aged;        /* it was under way at the last tick already */
-  uint64_t reads_wanted; /* the newest ticket given */
-  uint64_t reads_done;   /* the newest ticket confirmed */
+  uint64_t keep_until_ns; /* a hand-over has failed: the next one of a reluctant leader's own not before */
+  uint64_t read_attempt;  /* under way; 0: none */
+  bool read_aged;         /* it was under way at the last tick already */
+  uint64_t reads_wanted;  /* the newest ticket given */
+  uint64_t reads_done;    /* the newest ticket confirmed */
   entry_index read_index;
   size_t count;
   struct progress followers[];
@@ -56,6 +57,7 @@ bool raft_second_leader(const struct raft *raft, const struct replica_id *from, 
 void raft_refuse_leader(struct raft *raft, const struct raft_message *request);
 void raft_leader_heard(struct raft *raft, const struct replica_id *peer, entry_term term);
 void raft_peer_changed(struct raft *raft, enum raft_event_kind kind, const struct replica_id *peer);
+void raft_wish_changed(struct raft *raft, const struct replica_id *peer, bool reluctant);
 
 /* ---- raft_election.c ---- */
 
@@ -110,6 +112,11 @@ void raft_on_read_answer(struct raft *raft, const struct raft_message *message, 
 /* ---- raft_transfer.c ---- */
 
 void raft_transfer(struct raft *raft, const struct replica_id *to);
+/* A reluctant leader's: to whoever is willing and has what is committed, if there is one. */
+void raft_leave(struct raft *raft);
+bool raft_may_leave(const struct raft *raft);
+/* That one will not lead: what was offered to it is taken back. */
+void raft_withdraw_transfer(struct raft *raft, const struct replica_id *from);
 void raft_advance_transfer(struct raft *raft);
 void raft_transfer_timer(struct raft *raft);
 void raft_on_timeout_now(struct raft *raft, const struct raft_message *message);

@@ -46,6 +46,7 @@ void raft_peer_changed(struct raft *raft, enum raft_event_kind kind, const struc
       break;
     case RAFT_PEER_DOWN:
       raft_lose_follower(progress);
+      raft_withdraw_transfer(raft, peer);
       raft_check_quorum(raft);
       break;
     case RAFT_PEER_RESET: progress_probe(progress, 0); break;
@@ -55,4 +56,25 @@ void raft_peer_changed(struct raft *raft, enum raft_event_kind kind, const struc
       progress->waiting = true;
       break;
   }
+}
+
+/* Whoever waits for a leader already leaves the others so much time from now on. */
+static void become_reluctant(struct raft *raft) {
+  if (raft->reluctant) return;
+  raft->reluctant = true;
+  if (raft->role != RAFT_LEADER && raft->election_deadline_ns != RAFT_NEVER)
+    raft->election_deadline_ns += raft->timing.election_ns;
+}
+
+void raft_wish_changed(struct raft *raft, const struct replica_id *peer, bool reluctant) {
+  if (replica_id_equal(peer, &raft->self)) {
+    if (reluctant) become_reluctant(raft);
+    else raft->reluctant = false;
+    return;
+  }
+  if (raft->role != RAFT_LEADER) return;
+  size_t position = raft_config_find(&raft->config, peer);
+  if (position == RAFT_NO_POSITION) return;
+  raft->leadership->followers[position].reluctant = reluctant;
+  if (reluctant) raft_withdraw_transfer(raft, peer);
 }

@@ -8,8 +8,8 @@ static bool eligible(const struct raft *raft, size_t position) {
   const struct raft_member *member = &raft->config.members[position];
   const struct progress *progress = &raft->leadership->followers[position];
   bool votes = raft_config_votes(&raft->config, &member->id) && member->then == RAFT_VOTER;
-  return votes && !replica_id_equal(&member->id, &raft->self) && raft_reachable(raft, position) && !progress->suspect &&
-         !progress->reverted && !progress->unproven;
+  bool sound = !progress->suspect && !progress->reverted && !progress->unproven;
+  return votes && sound && !progress->reluctant && !replica_id_equal(&member->id, &raft->self) && raft_reachable(raft, position);
 }
 
 /* The one that has most, or RAFT_NO_POSITION. */
@@ -23,6 +23,13 @@ static size_t best_placed(const struct raft *raft) {
 }
 
 /* From now on nothing is proposed, so the target can reach the end of the log. */
+static void begin_transfer(struct raft *raft, size_t position) {
+  struct raft_leadership *leadership = raft->leadership;
+  leadership->transfer_to = raft->config.members[position].id;
+  leadership->transfer_deadline_ns = raft->now_ns + raft->timing.election_ns;
+  leadership->timeout_now_sent = false;
+}
+
 void raft_transfer(struct raft *raft, const struct replica_id *to) {
   struct raft_effects *effects = raft->effects;
   if (raft->role != RAFT_LEADER) {
@@ -34,10 +41,24 @@ void raft_transfer(struct raft *raft, const struct replica_id *to) {
     effects->status = STATUS_INVALID;
     return;
   }
-  struct raft_leadership *leadership = raft->leadership;
-  leadership->transfer_to = raft->config.members[position].id;
-  leadership->transfer_deadline_ns = raft->now_ns + raft->timing.election_ns;
-  leadership->timeout_now_sent = false;
+  begin_transfer(raft, position);
+}
+
+/* Somebody who waits for entries would keep proposals waiting for nothing. */
+static size_t successor(const struct raft *raft) {
+  size_t best = best_placed(raft);
+  bool whole = best != RAFT_NO_POSITION && raft->leadership->followers[best].match >= raft->hard_state.commit;
+  return whole ? best : RAFT_NO_POSITION;
+}
+
+bool raft_may_leave(const struct raft *raft) { return successor(raft) != RAFT_NO_POSITION; }
+
+void raft_leave(struct raft *raft) {
+  if (!raft->reluctant || raft_transferring(raft) || raft->now_ns < raft->leadership->keep_until_ns) return;
+  size_t position = successor(raft);
+  if (position == RAFT_NO_POSITION) return;
+  REACHED(reluctant_leader_hands_over);
+  begin_transfer(raft, position);
 }
 
 static void stop_transfer(struct raft *raft) { raft->leadership->transfer_to = (struct replica_id){0}; }
@@ -59,12 +80,22 @@ void raft_advance_transfer(struct raft *raft) {
 void raft_transfer_timer(struct raft *raft) {
   if (!raft_transferring(raft)) return;
   raft->leadership->timeout_now_sent = false; /* it may have been lost */
-  if (raft->now_ns >= raft->leadership->transfer_deadline_ns) stop_transfer(raft);
+  if (raft->now_ns < raft->leadership->transfer_deadline_ns) return;
+  stop_transfer(raft);
+  raft->leadership->keep_until_ns = raft->now_ns + raft->timing.election_ns;
+}
+
+void raft_withdraw_transfer(struct raft *raft, const struct replica_id *from) {
+  if (raft_transferring(raft) && replica_id_equal(&raft->leadership->transfer_to, from)) stop_transfer(raft);
 }
 
 void raft_on_timeout_now(struct raft *raft, const struct raft_message *message) {
   bool from_leader = message->term == raft->hard_state.term && replica_id_equal(&message->from, &raft->leader);
   if (!from_leader || raft->role != RAFT_FOLLOWER || !raft_can_campaign(raft)) return;
+  if (raft->reluctant) { /* the leader hears of that from the host, if it has not yet */
+    REACHED(leadership_not_taken);
+    return;
+  }
   REACHED(leadership_handed_over);
   raft_campaign(raft, true);
 }

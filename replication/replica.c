@@ -197,6 +197,7 @@ void replica_start(struct replica *replica) {
   replica->started = true;
   replica_install_sweep(replica);
   replica_mend_begin(replica);
+  if (lane_reluctant(replica->lane)) replica_own_wish(replica, true);
   replica_arm(replica);
 }
 

@@ -206,6 +206,8 @@ void replica_mend_timer(struct replica *replica, uint64_t now_ns);
 
 void replica_receive(struct replica *replica, const struct peer_message *message);
 void replica_peer_edge(struct replica *replica, broker_id broker, enum peer_edge edge);
+/* This very broker had better not lead, or may again. */
+void replica_own_wish(struct replica *replica, bool reluctant);
 void replica_peer_leads(struct replica *replica, broker_id broker, entry_term term, bool leads);
 
 /* ---- replica_state.c ---- */
@@ -228,6 +230,7 @@ struct replica_state replica_state_of(const struct replica *replica);
 void lane_add(struct lane *lane, struct replica *replica);
 void lane_remove(struct lane *lane, struct replica *replica);
 struct peer_lane *lane_wires(const struct lane *lane); /* NULL: alone */
+bool lane_reluctant(const struct lane *lane);          /* this broker had better not lead */
 const struct raft_timing *lane_timing(const struct lane *lane);
 uint64_t lane_random(struct lane *lane);
 uint64_t lane_clock_ns(const struct lane *lane); /* as loop_now_ns(), also before the lane runs */

@@ -179,11 +179,20 @@ static bool replica_on(const struct replica *replica, broker_id broker, struct r
 void replica_peer_edge(struct replica *replica, broker_id broker, enum peer_edge edge) {
   struct replica_id id;
   if (!replica->started || replica->deleting || replica->links == NULL || !replica_on(replica, broker, &id)) return;
-  static const enum raft_event_kind kinds[] = {
-      [PEER_UP] = RAFT_PEER_UP, [PEER_DOWN] = RAFT_PEER_DOWN, [PEER_RESET] = RAFT_PEER_RESET};
+  static const enum raft_event_kind kinds[] = {[PEER_UP] = RAFT_PEER_UP,
+                                               [PEER_DOWN] = RAFT_PEER_DOWN,
+                                               [PEER_RESET] = RAFT_PEER_RESET,
+                                               [PEER_RELUCTANT] = RAFT_RELUCTANT,
+                                               [PEER_WILLING] = RAFT_WILLING};
   struct raft_event event = {.kind = kinds[edge], .peer = id};
   if (edge == PEER_UP) replica_room(replica, broker);
-  else replica_unask(replica, broker);
+  if (edge == PEER_DOWN || edge == PEER_RESET) replica_unask(replica, broker);
+  (void)replica_step(replica, &event, NULL);
+}
+
+void replica_own_wish(struct replica *replica, bool reluctant) {
+  if (!replica->started || replica->deleting) return;
+  struct raft_event event = {.kind = reluctant ? RAFT_RELUCTANT : RAFT_WILLING, .peer = replica->raft.self};
   (void)replica_step(replica, &event, NULL);
 }
 

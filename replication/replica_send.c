@@ -112,9 +112,11 @@ void replica_greet(struct replica *replica) {
   struct raft_config config = replica->raft.config;
   for (size_t i = 0; i < config.count && replica->raft.role == RAFT_LEADER; i++) {
     const struct replica_id *id = &config.members[i].id;
-    if (replica_id_equal(id, &replica->raft.self) || !peer_lane_up(wires, id->broker)) continue;
-    struct raft_event event = {.kind = RAFT_PEER_UP, .peer = *id};
-    (void)replica_step(replica, &event, NULL);
+    if (replica_id_equal(id, &replica->raft.self)) continue;
+    struct raft_event reluctant = {.kind = RAFT_RELUCTANT, .peer = *id};
+    if (peer_lane_reluctant(wires, id->broker)) (void)replica_step(replica, &reluctant, NULL);
+    struct raft_event up = {.kind = RAFT_PEER_UP, .peer = *id};
+    if (peer_lane_up(wires, id->broker)) (void)replica_step(replica, &up, NULL);
   }
 }
 

@@ -309,6 +309,7 @@ enum status node_start(struct world *world, const struct options *options, const
   node->world = world;
   node->options = options;
   node->started_ns = world_now_ns(world);
+  atomic_init(&node->leaving, false);
   node->account = account_new(NULL, options->memory_bytes);
   node->read_account = account_new(node->account, options->memory_bytes / 2);
 

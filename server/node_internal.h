@@ -33,6 +33,7 @@ struct node {
   struct timer drain_timer;
   struct timer hand_over_timer;
   uint64_t hand_over_until_ns;
+  atomic_bool leaving; /* it stops, and had better not lead */
   struct lane_errand *handing_over;
   bool serving;
   char address[ADDRESS_HOST_SIZE + 16];

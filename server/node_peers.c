@@ -56,6 +56,11 @@ static enum status recall(struct node *node, struct buffer *out_problem) {
   return recall_ask(node->world, &question, out_problem);
 }
 
+static bool reluctant(void *context) {
+  const struct node *node = context;
+  return atomic_load_explicit(&node->leaving, memory_order_acquire);
+}
+
 static uint64_t durable_group(void *journal) { return journal_usage(journal).durable_group; }
 
 enum status node_open_peers(struct node *node, struct buffer *out_problem) {
@@ -75,6 +80,8 @@ enum status node_open_peers(struct node *node, struct buffer *out_problem) {
       .boot = entropy_next(node->world->entropy) | 1,
       .journal = durable_group,
       .journal_context = log_set_journal(node->logs),
+      .reluctant = reluctant,
+      .reluctant_context = node,
       .more = more,
       .more_count = sizeof more / sizeof more[0],
   };

@@ -17,14 +17,15 @@ static void hand_over_more(struct timer *timer) {
   struct lane_errand *errand = node->handing_over;
   struct loop *loop = node->hosts[errand->lane].loop;
   uint64_t now_ns = loop_now_ns(loop);
-  size_t here = lane_hand_over(node->lanes[errand->lane]);
-  if (here > 0 && now_ns < node->hand_over_until_ns) {
+  size_t leaving = lane_hand_over(node->lanes[errand->lane]);
+  if (leaving > 0 && now_ns < node->hand_over_until_ns) {
     loop_timer_set(loop, timer, now_ns + HAND_OVER_LOOK_NS);
     return;
   }
-  if (here > 0)
+  size_t kept = lane_leaderships(node->lanes[errand->lane]);
+  if (kept > 0)
     trace_warn("leadership_kept", "lane=%u groups=%zu do=\"others elect a leader when this broker is missed\"", errand->lane,
-               here);
+               kept);
   errand_done(errand);
 }
 
@@ -34,9 +35,12 @@ static void hand_over_lane(struct lane_errand *errand) {
   hand_over_more(&errand->node->hand_over_timer);
 }
 
-/* Requests are still served: those that come meanwhile are sent on to whoever leads. */
+/* Requests are still served: those that come meanwhile are sent on to whoever leads. The others are told first, so that brokers which stop
+ * together do not hand to each other. */
 static void hand_over(struct node *node) {
   if (node->peers == NULL) return;
+  atomic_store_explicit(&node->leaving, true, memory_order_release);
+  peers_beat_now(node->peers);
   node->hand_over_until_ns = world_now_ns(node->world) + node_timing(node).election_ns;
   for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, hand_over_lane);
 }

@@ -201,6 +201,8 @@ static void install(struct cluster *cluster, struct cluster_node *node, const st
 
 static void tell_leader_who_lives(struct cluster *cluster, struct cluster_node *node) {
   for (broker_id broker = 1; broker <= CLUSTER_NODES_MAX; broker++) {
+    struct raft_event reluctant = {.kind = RAFT_RELUCTANT, .peer = node->heard_id[broker]};
+    if (node->heard_reluctant[broker] && node->up) cluster_step(cluster, node, &reluctant, NULL, NULL);
     struct raft_event event = {.kind = RAFT_PEER_UP, .peer = node->heard_id[broker]};
     if (node->alive[broker] && node->up) cluster_step(cluster, node, &event, NULL, NULL);
   }
@@ -322,7 +324,10 @@ static void start_node(struct cluster *cluster, struct cluster_node *node) {
   node->heartbeat_ns = cluster->now_ns + chance_below(&cluster->chance, cluster->heartbeat_ns);
   memset(node->alive, 0, sizeof node->alive);
   memset(node->heard_ns, 0, sizeof node->heard_ns);
+  memset(node->heard_reluctant, 0, sizeof node->heard_reluctant);
   apply(cluster, node, raft_commit(&node->raft));
+  struct raft_event reluctant = {.kind = RAFT_RELUCTANT, .peer = node->id};
+  if (node->reluctant) cluster_step(cluster, node, &reluctant, NULL, NULL);
 }
 
 void cluster_crash(struct cluster *cluster, broker_id broker, size_t writes_kept) {

@@ -84,10 +84,11 @@ struct cluster_node {
   struct replica_id id;
   bool exists;
   bool up;
-  bool stuck;    /* its disk completes nothing */
-  bool slow;     /* its disk takes up to seconds */
-  bool paused;   /* its process stands still; what arrives waits */
-  uint64_t boot; /* new with every start */
+  bool stuck;     /* its disk completes nothing */
+  bool slow;      /* its disk takes up to seconds */
+  bool paused;    /* its process stands still; what arrives waits */
+  bool reluctant; /* it had better not lead; its heartbeats say so */
+  uint64_t boot;  /* new with every start */
   struct raft raft;
   struct raft_config config; /* in force before the step at hand: what it commits is counted by it */
   struct cluster_log log;
@@ -109,6 +110,7 @@ struct cluster_node {
   uint64_t heard_boot[CLUSTER_NODES_MAX + 1];
   struct replica_id heard_id[CLUSTER_NODES_MAX + 1];
   bool alive[CLUSTER_NODES_MAX + 1];
+  bool heard_reluctant[CLUSTER_NODES_MAX + 1];
   bool led;                                    /* at the last step */
   unsigned catching_up[CLUSTER_NODES_MAX + 1]; /* heartbeats since its snapshot was offered */
   struct cluster_read reads[CLUSTER_READS_MAX];
@@ -120,6 +122,7 @@ struct cluster_packet {
   bool heartbeat;
   uint64_t boot;    /* heartbeat */
   entry_term leads; /* heartbeat: 0: it does not */
+  bool reluctant;   /* heartbeat */
   struct raft_message message;
   struct cluster_entry entries[CLUSTER_PACKET_ENTRIES_MAX];
   struct cluster_snapshot snapshot;
@@ -191,6 +194,8 @@ enum status cluster_transfer(struct cluster *cluster, broker_id broker, broker_i
 /* Bit b of the sets: broker b. */
 enum status cluster_change(struct cluster *cluster, broker_id broker, unsigned voters, unsigned learners);
 void cluster_campaign(struct cluster *cluster, broker_id broker);
+/* It had better not lead, or may again. Outlives its process. */
+void cluster_wish(struct cluster *cluster, broker_id broker, bool reluctant);
 void cluster_compact(struct cluster *cluster, broker_id broker, entry_index index);
 
 /* ---- What goes wrong ---- */

@@ -44,6 +44,13 @@ void cluster_campaign(struct cluster *cluster, broker_id broker) {
   (void)ask(cluster, broker, &(struct raft_event){.kind = RAFT_CAMPAIGN});
 }
 
+void cluster_wish(struct cluster *cluster, broker_id broker, bool reluctant) {
+  struct cluster_node *node = &cluster->nodes[broker];
+  struct raft_event event = {.kind = reluctant ? RAFT_RELUCTANT : RAFT_WILLING, .peer = node->id};
+  node->reluctant = reluctant;
+  (void)ask(cluster, broker, &event);
+}
+
 void cluster_disk_fails(struct cluster *cluster, broker_id broker) {
   cluster->nodes[broker].stuck = true;
   (void)ask(cluster, broker, &(struct raft_event){.kind = RAFT_DISK_FAILED});

@@ -76,6 +76,7 @@ void cluster_heartbeats(struct cluster *cluster, struct cluster_node *node) {
     if (!cluster->nodes[broker].exists || broker == node->id.broker) continue;
     struct cluster_packet packet = {.heartbeat = true,
                                     .boot = node->boot,
+                                    .reluctant = node->reluctant,
                                     .leads = node->raft.role == RAFT_LEADER ? raft_term(&node->raft) : 0,
                                     .message = {.from = node->id, .to = {.broker = broker}}};
     put(cluster, &packet);
@@ -108,10 +109,13 @@ static void hear(struct cluster *cluster, struct cluster_node *node, const struc
     node->alive[broker] = false;
   }
   bool up = !node->alive[broker];
+  bool wishes = node->heard_reluctant[broker] != packet->reluctant;
   node->heard_ns[broker] = cluster->now_ns;
   node->heard_boot[broker] = packet->boot;
   node->heard_id[broker] = packet->message.from;
   node->alive[broker] = true;
+  node->heard_reluctant[broker] = packet->reluctant;
+  if (wishes) tell_peer(cluster, node, packet->reluctant ? RAFT_RELUCTANT : RAFT_WILLING, broker);
   if (up) tell_peer(cluster, node, RAFT_PEER_UP, broker);
   compare_digest(cluster, node, packet);
 }

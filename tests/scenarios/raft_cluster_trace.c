@@ -122,12 +122,16 @@ void cluster_tell_event(struct cluster *cluster, const struct cluster_node *node
     case RAFT_LEADER_GONE:
     case RAFT_PEER_DOWN:
     case RAFT_PEER_RESET:
+    case RAFT_RELUCTANT:
+    case RAFT_WILLING:
     case RAFT_CATCH_UP_FAILED:
       add_time(cluster);
       add(cluster->trace, "%u hears that %u %s", node->id.broker, event->peer.broker,
           event->kind == RAFT_LEADER_HEARD  ? "lives and leads"
           : event->kind == RAFT_LEADER_GONE ? "leads no longer"
           : event->kind == RAFT_PEER_DOWN   ? "is silent"
+          : event->kind == RAFT_RELUCTANT   ? "had better not lead"
+          : event->kind == RAFT_WILLING     ? "may lead again"
                                             : "lost its connection");
       break;
     default:

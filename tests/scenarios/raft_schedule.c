@@ -25,6 +25,7 @@ enum feature {
   PAUSES,
   IDLE,
   STORM,
+  WISHES,
   FEATURES
 };
 
@@ -98,6 +99,12 @@ static void transfer(struct schedule *schedule) {
   broker_id leader = cluster_leader(schedule->cluster);
   if (leader != 0 && !schedule->cluster->nodes[leader].paused)
     (void)cluster_transfer(schedule->cluster, leader, chance_in(&schedule->chance, 300) ? 0 : any(schedule));
+}
+
+static void wish(struct schedule *schedule) {
+  broker_id broker = any(schedule);
+  struct cluster_node *node = &schedule->cluster->nodes[broker];
+  if (node->up && !node->paused) cluster_wish(schedule->cluster, broker, !node->reluctant);
 }
 
 static void compact(struct schedule *schedule) {
@@ -215,7 +222,7 @@ static const struct action actions[] = {
     {LOSSES, 40, restart},         {PARTITIONS, 20, partition},  {PARTITIONS, 15, mend_links},
     {STORM, 120, strike_leader},   {STORM, 250, restart},        {STORM, 60, crash},
     {PAUSES, 20, pause_one},       {PAUSES, 60, resume_one},     {SLOW_DISKS, 20, change_disk},
-    {DISK_FAILURES, 8, fail_disk},
+    {DISK_FAILURES, 8, fail_disk}, {WISHES, 30, wish},
 };
 
 static void act(struct schedule *schedule) {

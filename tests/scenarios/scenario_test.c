@@ -5,6 +5,7 @@
  *   run T | skip T           time passes: 20ms, 3s; `skip` without words
  *   elect N                  (no words) N campaigns and leads, everybody has everything
  *   campaign N | propose N [COUNT] | flood N COUNT (no words) | read N | transfer N TO | compact N [INDEX]
+ *   reluctant N | willing N                       its broker had better not lead: it is stopping, or full
  *   members N voters A,B,.. [learners C,..]        asks N to change them
  *   cut A B | cut A>B | isolate N | hold A>B | release A>B [backwards] | heal
  *   entries N                 at most so many in one message
@@ -111,6 +112,8 @@ static void do_elect(struct story *story) {
 }
 
 static void do_campaign(struct story *story) { cluster_campaign(story->cluster, node(story, 1)); }
+static void do_reluctant(struct story *story) { cluster_wish(story->cluster, node(story, 1), true); }
+static void do_willing(struct story *story) { cluster_wish(story->cluster, node(story, 1), false); }
 static void do_propose(struct story *story) {
   (void)cluster_propose(story->cluster, node(story, 1), story->count > 2 ? (uint32_t)number(story, 2) : 1);
 }
@@ -240,14 +243,17 @@ static const struct {
   const char *word;
   void (*run)(struct story *story);
 } commands[] = {
-    {"cluster", do_cluster},     {"run", do_run},         {"skip", do_skip},       {"elect", do_elect},
-    {"campaign", do_campaign},   {"propose", do_propose}, {"read", do_read},       {"transfer", do_transfer},
-    {"compact", do_compact},     {"members", do_members}, {"cut", do_cut},         {"hold", do_hold},
-    {"release", do_release},     {"heal", do_heal},       {"isolate", do_isolate}, {"lose", do_lose},
-    {"disk", do_disk},           {"pause", do_pause},     {"resume", do_resume},   {"crash", do_crash},
-    {"start", do_start},         {"wipe", do_wipe},       {"rot", do_rot},         {"flip", do_flip},
-    {"roll-back", do_roll_back}, {"show", do_show},       {"windows", do_windows}, {"expect", do_expect},
-    {"entries", do_entries},     {"flood", do_flood},
+    {"cluster", do_cluster},     {"run", do_run},           {"skip", do_skip},
+    {"elect", do_elect},         {"campaign", do_campaign}, {"propose", do_propose},
+    {"read", do_read},           {"transfer", do_transfer}, {"compact", do_compact},
+    {"members", do_members},     {"cut", do_cut},           {"hold", do_hold},
+    {"release", do_release},     {"heal", do_heal},         {"isolate", do_isolate},
+    {"lose", do_lose},           {"disk", do_disk},         {"pause", do_pause},
+    {"resume", do_resume},       {"crash", do_crash},       {"start", do_start},
+    {"wipe", do_wipe},           {"rot", do_rot},           {"flip", do_flip},
+    {"roll-back", do_roll_back}, {"show", do_show},         {"windows", do_windows},
+    {"expect", do_expect},       {"entries", do_entries},   {"flood", do_flood},
+    {"reluctant", do_reluctant}, {"willing", do_willing},
 };
 
 static void obey(struct story *story, const char *line) {

@@ -38,6 +38,7 @@ static const struct {
     {"read_from_a_segment", BOTH},
     {"read_from_the_journal", BOTH},
     {"read_waits", BOTH},
+    {"reluctant_leader_hands_over", CLUSTER},
     {"repetition_answered", BOTH},
     {"repetition_of_what_is_under_way", BOTH},
     {"replica_installs", CLUSTER},

@@ -42,7 +42,7 @@ static void on_message(void *context, group_id group, const struct peer_message 
 }
 
 static void on_edge(void *context, broker_id broker, enum peer_edge edge) {
-  static const char *const names[] = {"up", "down", "reset", "room"};
+  static const char *const names[] = {"up", "down", "reset", "room", "reluctant", "willing"};
   struct stage_lane *lane = context;
   WRITE(lane, " %s%u", names[edge], broker);
   if (lane->edged != NULL) lane->edged(lane, broker, edge);
@@ -54,7 +54,17 @@ static void on_leads(void *context, broker_id broker, group_id group, entry_term
   WRITE(lane, " %c%u:%" PRIu64 "@%" PRIu64, leads ? '+' : '-', broker, group, term);
 }
 
-static const struct peer_lane_ops ops = {on_message, on_edge, on_leads};
+static void on_reluctant(void *context, bool reluctant) {
+  struct stage_lane *lane = context;
+  WRITE(lane, " %s", reluctant ? "reluctant" : "willing");
+}
+
+static const struct peer_lane_ops ops = {on_message, on_edge, on_leads, on_reluctant};
+
+static bool is_reluctant(void *context) {
+  const struct stage_broker *broker = context;
+  return atomic_load(&broker->reluctant);
+}
 
 static void turn_ended(void *context) {
   struct stage_lane *lane = context;
@@ -103,6 +113,8 @@ void stage_start(struct stage_broker *broker) {
                                   .lane_count = broker->lane_count,
                                   .timing = {.election_ns = STAGE_ELECTION_NS, .heartbeat_ns = STAGE_HEARTBEAT_NS},
                                   .boot = broker->id * 1000 + ++broker->boots,
+                                  .reluctant = is_reluctant,
+                                  .reluctant_context = broker,
                                   .more = broker->more,
                                   .more_count = broker->more_count};
   memset(options.cluster, broker->cluster, sizeof options.cluster);

@@ -3,7 +3,8 @@
  *
  * What a lane was told is text, one word to an event, in order:
  *
- *   up2 down2 reset2 room2          ops.edge of broker 2
+ *   up2 down2 reset2 room2          ops.edge of broker 2; also reluctant2 willing2
+ *   reluctant willing               ops.reluctant
  *   +2:7@3 -2:7@3                   ops.leads: broker 2 leads group 7 in term 3, no longer
  *   2:7/vote#9                      a message from broker 2 for group 7, its sequence
  *   2:7/append#9[4..5]              with entries 4 to 5
@@ -49,6 +50,7 @@ struct stage_broker {
   struct world *world;
   struct peers *peers; /* NULL: it does not run */
   struct account account;
+  atomic_bool reluctant; /* what it is to say of itself */
   struct stage_lane lanes[STAGE_LANES_MAX];
   const struct rpc_handler *more;
   size_t more_count;

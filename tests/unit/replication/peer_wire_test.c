@@ -367,6 +367,7 @@ static void pulse_says_the_same_to_protobuf_and_to_us(void **state) {
                              .lanes = {{.turn_us = 5}, {.turn_us = 1, .unsynced_us = UINT64_MAX}},
                              .wall_ms = -5,
                              .silent_us = 400,
+                             .reluctant = true,
                              .has_list = true};
   struct peer_hello hello = a_hello();
 
@@ -380,6 +381,7 @@ static void pulse_says_the_same_to_protobuf_and_to_us(void **state) {
   assert_memory_equal(back.lanes, pulse.lanes, 2 * sizeof back.lanes[0]);
   assert_int_equal(back.wall_ms, -5);
   assert_int_equal(back.silent_us, 400);
+  assert_true(back.reluctant);
   struct wire_cursor cursor = wire_cursor_of(back.list);
   struct peer_leadership leadership;
   for (size_t i = 0; i < 3; i++) {
@@ -396,6 +398,7 @@ static void pulse_says_the_same_to_protobuf_and_to_us(void **state) {
   assert_int_equal(stock->lanes[1]->unsynced_us, UINT64_MAX);
   assert_int_equal(stock->wall_ms, -5);
   assert_int_equal(stock->silent_us, 400);
+  assert_true(stock->reluctant);
   assert_int_equal(stock->hello->boot, 77);
   cairn__internal__v1__pulse__free_unpacked(stock, NULL);
   blob_part_release(part);

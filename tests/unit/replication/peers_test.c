@@ -68,6 +68,55 @@ static void brokers_meet_and_all_lanes_are_told(void **state) {
   }
 }
 
+static void who_had_better_not_lead_says_so_at_once(void **state) {
+  (void)state;
+  begin(3, 2);
+  assert_all_up();
+  forget_all();
+
+  atomic_store(&one->reluctant, true);
+  peers_beat_now(one->peers);
+  stage_run_ms(stage, STAGE_HEARTBEAT_NS / STAGE_MS / 4); /* no beat is due */
+
+  for (unsigned lane = 0; lane < 2; lane++) {
+    assert_int_equal(stage_count(&one->lanes[lane], "reluctant"), 1);
+    assert_int_equal(stage_count(&two->lanes[lane], "reluctant1"), 1);
+    assert_int_equal(stage_count(&three->lanes[lane], "reluctant1"), 1);
+    assert_true(peer_lane_reluctant(two->lanes[lane].lane, 1));
+  }
+
+  atomic_store(&one->reluctant, false);
+  stage_run_ms(stage, 1000);
+
+  assert_int_equal(stage_count(&one->lanes[0], "willing"), 1);
+  assert_int_equal(stage_count(&two->lanes[1], "willing1"), 1);
+  assert_int_equal(stage_count(&two->lanes[1], "reluctant1"), 1);
+  assert_false(peer_lane_reluctant(two->lanes[1].lane, 1));
+}
+
+static void who_comes_up_is_known_to_be_reluctant_before(void **state) {
+  (void)state;
+  begin(2, 1);
+  assert_all_up();
+  stage_stop(one);
+  assert_told(&two->lanes[0], "down1");
+  forget_all();
+
+  atomic_store(&one->reluctant, true);
+  stage_start(one);
+  stage_meet(stage);
+  assert_told(&two->lanes[0], "up1");
+
+  char told[64] = {0};
+  memcpy(told, two->lanes[0].told.data, two->lanes[0].told.size < 63 ? two->lanes[0].told.size : 63);
+  const char *reluctant = strstr(told, "reluctant1"), *up = strstr(told, "up1");
+  assert_non_null(reluctant);
+  assert_true(reluctant < up);
+
+  atomic_store(&one->reluctant, false);
+  assert_told(&two->lanes[0], "willing1");
+}
+
 static void messages_arrive_in_order_with_what_they_carry(void **state) {
   (void)state;
   begin(2, 1);
@@ -645,6 +694,8 @@ int main(void) {
       TEST(clocks_are_compared),
       TEST(leaderships_are_vouched_for_and_taken_back),
       TEST(what_is_led_before_brokers_are_known_is_told_later),
+      TEST(who_had_better_not_lead_says_so_at_once),
+      TEST(who_comes_up_is_known_to_be_reluctant_before),
       TEST(lost_connection_is_told_and_made_anew),
       TEST(connections_are_made_anew_when_that_is_asked_for),
       TEST(slow_road_fills_up_to_its_bound_and_has_room_again),

@@ -359,6 +359,82 @@ static void leadership_is_handed_over_without_an_election_timeout(void **state) 
   assert_int_equal(append(troupe, 100)->answer, STATUS_OK);
 }
 
+static void go(void *context) {
+  struct player *player = context;
+  (void)lane_hand_over(player->stage.lane);
+}
+
+/* As a broker does that stops. */
+static void leave(struct troupe *troupe, broker_id broker) {
+  struct player *player = player_of(troupe, broker);
+  troupe->wires.reluctant[broker] = true;
+  stage_on_lane(&player->stage, go, player);
+}
+
+static void a_broker_that_stops_hands_over_and_takes_nothing_back(void **state) {
+  struct troupe *troupe = *state;
+  broker_id old = troupe_wait_leader(troupe, 0);
+  append(troupe, 100);
+  troupe_settle(troupe);
+
+  leave(troupe, old);
+
+  broker_id next = troupe_wait_leader(troupe, old);
+  assert_int_equal(lane_leaderships(player_of(troupe, old)->stage.lane), 0);
+  assert_int_equal(lane_leaderships(player_of(troupe, next)->stage.lane), 1);
+  troupe_run(troupe, 500); /* beats */
+  assert_int_equal(troupe_transfer(troupe, next, old), STATUS_INVALID);
+  leave(troupe, next);
+  assert_int_equal(troupe_wait_leader(troupe, next), other_than(old, next));
+}
+
+static void brokers_that_stop_together_keep_what_they_have(void **state) {
+  struct troupe *troupe = *state;
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  append(troupe, 100);
+  troupe_settle(troupe);
+  entry_term term = replica_term(player_of(troupe, leader)->replica);
+
+  for (unsigned look = 0; look < 500; look++) {
+    for (broker_id broker = 1; broker <= 3; broker++) leave(troupe, broker);
+    troupe_run(troupe, 2);
+  }
+
+  leader = troupe_wait_leader(troupe, 0);
+  assert_in_range(replica_term(player_of(troupe, leader)->replica), term, term + 2);
+  size_t kept = 0;
+  for (broker_id broker = 1; broker <= 3; broker++) kept += lane_leaderships(player_of(troupe, broker)->stage.lane);
+  assert_int_equal(kept, 1);
+  assert_int_equal(append(troupe, 100)->answer, STATUS_OK);
+}
+
+static void who_is_unfit_to_lead_hands_over_and_leads_only_when_nobody_else_does(void **state) {
+  struct troupe *troupe = *state;
+  broker_id old = troupe_wait_leader(troupe, 0);
+  append(troupe, 100);
+  troupe_settle(troupe);
+
+  wires_wish(&troupe->wires, old, true);
+
+  broker_id next = troupe_wait_leader(troupe, old);
+  assert_int_equal(append(troupe, 100)->answer, STATUS_OK);
+  troupe_settle(troupe);
+  broker_id third = other_than(old, next);
+  troupe_stop(troupe, next, false);
+  assert_int_equal(troupe_wait_leader(troupe, next), third);
+  assert_int_equal(append(troupe, 100)->answer, STATUS_OK);
+  troupe_settle(troupe);
+  troupe_stop(troupe, third, false);
+  troupe_start(troupe, next);
+  wires_wish(&troupe->wires, next, true);
+  (void)troupe_wait_leader(troupe, third);
+  assert_int_equal(append(troupe, 100)->answer, STATUS_OK);
+
+  wires_wish(&troupe->wires, old, false);
+  troupe_run(troupe, 3000);
+  assert_int_equal(troupe_wait_leader(troupe, third), old);
+}
+
 static void members_change_and_a_restart_remembers_them(void **state) {
   struct troupe *troupe = *state;
   broker_id leader = troupe_wait_leader(troupe, 0);
@@ -428,6 +504,9 @@ int main(void) {
       TEST(a_failing_disk_gives_leadership_up),
       TEST(reads_are_for_a_confirmed_leader),
       TEST(leadership_is_handed_over_without_an_election_timeout),
+      TEST(a_broker_that_stops_hands_over_and_takes_nothing_back),
+      TEST(brokers_that_stop_together_keep_what_they_have),
+      TEST(who_is_unfit_to_lead_hands_over_and_leads_only_when_nobody_else_does),
       TEST(members_change_and_a_restart_remembers_them),
       TEST(all_start_anew_with_what_was_answered),
   };

@@ -28,6 +28,7 @@ struct packet {
   broker_id from, to;
   uint64_t from_boot;
   bool beat;
+  bool reluctant;
   struct led roll[ROLL_MAX];
   size_t roll_count;
   group_id group;
@@ -43,6 +44,7 @@ struct peer_lane {
   const struct peer_lane_ops *ops;
   void *context;
   bool up[WIRES_BROKERS_MAX + 1]; /* by the last edge that was told */
+  bool reluctant[WIRES_BROKERS_MAX + 1];
 };
 
 struct peers {
@@ -60,11 +62,12 @@ struct peers {
   uint64_t heard_ns[WIRES_BROKERS_MAX + 1];
   uint64_t heard_boot[WIRES_BROKERS_MAX + 1];
   bool alive[WIRES_BROKERS_MAX + 1];
+  bool heard_reluctant[WIRES_BROKERS_MAX + 1];
 };
 
 /* ---- To a lane ---- */
 
-enum call_kind { CALL_MESSAGE, CALL_EDGE, CALL_LEADS };
+enum call_kind { CALL_MESSAGE, CALL_EDGE, CALL_LEADS, CALL_RELUCTANT };
 struct call {
   struct task task;
   struct peer_lane *lane;
@@ -75,6 +78,7 @@ struct call {
   group_id group;
   entry_term term;
   bool leads;
+  bool reluctant;
 };
 
 static void packet_free(struct packet *packet) {
@@ -94,7 +98,10 @@ static void run_call(struct task *task) {
     packet_free(call->packet);
   } else if (call->kind == CALL_EDGE) {
     if (call->edge == PEER_UP || call->edge == PEER_DOWN) lane->up[call->broker] = call->edge == PEER_UP;
+    if (call->edge == PEER_RELUCTANT || call->edge == PEER_WILLING) lane->reluctant[call->broker] = call->edge == PEER_RELUCTANT;
     if (!silent) lane->ops->edge(lane->context, call->broker, call->edge);
+  } else if (call->kind == CALL_RELUCTANT) {
+    if (!silent) lane->ops->reluctant(lane->context, call->reluctant);
   } else if (!silent) {
     lane->ops->leads(lane->context, call->broker, call->group, call->term, call->leads);
   }
@@ -155,6 +162,10 @@ static void hear(struct peers *peers, const struct packet *beat) {
   if (peers->alive[from] && peers->heard_boot[from] != beat->from_boot) go_down(peers, from, true);
   peers->heard_ns[from] = sim_now_ns(peers->wires->sim);
   peers->heard_boot[from] = beat->from_boot;
+  if (peers->heard_reluctant[from] != beat->reluctant) {
+    peers->heard_reluctant[from] = beat->reluctant;
+    post_edge(peers, from, beat->reluctant ? PEER_RELUCTANT : PEER_WILLING);
+  }
   if (!peers->alive[from]) {
     peers->alive[from] = true;
     post_edge(peers, from, PEER_UP);
@@ -176,6 +187,7 @@ static void beat(struct sim_event *event) {
     struct packet *packet = NEW(struct packet);
     packet->beat = true;
     packet->to = broker;
+    packet->reluctant = wires->reluctant[peers->id.broker];
     memcpy(packet->roll, peers->led, sizeof packet->roll);
     packet->roll_count = peers->led_count;
     put(peers, packet);
@@ -254,6 +266,11 @@ void wires_reset(struct wires *wires, broker_id from, broker_id to) {
   if (wires->brokers[from] != NULL) post_edge(wires->brokers[from], to, PEER_RESET);
 }
 
+void wires_wish(struct wires *wires, broker_id broker, bool reluctant) {
+  wires->reluctant[broker] = reluctant;
+  if (wires->brokers[broker] != NULL) post(wires->brokers[broker], (struct call){.kind = CALL_RELUCTANT, .reluctant = reluctant});
+}
+
 void wires_make_room(struct wires *wires, broker_id from, broker_id to) {
   wires->full[from][to] = false;
   if (wires->brokers[from] != NULL) post_edge(wires->brokers[from], to, PEER_ROOM);
@@ -277,6 +294,7 @@ struct peer_lane *peers_lane(struct peers *peers, unsigned number, struct loop *
   PRE(number == 0);
   peers->lane = (struct peer_lane){.peers = peers, .loop = loop, .ops = ops, .context = context};
   for (broker_id broker = 1; broker <= WIRES_BROKERS_MAX; broker++) {
+    if (peers->heard_reluctant[broker]) post_edge(peers, broker, PEER_RELUCTANT);
     if (peers->alive[broker]) post_edge(peers, broker, PEER_UP);
   }
   return &peers->lane;
@@ -353,6 +371,7 @@ void peer_lane_followed(struct peer_lane *lane, broker_id leader, group_id group
   peers->followed[peers->followed_count++] = (struct followed){.group = group, .term = term, .leader = leader};
 }
 
+bool peer_lane_reluctant(const struct peer_lane *lane, broker_id broker) { return lane->reluctant[broker]; }
 bool peer_lane_up(const struct peer_lane *lane, broker_id broker) { return lane->up[broker]; }
 
 void peer_lane_alive(struct peer_lane *lane, uint64_t oldest_unsynced_ns) {

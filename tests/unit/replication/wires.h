@@ -23,6 +23,7 @@ struct wires {
   struct peers *brokers[WIRES_BROKERS_MAX + 1]; /* by number; NULL: down */
   bool cut[WIRES_BROKERS_MAX + 1][WIRES_BROKERS_MAX + 1];
   bool full[WIRES_BROKERS_MAX + 1][WIRES_BROKERS_MAX + 1]; /* no room */
+  bool reluctant[WIRES_BROKERS_MAX + 1];                   /* by the beats of each */
   uint64_t last_ns[WIRES_BROKERS_MAX + 1][WIRES_BROKERS_MAX + 1];
   unsigned drop; /* in thousandths */
   uint64_t delay_least_ns;
@@ -44,6 +45,8 @@ void wires_leave(struct peers *peers); /* after its lane stopped */
 
 /* The connection is lost: what is under way from the one to the other, and the former is told. */
 void wires_reset(struct wires *wires, broker_id from, broker_id to);
+/* That broker had better not lead, or may again: its own lane hears of it now, others by its next beats. */
+void wires_wish(struct wires *wires, broker_id broker, bool reluctant);
 /* There is room again. */
 void wires_make_room(struct wires *wires, broker_id from, broker_id to);
 void wires_heal(struct wires *wires);
