@@ -222,19 +222,27 @@ uint64_t journal_cost(uint64_t body_bytes) {
   return journal_round_up(JOURNAL_GROUP_HEAD_SIZE + JOURNAL_ROW_SIZE + body_bytes + body_bytes / 32);
 }
 
+static enum status admission(const struct journal *journal, uint64_t admitted, uint64_t bytes) {
+  if (atomic_load_explicit(&journal->failed, memory_order_relaxed)) return STATUS_IO;
+  int64_t room = atomic_load_explicit(&journal->room, memory_order_relaxed);
+  int64_t wanted = (int64_t)(admitted + bytes);
+  if (wanted <= room) return STATUS_OK;
+  /* A checkpoint helps, unless it takes files that cannot be made. */
+  uint64_t lacking = atomic_load_explicit(&journal->lacking, memory_order_relaxed);
+  bool in_reach = bytes <= atomic_load_explicit(&journal->reachable, memory_order_relaxed);
+  return lacking > 0 && !in_reach && wanted <= room + (int64_t)lacking ? STATUS_DISK_FULL : STATUS_JOURNAL_FULL;
+}
+
+enum status journal_would_admit(const struct journal *journal, uint64_t bytes) {
+  return admission(journal, atomic_load_explicit(&journal->admitted, memory_order_relaxed), bytes);
+}
+
 enum status journal_admit(struct journal *journal, uint64_t bytes) {
   uint64_t admitted = atomic_load_explicit(&journal->admitted, memory_order_relaxed);
   do {
-    if (atomic_load_explicit(&journal->failed, memory_order_relaxed)) return STATUS_IO;
-    int64_t room = atomic_load_explicit(&journal->room, memory_order_relaxed);
-    int64_t wanted = (int64_t)(admitted + bytes);
-    if (wanted > room) {
-      REACHED(append_not_admitted);
-      /* A checkpoint helps, unless it takes files that cannot be made. */
-      uint64_t lacking = atomic_load_explicit(&journal->lacking, memory_order_relaxed);
-      bool in_reach = bytes <= atomic_load_explicit(&journal->reachable, memory_order_relaxed);
-      return lacking > 0 && !in_reach && wanted <= room + (int64_t)lacking ? STATUS_DISK_FULL : STATUS_JOURNAL_FULL;
-    }
+    enum status status = admission(journal, admitted, bytes);
+    if (status == STATUS_JOURNAL_FULL || status == STATUS_DISK_FULL) REACHED(append_not_admitted);
+    if (status != STATUS_OK) return status;
   } while (!atomic_compare_exchange_weak_explicit(&journal->admitted, &admitted, admitted + bytes, memory_order_relaxed,
                                                   memory_order_relaxed));
   return STATUS_OK;

@@ -191,6 +191,8 @@ void journal_submit(struct journal *journal, struct journal_write *write);
  * into which nothing is written at all, for the next start.
  * Everything written, what was admitted has come back; after a failure, which is all there is to say then, the account says nothing. */
 enum status journal_admit(struct journal *journal, uint64_t bytes) MUST_CHECK;
+/* @any-thread. What it would say, and takes nothing. */
+enum status journal_would_admit(const struct journal *journal, uint64_t bytes) MUST_CHECK;
 /* @any-thread. The cost in room of a frame with a body of this size; what journal_admit() should be asked for. */
 uint64_t journal_cost(uint64_t body_bytes);
 /* @any-thread. Gives back admitted room whose frames were never submitted. */

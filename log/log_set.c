@@ -447,11 +447,19 @@ uint64_t log_set_free_bytes(const struct log_set *set) {
 
 static uint64_t cost_of(uint64_t payload_bytes) { return journal_cost(ENTRY_HEAD_SIZE + payload_bytes); }
 
+static bool disk_has(const struct log_set *set, uint64_t waiting, uint64_t payload_bytes) {
+  return log_set_free_bytes(set) >= set->options.disk_reserve_bytes + waiting + payload_bytes;
+}
+
+bool log_set_has_space(const struct log_set *set, uint64_t payload_bytes) {
+  uint64_t waiting = atomic_load_explicit(&set->unflushed_bytes, memory_order_relaxed);
+  return disk_has(set, waiting, payload_bytes) && journal_would_admit(set->journal, cost_of(payload_bytes)) != STATUS_DISK_FULL;
+}
+
 enum status log_set_admit(struct log_set *set, uint64_t payload_bytes) {
   if (atomic_load_explicit(&set->fenced, memory_order_relaxed)) return STATUS_FENCED;
   uint64_t waiting = atomic_load_explicit(&set->unflushed_bytes, memory_order_relaxed);
-  uint64_t available = log_set_free_bytes(set);
-  if (available < set->options.disk_reserve_bytes + waiting + payload_bytes) return STATUS_DISK_FULL;
+  if (!disk_has(set, waiting, payload_bytes)) return STATUS_DISK_FULL;
   /* What is appended faster than it can be flushed would leave memory and be read back: slower still. */
   if (waiting >= atomic_load_explicit(&set->round_bytes, memory_order_relaxed)) return STATUS_JOURNAL_FULL;
   enum status status = journal_admit(set->journal, cost_of(payload_bytes));

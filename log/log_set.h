@@ -119,6 +119,8 @@ void log_set_adopt_rest(struct log_set *set, struct loop *lane);
  * some ten milliseconds while more is appended than can be flushed: ask again), STATUS_DISK_FULL, STATUS_FENCED (after an I/O
  * error). OK takes the room: it comes back by itself. */
 enum status log_set_admit(struct log_set *set, uint64_t payload_bytes) MUST_CHECK;
+/* @any-thread. Would it be anything but the disk's lack of space that refused so many bytes now? Takes nothing. */
+bool log_set_has_space(const struct log_set *set, uint64_t payload_bytes);
 /* @any-thread. Gives it back when nothing was appended after all. */
 void log_set_admit_undo(struct log_set *set, uint64_t payload_bytes);
 

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "base/probe.h"
 #include "base/trace.h"
 #include "replication/replica_internal.h"
 
@@ -39,7 +40,7 @@ struct lane {
   unsigned in_flight;
   bool failed;
   bool leaving; /* this broker stops: lane_hand_over() */
-  bool unfit;   /* it had better not lead for other reasons: the wires say so */
+  bool unfit;   /* it has no room: the wires say so */
   bool stopping;
   struct task stop_task;
   atomic_bool drained;
@@ -165,11 +166,14 @@ static void tell_own_wish(struct lane *lane, bool before) {
   for (struct replica *replica; (replica = map_next(lane->replicas, &cursor)) != NULL;) replica_own_wish(replica, reluctant);
 }
 
-size_t lane_hand_over(struct lane *lane) {
-  size_t here = 0;
+void lane_leave(struct lane *lane) {
   bool before = lane_reluctant(lane);
   lane->leaving = true;
   tell_own_wish(lane, before);
+}
+
+size_t lane_hand_over(struct lane *lane) {
+  size_t here = 0;
   struct map_cursor cursor = {0};
   for (struct replica *replica; (replica = map_next(lane->replicas, &cursor)) != NULL;) here += replica_hand_over(replica);
   return here;
@@ -198,11 +202,21 @@ static void leads_came(void *context, broker_id broker, group_id group, entry_te
   if (replica != NULL) replica_peer_leads(replica, broker, term, leads);
 }
 
+static bool any_transfer(const struct lane *lane) {
+  struct map_cursor cursor = {0};
+  for (struct replica *replica; (replica = map_next(lane->replicas, &cursor)) != NULL;) {
+    if (raft_transferring(&replica->raft)) return true;
+  }
+  return false;
+}
+
+/* Its disk has no room. */
 static void wish_came(void *context, bool reluctant) {
   struct lane *lane = context;
   bool before = lane_reluctant(lane);
   lane->unfit = reluctant;
   tell_own_wish(lane, before);
+  if (reluctant && !before && any_transfer(lane)) REACHED(full_leader_hands_over);
 }
 
 static const struct peer_lane_ops wires_ops = {

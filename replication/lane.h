@@ -34,8 +34,9 @@ struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number
 void lane_stop(struct lane *lane);
 void lane_free(struct lane *lane); /* after lane_stop() and after its replicas were freed; NULL is fine */
 
-/* This broker is about to stop. Hands every leadership among others to another broker and takes none any more: begins it, and says how many
- * are still on their way. On the lane, again and again. */
+/* On the lane. This broker is about to stop: takes no leadership any more, and hands over what it leads among others to who is not. */
+void lane_leave(struct lane *lane);
+/* The same for good, and also to whoever lags: begins what is not begun, and says how many are on their way. Again and again. */
 size_t lane_hand_over(struct lane *lane);
 /* Leaderships among others that are here. */
 size_t lane_leaderships(const struct lane *lane);

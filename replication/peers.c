@@ -127,7 +127,7 @@ void peers_set(struct peers *peers, const struct peer_address *brokers, size_t c
 static void join(struct peers *peers, struct peer_lane *lane) {
   lane->joined = true;
   struct lane_order self = {.kind = LANE_RELUCTANT, .reluctant = true};
-  if (peers->reluctant) peer_lane_order(lane, &self);
+  if (peers->leaves) peer_lane_order(lane, &self);
   list_for_each(&peers->brokers, node, following) {
     const struct peer_broker *broker = list_entry(node, struct peer_broker, node);
     struct peer_link *link = broker->link;

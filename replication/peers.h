@@ -55,6 +55,13 @@ struct peer_address {
   char address[PEER_ADDRESS_SIZE]; /* "HOST:PORT" of its --peer-listen, as advertised */
 };
 
+/* Had this broker better not lead? */
+enum peers_wish {
+  PEERS_WILLING,
+  PEERS_KEEPS, /* the others are not to hand anything to it */
+  PEERS_LEAVES /* nor are its own lanes to keep what they lead */
+};
+
 struct peers_options {
   struct world *world; /* with a door `peers` */
   struct replica_id self;
@@ -67,9 +74,9 @@ struct peers_options {
   /* How far this broker's journal is durable, as a number that never goes back; for the others to remember. NULL: they are told nothing. @any-thread */
   uint64_t (*journal)(void *context);
   void *journal_context;
-  /* This broker had better not lead: told to its lanes and to the others, at the next beat or peers_beat_now(). NULL: never. @any-thread */
-  bool (*reluctant)(void *context);
-  void *reluctant_context;
+  /* Asked at each beat, and by peers_beat_now(). NULL: always willing. @any-thread */
+  enum peers_wish (*wish)(void *context);
+  void *wish_context;
   const struct rpc_handler *more; /* answered on the same port; Copied, but not what they point to. */
   size_t more_count;              /* at most PEERS_MORE_MAX */
   void *more_service;             /* of those of `more` that have no own_service */

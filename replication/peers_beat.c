@@ -239,14 +239,15 @@ static void compare_clocks(struct peers *peers) {
   atomic_store_explicit(&peers->clock_offset_ms, liveness_median(ahead_ms, count), memory_order_relaxed);
 }
 
-/* Own lanes first: what they offer to others then, others have no reason to offer back. */
-static bool ask_own_wish(struct peers *peers) {
-  bool reluctant = peers->options.reluctant != NULL && peers->options.reluctant(peers->options.reluctant_context);
-  if (reluctant == peers->reluctant) return reluctant;
-  peers->reluctant = reluctant;
-  struct lane_order order = {.kind = LANE_RELUCTANT, .reluctant = reluctant};
+static enum peers_wish ask_own_wish(struct peers *peers) {
+  const struct peers_options *options = &peers->options;
+  enum peers_wish wish = options->wish == NULL ? PEERS_WILLING : options->wish(options->wish_context);
+  bool leaves = wish == PEERS_LEAVES;
+  if (leaves == peers->leaves) return wish;
+  peers->leaves = leaves;
+  struct lane_order order = {.kind = LANE_RELUCTANT, .reluctant = leaves};
   (void)peers_order(peers, &order);
-  return reluctant;
+  return wish;
 }
 
 /* Did this loop stand still? Then nobody was listened to, and it is not the others who were silent. */
@@ -268,7 +269,7 @@ void peers_beat_tick(struct timer *timer) {
   uint64_t now_ns = loop_now_ns(peers->loop);
   bool still = stood_still(peers, now_ns);
   struct peer_pulse common = {.lane_count = peers->options.lane_count, .wall_ms = loop_wall_ms(peers->loop)};
-  common.reluctant = ask_own_wish(peers);
+  common.reluctant = ask_own_wish(peers) != PEERS_WILLING;
   if (peers->options.journal != NULL) common.journal = peers->options.journal(peers->options.journal_context);
   for (unsigned i = 0; i < peers->options.lane_count; i++) {
     common.lanes[i] = peer_lane_health(&peers->lanes[i], now_ns);

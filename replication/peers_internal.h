@@ -99,7 +99,7 @@ struct peers {
   struct list links; /* also those that are closing */
   struct timer tick;
   uint64_t ticked_ns;      /* when it last fired; 0: not yet */
-  bool reluctant;          /* what the lanes were last told of this broker */
+  bool leaves;             /* what the lanes were last told of this broker */
   struct peer_lane *lanes; /* lane_count of them */
   unsigned unsettled;      /* while it stops: lanes that have not said farewell */
   bool stopping;

@@ -3,6 +3,7 @@
 #define CAIRN_SERVER_NODE_INTERNAL_H
 
 #include "server/brokers.h"
+#include "server/fitness.h"
 #include "server/node.h"
 #include "server/services.h"
 
@@ -33,7 +34,8 @@ struct node {
   struct timer drain_timer;
   struct timer hand_over_timer;
   uint64_t hand_over_until_ns;
-  atomic_bool leaving; /* it stops, and had better not lead */
+  atomic_bool leaving;    /* it stops, and had better not lead */
+  struct fitness fitness; /* the peers loop's */
   struct lane_errand *handing_over;
   bool serving;
   char address[ADDRESS_HOST_SIZE + 16];

@@ -2,9 +2,14 @@
 #include <inttypes.h>
 
 #include "base/check.h"
+#include "base/trace.h"
 #include "server/meet.h"
 #include "server/node_internal.h"
 #include "server/recall.h"
+
+/* Bytes of an append that must find space on the disk for this broker to lead; and for it to lead again. */
+#define SPACE_LEAST 65536u
+#define SPACE_AMPLE (4u << 20)
 
 #define SAY(problem, ...)                                          \
   do {                                                             \
@@ -56,9 +61,23 @@ static enum status recall(struct node *node, struct buffer *out_problem) {
   return recall_ask(node->world, &question, out_problem);
 }
 
-static bool reluctant(void *context) {
-  const struct node *node = context;
-  return atomic_load_explicit(&node->leaving, memory_order_acquire);
+static void tell_fitness(enum fitness_state before, enum fitness_state now) {
+  if (now == FITNESS_FULL)
+    trace_warn("disk_full", "do=\"others lead what they can, the rest is read-only: make room, it goes on by itself\"");
+  if (before == FITNESS_FULL) trace_info("disk_has_room", "do=\"nothing: it takes appends, and leaderships soon\"");
+}
+
+/* On the peers loop. Its lanes know by themselves that it stops. */
+static enum peers_wish wish(void *context) {
+  struct node *node = context;
+  enum fitness_state before = node->fitness.state;
+  struct fitness_look look = {.lacks = !log_set_has_space(node->logs, SPACE_LEAST),
+                              .roomy = log_set_has_space(node->logs, SPACE_AMPLE)};
+  struct raft_timing timing = node_timing(node);
+  enum peers_wish wish = fitness_of(&node->fitness, &look, &timing, world_now_ns(node->world));
+  if (before != node->fitness.state) tell_fitness(before, node->fitness.state);
+  if (wish == PEERS_WILLING && atomic_load_explicit(&node->leaving, memory_order_acquire)) return PEERS_KEEPS;
+  return wish;
 }
 
 static uint64_t durable_group(void *journal) { return journal_usage(journal).durable_group; }
@@ -80,8 +99,8 @@ enum status node_open_peers(struct node *node, struct buffer *out_problem) {
       .boot = entropy_next(node->world->entropy) | 1,
       .journal = durable_group,
       .journal_context = log_set_journal(node->logs),
-      .reluctant = reluctant,
-      .reluctant_context = node,
+      .wish = wish,
+      .wish_context = node,
       .more = more,
       .more_count = sizeof more / sizeof more[0],
   };

@@ -29,6 +29,11 @@ static void hand_over_more(struct timer *timer) {
   errand_done(errand);
 }
 
+static void leave_lane(struct lane_errand *errand) {
+  lane_leave(errand->node->lanes[errand->lane]);
+  errand_done(errand);
+}
+
 static void hand_over_lane(struct lane_errand *errand) {
   errand->node->handing_over = errand;
   errand->node->hand_over_timer.fire = hand_over_more;
@@ -42,6 +47,7 @@ static void hand_over(struct node *node) {
   atomic_store_explicit(&node->leaving, true, memory_order_release);
   peers_beat_now(node->peers);
   node->hand_over_until_ns = world_now_ns(node->world) + node_timing(node).election_ns;
+  for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, leave_lane);
   for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, hand_over_lane);
 }
 

@@ -25,6 +25,7 @@ SEED = int(os.environ.get("TEST_SEED", "1"))
 PARTITIONS = 3
 ELECTION_S = 0.5
 FAULT_S = 3 * ELECTION_S
+FULL_S = 10  # until a full disk is seen (a second) and others lead
 RECOVERY_S = 60  # a bound on what waits, not a promise
 OPTIONS = [
     *["--election-timeout-ms", "%dms" % (1000 * ELECTION_S), "--heartbeat-ms", "%dms" % (100 * ELECTION_S)],
@@ -218,15 +219,24 @@ class FullDiskTest(DiskNemesis):
         return loop_disk.LoopDisk(96)
 
     def test_full_disk(self):
-        """Of the leader: it refuses, and does not give leadership away for it; reads go on, and so do other leaders."""
+        """Of the leader: it refuses, and those who have space lead instead of it: while its disk is full every partition goes on. When it has
+        space again it catches up."""
 
         def hurt(i):
+            broker = self.cluster.brokers[i]
+            told = broker.said().count("event=disk_full")
+            began = time.monotonic()
             with open(os.path.join(self.disks[i].mount_point, "filler"), "wb", buffering=0) as filler:
                 try:
                     while filler.write(b"\1" * (1 << 20)):
                         pass
                 except OSError:
                     pass
+            self.wait_until(lambda: broker.said().count("event=disk_full") > told, lambda: "it does not see that its disk is full")
+            self.all_go_on()
+            self.assertLess(time.monotonic() - began, FULL_S, "nobody else leads in time")
+            for partition in range(PARTITIONS):
+                self.assertIsNot(self.cluster.leader("t", partition), broker)
 
         self.rounds("full disk", hurt, lambda i: os.unlink(os.path.join(self.disks[i].mount_point, "filler")))
         self.assertIn("DISK_FULL", set().union(*(worker.reasons for worker in self.workers)), "the disk was never full enough")

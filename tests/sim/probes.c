@@ -21,6 +21,7 @@ static const struct {
     {"follower_waits_for_room", CLUSTER},
     {"follower_whose_disk_fails", CLUSTER},
     {"follower_without_room", CLUSTER},
+    {"full_leader_hands_over", CLUSTER},
     {"install_without_room", CLUSTER},
     {"journal_file_recycled", BOTH},
     {"journal_waits_for_a_file", ALONE},

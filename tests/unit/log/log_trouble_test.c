@@ -50,6 +50,7 @@ static void a_full_disk_refuses_and_resumes_by_itself(void **state) {
     usleep(10000);
   }
   assert_int_equal(log_set_admit(fixture->set, 1000), STATUS_DISK_FULL);
+  assert_false(log_set_has_space(fixture->set, 1000));
   assert_int_equal(fixture_read_all(fixture, 1, 0, 65536, 1000), 1000);
 
   atomic_store(&fixture->fault.full, false);
@@ -59,6 +60,7 @@ static void a_full_disk_refuses_and_resumes_by_itself(void **state) {
     assert_true(seconds() - begin < 5);
     usleep(10000);
   }
+  assert_true(log_set_has_space(fixture->set, 1000));
   log_set_admit_undo(fixture->set, 1000);
   fixture_append(fixture, 1, 100, 1000, true);
   fixture_checkpoint(fixture);

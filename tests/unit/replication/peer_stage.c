@@ -61,9 +61,9 @@ static void on_reluctant(void *context, bool reluctant) {
 
 static const struct peer_lane_ops ops = {on_message, on_edge, on_leads, on_reluctant};
 
-static bool is_reluctant(void *context) {
+static enum peers_wish wish_of(void *context) {
   const struct stage_broker *broker = context;
-  return atomic_load(&broker->reluctant);
+  return (enum peers_wish)atomic_load(&broker->wish);
 }
 
 static void turn_ended(void *context) {
@@ -113,8 +113,8 @@ void stage_start(struct stage_broker *broker) {
                                   .lane_count = broker->lane_count,
                                   .timing = {.election_ns = STAGE_ELECTION_NS, .heartbeat_ns = STAGE_HEARTBEAT_NS},
                                   .boot = broker->id * 1000 + ++broker->boots,
-                                  .reluctant = is_reluctant,
-                                  .reluctant_context = broker,
+                                  .wish = wish_of,
+                                  .wish_context = broker,
                                   .more = broker->more,
                                   .more_count = broker->more_count};
   memset(options.cluster, broker->cluster, sizeof options.cluster);

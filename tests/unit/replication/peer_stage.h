@@ -50,7 +50,7 @@ struct stage_broker {
   struct world *world;
   struct peers *peers; /* NULL: it does not run */
   struct account account;
-  atomic_bool reluctant; /* what it is to say of itself */
+  atomic_uint wish; /* enum peers_wish: what it is to say of itself */
   struct stage_lane lanes[STAGE_LANES_MAX];
   const struct rpc_handler *more;
   size_t more_count;

@@ -74,7 +74,7 @@ static void who_had_better_not_lead_says_so_at_once(void **state) {
   assert_all_up();
   forget_all();
 
-  atomic_store(&one->reluctant, true);
+  atomic_store(&one->wish, PEERS_LEAVES);
   peers_beat_now(one->peers);
   stage_run_ms(stage, STAGE_HEARTBEAT_NS / STAGE_MS / 4); /* no beat is due */
 
@@ -85,7 +85,13 @@ static void who_had_better_not_lead_says_so_at_once(void **state) {
     assert_true(peer_lane_reluctant(two->lanes[lane].lane, 1));
   }
 
-  atomic_store(&one->reluctant, false);
+  atomic_store(&one->wish, PEERS_KEEPS); /* its own lanes go on, the others hear nothing new */
+  stage_run_ms(stage, 1000);
+
+  assert_int_equal(stage_count(&one->lanes[0], "willing"), 1);
+  assert_int_equal(stage_count(&two->lanes[1], "willing1"), 0);
+
+  atomic_store(&one->wish, PEERS_WILLING);
   stage_run_ms(stage, 1000);
 
   assert_int_equal(stage_count(&one->lanes[0], "willing"), 1);
@@ -102,7 +108,7 @@ static void who_comes_up_is_known_to_be_reluctant_before(void **state) {
   assert_told(&two->lanes[0], "down1");
   forget_all();
 
-  atomic_store(&one->reluctant, true);
+  atomic_store(&one->wish, PEERS_LEAVES);
   stage_start(one);
   stage_meet(stage);
   assert_told(&two->lanes[0], "up1");
@@ -113,7 +119,7 @@ static void who_comes_up_is_known_to_be_reluctant_before(void **state) {
   assert_non_null(reluctant);
   assert_true(reluctant < up);
 
-  atomic_store(&one->reluctant, false);
+  atomic_store(&one->wish, PEERS_WILLING);
   assert_told(&two->lanes[0], "willing1");
 }
 

@@ -361,6 +361,7 @@ static void leadership_is_handed_over_without_an_election_timeout(void **state) 
 
 static void go(void *context) {
   struct player *player = context;
+  lane_leave(player->stage.lane);
   (void)lane_hand_over(player->stage.lane);
 }
 
