@@ -55,7 +55,8 @@ static void drive_members(struct controller *controller) {
   }
   unsigned before = today->count;
   enum status status = replica_change_members(controller->replica, &target);
-  if (status == STATUS_BUSY) return; /* a step is under way: its end is applied here too */
+  if (status == STATUS_BUSY)
+    return; /* a step is under way, whose end is applied here too; or the lead is being handed over: stays() */
   trace_line(status == STATUS_OK ? TRACE_INFO : TRACE_WARN, "controller_members", "from=%u to=%u status=%s", before,
              (unsigned)target.count, status_name(status));
 }
@@ -179,8 +180,10 @@ static void role_changed(void *owner, bool leads, entry_term term, const struct 
   if (!leads) pump(controller);
 }
 
+static void stays(void *owner) { drive_members(owner); }
+
 static const struct state_machine_ops controller_machine = {
-    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed, .makes_logs = true};
+    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed, .stays = stays, .makes_logs = true};
 
 /* ---- Deciding ---- */
 

@@ -324,6 +324,7 @@ static void begin(struct raft *raft, struct raft_effects *effects, uint64_t now_
   effects->held_count = 0;
   effects->commit_advanced = false;
   effects->config_changed = false;
+  effects->stays = false;
   effects->read_ticket = 0;
   effects->reads_done = 0;
   effects->reads_failed = false;
@@ -338,6 +339,7 @@ void raft_step(struct raft *raft, const struct raft_event *event, struct raft_ef
   enum raft_role role = raft->role;
   entry_term term = raft->hard_state.term;
   struct replica_id leader = raft->leader;
+  bool transferring = raft_transferring(raft);
   begin(raft, effects, event->now_ns);
 
   if (raft->stopped) effects->status = stopped_status(event->kind);
@@ -346,6 +348,7 @@ void raft_step(struct raft *raft, const struct raft_event *event, struct raft_ef
 
   bool led = role == RAFT_LEADER;
   bool leads = raft->role == RAFT_LEADER;
+  effects->stays = transferring && leads && term == raft->hard_state.term && !raft_transferring(raft);
   effects->role_changed = led != leads || term != raft->hard_state.term || !replica_id_equal(&leader, &raft->leader);
   effects->hard_state = raft->hard_state;
   if (effects->hard_state.commit > raft->durable.index) effects->hard_state.commit = raft->durable.index;

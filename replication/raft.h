@@ -225,6 +225,7 @@ struct raft_effects {
   entry_term term;
   struct replica_id leader; /* broker 0: not known */
   bool config_changed;
+  bool stays; /* this leadership was being handed over, and is no more */
 
   uint64_t read_ticket; /* of RAFT_READ */
   uint64_t reads_done;  /* tickets up to this one are confirmed: answer them when read_index is applied. 0: none */

@@ -85,6 +85,7 @@ struct replica {
   struct log *closing;             /* another instance of the group, until its CLOSE frame is durable; NULL: there is none */
   bool started;
   bool settling; /* the owner is being told things */
+  bool stays;    /* the owner is to be told that its leadership is not handed over after all */
   bool deleting;
   void (*deleted)(void *context);
   void *deleted_context;

@@ -171,6 +171,14 @@ static bool tell_role(struct replica *replica) {
   return true;
 }
 
+static bool tell_stays(struct replica *replica) {
+  if (!replica->stays) return false;
+  replica->stays = false;
+  if (replica->raft.role == RAFT_LEADER && replica->machine.ops->stays != NULL)
+    replica->machine.ops->stays(replica->machine.owner);
+  return true;
+}
+
 static void apply_entry(struct replica *replica, const struct entry *entry) {
   const struct entry_head *head = &entry->head;
   WITNESS(applied, replica->raft.self.broker, replica->group, raft_term(&replica->raft), head->index, head->term, head->chain);
@@ -249,7 +257,8 @@ static bool answer_reads(struct replica *replica) {
 static void settle(struct replica *replica) {
   if (replica->settling) return;
   replica->settling = true;
-  while (!replica->deleting && (tell_role(replica) || apply_some(replica) || answer_reads(replica))) continue;
+  while (!replica->deleting && (tell_role(replica) || tell_stays(replica) || apply_some(replica) || answer_reads(replica)))
+    continue;
   replica->settling = false;
 }
 
@@ -408,6 +417,7 @@ static void obey(struct replica *replica, const struct raft_effects *effects, st
     if (effects->reconnect) replica_reconnect(replica);
     if (effects->role_changed || effects->cut) begin_doubt(replica);
   }
+  if (effects->stays) replica->stays = true;
   note_reads(replica, effects, load);
   report(replica, effects);
   if (effects->install) replica_install_begin(replica);

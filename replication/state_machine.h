@@ -28,6 +28,8 @@ struct state_machine_ops {
   /* This replica began to lead, or ceased to (everything that was proposed and is not applied is void from here on), or another leader is
    * known in `term` (broker 0: none is known). A leadership that ends and one that begins are two calls. May be NULL. */
   void (*role_changed)(void *owner, bool leads, entry_term term, const struct replica_id *leader);
+  /* A leadership that was being handed over stays here after all: what was refused for that may be asked for again. May be NULL. */
+  void (*stays)(void *owner);
   /* A snapshot has come in: `log` is the group's from now on, the one before is not to be touched any more. restore() follows with a state that
    * is ahead of everything applied here; what was applied between is never told entry by entry. May be NULL. */
   void (*replaced)(void *owner, struct log *log);

@@ -160,6 +160,40 @@ static void a_move_outlives_the_leader_that_began_it(void **state) {
   }
 }
 
+/* ---- Who belongs to group 0 ---- */
+
+static void begin_hand_over(void *context) {
+  struct member *member = context;
+  assert_int_equal(lane_hand_over(member->stage.lane), 1);
+}
+
+static entry_index last_index(const struct member *member) { return log_view(member->stage.log[0]).last_index; }
+
+/* A broker that was registered while the lead was on its way to somebody who did not take it. */
+static void members_follow_when_a_hand_over_has_failed(void **state) {
+  struct crew *crew = *state;
+  broker_id leader = crew_leader(crew);
+  struct member *member = &crew->members[leader];
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) crew_register(crew, broker, "a:1");
+  crew_run_ms(crew, 500);
+  entry_index before = last_index(member);
+  struct change wanted = {.kind = COMMAND_REGISTER_BROKER,
+                          .broker = {.id = 4, .incarnation = {4}, .advertised = "a:4", .peer_address = "peer-4:1"}};
+  struct request request;
+
+  crew->wires.cut[leader][leader == 1 ? 2 : 1] = true; /* the best placed, of two that have everything */
+  crew_ask(crew, leader, &wanted, &request);
+  stage_on_lane(&member->stage, begin_hand_over, member);
+  assert_int_equal(crew_answer(crew, &request), STATUS_OK);
+  crew_run_ms(crew, 200);
+  assert_int_equal(last_index(member), before + 1);
+  crew_run_ms(crew, 1000);
+
+  assert_int_equal(crew_leader(crew), leader);
+  assert_int_equal(last_index(member), before + 2); /* the members, with the new one */
+  wires_heal(&crew->wires);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, crew_set_up, crew_tear_down)
 
 int main(void) {
@@ -172,6 +206,7 @@ int main(void) {
       TEST(replicas_wait_for_brokers_that_have_not_told_where_they_are),
       TEST(partitions_wait_a_moment_to_be_spread_over_all_founders),
       TEST(a_move_outlives_the_leader_that_began_it),
+      TEST(members_follow_when_a_hand_over_has_failed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
