@@ -342,7 +342,7 @@ void replica_delete(struct replica *replica, void (*done)(void *context), void *
     finish_delete(replica);
     return;
   }
-  replica_install_give_up(replica);
+  replica_install_deleted(replica);
   log_delete(replica->log, lane_write(replica->lane));
 }
 

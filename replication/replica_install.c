@@ -73,6 +73,11 @@ void replica_install_give_up(struct replica *replica) {
   install->spare = NULL;
 }
 
+void replica_install_deleted(struct replica *replica) {
+  replica_install_give_up(replica);
+  if (replica->install != NULL && replica->install->stage == INSTALL_WAITING) forget(replica); /* its turn must not come */
+}
+
 static void fail(struct replica *replica, const char *reason) {
   if (replica->install->stage != INSTALL_WAITING)
     trace_warn("replica_install_failed", "group=%" PRIu64 " leader=%u term=%" PRIu64 " reason=%s", replica->group,
@@ -135,6 +140,7 @@ void replica_install_begin(struct replica *replica) {
 void replica_install_go(struct list_node *line) {
   struct replica_install *install = list_entry(line, struct replica_install, line);
   struct replica *replica = install->replica;
+  CHECK(!replica->deleting);
   REACHED(replica_installs);
   trace_warn("replica_too_far_behind", "group=%" PRIu64 " last=%" PRIu64 " leader=%u damaged=%d", replica->group,
              raft_last_index(&replica->raft), install->leader.broker, replica->raft.damage.damaged);

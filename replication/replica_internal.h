@@ -186,6 +186,8 @@ uint64_t replica_install_due_ns(const struct replica *replica);
 void replica_install_timer(struct replica *replica, uint64_t now_ns);
 /* The replica's log is about to be deleted: a spare goes first. */
 void replica_install_give_up(struct replica *replica);
+/* The same, and the replica goes with it. */
+void replica_install_deleted(struct replica *replica);
 void replica_install_free(struct replica *replica);
 /* What an install that did not end has left: deleted. */
 void replica_install_sweep(struct replica *replica);
