@@ -106,7 +106,8 @@ static grpc_op op_header(struct server_call *call) {
   return (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
 }
 static grpc_op op_message(const struct server_call *call) {
-  return (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = call->outgoing};
+  return (grpc_op){
+      .op = GRPC_OP_SEND_MESSAGE, .flags = rpc_grpc_send_flags(&call->outbox), .data.send_message.send_message = call->outgoing};
 }
 static grpc_op op_close(struct server_call *call) {
   call->awaits_close = true;

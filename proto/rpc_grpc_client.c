@@ -162,7 +162,9 @@ static void start(struct request *request, const grpc_op *ops, size_t count, str
 
 static grpc_op op_header(void) { return (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA}; }
 static grpc_op op_send(const struct request *request) {
-  return (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = request->outgoing};
+  return (grpc_op){.op = GRPC_OP_SEND_MESSAGE,
+                   .flags = rpc_grpc_send_flags(&request->outbox),
+                   .data.send_message.send_message = request->outgoing};
 }
 static grpc_op op_half_close(struct request *request) {
   request->half_close_sent = true;

@@ -113,6 +113,10 @@ void rpc_grpc_outbox_push(struct outbox *outbox, grpc_byte_buffer *buffer);
 grpc_byte_buffer *rpc_grpc_outbox_pop(struct outbox *outbox); /* NULL when empty */
 void rpc_grpc_outbox_deinit(struct outbox *outbox);
 
+/* Of a message while others wait behind it: it need not go to the socket by itself. C core then takes it at once, as long as no more than
+ * 64 KiB gather, and writes it with what follows. What follows is started as soon as it was taken, so nothing stays behind. */
+static inline uint32_t rpc_grpc_send_flags(const struct outbox *behind) { return behind->count > 0 ? GRPC_WRITE_BUFFER_HINT : 0; }
+
 /* ---- The server's side ---- */
 
 struct server;

@@ -103,6 +103,39 @@ static void many_answers_come_from_other_threads_at_once(void **state) {
   free(many);
 }
 
+/* ---- Flocks ---- */
+
+/* Small ones share a write to the socket, large ones do not; either way the last one must not wait for another that never comes. */
+static void flock_arrives_whole_while_the_stream_stays_open(void **state) {
+  struct fixture *f = *state;
+  static const size_t sizes[] = {1, 700, 20000};
+  static const size_t flocks[] = {2, 64, 500, 1};
+  uint8_t *message = calloc(1, 20000);
+
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    struct exchange *exchange = calloc(1, sizeof *exchange);
+    size_t sent = 0;
+    exchange_start(exchange, f->channel, "/test.Echo/Chat", RPC_BIDI_STREAM, 60 * SECOND_NS, true);
+    for (size_t flock = 0; flock < sizeof flocks / sizeof flocks[0]; flock++) {
+      for (size_t end = sent + flocks[flock]; sent < end; sent++) {
+        message[0] = (uint8_t)sent;
+        exchange_send(exchange, message, sizes[i]);
+      }
+      assert_true(exchange_wait_count(exchange, sent));
+    }
+    for (size_t k = 0; k < sent; k++) {
+      assert_int_equal(exchange->messages[k]->size, sizes[i]);
+      assert_int_equal(exchange->messages[k]->data[0], (uint8_t)k);
+    }
+    rpc_request_half_close(exchange->request);
+    exchange_wait_done(exchange);
+    assert_int_equal(exchange->code, GRPC_CODE_OK);
+    exchange_end(exchange);
+    free(exchange);
+  }
+  free(message);
+}
+
 /* ---- Brokers that are not there, and one that goes ---- */
 
 static void broker_of_any_name_that_is_not_there_surely_did_nothing(void **state) {
@@ -270,8 +303,11 @@ static void compressed_message_is_refused_unread(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(many_answers_come_from_other_threads_at_once), TEST(broker_of_any_name_that_is_not_there_surely_did_nothing),
-      TEST(broker_that_vanishes_may_have_done_it),        TEST(message_that_is_missing_or_cut_is_malformed),
+      TEST(many_answers_come_from_other_threads_at_once),
+      TEST(flock_arrives_whole_while_the_stream_stays_open),
+      TEST(broker_of_any_name_that_is_not_there_surely_did_nothing),
+      TEST(broker_that_vanishes_may_have_done_it),
+      TEST(message_that_is_missing_or_cut_is_malformed),
       TEST(compressed_message_is_refused_unread),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
