@@ -192,6 +192,7 @@ struct stream {
   grpc_status_code status;
   grpc_slice details;
   unsigned window, unanswered;
+  unsigned due; /* of the messages that go together, still to be sent */
   bool sending, closed, done;
   uint64_t began_ns[65536]; /* of the messages unanswered, a ring */
   uint16_t first, next;
@@ -224,7 +225,22 @@ static void stream_receive(struct stream *stream) {
   batch(stream, &op, 1, TAG_RECEIVED);
 }
 
+/* Each but the last of those that are due waits for the others, so that they reach the socket together. */
 static void stream_send(struct stream *stream) {
+  stream->request = next_request();
+  stream->bytes = grpc_byte_buffer_length(stream->request);
+  stream->began_ns[stream->next++] = tally_now_ns();
+  stream->unanswered++;
+  stream->due--;
+  stream->sending = true;
+  grpc_op op = {.op = GRPC_OP_SEND_MESSAGE,
+                .flags = stream->due > 0 ? GRPC_WRITE_BUFFER_HINT : 0,
+                .data.send_message.send_message = stream->request};
+  batch(stream, &op, 1, TAG_SENT);
+}
+
+/* Fills the window, or ends the stream when the time is over and all is answered. */
+static void stream_fill(struct stream *stream) {
   if (stream->sending || stream->closed) return;
   if (tally_over()) {
     if (stream->unanswered > 0) return;
@@ -233,14 +249,8 @@ static void stream_send(struct stream *stream) {
     batch(stream, &op, 1, TAG_CLOSED);
     return;
   }
-  if (stream->unanswered >= stream->window) return;
-  stream->request = next_request();
-  stream->bytes = grpc_byte_buffer_length(stream->request);
-  stream->began_ns[stream->next++] = tally_now_ns();
-  stream->unanswered++;
-  stream->sending = true;
-  grpc_op op = {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = stream->request};
-  batch(stream, &op, 1, TAG_SENT);
+  stream->due = stream->window - stream->unanswered;
+  if (stream->due > 0) stream_send(stream);
 }
 
 #define APPEND_RESPONSE_ERROR 15u
@@ -267,25 +277,31 @@ static void stream_answered(struct stream *stream) {
   stream->unanswered--;
 }
 
+/* The next event. What the window has room for is sent when none is at hand: answers come in flocks, and so does what follows them. */
+static grpc_event next_of_stream(struct stream *stream) {
+  grpc_event event = grpc_completion_queue_next(queue, gpr_inf_past(GPR_CLOCK_MONOTONIC), NULL);
+  if (event.type != GRPC_QUEUE_TIMEOUT) return event;
+  stream_fill(stream);
+  return grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+}
+
 static void run_stream(unsigned window) {
   static struct stream stream;
   stream.window = window;
   stream_open(&stream);
   stream_receive(&stream);
-  stream_send(&stream);
   while (!stream.done) {
-    grpc_event event = grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    grpc_event event = next_of_stream(&stream);
     switch ((int)(intptr_t)event.tag) {
       case TAG_SENT:
         stream.sending = false;
         grpc_byte_buffer_destroy(stream.request);
-        if (event.success) stream_send(&stream);
+        if (event.success && stream.due > 0) stream_send(&stream);
         break;
       case TAG_RECEIVED:
         if (stream.answer == NULL) break;
         stream_answered(&stream);
         stream_receive(&stream);
-        stream_send(&stream);
         break;
       case TAG_STATUS:
         stream.done = true;
