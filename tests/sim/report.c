@@ -15,8 +15,12 @@ struct medians {
   size_t capacity;
 };
 
+#define FAILURES_TOLD_AGAIN 5u
+
 struct batch {
   const struct jobs_options *options;
+  struct run_result failures[FAILURES_TOLD_AGAIN];
+  unsigned failure_count;
   uint64_t acked, records, calls, faults, leader_changes, restarts, counted_ns, virtual_ns;
   uint64_t fault_kinds;
   struct medians medians;
@@ -69,6 +73,7 @@ static uint64_t median(struct medians *medians, int which) {
 static void got(void *context, const struct run_result *result) {
   struct batch *batch = context;
   if (result->failed || batch->options->count == 1) report_result(result, batch->options);
+  if (result->failed && batch->failure_count < FAILURES_TOLD_AGAIN) batch->failures[batch->failure_count++] = *result;
   batch->acked += result->acked;
   batch->records += result->records;
   batch->calls += result->calls;
@@ -109,6 +114,8 @@ int report_run(const struct jobs_options *options, const char *json, bool probes
          batch.restarts, hours, minutes, minutes > 0 ? hours / minutes : 0, missing);
   printf("sim: in the median seed acked=%" PRIu64 " faults=%" PRIu64 " leader_changes=%" PRIu64 "\n", median(&batch.medians, 0),
          median(&batch.medians, 1), median(&batch.medians, 2));
+  /* At the end once more: of a long run often only that is kept. */
+  for (unsigned i = 0; i < batch.failure_count; i++) report_result(&batch.failures[i], options);
   for (int i = 0; i < 3; i++) memory_free(batch.medians.values[i]);
   if (json != NULL && !write_json(json, &batch, &report, missing)) {
     fprintf(stderr, "sim: cannot write %s\n", json);
