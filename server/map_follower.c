@@ -18,6 +18,7 @@ struct map_follower *map_follower_new(const struct map_follower_options *options
   follower->early = map_new(0);
   follower->unclaimed = map_new(0);
   follower->unread = map_new(0);
+  follower->ahead = map_new(0);
   return follower;
 }
 
@@ -32,6 +33,7 @@ void map_follower_free(struct map_follower *follower) {
   map_free(follower->early);
   map_free(follower->unclaimed);
   map_free(follower->unread);
+  map_free(follower->ahead);
   memory_free(follower->lost);
   memory_free(follower->missing);
   memory_free(follower);
@@ -279,6 +281,12 @@ void map_follower_open(struct map_follower *follower, const struct map_topic *to
 
 /* ---- What the map says ---- */
 
+/* It was made and deleted again before this start, which its log went with: its deletion is told next. */
+static bool is_gone_ahead(const struct map_follower *follower, uint64_t topic_id) {
+  bool was_ahead = topic_id >= follower->ahead_from && topic_id < follower->ahead_to;
+  return was_ahead && map_get_number(follower->ahead, topic_id) == NULL;
+}
+
 /* True: it has to be made. */
 static bool is_wanted(struct map_follower *follower, const struct map_topic *topic, uint32_t i) {
   const struct map_partition *place = &topic->partitions[i];
@@ -297,7 +305,7 @@ static bool is_wanted(struct map_follower *follower, const struct map_topic *top
     routing_set_absent(routing, bytes_of_string(topic->name), place->number, STATUS_UNREADABLE);
     return false;
   }
-  if (map_get_number(follower->unclaimed, place->group) == NULL) return true;
+  if (map_get_number(follower->unclaimed, place->group) == NULL) return !is_gone_ahead(follower, topic->id);
   trace_error("partition_damaged", "topic=%s partition=%u group=%" PRIu64 " reason=a log of it could not be opened", topic->name,
               place->number, place->group);
   routing_set_absent(routing, bytes_of_string(topic->name), place->number, STATUS_DAMAGED);

@@ -17,6 +17,9 @@ struct map_follower {
   struct map *early;     /* at start: partitions of topics that are only ahead, by group */
   struct map *unclaimed; /* logs that were left alone, by group */
   struct map *unread;    /* logs that could not be read, by group */
+  uint64_t ahead_from;   /* topics from this one ... */
+  uint64_t ahead_to;     /* ... to below this one were made in what was only ahead at start; of these ... */
+  struct map *ahead;     /* ... those that were still there at its end, by number */
   group_id doubted;      /* the start lost something, and groups below it may have been here; 0: nothing is in doubt */
 };
 

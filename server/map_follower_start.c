@@ -133,6 +133,7 @@ static void adopt_topic(struct adoption *adoption, const struct map_topic *topic
 /* A log is there only because its topic's creation was once known to be committed. */
 static void adopt_early(struct adoption *adoption, const struct map_topic *topic) {
   if (cluster_map_topic_by_id(adoption->map, topic->id) != NULL) return;
+  map_put_number(adoption->follower->ahead, topic->id, adoption->follower);
   for (uint32_t i = 0; i < topic->partition_count; i++) {
     const struct map_partition *place = &topic->partitions[i];
     struct log *log = map_get_number(adoption->logs, place->group);
@@ -211,6 +212,8 @@ struct map_follower_report map_follower_adopt(struct map_follower *follower, con
   log_set_each(follower->options.logs, remember_log, &adoption);
   const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) adopt_topic(&adoption, topic);
+  follower->ahead_from = cluster_map_next_topic_id(map);
+  follower->ahead_to = cluster_map_next_topic_id(ahead);
   topic = cluster_map_topic_after(ahead, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(ahead, bytes_of_string(topic->name))) adopt_early(&adoption, topic);
   open_unread(&adoption);

@@ -196,11 +196,65 @@ static void a_spare_is_not_the_log_of_its_group(void **state) {
 
 #define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void add_topic(struct cluster_map *to, const char *name) {
+  struct command command = {.kind = COMMAND_CREATE_TOPIC};
+  command.topic.name = memory_copy_string(name);
+  command.topic.id = cluster_map_next_topic_id(to);
+  command.topic.replicas = 1;
+  command.topic.settings = topic_settings_default;
+  command.topic.partition_count = 1;
+  command.topic.partitions = memory_new_array(1, sizeof *command.topic.partitions);
+  command.topic.partitions[0] = (struct map_partition){.group = cluster_map_next_group_id(to), .instance = 1};
+  assert_int_equal(cluster_map_apply(to, &command), STATUS_OK);
+  command_deinit(&command);
+}
+
+static void count_log(void *context, struct log *log) {
+  (void)log;
+  ++*(unsigned *)context;
+}
+
+static struct cluster_map *between;
+static void hear_of_the_one_that_is_gone(struct lab *of) {
+  (void)of;
+  struct controller_watch watch = map_follower_watch(follower);
+  watch.topic_created(watch.context, cluster_map_topic(between, bytes_of_string("u")));
+}
+
+/* What is committed for sure does not have it yet, what is ahead does not have it any more, and its log is deleted. */
+static void a_topic_that_was_made_and_deleted_again_is_not_made_anew(void **state) {
+  (void)state;
+  struct cluster_map *ahead = map_of_one_topic();
+  between = map_of_one_topic();
+  add_topic(ahead, "u");
+  add_topic(between, "u");
+  assert_int_equal(cluster_map_apply(ahead, &(struct command){.kind = COMMAND_DELETE_TOPIC, .topic_id = 2}), STATUS_OK);
+  lab_open_bare(&lab);
+  routing = routing_new(1);
+  follower = map_follower_new(&(struct map_follower_options){
+      .world = lab.world, .logs = lab.logs, .routing = routing, .hosts = &lab.host, .lane_count = 1});
+  (void)map_follower_adopt(follower, map, ahead, false, true);
+  lab_on_lane(&lab, adopt);
+  lab_on_lane(&lab, make);
+
+  lab_on_lane(&lab, hear_of_the_one_that_is_gone);
+
+  struct route_found found;
+  unsigned logs = 0;
+  log_set_each(lab.logs, count_log, &logs);
+  assert_int_equal(logs, 1);
+  assert_int_equal(routing_find(routing, bytes_of_string("u"), 0, &found), STATUS_LOADING);
+  cluster_map_free(ahead);
+  cluster_map_free(between);
+  stop();
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       test(a_partition_that_can_be_read_the_second_time_is_opened),
       test(a_partition_that_cannot_be_read_is_neither_damaged_nor_made_anew),
       test(a_partition_of_a_topic_ahead_is_tried_again_too),
+      test(a_topic_that_was_made_and_deleted_again_is_not_made_anew),
       test(a_spare_is_not_the_log_of_its_group),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
