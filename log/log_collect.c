@@ -138,7 +138,10 @@ static struct checkpoint_item *collect_log(struct log *log, const struct checkpo
   bool ahead = log->applied_index > log->durable_index; /* what the owner's state covers is to be stored with it, or not at all */
   bool row = plan == PLAN_ROW || plan == PLAN_ROW_AND_CARRY;
   if (row && ahead) plan = PLAN_FLUSH;
-  if (plan == PLAN_FLUSH && ahead && target < log->applied_index) plan = PLAN_NOTHING;
+  if (plan == PLAN_FLUSH && ahead && target < log->applied_index) { /* not now; and nothing may wait for that */
+    bool carries = facts.pinned_file < request->carry_below && facts.carried_bytes < request->carry_max;
+    plan = carries ? PLAN_CARRY : PLAN_NOTHING;
+  }
   if (plan == PLAN_NOTHING) return NULL;
   struct checkpoint_item *item = item_new(log);
   if (plan == PLAN_CARRY) {

@@ -65,6 +65,9 @@ static void small_tails_are_carried_and_big_ones_flushed(void **state) {
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_CARRY);
   facts.staying_bytes = request.stay_max + 1; /* there are too many of them */
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_FLUSH);
+  facts.flushable_bytes = 0; /* nobody knows yet that it is committed */
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_CARRY);
+  facts.flushable_bytes = 100;
   facts.staying_bytes = 0;
   facts.carried_bytes = request.carry_max;
   facts.flushable_bytes = 0;
