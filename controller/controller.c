@@ -412,6 +412,17 @@ struct cluster_map *controller_map_ahead(const struct controller *controller) {
 
 void controller_watch_brokers(struct controller *controller, const struct broker_watch *watch) { controller->brokers = *watch; }
 
+static void tell_nobody(void *context, const struct map_topic *topic) {
+  (void)context;
+  (void)topic;
+}
+
+void controller_hush(struct controller *controller) {
+  controller->watch =
+      (struct controller_watch){.topic_created = tell_nobody, .topic_altered = tell_nobody, .topic_deleted = tell_nobody};
+  controller->brokers = (struct broker_watch){0};
+}
+
 bool controller_leads(const struct controller *controller) { return replica_ready(controller->replica); }
 
 void controller_read(struct controller *controller, struct replica_read *read) { replica_read(controller->replica, read); }

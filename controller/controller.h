@@ -50,6 +50,8 @@ struct broker_watch {
   void *context;
 };
 void controller_watch_brokers(struct controller *controller, const struct broker_watch *watch);
+/* Before the lanes stop: nobody is told of anything any more. What is applied from here on the next start finds in the map. */
+void controller_hush(struct controller *controller);
 /* This broker leads group 0, and is ready to. */
 bool controller_leads(const struct controller *controller);
 /* A linearizable look at the map: when it is answered OK, controller_map() has everything that was done before it was asked for. */

@@ -88,9 +88,8 @@ static void gather(const struct brokers *brokers, struct address_list *list) {
   }
 }
 
-/* When this broker stops the wires stop first, and lane 0 still hears of what becomes durable. */
 static void tell_peers(struct brokers *brokers) {
-  if (brokers->wiring.peers == NULL || brokers->stopping) return;
+  if (brokers->wiring.peers == NULL) return;
   struct address_list list;
   gather(brokers, &list);
   peers_set(brokers->wiring.peers, list.rows, list.count);

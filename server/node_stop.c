@@ -99,10 +99,14 @@ static void drain(struct node *node) {
 
 static void brokers_stopped(void *errand) { errand_done(errand); }
 
-static void stop_brokers(struct lane_errand *errand) { brokers_stop(errand->node->brokers, brokers_stopped, errand); }
+/* What lane 0 still applies, as writes of its own become durable, must not reach wires and lanes that are gone. */
+static void end_telling(struct lane_errand *errand) {
+  controller_hush(errand->node->controller);
+  brokers_stop(errand->node->brokers, brokers_stopped, errand);
+}
 
 static void stop_lanes(struct node *node) {
-  if (node->controller != NULL) (void)node_on_lane(node, 0, stop_brokers);
+  if (node->controller != NULL) (void)node_on_lane(node, 0, end_telling);
   peers_stop(node->peers);
   if (node->controller != NULL)
     (void)node_on_lane(node, 0, node_settle_partitions); /* nothing travels between lanes after this */

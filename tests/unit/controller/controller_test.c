@@ -542,6 +542,29 @@ static void assert_restored(struct rig *rig, uint64_t version) {
   assert_story(rig, ""); /* history is told to nobody */
 }
 
+static void hush(void *context) { controller_hush(((struct rig *)context)->controller); }
+
+/* The watch's lanes may be gone when a broker stops. What was not told is in the map. */
+static void nobody_is_told_before_the_lanes_stop(void **state) {
+  struct rig *rig = *state;
+  create(rig, "before", 1);
+  run(rig);
+  stage_on_lane(&rig->stage, hush, rig);
+  create(rig, "a", 1);
+  alter(rig, "a", 1000);
+  delete_topic(rig, "before");
+
+  run(rig);
+
+  assert_story(rig, "  created before\n"
+                    "create before: OK\n"
+                    "create a: OK\n"
+                    "alter a: OK\n"
+                    "delete before: OK\n");
+  assert_non_null(find(rig, "a"));
+  assert_null(find(rig, "before"));
+}
+
 static void a_restart_knows_the_map_and_tells_nobody(void **state) {
   struct rig *rig = *state;
   create(rig, "small", 2);
@@ -601,6 +624,7 @@ int main(void) {
       TEST(validating_shows_the_topic_as_it_would_be),
       TEST(more_than_the_line_holds_is_busy),
       TEST(a_failing_journal_answers_all_that_wait),
+      TEST(nobody_is_told_before_the_lanes_stop),
       TEST(a_restart_knows_the_map_and_tells_nobody),
       TEST(what_was_answered_survives_a_power_cut),
   };
