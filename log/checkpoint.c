@@ -393,15 +393,16 @@ struct loop *checkpoint_loop(struct checkpoint *checkpoint) {
 
 /* ---- What a log should do ---- */
 
+/* However crowded it is, what is not committed, or waits for its own state, cannot go elsewhere: it may be carried. */
 enum checkpoint_plan checkpoint_plan(const struct checkpoint_facts *facts, const struct checkpoint_request *request) {
   bool pins = facts->pinned_file < request->release_below;
   bool room = facts->carried_bytes < request->carry_max;
   bool crowded = facts->staying_bytes > request->stay_max;
-  bool carries =
-      facts->pinned_file < request->carry_below && room; /* however crowded: what is not committed cannot go elsewhere */
-  if (facts->flushable_bytes >= CHECKPOINT_SMALL_BYTES) return PLAN_FLUSH;
-  if (facts->flushable_bytes > 0 && (request->everything || (pins && (!room || crowded)))) return PLAN_FLUSH;
+  bool carries = facts->pinned_file < request->carry_below && room;
+  bool has_to = facts->flushable_bytes >= CHECKPOINT_SMALL_BYTES || request->everything || (pins && (!room || crowded)) ||
+                (facts->row_dirty && facts->ahead);
+  if (has_to && facts->flushable_bytes > 0 && !facts->flush_waits) return PLAN_FLUSH;
   /* A row that changes all the time, as in one election after the other, must not keep the journal from being freed. */
-  if (facts->row_dirty) return carries ? PLAN_ROW_AND_CARRY : PLAN_ROW;
+  if (facts->row_dirty && !facts->ahead) return carries ? PLAN_ROW_AND_CARRY : PLAN_ROW;
   return carries ? PLAN_CARRY : PLAN_NOTHING;
 }

@@ -77,6 +77,8 @@ struct checkpoint_facts {
   uint64_t carried_bytes; /* of this lane in this round already */
   uint64_t staying_bytes; /* of all small tails of this lane, less those that this round flushes */
   bool row_dirty;
+  bool ahead;       /* the owner's state covers what is not durable yet: it is stored with that, or not at all */
+  bool flush_waits; /* and a flush could not store all that it covers, just now */
 };
 enum checkpoint_plan checkpoint_plan(const struct checkpoint_facts *facts, const struct checkpoint_request *request);
 

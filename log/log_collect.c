@@ -127,21 +127,17 @@ static struct checkpoint_item *collect_log(struct log *log, const struct checkpo
   entry_index target = flush_target(log);
   entry_index first = log->flushed_index + 1;
   if (log->start_index > first) first = log->start_index;
+  bool ahead = log->applied_index > log->durable_index;
   struct checkpoint_facts facts = {
       .flushable_bytes = log_bytes_between(log, first, target),
       .pinned_file = log_pinned_file(log),
       .carried_bytes = *carried,
       .staying_bytes = *staying,
       .row_dirty = log->row_dirty || log->start_index > log->flushed_index + 1 || log->pinned_file != 0,
+      .ahead = ahead,
+      .flush_waits = ahead && target < log->applied_index,
   };
   enum checkpoint_plan plan = checkpoint_plan(&facts, request);
-  bool ahead = log->applied_index > log->durable_index; /* what the owner's state covers is to be stored with it, or not at all */
-  bool row = plan == PLAN_ROW || plan == PLAN_ROW_AND_CARRY;
-  if (row && ahead) plan = PLAN_FLUSH;
-  if (plan == PLAN_FLUSH && ahead && target < log->applied_index) { /* not now; and nothing may wait for that */
-    bool carries = facts.pinned_file < request->carry_below && facts.carried_bytes < request->carry_max;
-    plan = carries ? PLAN_CARRY : PLAN_NOTHING;
-  }
   if (plan == PLAN_NOTHING) return NULL;
   struct checkpoint_item *item = item_new(log);
   if (plan == PLAN_CARRY) {

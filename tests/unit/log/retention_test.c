@@ -85,6 +85,23 @@ static void small_tails_are_carried_and_big_ones_flushed(void **state) {
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_FLUSH);
 }
 
+/* A state that covers what is not durable yet goes with just that. Where that cannot be, nothing may wait for it: it is carried. */
+static void a_state_that_is_ahead_is_stored_with_what_it_covers(void **state) {
+  (void)state;
+  struct checkpoint_request request = {.release_below = 5, .carry_below = 5, .carry_max = 1000, .stay_max = 5000};
+  struct checkpoint_facts facts = {.pinned_file = 7, .flushable_bytes = 100, .row_dirty = true, .ahead = true};
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_FLUSH);
+  facts.flush_waits = true;
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_NOTHING);
+  facts.pinned_file = 3;
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_CARRY);
+  facts.flushable_bytes = CHECKPOINT_SMALL_BYTES;
+  facts.staying_bytes = request.stay_max + 1;
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_CARRY);
+  facts.flush_waits = false;
+  assert_int_equal(checkpoint_plan(&facts, &request), PLAN_FLUSH);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(without_bounds_nothing_goes),
@@ -92,6 +109,7 @@ int main(void) {
       cmocka_unit_test(age_goes_by_the_newest_record_of_a_segment),
       cmocka_unit_test(the_start_never_goes_back),
       cmocka_unit_test(small_tails_are_carried_and_big_ones_flushed),
+      cmocka_unit_test(a_state_that_is_ahead_is_stored_with_what_it_covers),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
