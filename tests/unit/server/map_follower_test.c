@@ -21,19 +21,23 @@ static struct cluster_map *map;
 static struct routing *routing;
 static struct map_follower *follower;
 
-/* A topic of one partition: group 1, which is the lab's. */
-static struct cluster_map *map_of_one_topic(void) {
-  struct cluster_map *made = cluster_map_new(1);
+static void add_topic(struct cluster_map *to, const char *name) {
   struct command command = {.kind = COMMAND_CREATE_TOPIC};
-  command.topic.name = memory_copy_string("t");
-  command.topic.id = cluster_map_next_topic_id(made);
+  command.topic.name = memory_copy_string(name);
+  command.topic.id = cluster_map_next_topic_id(to);
   command.topic.replicas = 1;
   command.topic.settings = topic_settings_default;
   command.topic.partition_count = 1;
   command.topic.partitions = memory_new_array(1, sizeof *command.topic.partitions);
-  command.topic.partitions[0] = (struct map_partition){.group = cluster_map_next_group_id(made), .instance = 1};
-  assert_int_equal(cluster_map_apply(made, &command), STATUS_OK);
+  command.topic.partitions[0] = (struct map_partition){.group = cluster_map_next_group_id(to), .instance = 1};
+  assert_int_equal(cluster_map_apply(to, &command), STATUS_OK);
   command_deinit(&command);
+}
+
+/* A topic of one partition: group 1, which is the lab's. */
+static struct cluster_map *map_of_one_topic(void) {
+  struct cluster_map *made = cluster_map_new(1);
+  add_topic(made, "t");
   return made;
 }
 
@@ -81,18 +85,28 @@ static void make(struct lab *of) {
   map_follower_make(follower, map);
 }
 
-/* As a broker starts, with a disk that reads well until its logs are open, and then fails. `early`: the topic is only ahead. */
-static struct map_follower_report start(unsigned good_reads, unsigned failing_reads, bool early) {
+/* As a broker starts: `committed` is in the map for sure, `ahead` is what its log of the map ends with. */
+static struct map_follower_report start_with(const struct cluster_map *committed, const struct cluster_map *ahead) {
+  struct map_follower_report report = map_follower_adopt(follower, committed, ahead, false, true);
+  lab_fail_reads(0, 0);
+  lab_on_lane(&lab, adopt);
+  lab_on_lane(&lab, make);
+  return report;
+}
+
+static void open_follower(void) {
   lab_open_bare(&lab);
   routing = routing_new(1);
   follower = map_follower_new(&(struct map_follower_options){
       .world = lab.world, .logs = lab.logs, .routing = routing, .hosts = &lab.host, .lane_count = 1});
+}
+
+/* With a disk that reads well until its logs are open, and then fails. `early`: the topic is only ahead. */
+static struct map_follower_report start(unsigned good_reads, unsigned failing_reads, bool early) {
   struct cluster_map *empty = cluster_map_new(1);
+  open_follower();
   lab_fail_reads(good_reads, failing_reads);
-  struct map_follower_report report = map_follower_adopt(follower, early ? empty : map, map, false, true);
-  lab_fail_reads(0, 0);
-  lab_on_lane(&lab, adopt);
-  lab_on_lane(&lab, make);
+  struct map_follower_report report = start_with(early ? empty : map, map);
   cluster_map_free(empty);
   return report;
 }
@@ -148,10 +162,15 @@ static void a_partition_that_cannot_be_read_is_neither_damaged_nor_made_anew(voi
   stop();
 }
 
-static void hear_of_the_topic(struct lab *of) {
+static const struct map_topic *heard;
+static void hear(struct lab *of) {
   (void)of;
   struct controller_watch watch = map_follower_watch(follower);
-  watch.topic_created(watch.context, cluster_map_topic(map, bytes_of_string("t")));
+  watch.topic_created(watch.context, heard);
+}
+static void hear_of(const struct cluster_map *in, const char *topic) {
+  heard = cluster_map_topic(in, bytes_of_string(topic));
+  lab_on_lane(&lab, hear);
 }
 
 static void a_partition_of_a_topic_ahead_is_tried_again_too(void **state) {
@@ -160,13 +179,13 @@ static void a_partition_of_a_topic_ahead_is_tried_again_too(void **state) {
   struct partition_glimpse glimpse = {0};
   assert_int_equal(report.unread, 1);
   assert_int_equal(report.early + report.orphans, 0);
-  lab_on_lane(&lab, hear_of_the_topic);
+  hear_of(map, "t");
   assert_int_equal(find(&glimpse), STATUS_UNREADABLE);
   stop();
 
   report = start(0, 1, true);
   assert_int_equal(report.early, 1);
-  lab_on_lane(&lab, hear_of_the_topic);
+  hear_of(map, "t");
   expect_open();
   stop();
 }
@@ -194,50 +213,23 @@ static void a_spare_is_not_the_log_of_its_group(void **state) {
   stop();
 }
 
-#define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
-static void add_topic(struct cluster_map *to, const char *name) {
-  struct command command = {.kind = COMMAND_CREATE_TOPIC};
-  command.topic.name = memory_copy_string(name);
-  command.topic.id = cluster_map_next_topic_id(to);
-  command.topic.replicas = 1;
-  command.topic.settings = topic_settings_default;
-  command.topic.partition_count = 1;
-  command.topic.partitions = memory_new_array(1, sizeof *command.topic.partitions);
-  command.topic.partitions[0] = (struct map_partition){.group = cluster_map_next_group_id(to), .instance = 1};
-  assert_int_equal(cluster_map_apply(to, &command), STATUS_OK);
-  command_deinit(&command);
-}
-
 static void count_log(void *context, struct log *log) {
   (void)log;
   ++*(unsigned *)context;
-}
-
-static struct cluster_map *between;
-static void hear_of_the_one_that_is_gone(struct lab *of) {
-  (void)of;
-  struct controller_watch watch = map_follower_watch(follower);
-  watch.topic_created(watch.context, cluster_map_topic(between, bytes_of_string("u")));
 }
 
 /* What is committed for sure does not have it yet, what is ahead does not have it any more, and its log is deleted. */
 static void a_topic_that_was_made_and_deleted_again_is_not_made_anew(void **state) {
   (void)state;
   struct cluster_map *ahead = map_of_one_topic();
-  between = map_of_one_topic();
+  struct cluster_map *between = map_of_one_topic();
   add_topic(ahead, "u");
   add_topic(between, "u");
   assert_int_equal(cluster_map_apply(ahead, &(struct command){.kind = COMMAND_DELETE_TOPIC, .topic_id = 2}), STATUS_OK);
-  lab_open_bare(&lab);
-  routing = routing_new(1);
-  follower = map_follower_new(&(struct map_follower_options){
-      .world = lab.world, .logs = lab.logs, .routing = routing, .hosts = &lab.host, .lane_count = 1});
-  (void)map_follower_adopt(follower, map, ahead, false, true);
-  lab_on_lane(&lab, adopt);
-  lab_on_lane(&lab, make);
+  open_follower();
+  (void)start_with(map, ahead);
 
-  lab_on_lane(&lab, hear_of_the_one_that_is_gone);
+  hear_of(between, "u");
 
   struct route_found found;
   unsigned logs = 0;
@@ -248,6 +240,8 @@ static void a_topic_that_was_made_and_deleted_again_is_not_made_anew(void **stat
   cluster_map_free(between);
   stop();
 }
+
+#define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
