@@ -223,6 +223,92 @@ static void another_leader_offers_it_anew(void **state) {
   assert_leads(troupe, late);
 }
 
+/* ---- In line ---- */
+
+#define LINE (LANE_INSTALLS_MAX + 1)
+
+/* Groups beside the troupe's on one broker's lane, whose leader is another broker and far ahead. One of them waits for its turn. */
+struct line {
+  struct player *player;
+  struct raft_config founding;
+  struct replica_id leader;
+  struct replica *replicas[LINE];
+  unsigned deleted;
+};
+
+static void apply_nothing(void *owner, const struct entry *entry) {
+  (void)owner;
+  (void)entry;
+}
+static enum status snapshot_nothing(void *owner, struct buffer *out) {
+  (void)owner;
+  (void)out;
+  return STATUS_OK;
+}
+static enum status restore_nothing(void *owner, struct bytes state) {
+  (void)owner;
+  (void)state;
+  return STATUS_OK;
+}
+static const struct state_machine_ops nothing_ops = {
+    .apply = apply_nothing, .snapshot = snapshot_nothing, .restore = restore_nothing};
+
+static void offer(struct line *line, size_t i, entry_term term) {
+  struct peer_message message = {.raft = {.kind = RAFT_SNAPSHOT, .from = line->leader, .to = line->player->id, .term = term}};
+  message.raft.snapshot = (struct raft_snapshot){.index = 10, .index_term = term, .config = &line->founding};
+  replica_receive(line->replicas[i], &message);
+}
+
+static void stand_in_line(void *context) {
+  struct line *line = context;
+  struct stage *stage = &line->player->stage;
+  struct replica_options options = {.self = line->player->id, .founding = &line->founding};
+  struct state_machine machine = {.ops = &nothing_ops};
+  for (size_t i = 0; i < LINE; i++) {
+    struct log *log = stage_make_log(stage, TROUPE_GROUP + 1 + i);
+    assert_int_equal(replica_open(stage->lane, log, &options, &machine, &line->replicas[i]), STATUS_OK);
+    replica_start(line->replicas[i]);
+    offer(line, i, 5);
+    assert_non_null(line->replicas[i]->install);
+  }
+}
+
+static void note_deleted(void *context) { ++*(unsigned *)context; }
+
+/* The last one goes; then another leader comes to the first one, which makes a place for whoever stands in line. */
+static void leave_the_line(void *context) {
+  struct line *line = context;
+  replica_delete(line->replicas[LINE - 1], note_deleted, &line->deleted);
+  offer(line, 0, 6);
+}
+
+static void delete_the_rest(void *context) {
+  struct line *line = context;
+  for (size_t i = 0; i + 1 < LINE; i++) replica_delete(line->replicas[i], note_deleted, &line->deleted);
+}
+
+static bool all_are_deleted(void *context) { return ((struct line *)context)->deleted == LINE; }
+
+static void one_that_is_deleted_in_line_is_not_called(void **state) {
+  struct troupe *troupe = *state;
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  struct line line = {
+      .player = player_of(troupe, leader % 3 + 1), .leader = player_of(troupe, leader)->id, .founding = troupe->founding};
+  troupe_isolate(troupe, line.player->id.broker); /* nobody answers what these groups ask */
+  stage_on_lane(&line.player->stage, stand_in_line, &line);
+  stage_slow_journal(&line.player->stage);
+
+  stage_on_lane(&line.player->stage, leave_the_line, &line);
+  troupe_run(troupe, 10);
+
+  assert_int_equal(line.deleted, 0); /* its CLOSE frame is still on its way */
+  stage_heal(&line.player->stage);
+  stage_on_lane(&line.player->stage, delete_the_rest, &line);
+  stage_wait(&line.player->stage, all_are_deleted, &line);
+  wires_heal(&troupe->wires);
+  troupe_settle(troupe);
+}
+
 /* ---- Damaged ---- */
 
 static void one_whose_journal_has_rotted_is_made_whole(void **state) {
@@ -289,6 +375,7 @@ int main(int argc, char **argv) {
       TEST(it_goes_on_while_others_write),
       TEST(wherever_the_follower_is_killed_it_begins_anew),
       TEST(another_leader_offers_it_anew),
+      TEST(one_that_is_deleted_in_line_is_not_called),
       TEST(one_whose_journal_has_rotted_is_made_whole),
       TEST(one_that_is_killed_before_it_is_proven_is_proven_later),
   };
