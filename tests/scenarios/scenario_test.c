@@ -9,7 +9,8 @@
  *   members N voters A,B,.. [learners C,..]        asks N to change them
  *   cut A B | cut A>B | isolate N | hold A>B | release A>B [backwards] | heal
  *   entries N                 at most so many in one message
- *   lose KIND | lose nothing                      every message of a kind: append, append-answer, vote, vote-answer, read-answer
+ *   lose KIND | lose nothing                      every message of a kind: append, append-answer, vote, vote-answer, read-answer, snapshot,
+ *                                               campaign
  *   disk N stuck|fine|fails | pause N | resume N [reading]
  *   crash N [keeping COUNT] | start N | wipe N | rot N FROM [forgetting] | roll-back N TO | flip N INDEX
  *   show | windows N
@@ -167,7 +168,8 @@ static void do_lose(struct story *story) {
     const char *word;
     enum raft_message_kind kind;
   } kinds[] = {{"append", RAFT_APPEND},           {"append-answer", RAFT_APPEND_ANSWER}, {"vote", RAFT_VOTE},
-               {"vote-answer", RAFT_VOTE_ANSWER}, {"read-answer", RAFT_READ_ANSWER},     {"snapshot", RAFT_SNAPSHOT}};
+               {"vote-answer", RAFT_VOTE_ANSWER}, {"read-answer", RAFT_READ_ANSWER},     {"snapshot", RAFT_SNAPSHOT},
+               {"campaign", RAFT_TIMEOUT_NOW}};
   memset(story->cluster->drop_kind, 0, sizeof story->cluster->drop_kind);
   for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
     if (says(story, 1, kinds[i].word)) story->cluster->drop_kind[kinds[i].kind] = true;
