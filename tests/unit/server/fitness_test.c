@@ -55,6 +55,9 @@ static void a_little_space_is_not_room(void **state) {
   (void)state;
   (void)after(1000, true, false);
   assert_int_equal(after(10000, false, false), PEERS_LEAVES);
+  (void)set_up(state);
+  (void)after(0, true, false);
+  assert_int_equal(after(10000, false, false), PEERS_KEEPS);
 }
 
 static void who_has_room_again_keeps_at_once_and_takes_after_an_election_timeout(void **state) {
