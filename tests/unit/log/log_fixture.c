@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/list.h"
 #include "base/memory.h"
+#include "base/trace.h"
 
 /* ---- Running on a lane ---- */
 
@@ -96,6 +97,17 @@ void fixture_free(struct fixture *fixture) {
   CHECK(system(command) == 0);
   CHECK(account_used(&fixture->account) == 0);
   memory_free(fixture);
+}
+
+int fixture_set_up(void **state) {
+  trace_set_level(TRACE_ERROR);
+  *state = fixture_new();
+  return 0;
+}
+
+int fixture_tear_down(void **state) {
+  fixture_free(*state);
+  return 0;
 }
 
 static void adopt(void *context, struct log *log) {

@@ -31,6 +31,9 @@ struct fixture {
 
 struct fixture *fixture_new(void);
 void fixture_free(struct fixture *fixture);
+/* One in an empty directory, not opened; only errors are logged. */
+int fixture_set_up(void **state);
+int fixture_tear_down(void **state);
 
 enum status fixture_open(struct fixture *fixture);
 void fixture_close(struct fixture *fixture, bool checkpoint);
