@@ -1,0 +1,85 @@
+#include "tests/unit/controller/map_rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/memory.h"
+
+struct cluster_map *map;
+
+int rig_set_up(void **state) {
+  (void)state;
+  map = cluster_map_new(1);
+  return 0;
+}
+
+int rig_tear_down(void **state) {
+  (void)state;
+  cluster_map_free(map);
+  return 0;
+}
+
+struct command rig_create_command(const char *name, uint32_t partitions) {
+  struct command command = {.kind = COMMAND_CREATE_TOPIC, .time_ms = 1000};
+  command.topic.name = memory_copy_string(name);
+  command.topic.id = cluster_map_next_topic_id(map);
+  command.topic.replicas = 1;
+  command.topic.settings = topic_settings_default;
+  command.topic.created_ms = 1000;
+  command.topic.partition_count = partitions;
+  command.topic.partitions = memory_new_array(partitions, sizeof *command.topic.partitions);
+  for (uint32_t i = 0; i < partitions; i++)
+    command.topic.partitions[i] = (struct map_partition){.number = i, .group = cluster_map_next_group_id(map) + i, .instance = 1};
+  return command;
+}
+
+enum status rig_create(const char *name, uint32_t partitions) {
+  struct command command = rig_create_command(name, partitions);
+  enum status status = cluster_map_apply(map, &command);
+  command_deinit(&command);
+  return status;
+}
+
+enum status rig_delete(uint64_t id) {
+  struct command command = {.kind = COMMAND_DELETE_TOPIC, .topic_id = id};
+  return cluster_map_apply(map, &command);
+}
+
+const struct map_topic *rig_find(const char *name) { return cluster_map_topic(map, bytes_of_string(name)); }
+
+void rig_put_replicas(struct map_partition *partition, uint32_t count) {
+  partition->replica_count = count;
+  for (uint32_t i = 0; i < count; i++)
+    partition->replicas[i] = (struct map_replica){.broker = 9 - i, .incarnation = {(uint8_t)(i + 1), 7}};
+}
+
+void rig_register_broker(uint32_t id, const char *peer_address) {
+  struct command command = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = id, .incarnation = {(uint8_t)id}}};
+  command.cluster_id[0] = 1;
+  snprintf(command.broker.advertised, sizeof command.broker.advertised, "b%u:7411", id);
+  snprintf(command.broker.peer_address, sizeof command.broker.peer_address, "%s", peer_address);
+  struct blob *blob = NULL;
+  struct command copy;
+  assert_int_equal(command_encode(&command, &blob), STATUS_OK);
+  assert_int_equal(command_decode(bytes_of(blob->data, blob->size), &copy), STATUS_OK);
+  blob_release(blob);
+  assert_int_equal(cluster_map_apply(map, &copy), STATUS_OK);
+}
+
+/* What the log makes of a command: it goes through its bytes. */
+enum status rig_apply_through_bytes(const struct command *command) {
+  struct blob *blob = NULL;
+  struct command copy = {0};
+  assert_int_equal(command_encode(command, &blob), STATUS_OK);
+  assert_int_equal(command_decode(bytes_of(blob->data, blob->size), &copy), STATUS_OK);
+  blob_release(blob);
+  enum status status = cluster_map_apply(map, &copy);
+  command_deinit(&copy);
+  return status;
+}
