@@ -1,15 +1,20 @@
-/* Whose number a broker may have, against a map that is drawn up for it. */
+/* What a change comes to, against a map that is drawn up for it: what is refused, in which words, and what the command says of what is not. */
 #include "controller/decide.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-static struct cluster_map *map;
+#include "tests/unit/controller/map_rig.h"
+
+#define MIB (INT64_C(1) << 20)
+
+/* ---- Whose number a broker may have ---- */
 
 static void register_with(uint8_t directory) {
   struct command command = {.kind = COMMAND_REGISTER_BROKER,
@@ -18,17 +23,10 @@ static void register_with(uint8_t directory) {
 }
 
 /* Broker 2 has directory 8, and had 7. */
-static int set_up(void **state) {
-  (void)state;
-  map = cluster_map_new(1);
+static int set_up_replaced(void **state) {
+  assert_int_equal(rig_set_up(state), 0);
   register_with(7);
   register_with(8);
-  return 0;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  cluster_map_free(map);
   return 0;
 }
 
@@ -70,14 +68,198 @@ static void a_directory_that_was_replaced_stays_so(void **state) {
   assert_int_equal(ask(2, 7, true, &change), STATUS_DIRECTORY_REPLACED);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+/* ---- Changes ---- */
+
+/* In a cluster of the brokers that the map has, or of one that is about to be written. What is not refused becomes true. */
+static enum status carry_out(struct change *change) {
+  uint32_t brokers = (uint32_t)cluster_map_broker_count(map);
+  struct decision_facts facts = {
+      .map = map, .brokers = brokers == 0 ? 1 : brokers, .brokers_are_late = true, .logs_max = UINT64_MAX, .time_ms = 1000};
+  struct command command = {0};
+  enum status status = decide(&facts, change, &command);
+  if (status == STATUS_OK) assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
+  command_deinit(&command);
+  return status;
+}
+
+static struct change change_of(enum command_kind kind, const char *name) {
+  struct change change = {.kind = kind, .settings = topic_settings_default};
+  snprintf(change.name, sizeof change.name, "%s", name);
+  return change;
+}
+
+static struct change create_of(const char *name, uint32_t partitions, uint32_t replicas) {
+  struct change change = change_of(COMMAND_CREATE_TOPIC, name);
+  change.partition_count = partitions;
+  change.replicas = replicas;
+  return change;
+}
+
+static struct change alter_of(const char *name, int64_t retention_ms) {
+  struct change change = change_of(COMMAND_ALTER_TOPIC, name);
+  change.settings.retention_ms = retention_ms;
+  change.set_retention_ms = true;
+  return change;
+}
+
+static struct change register_of(uint32_t id, uint8_t directory, const char *peer_address) {
+  struct change change = {
+      .kind = COMMAND_REGISTER_BROKER, .broker = {.id = id, .incarnation = {(uint8_t)id, directory}}, .cluster_id = {1}};
+  snprintf(change.broker.peer_address, sizeof change.broker.peer_address, "%s", peer_address);
+  return change;
+}
+
+/* `to`: each digit is a broker. */
+static struct change move_of(const char *name, uint32_t partition, const char *to) {
+  struct change change = change_of(COMMAND_MOVE_PARTITION, name);
+  change.partition = partition;
+  for (; *to != '\0'; to++) change.to[change.to_count++] = (uint32_t)(*to - '0');
+  return change;
+}
+
+static void assert_done(struct change change) { assert_int_equal(carry_out(&change), STATUS_OK); }
+
+static void assert_refused(struct change change, enum status status, const char *problem) {
+  assert_int_equal(carry_out(&change), status);
+  assert_string_equal(change.problem, problem);
+}
+
+static void assert_refused_with_words(struct change change, enum status status) {
+  assert_int_equal(carry_out(&change), status);
+  assert_true(change.problem[0] != '\0');
+}
+
+/* ---- Topics ---- */
+
+static void an_alteration_changes_what_it_names_and_nothing_else(void **state) {
+  (void)state;
+  struct change create = create_of("a", 1, 1);
+  create.settings.segment_bytes = 2 * MIB;
+  assert_done(create);
+  assert_done(alter_of("a", 5000));
+  struct change change = change_of(COMMAND_ALTER_TOPIC, "a");
+  change.settings.record_bytes_max = 100;
+  change.settings.retention_ms = 77; /* not set: not meant */
+  change.set_record_bytes_max = true;
+
+  assert_done(change);
+
+  const struct topic_settings *settings = &rig_find("a")->settings;
+  assert_int_equal(settings->segment_bytes, 2 * MIB);
+  assert_int_equal(settings->retention_ms, 5000);
+  assert_int_equal(settings->record_bytes_max, 100);
+  assert_int_equal(settings->retention_bytes, -1);
+}
+
+static void what_makes_no_sense_is_refused_with_words(void **state) {
+  (void)state;
+  struct change tiny = create_of("tiny", 1, 1);
+  tiny.settings.segment_bytes = 1;
+
+  assert_refused_with_words(create_of("a/b", 1, 1), STATUS_BAD_NAME);
+  assert_refused_with_words(create_of("many", TOPIC_PARTITIONS_MAX + 1, 1), STATUS_INVALID);
+  assert_refused_with_words(create_of("copies", 1, 2), STATUS_INVALID);
+  assert_refused_with_words(tiny, STATUS_INVALID);
+  assert_done(create_of("a", 1, 1));
+  assert_refused_with_words(alter_of("a", -7), STATUS_INVALID);
+
+  assert_int_equal(cluster_map_topic_count(map), 1);
+}
+
+static void more_replicas_than_brokers_are_refused_with_numbers(void **state) {
+  (void)state;
+  assert_done(register_of(1, 1, ""));
+  assert_refused(create_of("two", 1, 2), STATUS_INVALID,
+                 "2 replicas are wanted, each on a broker of its own, and the cluster has 1 broker: ask for 1, "
+                 "or start more brokers");
+
+  assert_done(register_of(2, 1, ""));
+  assert_refused(create_of("three", 1, 3), STATUS_INVALID,
+                 "3 replicas are wanted, each on a broker of its own, and the cluster has 2 brokers: ask for "
+                 "at most 2, or start more brokers");
+  assert_done(create_of("fits", 1, 2));
+  assert_refused(create_of("eight", 1, 8), STATUS_INVALID, "8 replicas are wanted, and a partition has at most 7");
+}
+
+static void replicas_go_to_brokers_and_to_their_directories(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 4; id++) assert_done(register_of(id, 1, ""));
+  assert_done(create_of("default", 4, 0));
+  assert_done(create_of("all", 1, 4));
+  assert_done(register_of(4, 2, "")); /* a new directory of it */
+  assert_done(create_of("later", 1, 4));
+
+  const struct map_topic *topic = rig_find("default");
+  uint32_t replicas[5] = {0}, firsts[5] = {0};
+  assert_int_equal(topic->replicas, 3);
+  for (uint32_t i = 0; i < 4; i++) {
+    assert_int_equal(topic->partitions[i].replica_count, 3);
+    for (uint32_t at = 0; at < 3; at++) replicas[topic->partitions[i].replicas[at].broker]++;
+    firsts[topic->partitions[i].replicas[0].broker]++;
+  }
+  for (uint32_t id = 1; id <= 4; id++) {
+    assert_int_equal(replicas[id], 3);
+    assert_int_equal(firsts[id], 1);
+  }
+  static const char *const names[] = {"all", "later"};
+  for (size_t i = 0; i < 2; i++) {
+    const struct map_partition *partition = &rig_find(names[i])->partitions[0];
+    for (uint32_t at = 0; at < 4; at++) {
+      const struct map_replica *replica = &partition->replicas[at];
+      assert_int_equal(replica->incarnation[0], replica->broker);
+      assert_int_equal(replica->incarnation[1], replica->broker == 4 ? i + 1 : 1);
+    }
+  }
+}
+
+/* ---- Brokers and moves ---- */
+
+static void a_directory_that_was_replaced_is_told_what_to_do(void **state) {
+  (void)state;
+  assert_done(register_of(9, 1, "old:1"));
+  assert_done(register_of(9, 1, "old:1"));
+  assert_done(register_of(9, 2, "new:1"));
+
+  assert_refused(register_of(9, 1, "old:1"), STATUS_DIRECTORY_REPLACED,
+                 "broker 9 came back with another directory, at new:1; this one is never part of the cluster again: stop this "
+                 "process, or give it an empty directory and another broker-id");
+
+  assert_int_equal(cluster_map_broker(map, 9)->incarnation[1], 2);
+}
+
+static void moves_that_make_no_sense_are_refused_with_words(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 4; id++) assert_done(register_of(id, 1, "b:1"));
+  assert_done(register_of(5, 1, "")); /* takes no peers */
+  assert_done(create_of("a", 2, 3));
+
+  assert_refused(move_of("b", 0, "2"), STATUS_UNKNOWN_TOPIC, "");
+  assert_refused(move_of("a", 2, "2"), STATUS_UNKNOWN_PARTITION, "there is no partition 2: its partitions are 0 to 1");
+  assert_refused(move_of("a", 1, ""), STATUS_INVALID, "partition 1 is to have 0 replicas: name 1 to 7 brokers");
+  assert_refused(move_of("a", 1, "242"), STATUS_INVALID, "broker 2 is named twice for partition 1: name each broker once");
+  assert_refused(move_of("a", 1, "29"), STATUS_NOT_FOUND,
+                 "partition 1 is to go to broker 9, and the cluster has no such broker: start it, or name another");
+  assert_refused(move_of("a", 1, "25"), STATUS_NOT_FOUND,
+                 "partition 1 is to go to broker 5, which takes no other brokers: start it with --peer-listen, or name another");
+
+  assert_int_equal(cluster_map_move_count(map), 0);
+}
+
+#define REPLACED(name) cmocka_unit_test_setup_teardown(name, set_up_replaced, rig_tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(a_number_that_nobody_has_is_free),
-      TEST(a_broker_keeps_its_number),
-      TEST(a_new_directory_takes_the_place_of_one_that_is_gone),
-      TEST(it_does_not_take_that_of_one_that_is_up),
-      TEST(a_directory_that_was_replaced_stays_so),
+      REPLACED(a_number_that_nobody_has_is_free),
+      REPLACED(a_broker_keeps_its_number),
+      REPLACED(a_new_directory_takes_the_place_of_one_that_is_gone),
+      REPLACED(it_does_not_take_that_of_one_that_is_up),
+      REPLACED(a_directory_that_was_replaced_stays_so),
+      TEST(an_alteration_changes_what_it_names_and_nothing_else),
+      TEST(what_makes_no_sense_is_refused_with_words),
+      TEST(more_replicas_than_brokers_are_refused_with_numbers),
+      TEST(replicas_go_to_brokers_and_to_their_directories),
+      TEST(a_directory_that_was_replaced_is_told_what_to_do),
+      TEST(moves_that_make_no_sense_are_refused_with_words),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
