@@ -11,7 +11,7 @@
 #define ASKS_MAX 64u
 #define APPLIED_MAX 256u
 
-/* A state machine that remembers what it was told. Its state is the number of entries and a sum over their bytes. */
+/* A state machine that remembers what it was told. Its state is the number of entries and the index of the last one. */
 struct ledger {
   struct rig *rig;
   struct replica *replica;
