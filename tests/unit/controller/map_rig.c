@@ -64,15 +64,9 @@ void rig_register_broker(uint32_t id, const char *peer_address) {
   command.cluster_id[0] = 1;
   snprintf(command.broker.advertised, sizeof command.broker.advertised, "b%u:7411", id);
   snprintf(command.broker.peer_address, sizeof command.broker.peer_address, "%s", peer_address);
-  struct blob *blob = NULL;
-  struct command copy;
-  assert_int_equal(command_encode(&command, &blob), STATUS_OK);
-  assert_int_equal(command_decode(bytes_of(blob->data, blob->size), &copy), STATUS_OK);
-  blob_release(blob);
-  assert_int_equal(cluster_map_apply(map, &copy), STATUS_OK);
+  assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
 }
 
-/* What the log makes of a command: it goes through its bytes. */
 enum status rig_apply_through_bytes(const struct command *command) {
   struct blob *blob = NULL;
   struct command copy = {0};
