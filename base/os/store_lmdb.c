@@ -1,7 +1,7 @@
 /* Ordered tables in LMDB: one file, one table of LMDB's for each of ours, and one more with a digest of all contents.
  *
- * 1. LMDB is let near the file only after store_check_file() has read all of it: structure, every seal, and the digest, which
- *    every commit carries on. So a store that opens holds exactly what the last commit left.
+ * 1. LMDB is let near the file only after store_digest_check_file() has read all of it: structure, every seal, and the digest,
+ *    which every commit carries on. So a store that opens holds exactly what the last commit left.
  * 2. A store is made beside its place and renamed into it: a file that is there was complete once.
  * 3. The file is locked while it is open, also against a second opening in this process, which LMDB would not survive.
  * 4. A store that LMDB called broken, or whose disk failed, answers so until it is closed.
@@ -27,41 +27,20 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "base/codec.h"
 #include "base/list.h"
 #include "base/memory.h"
 #include "base/os/blocking.h"
-#include "base/os/store_check.h"
+#include "base/os/store_digest.h"
 
 #define READERS_MAX 64u
 #define ROOM_WANTED (1 << 20)
 #define FILE_MODE 0600
 #define OPEN_FLAGS (MDB_NOSUBDIR | MDB_NOTLS)
-#define DIGEST_TABLE STORE_TABLES_MAX
-#define TABLES_ALL (STORE_TABLES_MAX + 1)
-#define TABLE_NAME_SIZE 8u
-
-/* The one pair of the digest's table, sealed like any other.
- * OFFSET SIZE
- *      0    8  magic
- *      8    8  pairs in all tables
- *     16    8  sum over them of XXH3(table, key, kept value), modulo 2^64: it can be carried on, in any order
- *     24    8  commits so far
- */
-#define DIGEST_SIZE 32u
-#define DIGEST_MAGIC 0x3130747372696163u /* "cairst01" */
-#define DIGEST_KEY "contents"
-
-struct digest {
-  uint64_t count;
-  uint64_t sum;
-  uint64_t commits;
-};
 
 struct store_lmdb {
   struct store store;
   MDB_env *environment;
-  MDB_dbi tables[TABLES_ALL];
+  MDB_dbi tables[STORE_TABLES_ALL];
   int descriptor;        /* holds the lock */
   atomic_int broken;     /* STATUS_OK, or what every call answers from now on */
   atomic_bool abandoned; /* LMDB failed an assertion: its structures may not even be freed */
@@ -69,11 +48,6 @@ struct store_lmdb {
 };
 
 static struct store_lmdb *store_lmdb_of(struct store *store) { return container_of(store, struct store_lmdb, store); }
-
-static void table_name(unsigned table, char out_name[TABLE_NAME_SIZE]) {
-  if (table == DIGEST_TABLE) snprintf(out_name, TABLE_NAME_SIZE, "digest");
-  else snprintf(out_name, TABLE_NAME_SIZE, "t%02u", table % 100);
-}
 
 static MDB_val val_of(struct bytes bytes) {
   /* LMDB does not write through it. */
@@ -161,26 +135,7 @@ static enum status guarded(struct store_lmdb *store, struct reading *reading,
   return status;
 }
 
-/* ---- The digest ---- */
-
-static uint64_t digest_of_pair(unsigned table, struct bytes key, struct bytes kept) { return xxh3(xxh3(table, key), kept); }
-
-static void digest_add(struct digest *digest, unsigned table, struct bytes key, struct bytes kept) {
-  digest->count++;
-  digest->sum += digest_of_pair(table, key, kept);
-}
-
-static void digest_subtract(struct digest *digest, unsigned table, struct bytes key, struct bytes kept) {
-  digest->count--;
-  digest->sum -= digest_of_pair(table, key, kept);
-}
-
-static enum status digest_decode(struct bytes value, struct digest *out_digest) {
-  if (value.size != DIGEST_SIZE || get_u64(value.data) != DIGEST_MAGIC) return STATUS_CORRUPT;
-  *out_digest =
-      (struct digest){.count = get_u64(value.data + 8), .sum = get_u64(value.data + 16), .commits = get_u64(value.data + 24)};
-  return STATUS_OK;
-}
+/* ---- Sealed pairs, and the digest among them ---- */
 
 /* Seals the value straight into LMDB's page. */
 static int put_sealed(MDB_txn *transaction, MDB_dbi handle, unsigned table, struct bytes key, struct bytes value,
@@ -196,26 +151,24 @@ static int put_sealed(MDB_txn *transaction, MDB_dbi handle, unsigned table, stru
   return MDB_SUCCESS;
 }
 
-static int put_digest(MDB_txn *transaction, MDB_dbi handle, const struct digest *digest) {
-  uint8_t value[DIGEST_SIZE];
-  put_u64(value, DIGEST_MAGIC);
-  put_u64(value + 8, digest->count);
-  put_u64(value + 16, digest->sum);
-  put_u64(value + 24, digest->commits);
+static int put_digest(MDB_txn *transaction, MDB_dbi handle, const struct store_digest *digest) {
+  uint8_t value[STORE_DIGEST_SIZE];
+  store_digest_encode(digest, value);
   struct bytes kept;
-  return put_sealed(transaction, handle, DIGEST_TABLE, bytes_of_string(DIGEST_KEY), bytes_of(value, sizeof value), &kept);
+  return put_sealed(transaction, handle, STORE_DIGEST_TABLE, bytes_of_string(STORE_DIGEST_KEY), bytes_of(value, sizeof value),
+                    &kept);
 }
 
-static enum status read_digest(MDB_txn *transaction, MDB_dbi handle, struct digest *out_digest) {
-  struct bytes key = bytes_of_string(DIGEST_KEY);
+static enum status read_digest(MDB_txn *transaction, MDB_dbi handle, struct store_digest *out_digest) {
+  struct bytes key = bytes_of_string(STORE_DIGEST_KEY);
   MDB_val key_val = val_of(key);
   MDB_val kept;
-  *out_digest = (struct digest){0};
+  *out_digest = (struct store_digest){0};
   int result = mdb_get(transaction, handle, &key_val, &kept);
   if (result != MDB_SUCCESS) return result == MDB_NOTFOUND ? STATUS_CORRUPT : status_of_lmdb(result);
   struct bytes value;
-  enum status status = store_unseal(DIGEST_TABLE, key, bytes_of_val(kept), &value);
-  return status == STATUS_OK ? digest_decode(value, out_digest) : status;
+  enum status status = store_unseal(STORE_DIGEST_TABLE, key, bytes_of_val(kept), &value);
+  return status == STATUS_OK ? store_digest_decode(value, out_digest) : status;
 }
 
 /* ---- Commit ---- */
@@ -227,7 +180,7 @@ struct commit {
 };
 
 static enum status apply_change(struct store_lmdb *store, MDB_txn *transaction, const struct store_change *change,
-                                struct digest *digest) {
+                                struct store_digest *digest) {
   PRE(change->table < STORE_TABLES_MAX);
   PRE(change->key.size > 0 && change->key.size <= STORE_KEY_MAX);
   MDB_dbi handle = store->tables[change->table];
@@ -240,13 +193,13 @@ static enum status apply_change(struct store_lmdb *store, MDB_txn *transaction, 
     struct bytes value;
     enum status status = store_unseal(change->table, change->key, bytes_of_val(earlier), &value);
     if (status != STATUS_OK) return status;
-    digest_subtract(digest, change->table, change->key, bytes_of_val(earlier));
+    store_digest_subtract(digest, change->table, change->key, bytes_of_val(earlier));
   }
   if (change->remove) return is_there ? status_of_lmdb(mdb_del(transaction, handle, &key, NULL)) : STATUS_OK;
   struct bytes kept;
   result = put_sealed(transaction, handle, change->table, change->key, change->value, &kept);
   if (result != MDB_SUCCESS) return status_of_lmdb(result);
-  digest_add(digest, change->table, change->key, kept);
+  store_digest_add(digest, change->table, change->key, kept);
   return STATUS_OK;
 }
 
@@ -256,13 +209,13 @@ static enum status commit_guarded(struct store_lmdb *store, void *argument) {
   int result = mdb_txn_begin(store->environment, NULL, 0, &transaction);
   commit->panicked = result == MDB_PANIC;
   if (result != MDB_SUCCESS) return status_of_lmdb(result);
-  struct digest digest;
-  enum status status = read_digest(transaction, store->tables[DIGEST_TABLE], &digest);
+  struct store_digest digest;
+  enum status status = read_digest(transaction, store->tables[STORE_DIGEST_TABLE], &digest);
   digest.commits++;
   for (size_t i = 0; i < commit->count && status == STATUS_OK; i++) {
     status = apply_change(store, transaction, &commit->changes[i], &digest);
   }
-  if (status == STATUS_OK) status = status_of_lmdb(put_digest(transaction, store->tables[DIGEST_TABLE], &digest));
+  if (status == STATUS_OK) status = status_of_lmdb(put_digest(transaction, store->tables[STORE_DIGEST_TABLE], &digest));
   if (status != STATUS_OK) {
     mdb_txn_abort(transaction);
     return status;
@@ -440,51 +393,6 @@ static const struct store_ops store_lmdb_ops = {
     .close = store_lmdb_close,
 };
 
-/* What the check of the file adds up, and what the file says it should be. */
-struct audit {
-  struct digest found;
-  struct digest recorded;
-  bool is_recorded;
-};
-
-static enum status audit_pair(void *context, struct bytes name, struct bytes key, struct bytes kept) {
-  struct audit *audit = context;
-  for (unsigned table = 0; table < TABLES_ALL; table++) {
-    char known[TABLE_NAME_SIZE];
-    table_name(table, known);
-    if (!bytes_equal(name, bytes_of_string(known))) continue;
-    struct bytes value;
-    enum status status = store_unseal(table, key, kept, &value);
-    if (status != STATUS_OK) return status;
-    if (table != DIGEST_TABLE) {
-      digest_add(&audit->found, table, key, kept);
-      return STATUS_OK;
-    }
-    if (audit->is_recorded || !bytes_equal(key, bytes_of_string(DIGEST_KEY))) return STATUS_CORRUPT;
-    audit->is_recorded = true;
-    return digest_decode(value, &audit->recorded);
-  }
-  return STATUS_CORRUPT;
-}
-
-/* True when the tree that does not count is the newer one: a meta page's transaction number is damaged. LMDB never reuses pages of
- * the tree before the last, so a digest that is found there is the one that belongs there. */
-static bool is_rolled_back(int descriptor, const struct digest *last) {
-  struct audit before = {0};
-  char name[TABLE_NAME_SIZE];
-  table_name(DIGEST_TABLE, name);
-  enum status status = store_check_table(descriptor, STORE_CHECK_BEFORE, bytes_of_string(name), audit_pair, &before);
-  return status == STATUS_OK && before.is_recorded && before.recorded.commits > last->commits;
-}
-
-static enum status audit_file(int descriptor) {
-  struct audit audit = {0};
-  enum status status = store_check_file(descriptor, audit_pair, &audit);
-  if (status != STATUS_OK) return status;
-  bool agrees = audit.is_recorded && audit.found.count == audit.recorded.count && audit.found.sum == audit.recorded.sum;
-  return agrees && !is_rolled_back(descriptor, &audit.recorded) ? STATUS_OK : STATUS_CORRUPT;
-}
-
 static enum status open_environment(const char *path, uint64_t size_max, MDB_env **out_environment) {
   MDB_env *environment = NULL;
   int result = mdb_env_create(&environment);
@@ -492,7 +400,7 @@ static enum status open_environment(const char *path, uint64_t size_max, MDB_env
   size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
   size_t map_size = (size_t)size_max / page_size * page_size;
   result = mdb_env_set_mapsize(environment, map_size);
-  if (result == MDB_SUCCESS) result = mdb_env_set_maxdbs(environment, TABLES_ALL);
+  if (result == MDB_SUCCESS) result = mdb_env_set_maxdbs(environment, STORE_TABLES_ALL);
   if (result == MDB_SUCCESS) result = mdb_env_set_maxreaders(environment, READERS_MAX);
   if (result == MDB_SUCCESS) result = mdb_env_set_assert(environment, on_assertion);
   if (result == MDB_SUCCESS) result = mdb_env_open(environment, path, OPEN_FLAGS, FILE_MODE);
@@ -505,17 +413,17 @@ static enum status open_environment(const char *path, uint64_t size_max, MDB_env
 }
 
 /* Opens all tables in one transaction; makes them, and an empty digest, with MDB_CREATE. */
-static enum status open_tables(MDB_env *environment, unsigned flags, MDB_dbi out_tables[TABLES_ALL]) {
+static enum status open_tables(MDB_env *environment, unsigned flags, MDB_dbi out_tables[STORE_TABLES_ALL]) {
   MDB_txn *transaction = NULL;
   int result = mdb_txn_begin(environment, NULL, flags & MDB_CREATE ? 0 : MDB_RDONLY, &transaction);
   if (result != MDB_SUCCESS) return status_of_lmdb(result);
-  for (unsigned table = 0; table < TABLES_ALL && result == MDB_SUCCESS; table++) {
-    char name[TABLE_NAME_SIZE];
-    table_name(table, name);
+  for (unsigned table = 0; table < STORE_TABLES_ALL && result == MDB_SUCCESS; table++) {
+    char name[STORE_TABLE_NAME_SIZE];
+    store_table_name(table, name);
     result = mdb_dbi_open(transaction, name, flags, &out_tables[table]);
   }
-  struct digest empty = {0};
-  if (result == MDB_SUCCESS && (flags & MDB_CREATE)) result = put_digest(transaction, out_tables[DIGEST_TABLE], &empty);
+  struct store_digest empty = {0};
+  if (result == MDB_SUCCESS && (flags & MDB_CREATE)) result = put_digest(transaction, out_tables[STORE_DIGEST_TABLE], &empty);
   if (result != MDB_SUCCESS) {
     mdb_txn_abort(transaction);
     return result == MDB_NOTFOUND ? STATUS_CORRUPT : status_of_lmdb(result);
@@ -550,7 +458,7 @@ static enum status make_file(const char *path, uint64_t size_max) {
   unlink(fresh); /* left by a crash: never complete, or it would have its name */
   unlink(fresh_lock);
   MDB_env *environment = NULL;
-  MDB_dbi tables[TABLES_ALL];
+  MDB_dbi tables[STORE_TABLES_ALL];
   enum status status = open_environment(fresh, size_max, &environment);
   if (status == STATUS_OK) {
     status = open_tables(environment, MDB_CREATE, tables);
@@ -583,7 +491,7 @@ enum status store_lmdb_open(const char *path, uint64_t size_max, bool create, st
   os->store.ops = &store_lmdb_ops;
   os->descriptor = descriptor;
   enum status status = lock_file(descriptor);
-  if (status == STATUS_OK) status = audit_file(descriptor);
+  if (status == STATUS_OK) status = store_digest_check_file(descriptor);
   if (status == STATUS_OK) {
     /* LMDB's lock file is about processes that are gone: ours is the lock that counts. */
     char *lock = path_with(path, "-lock");
