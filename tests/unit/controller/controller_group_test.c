@@ -160,6 +160,31 @@ static void a_move_outlives_the_leader_that_began_it(void **state) {
   }
 }
 
+/* Another directory comes under the number of one that has registered. */
+static enum status ask_for_number(struct crew *crew, broker_id asked, broker_id number) {
+  struct change wanted = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = number, .incarnation = {77}, .advertised = "a:9"}};
+  struct request request;
+  crew_ask(crew, asked, &wanted, &request);
+  return crew_answer(crew, &request);
+}
+
+static void nobody_takes_the_number_of_a_broker_that_is_up(void **state) {
+  struct crew *crew = *state;
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) crew_register(crew, broker, "somewhere:1");
+  crew_run_ms(crew, 500);
+  broker_id leader = crew_leader(crew), other = leader % CREW_BROKERS + 1, third = other % CREW_BROKERS + 1;
+
+  assert_int_equal(ask_for_number(crew, leader, leader), STATUS_BROKER_ID_TAKEN);
+  assert_int_equal(ask_for_number(crew, leader, other), STATUS_BROKER_ID_TAKEN);
+  assert_int_equal(ask_for_number(crew, third, other), STATUS_BROKER_ID_TAKEN);
+
+  crew_isolate(crew, other);
+  crew_run_ms(crew, 3000);
+  assert_int_equal(ask_for_number(crew, third, other), STATUS_NOT_LEADER);
+  assert_int_equal(ask_for_number(crew, leader, other), STATUS_OK);
+  wires_heal(&crew->wires);
+}
+
 /* ---- Who belongs to group 0 ---- */
 
 static void begin_hand_over(void *context) {
@@ -206,6 +231,7 @@ int main(void) {
       TEST(replicas_wait_for_brokers_that_have_not_told_where_they_are),
       TEST(partitions_wait_a_moment_to_be_spread_over_all_founders),
       TEST(a_move_outlives_the_leader_that_began_it),
+      TEST(nobody_takes_the_number_of_a_broker_that_is_up),
       TEST(members_follow_when_a_hand_over_has_failed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

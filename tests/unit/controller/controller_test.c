@@ -49,6 +49,8 @@ static void assert_story(struct rig *rig, const char *expected) {
 static void topic_created(void *context, const struct map_topic *topic) {
   struct rig *rig = context;
   assert_ptr_equal(cluster_map_topic(controller_map(rig->controller), bytes_of_string(topic->name)), topic);
+  int64_t now_ms = loop_wall_ms(lane_loop(rig->stage.lane));
+  assert_in_range(topic->created_ms, now_ms - 60000, now_ms);
   tell(rig, "  created", topic->name);
 }
 static void topic_altered(void *context, const struct map_topic *topic) {

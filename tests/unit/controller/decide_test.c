@@ -70,16 +70,25 @@ static void a_directory_that_was_replaced_stays_so(void **state) {
 
 /* ---- Changes ---- */
 
-/* In a cluster of the brokers that the map has, or of one that is about to be written. What is not refused becomes true. */
-static enum status carry_out(struct change *change) {
+/* In a cluster of the brokers that the map has, or of one that is about to be written. */
+static struct decision_facts usual_facts(void) {
   uint32_t brokers = (uint32_t)cluster_map_broker_count(map);
-  struct decision_facts facts = {
+  return (struct decision_facts){
       .map = map, .brokers = brokers == 0 ? 1 : brokers, .brokers_are_late = true, .logs_max = UINT64_MAX, .time_ms = 1000};
+}
+
+/* What is not refused becomes true. */
+static enum status carry_out_with(const struct decision_facts *facts, struct change *change) {
   struct command command = {0};
-  enum status status = decide(&facts, change, &command);
+  enum status status = decide(facts, change, &command);
   if (status == STATUS_OK) assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
   command_deinit(&command);
   return status;
+}
+
+static enum status carry_out(struct change *change) {
+  struct decision_facts facts = usual_facts();
+  return carry_out_with(&facts, change);
 }
 
 static struct change change_of(enum command_kind kind, const char *name) {
@@ -212,6 +221,54 @@ static void replicas_go_to_brokers_and_to_their_directories(void **state) {
   }
 }
 
+static void a_topic_is_as_old_as_its_command(void **state) {
+  (void)state;
+  assert_done(create_of("a", 1, 1));
+  assert_int_equal(rig_find("a")->created_ms, 1000);
+}
+
+static void a_topic_waits_for_brokers_that_have_not_told_where_they_are(void **state) {
+  (void)state;
+  assert_done(register_of(1, 1, ""));
+  struct decision_facts facts = usual_facts();
+  facts.brokers = 3;
+  facts.brokers_are_late = false;
+  struct change one = create_of("one", 1, 1), two = create_of("two", 1, 2);
+
+  assert_int_equal(carry_out_with(&facts, &one), STATUS_LOADING);
+  assert_string_equal(one.problem, "1 replica is wanted, and of the cluster's 3 brokers 1 have told where they are so far");
+  facts.brokers_are_late = true;
+  assert_int_equal(carry_out_with(&facts, &one), STATUS_OK);
+  assert_int_equal(carry_out_with(&facts, &two), STATUS_LOADING);
+  assert_done(register_of(2, 1, ""));
+  assert_int_equal(carry_out_with(&facts, &two), STATUS_OK);
+}
+
+static void more_partitions_than_the_journal_has_files_for_are_refused(void **state) {
+  (void)state;
+  struct decision_facts facts = usual_facts();
+  facts.logs_max = 4; /* the controller's own is one */
+  struct change two = create_of("two", 2, 1), one = create_of("one", 1, 1), more = create_of("more", 1, 1);
+
+  assert_int_equal(carry_out_with(&facts, &two), STATUS_OK);
+  assert_int_equal(carry_out_with(&facts, &one), STATUS_OK);
+  assert_int_equal(carry_out_with(&facts, &more), STATUS_TOO_LARGE);
+
+  assert_string_equal(more.problem,
+                      "this broker's journal has files for fewer partitions: delete some, or raise journal-file-bytes");
+}
+
+static void a_cluster_has_so_many_partitions_and_no_more(void **state) {
+  (void)state;
+  for (uint32_t have = 0; have < MAP_PARTITIONS_MAX; have += TOPIC_PARTITIONS_MAX) {
+    char name[16];
+    snprintf(name, sizeof name, "t%u", have);
+    assert_done(create_of(name, TOPIC_PARTITIONS_MAX, 1));
+  }
+  assert_refused(create_of("more", 1, 1), STATUS_TOO_LARGE,
+                 "a cluster has at most 100000 topics and 200000 partitions: delete some first");
+}
+
 /* ---- Brokers and moves ---- */
 
 static void a_directory_that_was_replaced_is_told_what_to_do(void **state) {
@@ -245,6 +302,25 @@ static void moves_that_make_no_sense_are_refused_with_words(void **state) {
   assert_int_equal(cluster_map_move_count(map), 0);
 }
 
+static void a_partition_of_which_the_map_knows_no_replicas_cannot_be_moved(void **state) {
+  (void)state;
+  assert_int_equal(rig_create("old", 1), STATUS_OK);
+  assert_done(register_of(2, 1, "b:1"));
+  assert_refused(move_of("old", 0, "2"), STATUS_UNSUPPORTED,
+                 "partition 0 was made by a Cairn that knew one broker only, and cannot be moved: copy it into a new topic");
+}
+
+static void so_many_partitions_move_at_once_and_no_more(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 3; id++) assert_done(register_of(id, 1, "b:1"));
+  assert_done(create_of("a", MAP_MOVES_MAX + 1, 1));
+  for (uint32_t i = 0; i < MAP_MOVES_MAX; i++) assert_done(move_of("a", i, "12"));
+
+  assert_refused(move_of("a", MAP_MOVES_MAX, "12"), STATUS_BUSY,
+                 "1000 partitions are being moved already: wait until some have arrived");
+  assert_done(move_of("a", 7, "23")); /* another way, not one more */
+}
+
 #define REPLACED(name) cmocka_unit_test_setup_teardown(name, set_up_replaced, rig_tear_down)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 int main(void) {
@@ -258,8 +334,14 @@ int main(void) {
       TEST(what_makes_no_sense_is_refused_with_words),
       TEST(more_replicas_than_brokers_are_refused_with_numbers),
       TEST(replicas_go_to_brokers_and_to_their_directories),
+      TEST(a_topic_is_as_old_as_its_command),
+      TEST(a_topic_waits_for_brokers_that_have_not_told_where_they_are),
+      TEST(more_partitions_than_the_journal_has_files_for_are_refused),
+      TEST(a_cluster_has_so_many_partitions_and_no_more),
       TEST(a_directory_that_was_replaced_is_told_what_to_do),
       TEST(moves_that_make_no_sense_are_refused_with_words),
+      TEST(a_partition_of_which_the_map_knows_no_replicas_cannot_be_moved),
+      TEST(so_many_partitions_move_at_once_and_no_more),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
