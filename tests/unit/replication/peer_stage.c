@@ -104,6 +104,21 @@ static void close_world(struct stage_broker *broker) {
   broker->world = NULL;
 }
 
+void stage_open_lane(struct stage_broker *broker) {
+  unsigned number = broker->lanes_open++;
+  struct stage_lane *lane = &broker->lanes[number];
+  char name[32];
+  snprintf(name, sizeof name, "lane-%u-%u", broker->id, number);
+  buffer_init(&lane->told, TOLD_MAX);
+  lane->messages = 0;
+  lane->payload_bytes = 0;
+  lane->oldest_unsynced_ns = 0;
+  lane->lane = NULL;
+  lane->loop = world_loop_new(broker->world, name, 0);
+  loop_set_turn_hook(lane->loop, turn_ended, lane);
+  lane->lane = peers_lane(broker->peers, number, lane->loop, &ops, lane);
+}
+
 void stage_start(struct stage_broker *broker) {
   open_world(broker);
   struct peers_options options = {.world = broker->world,
@@ -120,25 +135,14 @@ void stage_start(struct stage_broker *broker) {
   memset(options.cluster, broker->cluster, sizeof options.cluster);
   CHECK(peers_open(&options, &broker->peers) == STATUS_OK);
   snprintf(broker->address, sizeof broker->address, "%s", peers_address(broker->peers));
-  for (unsigned i = 0; i < broker->lane_count; i++) {
-    struct stage_lane *lane = &broker->lanes[i];
-    char name[32];
-    snprintf(name, sizeof name, "lane-%u-%u", broker->id, i);
-    buffer_init(&lane->told, TOLD_MAX);
-    lane->messages = 0;
-    lane->payload_bytes = 0;
-    lane->oldest_unsynced_ns = 0;
-    lane->lane = NULL;
-    lane->loop = world_loop_new(broker->world, name, 0);
-    loop_set_turn_hook(lane->loop, turn_ended, lane);
-    lane->lane = peers_lane(broker->peers, i, lane->loop, &ops, lane);
-  }
+  broker->lanes_open = 0;
+  for (unsigned i = broker->lanes_late; i < broker->lane_count; i++) stage_open_lane(broker);
 }
 
 static void take_apart(void *context) {
   struct stage_broker *broker = context;
   peers_stop(broker->peers);
-  for (unsigned i = 0; i < broker->lane_count; i++) {
+  for (unsigned i = 0; i < broker->lanes_open; i++) {
     loop_stop(broker->lanes[i].loop);
     buffer_deinit(&broker->lanes[i].told);
     broker->lanes[i].lane = NULL;

@@ -46,6 +46,8 @@ struct stage_broker {
   uint8_t cluster;
   uint64_t boots;
   unsigned lane_count;
+  unsigned lanes_late; /* of these stage_start() leaves to the test */
+  unsigned lanes_open;
   char address[PEER_ADDRESS_SIZE];
   struct world *world;
   struct peers *peers; /* NULL: it does not run */
@@ -73,6 +75,7 @@ struct peer_stage *peer_stage_new(bool real, size_t brokers, unsigned lanes, uin
 void peer_stage_free(struct peer_stage *stage); /* stops all; checks that nothing is held any more */
 
 void stage_start(struct stage_broker *broker);
+void stage_open_lane(struct stage_broker *broker); /* the next one */
 void stage_stop(struct stage_broker *broker);
 void stage_kill(struct stage_broker *broker); /* simulated: like a SIGKILL, then taken apart */
 /* All that run learn of each other. */

@@ -270,16 +270,57 @@ static void who_comes_up_is_known_to_be_reluctant_before(void **state) {
   rig_assert_told(&two->lanes[0], "willing1");
 }
 
+static void a_lane_that_comes_later_knows_who_had_better_not_lead(void **state) {
+  (void)state;
+  rig_begin(2, 2);
+  rig_assert_all_up();
+  stage_stop(one);
+  one->lanes_late = 1;
+  stage_start(one);
+  stage_meet(stage);
+  atomic_store(&one->wish, PEERS_LEAVES);
+  atomic_store(&two->wish, PEERS_LEAVES);
+  rig_assert_told(&one->lanes[0], "reluctant");
+  rig_assert_told(&one->lanes[0], "reluctant2");
+
+  stage_open_lane(one);
+
+  rig_assert_told(&one->lanes[1], "reluctant");
+  rig_assert_told(&one->lanes[1], "reluctant2");
+}
+
+static void who_is_not_named_any_more_wishes_nothing(void **state) {
+  (void)state;
+  rig_begin(3, 1);
+  rig_assert_all_up();
+  atomic_store(&two->wish, PEERS_LEAVES);
+  rig_assert_told(&one->lanes[0], "reluctant2");
+  struct peer_address left = stage_address(three);
+
+  peers_set(one->peers, &left, 1);
+
+  rig_assert_told(&one->lanes[0], "willing2");
+  assert_false(peer_lane_reluctant(one->lanes[0].lane, 2));
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, rig_tear_down)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(silence_for_an_election_timeout_is_death),          TEST(who_is_not_heard_learns_it_and_connects_anew),
-      TEST(broker_that_starts_anew_leads_nothing_any_more),    TEST(process_that_is_stopped_is_dead_until_it_goes_on),
-      TEST(who_was_stopped_does_not_take_the_others_for_dead), TEST(disk_that_hangs_is_death_though_beats_come),
-      TEST(broker_that_is_not_named_any_more_is_gone),         TEST(clocks_are_compared),
-      TEST(leaderships_are_vouched_for_and_taken_back),        TEST(what_is_led_before_brokers_are_known_is_told_later),
-      TEST(who_had_better_not_lead_says_so_at_once),           TEST(who_comes_up_is_known_to_be_reluctant_before),
+      TEST(silence_for_an_election_timeout_is_death),
+      TEST(who_is_not_heard_learns_it_and_connects_anew),
+      TEST(broker_that_starts_anew_leads_nothing_any_more),
+      TEST(process_that_is_stopped_is_dead_until_it_goes_on),
+      TEST(who_was_stopped_does_not_take_the_others_for_dead),
+      TEST(disk_that_hangs_is_death_though_beats_come),
+      TEST(broker_that_is_not_named_any_more_is_gone),
+      TEST(clocks_are_compared),
+      TEST(leaderships_are_vouched_for_and_taken_back),
+      TEST(what_is_led_before_brokers_are_known_is_told_later),
+      TEST(who_had_better_not_lead_says_so_at_once),
+      TEST(who_comes_up_is_known_to_be_reluctant_before),
+      TEST(a_lane_that_comes_later_knows_who_had_better_not_lead),
+      TEST(who_is_not_named_any_more_wishes_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
