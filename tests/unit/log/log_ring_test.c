@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/list.h"
+#include "log/checkpoint.h"
 #include "tests/unit/log/log_hand.h"
 
 /* ---- Rounds ---- */
@@ -96,6 +97,16 @@ static void append_when_there_is_room(struct fixture *fixture, group_id group, s
   fixture_append(fixture, group, 1, size, true);
 }
 
+/* Of logs 1 to `count`, whose entries are of this size. */
+static uint64_t unflushed_bytes(struct fixture *fixture, group_id count, uint64_t size) {
+  uint64_t bytes = 0;
+  for (group_id group = 1; group <= count; group++) {
+    struct log_view view = fixture_view(fixture, group);
+    bytes += (view.last_index - view.flushed_index) * size;
+  }
+  return bytes;
+}
+
 /* Many small tails: together they are more than the ring has room for, each for itself is not worth a segment. */
 static void small_tails_do_not_chase_each_other_round_the_ring(void **state) {
   struct fixture *fixture = *state;
@@ -103,9 +114,17 @@ static void small_tails_do_not_chase_each_other_round_the_ring(void **state) {
   assert_int_equal(fixture_open(fixture), STATUS_OK);
   fixture_create_many(fixture, 1, 16);
 
+  uint64_t most = 0, least = UINT64_MAX; /* of what stays in the journal, once that was too much */
+  uint64_t may_stay = fixture->options.journal.ring_bytes / CHECKPOINT_STAY_SHARE;
   for (int round = 0; round < 60; round++) {
     for (group_id group = 1; group <= 16; group++) append_when_there_is_room(fixture, group, 3000);
+    uint64_t staying = unflushed_bytes(fixture, 16, 3000);
+    if (staying > most) most = staying;
+    if (most > may_stay && staying < least) least = staying;
   }
+
+  assert_true(most > may_stay);
+  assert_true(least > may_stay / 4); /* no more is flushed than has to be */
 }
 
 /* A start finds nothing to flush for the logs of one lane, and nobody speaks to them: they need no file of the journal. */
