@@ -30,7 +30,7 @@ void tail_pool_deinit(struct tail_pool *pool) {
   atomic_fetch_sub(&pool->budget->pools, 1);
 }
 
-static size_t cost_of(const struct tail_slot *slot) { return sizeof *slot + slot->entry.head.payload_size; }
+static size_t cost_of(const struct tail_slot *slot) { return sizeof *slot + slot->held; }
 
 static void charge(struct tail_pool *pool, size_t bytes) {
   pool->used += bytes;
@@ -79,6 +79,8 @@ void tail_init(struct tail *tail, entry_index flushed) {
 /* Payload out of memory; the slot stays. */
 static void drop_payload(struct tail *tail, struct tail_slot *slot) {
   refund(tail->pool, cost_of(slot));
+  slot->held = 0;
+  if (slot->entry.payload.blob == tail->pool->newest) tail->pool->newest = NULL;
   blob_part_release(slot->entry.payload);
   slot->entry.payload = (struct blob_part){0};
 }
@@ -142,6 +144,9 @@ struct tail_slot *tail_push(struct tail *tail, const struct entry *entry, bool c
   }
   slot->entry.payload = blob_part_hold(entry->payload);
   slot->arrival = ++tail->pool->arrivals;
+  const struct blob *blob = slot->entry.payload.blob;
+  slot->held = blob == NULL || blob == tail->pool->newest ? 0 : sizeof *blob + blob->size;
+  tail->pool->newest = blob;
   charge(tail->pool, cost_of(slot));
   queue_push(tail->pool, tail, entry->head.index, slot->arrival);
   return slot;

@@ -2,7 +2,9 @@
  *
  * A tail is a run of slots, one for each entry, consecutive by index. The newest slots hold their payloads (cached); older ones that are
  * not flushed keep only the head and the place in the journal; older ones that are flushed are gone. One pool, which the logs of
- * a lane share, bounds the cached bytes: the entry that arrived first leaves first. All pools share one budget: a pool gives back what it
+ * a lane share, bounds what is held for them: the entry that arrived first leaves first. What is held is the whole blob that a payload is a
+ * part of (one message of another broker brings many entries, and not all of them may be kept); the first of those that arrive
+ * together pays for it. All pools share one budget: a pool gives back what it
  * has beyond its fair share as soon as the budget is passed.
  *
  * 1. Slots are consecutive; slots from `cached_from` on have their payload in memory.
@@ -24,6 +26,7 @@ struct tail_slot {
   struct entry entry; /* payload: empty unless cached */
   struct journal_place place;
   uint64_t arrival;
+  size_t held;   /* of memory, for its payload: the blob's size, or 0 where the entry that arrived before it pays */
   uint32_t cuts; /* of the log's, before it came: frames of another count are not this entry's, equal as they may be */
   bool durable;  /* place is known */
   bool lost;     /* its frame was lost to rot: the head only tells offsets */
@@ -43,6 +46,7 @@ struct tail_pool {
   struct tail_budget *budget;
   size_t used;
   uint64_t arrivals;          /* ever */
+  const struct blob *newest;  /* of which the last one to arrive is a part, as long as that is cached; not held */
   struct tail_arrival *queue; /* a ring: entries in the order of arrival */
   size_t queue_capacity;
   size_t queue_first;
