@@ -92,10 +92,9 @@ struct entry {
 static inline record_offset entry_end_offset(const struct entry_head *head) {
   return head->base_offset + (record_offset)head->record_count;
 }
-/* What clients ask for is written only where log_set_admit() gave room for it; the rest always is. */
-static inline bool entry_needs_room(enum entry_kind kind) {
-  return kind == ENTRY_RECORDS || kind == ENTRY_COMMAND || kind == ENTRY_PRODUCER;
-}
+/* What clients append is written only where log_set_admit() gave room for it; the rest always is. So are group 0's commands, which are few: some
+ * of them make room, and whoever cannot keep them cannot go on with the others. */
+static inline bool entry_needs_room(enum entry_kind kind) { return kind == ENTRY_RECORDS || kind == ENTRY_PRODUCER; }
 static inline uint64_t entry_size(const struct entry_head *head) { return ENTRY_HEAD_SIZE + (uint64_t)head->payload_size; }
 
 /* Writes the head, head_crc included. PRE: payload_crc and chain are set. */

@@ -65,7 +65,7 @@ void replica_start(struct replica *replica);
 void replica_free(struct replica *replica); /* after the lane stopped; answers nothing; NULL is fine */
 
 /* Appends, or says why not; then `done` is not called and the payload stays the caller's. PRE: log_set_admit() gave room (kinds other
- * than RECORDS and COMMAND need none). STATUS_FENCED: disk failed or log damaged. STATUS_NOT_LEADER.
+ * than RECORDS and PRODUCER need none). STATUS_FENCED: disk failed or log damaged. STATUS_NOT_LEADER.
  * STATUS_LOADING: leadership is being handed over, ask again in a moment. STATUS_BUSY: too much is uncommitted. */
 enum status replica_propose(struct replica *replica, struct proposal *proposal) MUST_CHECK;
 

@@ -17,49 +17,80 @@ OPTIONS = ["--journal-bytes", "24MiB", "--journal-file-bytes", "4MiB", "--disk-r
 
 
 class FullDiskTest(harness.Case):
-    def test_a_full_disk_refuses_appends_serves_reads_and_resumes(self):
+    def start_on_a_small_disk(self):
         disk = loop_disk.LoopDisk(96)
         self.addCleanup(disk.close)
         mount = disk.mount()
         broker = harness.Broker(data=os.path.join(mount, "data"), options=OPTIONS).start()
         self.addCleanup(broker.close)
+        return broker
+
+    def fill(self, client, size=200_000):
+        """How many appends it took."""
+        value = os.urandom(size)
+        appended = 0
+        refusal = None
+        deadline = time.monotonic() + 60
+        while refusal is None and time.monotonic() < deadline:
+            try:
+                client.append(topic="t", partition=0, batch=batch(value))
+                appended += 1
+            except grpc.RpcError as error:
+                refusal = harness.Failure(error)
+                if refusal.reason == "JOURNAL_FULL":  # passes by itself: the checkpoint is behind
+                    refusal = None
+                    time.sleep(0.05)
+        self.assertIsNotNone(refusal, "the disk never became full")
+        self.assertEqual(
+            (refusal.code, refusal.reason, refusal.executed),
+            (grpc.StatusCode.RESOURCE_EXHAUSTED, "DISK_FULL", "no"),
+        )
+        return appended
+
+    def append_as_soon_as_it_goes(self, client, topic):
+        """How long that took, in seconds."""
+        began = time.monotonic()
+        while True:
+            try:
+                client.append(topic=topic, partition=0, batch=batch(b"after"))
+                return time.monotonic() - began
+            except grpc.RpcError:
+                self.assertLess(time.monotonic() - began, 10)
+                time.sleep(0.1)
+
+    def test_a_full_disk_refuses_appends_serves_reads_and_resumes(self):
+        broker = self.start_on_a_small_disk()
         with harness.Client(broker.address) as client:
             client.create_topic(name="t")
-            value = os.urandom(200_000)
-            appended = 0
-            refusal = None
-            deadline = time.monotonic() + 60
-            while refusal is None and time.monotonic() < deadline:
-                try:
-                    client.append(topic="t", partition=0, batch=batch(value))
-                    appended += 1
-                except grpc.RpcError as error:
-                    refusal = harness.Failure(error)
-                    if refusal.reason == "JOURNAL_FULL":  # passes by itself: the checkpoint is behind
-                        refusal = None
-                        time.sleep(0.05)
-            self.assertIsNotNone(refusal, "the disk never became full")
-            self.assertEqual(
-                (refusal.code, refusal.reason, refusal.executed),
-                (grpc.StatusCode.RESOURCE_EXHAUSTED, "DISK_FULL", "no"),
-            )
+            appended = self.fill(client)
             self.assertEqual(len(read_values(client, "t", 0)), appended)
 
             # Somebody makes room: the appends go on without a restart.
             client.trim(topic="t", partition=0, before_offset=appended)
-            began = time.monotonic()
-            while True:
-                try:
-                    client.append(topic="t", partition=0, batch=batch(b"after"))
-                    break
-                except grpc.RpcError:
-                    self.assertLess(time.monotonic() - began, 10)
-                    time.sleep(0.1)
+            took = self.append_as_soon_as_it_goes(client, "t")
             self.show(
-                "%d appends of 200 kB until the disk was full; appends resumed %.1f s after there was room"
-                % (appended, time.monotonic() - began)
+                "%d appends of 200 kB until the disk was full; appends resumed %.1f s after there was room" % (appended, took)
             )
             self.assertEqual(read_values(client, "t", 0, offset=appended), [b"after"])
+
+    def test_what_makes_room_needs_none(self):
+        """On a full disk no topic is made, but one can be deleted."""
+        broker = self.start_on_a_small_disk()
+        with harness.Client(broker.address) as client:
+            client.create_topic(name="t")
+            client.create_topic(name="u")
+            for size in (200_000, 2_000, 20):
+                self.fill(client, size)
+            with self.assertRaises(grpc.RpcError) as raised:
+                client.create_topic(name="v")
+            refusal = harness.Failure(raised.exception)
+            self.assertEqual((refusal.reason, refusal.executed), ("DISK_FULL", "no"))
+
+            client.delete_topic(name="t")
+            took = self.append_as_soon_as_it_goes(client, "u")
+
+            self.show("appends to another topic resumed %.1f s after the topic that filled the disk was deleted" % took)
+            client.create_topic(name="v")
 
 
     def test_fast_writers_leave_the_reserve_free(self):
