@@ -292,6 +292,7 @@ void lane_when_durable(struct lane *lane, struct lane_fence *fence) {
   PRE(lane->filling->write.count > 0);
   list_push_back(&lane->filling->fences, &fence->node);
 }
+bool lane_has(const struct lane *lane, group_id group) { return map_get_number(lane->replicas, group) != NULL; }
 bool lane_failed(const struct lane *lane) { return lane->failed; }
 bool lane_broker_up(const struct lane *lane, broker_id broker) {
   return lane->wires != NULL && peer_lane_up(lane->wires, broker);

@@ -56,6 +56,9 @@ struct lane_fence {
 };
 void lane_when_durable(struct lane *lane, struct lane_fence *fence);
 
+/* A replica of the group is here; perhaps it is being deleted. On the lane. */
+bool lane_has(const struct lane *lane, group_id group);
+
 /* True after the journal has failed: nothing more becomes durable here. */
 bool lane_failed(const struct lane *lane);
 /* The broker is up, in the directory that the map has for it, as far as this one has heard. */

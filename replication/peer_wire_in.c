@@ -144,6 +144,8 @@ static enum status decode_append(struct bytes bytes, struct rooms *rooms, struct
 /* A message's own fields; the body is decoded when the kind is known. */
 struct outer {
   uint64_t kind;
+  uint64_t from_placement;
+  uint64_t to_placement;
   uint32_t body_number;
   struct bytes bodies[MESSAGE_SNAPSHOT + 1]; /* by field number */
   bool given[MESSAGE_SNAPSHOT + 1];
@@ -159,6 +161,8 @@ static enum status take_outer(struct bytes bytes, struct peer_received *received
       case MESSAGE_KIND: status = take_number(&field, &outer->kind); break;
       case MESSAGE_TERM: status = take_number(&field, &received->message.raft.term); break;
       case MESSAGE_SEQUENCE: status = take_number(&field, &received->message.raft.sequence); break;
+      case MESSAGE_FROM_PLACEMENT: status = take_number(&field, &outer->from_placement); break;
+      case MESSAGE_TO_PLACEMENT: status = take_number(&field, &outer->to_placement); break;
       case MESSAGE_VOTE:
       case MESSAGE_VOTE_ANSWER:
       case MESSAGE_APPEND:
@@ -220,6 +224,8 @@ static enum status decode_message(struct bytes bytes, struct rooms *rooms, struc
   received.message.raft.kind = (enum raft_message_kind)(outer.kind - 1);
   received.message.raft.from = *rooms->from;
   received.message.raft.to = *rooms->to;
+  received.message.raft.from.placement = outer.from_placement;
+  received.message.raft.to.placement = outer.to_placement;
   status = decode_body(&outer, rooms, &received.message);
   if (status == STATUS_OK) *out_received = received;
   return status;

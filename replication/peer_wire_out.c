@@ -6,7 +6,7 @@
 #include "replication/peer_wire_internal.h"
 
 #define BODY_SIZE_MAX (96u + RAFT_CONFIG_BYTES_MAX)
-#define MESSAGE_HEAD_MAX 64u
+#define MESSAGE_HEAD_MAX 96u
 #define ENTRY_FRAME_MAX (8u + ENTRY_HEAD_SIZE) /* tag, length, head */
 #define HEADS_MAX ((size_t)64 << 20)
 
@@ -151,6 +151,8 @@ void peer_draft_add(struct peer_draft *draft, group_id group, const struct raft_
   at = wire_put_uint(at, MESSAGE_KIND, (uint64_t)message->kind + 1);
   at = wire_put_uint(at, MESSAGE_TERM, message->term);
   at = wire_put_uint(at, MESSAGE_SEQUENCE, message->sequence);
+  if (message->from.placement != 0) at = wire_put_uint(at, MESSAGE_FROM_PLACEMENT, message->from.placement);
+  if (message->to.placement != 0) at = wire_put_uint(at, MESSAGE_TO_PLACEMENT, message->to.placement);
   if (body_number != 0) at = wire_put_bytes_head(at, body_number, inner_size);
   size_t head_size = (size_t)(at - head);
   add(draft, frame, (size_t)(wire_put_bytes_head(frame, PACKET_MESSAGES, head_size + inner_size) - frame));

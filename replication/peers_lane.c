@@ -218,7 +218,7 @@ static bool is_swift(enum raft_message_kind kind) {
 void peer_lane_send(struct peer_lane *lane, group_id group, const struct raft_message *message, const struct entry *entries,
                     size_t count) {
   struct peer_outbox *outbox = find_outbox(lane, message->to.broker);
-  if (outbox == NULL || !replica_id_equal(&outbox->to, &message->to)) return;
+  if (outbox == NULL || !replica_same_directory(&outbox->to, &message->to)) return;
   enum peer_road road = is_swift(message->kind) ? PEER_SWIFT : PEER_BULK;
   peer_stream_put(&outbox->streams[road], group, message, entries, count);
 }

@@ -301,6 +301,11 @@ enum raft_hold raft_held(const struct raft *raft, const struct raft_held_message
 
 uint64_t raft_deadline(const struct raft *raft);
 static inline entry_term raft_term(const struct raft *raft) { return raft->hard_state.term; }
+/* This replica founded the group and is its only member to this day: nobody else can ever have led. A group that has shrunk to one holds
+ * elections. */
+static inline bool raft_alone(const struct raft *raft) {
+  return raft->config_index == 0 && raft_config_alone(&raft->config, &raft->self);
+}
 static inline entry_index raft_commit(const struct raft *raft) { return raft->hard_state.commit; }
 static inline entry_index raft_last_index(const struct raft *raft) { return raft->trail.last_index; }
 /* What the leader knows of the member at this position of its configuration; NULL unless leader. */

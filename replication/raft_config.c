@@ -7,8 +7,10 @@
 #include "replication/raft_mutant.h"
 
 #define CONFIG_VERSION 1u
+#define CONFIG_VERSION_PLACED 2u
 #define HEAD_SIZE 4u
 #define MEMBER_SIZE 24u
+#define MEMBER_SIZE_PLACED 32u
 
 struct replica_id replica_id_of(broker_id broker, const uint8_t incarnation[INCARNATION_SIZE]) {
   return (struct replica_id){.broker = broker, .incarnation = {get_u64(incarnation), get_u64(incarnation + sizeof(uint64_t))}};
@@ -80,33 +82,45 @@ bool raft_config_equal(const struct raft_config *a, const struct raft_config *b)
   return true;
 }
 
+static bool is_placed(const struct raft_config *config) {
+  for (size_t i = 0; i < config->count; i++)
+    if (config->members[i].id.placement != 0) return true;
+  return false;
+}
+
 size_t raft_config_encode(const struct raft_config *config, uint8_t out[RAFT_CONFIG_BYTES_MAX]) {
   PRE(raft_config_valid(config));
-  size_t size = HEAD_SIZE + MEMBER_SIZE * config->count;
+  bool placed = is_placed(config);
+  size_t member_size = placed ? MEMBER_SIZE_PLACED : MEMBER_SIZE;
+  size_t size = HEAD_SIZE + member_size * config->count;
   memset(out, 0, size);
-  out[0] = CONFIG_VERSION;
+  out[0] = placed ? CONFIG_VERSION_PLACED : CONFIG_VERSION;
   out[1] = config->phase;
   out[2] = config->count;
   for (size_t i = 0; i < config->count; i++) {
     const struct raft_member *member = &config->members[i];
-    uint8_t *at = out + HEAD_SIZE + MEMBER_SIZE * i;
+    uint8_t *at = out + HEAD_SIZE + member_size * i;
     put_u32(at, member->id.broker);
     at[4] = member->now;
     at[5] = member->then;
     put_u64(at + 8, member->id.incarnation[0]);
     put_u64(at + 16, member->id.incarnation[1]);
+    if (placed) put_u64(at + MEMBER_SIZE, member->id.placement);
   }
   return size;
 }
 
 enum status raft_config_decode(struct bytes bytes, struct raft_config *out_config) {
   if (bytes.size < HEAD_SIZE) return STATUS_CORRUPT;
-  if (bytes.data[0] != CONFIG_VERSION) return STATUS_FOREIGN;
+  bool placed = bytes.data[0] == CONFIG_VERSION_PLACED;
+  if (bytes.data[0] != CONFIG_VERSION && !placed) return STATUS_FOREIGN;
+  size_t member_size = placed ? MEMBER_SIZE_PLACED : MEMBER_SIZE;
   struct raft_config config = {.phase = bytes.data[1], .count = bytes.data[2]};
-  if (config.count > RAFT_MEMBERS_MAX || bytes.size != HEAD_SIZE + MEMBER_SIZE * config.count) return STATUS_CORRUPT;
+  if (config.count > RAFT_MEMBERS_MAX || bytes.size != HEAD_SIZE + member_size * config.count) return STATUS_CORRUPT;
   for (size_t i = 0; i < config.count; i++) {
-    const uint8_t *at = bytes.data + HEAD_SIZE + MEMBER_SIZE * i;
+    const uint8_t *at = bytes.data + HEAD_SIZE + member_size * i;
     config.members[i] = (struct raft_member){.id = replica_id_of(get_u32(at), at + 8), .now = at[4], .then = at[5]};
+    if (placed) config.members[i].id.placement = get_u64(at + MEMBER_SIZE);
   }
   if (!raft_config_valid(&config)) return STATUS_CORRUPT;
   *out_config = config;

@@ -1,7 +1,8 @@
 /* Who belongs to a group: voters and learners, and during a change both the voters now and those to come.
  *
- * A replica is known by its broker and by the broker's incarnation, 128 random bits written when its directory was formatted. A wiped
- * or replaced directory is another replica, whatever number its broker has.
+ * A replica is known by its broker, by the broker's incarnation, 128 random bits written when its directory was formatted, and by when it
+ * was placed there. A wiped or replaced directory is another replica, whatever number its broker has; and so is one that comes back to a
+ * directory after it was given up there: it has promised nothing, and is not counted on for what its predecessor promised.
  *
  *   phase       a member's `now` and `then`                        decisions need
  *   STABLE      equal                                              a majority of the voters
@@ -34,6 +35,7 @@ typedef uint32_t broker_id; /* from 1; 0 is nobody */
 struct replica_id {
   broker_id broker;
   uint64_t incarnation[2];
+  uint64_t placement; /* 0: it is there from the group's founding on, or is no replica but a broker */
 };
 
 enum raft_rank { RAFT_NOBODY = 0, RAFT_LEARNER = 1, RAFT_VOTER = 2 };
@@ -53,8 +55,11 @@ struct raft_config {
 
 #define RAFT_NO_POSITION RAFT_MEMBERS_MAX
 
-static inline bool replica_id_equal(const struct replica_id *a, const struct replica_id *b) {
+static inline bool replica_same_directory(const struct replica_id *a, const struct replica_id *b) {
   return a->broker == b->broker && a->incarnation[0] == b->incarnation[0] && a->incarnation[1] == b->incarnation[1];
+}
+static inline bool replica_id_equal(const struct replica_id *a, const struct replica_id *b) {
+  return replica_same_directory(a, b) && a->placement == b->placement;
 }
 
 #define INCARNATION_SIZE 16u
@@ -68,7 +73,7 @@ size_t raft_config_find(const struct raft_config *config, const struct replica_i
 struct quorum raft_config_quorum(const struct raft_config *config);
 /* Votes in this configuration, now or, while joint, then. */
 bool raft_config_votes(const struct raft_config *config, const struct replica_id *id);
-/* This replica is the only member: nobody else can ever have led. */
+/* This replica is the only member, and votes. */
 bool raft_config_alone(const struct raft_config *config, const struct replica_id *id);
 bool raft_config_valid(const struct raft_config *config);
 bool raft_config_equal(const struct raft_config *a, const struct raft_config *b);
@@ -76,13 +81,13 @@ bool raft_config_equal(const struct raft_config *a, const struct raft_config *b)
 /* The payload of a CONFIG entry, little endian; docs/FORMATS.md:
  *
  *   offset size
- *        0    1  version, 1
+ *        0    1  version: 1, or 2 where a placement is not 0
  *        1    1  phase
  *        2    1  count of members
  *        3    1  0
- *        4   24  each member: broker u32, rank now u8, rank then u8, 2 zeros, incarnation 16
+ *        4   24  each member: broker u32, rank now u8, rank then u8, 2 zeros, incarnation 16; version 2: placement u64
  */
-#define RAFT_CONFIG_BYTES_MAX (4u + 24u * RAFT_MEMBERS_MAX)
+#define RAFT_CONFIG_BYTES_MAX (4u + 32u * RAFT_MEMBERS_MAX)
 size_t raft_config_encode(const struct raft_config *config, uint8_t out[RAFT_CONFIG_BYTES_MAX]);
 /* STATUS_CORRUPT: not a configuration. STATUS_FOREIGN: a version that this build does not know. */
 enum status raft_config_decode(struct bytes bytes, struct raft_config *out_config) MUST_CHECK;

@@ -49,7 +49,6 @@ bool raft_disk_stalled(const struct raft *raft);
 void raft_diverged(struct raft *raft, entry_index index);
 struct quorum raft_quorum(const struct raft *raft);
 size_t raft_self_position(const struct raft *raft);
-static inline bool raft_alone(const struct raft *raft) { return raft_config_alone(&raft->config, &raft->self); }
 
 /* ---- raft_peer.c ---- */
 

@@ -1,11 +1,12 @@
 /* What the host tells of other brokers: who leads, who is alive, whose connection was lost. */
 #include "replication/raft_internal.h"
 
-/* R4: in one term there is one leader. Whoever says otherwise is not believed. */
+/* R4: in one term there is one leader. Whoever says otherwise is not believed. Beats name a broker: which of its placements leads, the
+ * configuration of this replica may not know yet. */
 bool raft_second_leader(const struct raft *raft, const struct replica_id *from, entry_term term) {
   if (term != raft->hard_state.term) return false;
   if (raft->role == RAFT_LEADER) return true;
-  return raft->leader.broker != 0 && !replica_id_equal(&raft->leader, from);
+  return raft->leader.broker != 0 && !replica_same_directory(&raft->leader, from);
 }
 
 /* An old leader learns from the answer that there is a newer term. */

@@ -36,6 +36,10 @@ static enum status take_config(struct opening *opening, const struct entry *entr
   return STATUS_OK;
 }
 
+static bool is_alone(const struct opening *opening) {
+  return opening->config_index == 0 && raft_config_alone(&opening->config, &opening->self);
+}
+
 /* Applies what is committed, remembers the rest. A sole member's log is committed as far as it goes, up to the entry that makes it one among
  * others. */
 static enum status visit(void *context, const struct entry *entry) {
@@ -46,7 +50,7 @@ static enum status visit(void *context, const struct entry *entry) {
     enum status status = take_config(opening, entry);
     if (status != STATUS_OK) return status;
   }
-  bool alone = raft_config_alone(&opening->config, &opening->self);
+  bool alone = is_alone(opening);
   if (index > opening->commit && !alone) opening->uncommitted = true;
   if (opening->uncommitted) {
     replica_remember(replica, entry);
@@ -83,7 +87,7 @@ static enum status restore(struct opening *opening) {
   log_set_commit(log, opening->commit);
   status = log_replay(log, applied, view.last_index, visit, opening);
   if (status != STATUS_OK) return status;
-  bool alone = raft_config_alone(&opening->config, &opening->self);
+  bool alone = is_alone(opening);
   if (!opening->uncommitted) replica->applied = alone ? view.last_index : opening->commit;
   if (replica->applied > opening->commit) opening->commit = replica->applied;
   log_set_commit(log, opening->commit);
@@ -96,7 +100,7 @@ static struct raft_damage damage_of(const struct opening *opening, const struct 
   struct raft_damage damage = opening->damage;
   if (!view->damaged) return damage;
   damage.damaged = true;
-  damage.through = raft_config_alone(&opening->config, &opening->self) ? view->last_index : UINT64_MAX;
+  damage.through = is_alone(opening) ? view->last_index : UINT64_MAX;
   return damage;
 }
 
@@ -106,7 +110,7 @@ static struct log_term_run *terms_of(const struct opening *opening, struct raft_
   struct log_view view = log_view(log);
   start->base_index = view.last_index;
   start->base_term = view.last_term;
-  if (raft_config_alone(&opening->config, &opening->self) || view.last_index == 0) return NULL;
+  if (is_alone(opening) || view.last_index == 0) return NULL;
   start->base_index = view.start_index - 1;
   if (start->base_index > opening->commit) start->base_index = opening->commit;
   start->base_term = 0;
@@ -131,7 +135,7 @@ static void start_raft(struct opening *opening) {
                              .damage = damage_of(opening, &view),
                              .timing = *lane_timing(replica->lane),
                              .now_ns = lane_clock_ns(replica->lane)};
-  if (!raft_config_alone(&opening->config, &opening->self)) start.seed = lane_random(replica->lane);
+  if (!is_alone(opening)) start.seed = lane_random(replica->lane);
   if (start.hard_state.commit < opening->commit) start.hard_state.commit = opening->commit;
   struct log_term_run *runs = terms_of(opening, &start);
   struct trail_run *terms = memory_new_array(start.term_count + 1, sizeof *terms);
@@ -365,6 +369,10 @@ struct replica_id replica_leader(const struct replica *replica) {
 }
 entry_term replica_term(const struct replica *replica) { return raft_term(&replica->raft); }
 const struct raft_config *replica_config(const struct replica *replica) { return &replica->raft.config; }
+
+bool replica_alone(const struct replica *replica) { return raft_alone(&replica->raft); }
+
+bool replica_config_committed(const struct replica *replica) { return replica->raft.config_index <= raft_commit(&replica->raft); }
 entry_index replica_applied(const struct replica *replica) { return replica->applied; }
 record_offset replica_high_watermark(const struct replica *replica) { return replica->high_watermark; }
 

@@ -108,6 +108,8 @@ bool replica_mending(const struct replica *replica);
 entry_term replica_term(const struct replica *replica);
 /* The newest configuration in the log. Borrowed until the lane goes on. */
 const struct raft_config *replica_config(const struct replica *replica);
+bool replica_alone(const struct replica *replica);            /* nobody else has ever belonged to the group */
+bool replica_config_committed(const struct replica *replica); /* its entry is, as far as is known here */
 entry_index replica_applied(const struct replica *replica);
 /* Behind the last committed record that is applied here. */
 record_offset replica_high_watermark(const struct replica *replica);

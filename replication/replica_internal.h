@@ -113,9 +113,6 @@ void replica_drop_all(struct replica *replica); /* without an answer */
 void replica_arm(struct replica *replica);
 /* Makes links if there are others. */
 void replica_need_links(struct replica *replica);
-static inline bool replica_alone(const struct replica *replica) {
-  return raft_config_alone(&replica->raft.config, &replica->raft.self);
-}
 
 /* ---- replica_send.c ---- */
 

@@ -82,7 +82,9 @@ static struct peer_packet *echo(const struct raft_message *message) {
   assert_int_equal(raft->kind, message->kind);
   assert_int_equal(raft->term, message->term);
   assert_int_equal(raft->sequence, message->sequence);
-  assert_true(replica_id_equal(&raft->from, &one) && replica_id_equal(&raft->to, &two));
+  assert_true(replica_same_directory(&raft->from, &one) && replica_same_directory(&raft->to, &two));
+  assert_int_equal(raft->from.placement, message->from.placement);
+  assert_int_equal(raft->to.placement, message->to.placement);
   blob_release(blob);
   peer_draft_deinit(&draft);
   return packet;
@@ -163,6 +165,17 @@ static void every_kind_comes_back_as_it_went(void **state) {
     }
     peer_packet_free(packet);
   }
+}
+
+/* Several replicas of a broker's directory, one after the other, speak over one connection. */
+static void placements_come_along_with_each_message(void **state) {
+  (void)state;
+  struct raft_message message = {.kind = RAFT_READ_PROBE, .from = one, .to = two, .term = 9, .sequence = 8};
+  peer_packet_free(echo(&message));
+  message.from.placement = UINT64_MAX;
+  peer_packet_free(echo(&message));
+  message.to.placement = 1;
+  peer_packet_free(echo(&message));
 }
 
 static void payloads_are_parts_of_the_blob_they_came_in(void **state) {
@@ -492,6 +505,7 @@ static void damaged_packets_never_harm(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_kind_comes_back_as_it_went),
+      cmocka_unit_test(placements_come_along_with_each_message),
       cmocka_unit_test(payloads_are_parts_of_the_blob_they_came_in),
       cmocka_unit_test(protobuf_reads_what_a_draft_says),
       cmocka_unit_test(what_contradicts_itself_is_refused),

@@ -45,6 +45,28 @@ static void config_knows_members_by_incarnation(void **state) {
   assert_int_equal(raft_config_find(&config, &wiped), RAFT_NO_POSITION);
 }
 
+/* In the same directory, after the one before it was given up: it has promised nothing of what that one did. */
+static void one_that_was_placed_anew_is_another(void **state) {
+  (void)state;
+  struct raft_config config = joint();
+  struct replica_id again = config.members[1].id;
+  again.placement = 77;
+  uint8_t bytes[RAFT_CONFIG_BYTES_MAX];
+  struct raft_config back;
+  assert_int_equal(raft_config_find(&config, &again), RAFT_NO_POSITION);
+  assert_true(replica_same_directory(&again, &config.members[1].id));
+
+  config.members[1].id = again;
+  size_t size = raft_config_encode(&config, bytes);
+
+  assert_int_equal(size, 4 + 4 * 32);
+  assert_int_equal(bytes[0], 2);
+  assert_int_equal(raft_config_decode(bytes_of(bytes, size), &back), STATUS_OK);
+  assert_true(raft_config_equal(&config, &back));
+  assert_int_equal(raft_config_find(&back, &again), 1);
+  assert_int_equal(raft_config_decode(bytes_of(bytes, size - 8), &back), STATUS_CORRUPT);
+}
+
 static void config_survives_its_bytes(void **state) {
   (void)state;
   struct raft_config config = joint();
@@ -111,9 +133,10 @@ static void config_decode_survives_any_bytes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(config_counts_voters_now_and_then), cmocka_unit_test(config_knows_members_by_incarnation),
-      cmocka_unit_test(config_survives_its_bytes),         cmocka_unit_test(config_refuses_what_contradicts_itself),
-      cmocka_unit_test(config_decode_survives_any_bytes),  cmocka_unit_test(config_bytes_are_those_of_the_document),
+      cmocka_unit_test(config_counts_voters_now_and_then),   cmocka_unit_test(config_knows_members_by_incarnation),
+      cmocka_unit_test(config_survives_its_bytes),           cmocka_unit_test(config_refuses_what_contradicts_itself),
+      cmocka_unit_test(config_decode_survives_any_bytes),    cmocka_unit_test(config_bytes_are_those_of_the_document),
+      cmocka_unit_test(one_that_was_placed_anew_is_another),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
