@@ -44,6 +44,11 @@
 
 typedef uint64_t group_id;    /* a Raft group; 0 is the controller's; never reused */
 typedef uint64_t instance_id; /* which founding of the group on this broker; from 1 */
+
+/* Instances come in series. Within one a log takes the place of another that stays until it is whole (log_create_at()); a later series begins only
+ * after all that was of an earlier one is closed, durably. */
+#define INSTANCE_SERIES_BITS 24u
+static inline uint64_t instance_series(instance_id instance) { return instance >> INSTANCE_SERIES_BITS; }
 typedef uint64_t entry_index; /* 0: before the first */
 typedef uint64_t entry_term;
 typedef int64_t record_offset;

@@ -207,6 +207,7 @@ static enum status open_all(struct log_set *set, bool fresh, struct log_set_repo
     forget_journal(set);
     status = recover(set, &recovery, fresh, true);
   }
+  if (status == STATUS_OK) recovery_close_earlier(&recovery);
   if (status == STATUS_OK && report->journal.empty && set->checkpointed.sequence > 0) {
     trace_error("journal_missing", "do=\"what was not in segments is lost: every log is damaged until it is repaired\"");
     struct map_cursor cursor = {0};

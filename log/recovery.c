@@ -269,6 +269,28 @@ static void found(void *context, const struct journal_found *frame) {
   log->closed = true;
 }
 
+void recovery_close_earlier(struct recovery *recovery) {
+  struct map *newest = map_new(0); /* of each group */
+  struct map_cursor cursor = {0};
+  for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) {
+    const struct recovered *other = map_get_number(newest, log->image->row.group);
+    if (other == NULL || other->image->row.instance < log->image->row.instance)
+      map_put_number(newest, log->image->row.group, log);
+  }
+  cursor = (struct map_cursor){0};
+  for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) {
+    const struct group_row *row = &log->image->row;
+    const struct recovered *last = map_get_number(newest, row->group);
+    if (log->closed || instance_series(row->instance) == instance_series(last->image->row.instance)) continue;
+    trace_warn("log_closed_without_a_word", "group=%" PRIu64 " instance=%" PRIu64 " newest=%" PRIu64, row->group, row->instance,
+               last->image->row.instance);
+    drop_entries(log, 0);
+    log->closed = true;
+    log->told = true;
+  }
+  map_free(newest);
+}
+
 static void damaged(void *context, bool known, group_id group, instance_id instance, entry_index first_index) {
   struct recovery *recovery = context;
   recovery->damage = memory_grow_array(recovery->damage, recovery->damage_count + 1, sizeof *recovery->damage);

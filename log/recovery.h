@@ -84,6 +84,8 @@ void recovery_take_row(struct recovery *recovery, unsigned table, struct bytes k
 
 /* Opens the journal and takes in what it tells. */
 enum status recovery_scan_journal(struct recovery *recovery) MUST_CHECK;
+/* What is of an earlier series than another log of its group was closed before that one began: where no frame says so any more, it was lost. */
+void recovery_close_earlier(struct recovery *recovery);
 /* Links entries up, judges damage, flushes, commits, and starts the journal. */
 enum status recovery_finish(struct recovery *recovery) MUST_CHECK;
 /* recovery_logs.c: makes the logs. */

@@ -150,6 +150,7 @@ struct change {
   struct journal_write write;
   enum { CHANGE_CREATE, CHANGE_APPEND, CHANGE_CUT, CHANGE_DELETE } what;
   group_id group;
+  instance_id instance; /* 0: the first */
   size_t count;
   size_t size;
   uint64_t segment_bytes;
@@ -227,7 +228,8 @@ static void change_run(struct task *task) {
   if (change->what == CHANGE_CREATE) {
     for (size_t i = 0; i < change->count; i++) {
       group_id group = change->group + 2 * i;
-      fixture->logs[group] = log_create(fixture->set, lane_of(fixture, group), &change->write, group, 1, &settings);
+      fixture->logs[group] = log_create(fixture->set, lane_of(fixture, group), &change->write, group,
+                                        change->instance == 0 ? 1 : change->instance, &settings);
       fixture->log_count++;
     }
   }
@@ -252,6 +254,16 @@ static void change_do(struct change *change) {
 struct log *fixture_create(struct fixture *fixture, group_id group, uint64_t segment_bytes) {
   change_do(
       &(struct change){.fixture = fixture, .what = CHANGE_CREATE, .group = group, .count = 1, .segment_bytes = segment_bytes});
+  return fixture->logs[group];
+}
+
+struct log *fixture_create_beside(struct fixture *fixture, group_id group, instance_id instance, uint64_t segment_bytes) {
+  change_do(&(struct change){.fixture = fixture,
+                             .what = CHANGE_CREATE,
+                             .group = group,
+                             .count = 1,
+                             .instance = instance,
+                             .segment_bytes = segment_bytes});
   return fixture->logs[group];
 }
 

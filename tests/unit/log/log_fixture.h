@@ -43,6 +43,8 @@ void fixture_reopen(struct fixture *fixture, bool checkpoint);
 void fixture_run(struct fixture *fixture, group_id group, void (*what)(void *context), void *context);
 
 struct log *fixture_create(struct fixture *fixture, group_id group, uint64_t segment_bytes);
+/* Another one of the group, which is the fixture's from now on. */
+struct log *fixture_create_beside(struct fixture *fixture, group_id group, instance_id instance, uint64_t segment_bytes);
 void fixture_create_many(struct fixture *fixture, group_id first, size_t count);
 /* `count` entries of one record each with values of `size` bytes; durable, and committed and applied if so asked. */
 void fixture_append(struct fixture *fixture, group_id group, size_t count, size_t size, bool commit);

@@ -21,6 +21,11 @@ static void copy_file(const struct fixture *from, const char *from_name, const s
   assert_int_equal(system(command), 0);
 }
 
+static void count_log(void *context, struct log *log) {
+  (void)log;
+  ++*(unsigned *)context;
+}
+
 static void a_damaged_store_is_rebuilt(void **state) {
   struct fixture *fixture = *state;
   assert_int_equal(fixture_open(fixture), STATUS_OK);
@@ -238,6 +243,37 @@ static void another_brokers_dump_is_not_taken(void **state) {
   fixture_free(stranger);
 }
 
+/* The frame that closed the earlier one is lost: that a later series began says the same. */
+static void a_log_of_an_earlier_series_was_closed(void **state) {
+  struct fixture *fixture = *state;
+  for (int checkpoint = 0; checkpoint < 2; checkpoint++) {
+    group_id group = (group_id)checkpoint + 1;
+    instance_id later = ((instance_id)1 << INSTANCE_SERIES_BITS) * 7;
+    char earlier_dir[DISK_PATH_MAX], later_dir[DISK_PATH_MAX];
+    segment_dir_path(earlier_dir, group, 1);
+    segment_dir_path(later_dir, group, later);
+    if (checkpoint == 0) assert_int_equal(fixture_open(fixture), STATUS_OK);
+    fixture_create(fixture, group, 1u << 20);
+    fixture_append(fixture, group, 100, 10000, true);
+    if (checkpoint == 1) fixture_checkpoint(fixture);
+    fixture_create_beside(fixture, group, later, 1u << 20);
+    fixture_append(fixture, group, 5, 1000, true);
+
+    fixture_reopen(fixture, checkpoint == 1);
+
+    assert_int_equal(fixture_view(fixture, group).instance, later);
+    assert_int_equal(fixture_view(fixture, group).last_index, 5);
+    assert_false(fixture_view(fixture, group).damaged);
+    assert_false(fixture_has(fixture, earlier_dir));
+    unsigned count = 0;
+    log_set_each(fixture->set, count_log, &count);
+    assert_int_equal(count, group); /* one of each group */
+    fixture_checkpoint(fixture);
+    fixture_reopen(fixture, true);
+    assert_int_equal(fixture_view(fixture, group).last_index, 5);
+  }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -245,6 +281,7 @@ int main(void) {
       TEST(an_older_copy_of_the_store_is_not_believed),
       TEST(what_a_start_recorded_outlives_its_store),
       TEST(a_segment_left_behind_is_not_taken_for_the_end),
+      TEST(a_log_of_an_earlier_series_was_closed),
       TEST(another_brokers_segment_is_not_read),
       TEST(another_brokers_dump_is_not_taken),
   };
