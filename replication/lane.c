@@ -32,6 +32,7 @@ struct lane {
   unsigned fetching;
   unsigned installing;
   struct list installs; /* that wait for one of these to end */
+  struct pace *pace;    /* of what replicas get that do not count yet; NULL: unbounded */
   struct map *replicas; /* by group */
   struct lane_slot slots[LANE_WRITES_MAX];
   struct list free_slots;
@@ -170,6 +171,13 @@ void lane_leave(struct lane *lane) {
   bool before = lane_reluctant(lane);
   lane->leaving = true;
   tell_own_wish(lane, before);
+}
+
+void lane_set_pace(struct lane *lane, struct pace *pace) { lane->pace = pace; }
+
+uint64_t lane_took(struct lane *lane, uint64_t bytes) {
+  uint64_t now_ns = lane_clock_ns(lane);
+  return lane->pace == NULL ? now_ns : pace_took(lane->pace, now_ns, bytes);
 }
 
 size_t lane_hand_over(struct lane *lane) {

@@ -18,6 +18,7 @@
 #include "base/list.h"
 #include "base/world.h"
 #include "log/log_set.h"
+#include "replication/pace.h"
 #include "replication/raft.h"
 
 #define LANE_WRITES_MAX 16u
@@ -40,6 +41,9 @@ void lane_leave(struct lane *lane);
 size_t lane_hand_over(struct lane *lane);
 /* Leaderships among others that are here. */
 size_t lane_leaderships(const struct lane *lane);
+
+/* How fast replicas that do not count yet get what they lack. Kept; before the lane has any. NULL (as it is at first): as fast as they can. */
+void lane_set_pace(struct lane *lane, struct pace *pace);
 
 struct loop *lane_loop(struct lane *lane);
 struct log_set *lane_logs(struct lane *lane);

@@ -36,6 +36,7 @@ struct replica_install {
   bool owned;                 /* the spare has an owner, who gives the state */
   bool closed;                /* the old log's CLOSE frame is durable */
   bool short_of_room;
+  uint64_t pace_ns; /* more is not asked for before: live traffic goes first */
   uint64_t ask_ns;  /* when to ask again */
   uint64_t look_ns; /* when to look whether the state is stored; RAFT_NEVER: not now */
 };
@@ -235,7 +236,19 @@ static void go_on(struct replica *replica) {
     install->stage = INSTALL_STORING;
   }
   if (install->stage == INSTALL_STORING) store(replica);
-  else if (!install->short_of_room) ask_for_next(replica);
+  else if (install->short_of_room) return;
+  else if (install->pace_ns > now_of(replica)) install->ask_ns = install->pace_ns;
+  else ask_for_next(replica);
+}
+
+/* Of one that does not count yet. Not for so long that the leader would take it for gone. */
+static void pace(struct replica *replica, const struct entry *entries, size_t count) {
+  uint64_t bytes = 0;
+  if (raft_config_votes(&replica->raft.config, &replica->raft.self)) return;
+  for (size_t i = 0; i < count; i++) bytes += entry_size(&entries[i].head);
+  uint64_t free_ns = lane_took(replica->lane, bytes);
+  uint64_t latest_ns = now_of(replica) + lane_timing(replica->lane)->election_ns / 2;
+  replica->install->pace_ns = free_ns < latest_ns ? free_ns : latest_ns;
 }
 
 static bool follows(const struct log_view *view, const struct entry *entry, entry_index covers) {
@@ -277,6 +290,7 @@ static void receive_entries(struct replica *replica, const struct peer_message *
     make_spare(replica, first->head.base_offset, false);
   }
   install->ask_ns = now_of(replica) + lane_timing(replica->lane)->election_ns / 2;
+  pace(replica, message->entries, message->count);
   append(replica, message->entries, message->count);
 }
 

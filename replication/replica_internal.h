@@ -23,6 +23,8 @@ struct follower {
   bool waits_for_room;     /* until PEER_ROOM */
   struct raft_message ask; /* a RAFT_APPEND, of which the entries are still to be gathered */
   uint64_t retry_ns;       /* the log could not be read; RAFT_NEVER: it could */
+  uint64_t paced_ns;       /* old entries are not read for it before; 0: it may have them */
+  uint64_t paced_bytes;    /* what this leadership had appended when it was last paced */
   uint64_t unread_ns;      /* since when it could not be read for this one; 0: it could */
   uint64_t shipped_ns;     /* a snapshot was offered and is given up then; RAFT_NEVER: none was */
   struct gathering *gathering;
@@ -41,6 +43,7 @@ struct replica_links {
   size_t held_count;
   size_t held_capacity;
   struct follower *followers; /* of a leader, one for each other member */
+  uint64_t appended_bytes;    /* ever, here: how fast the group grows */
   size_t follower_count;
   struct replica_sender sender;
 
@@ -230,7 +233,9 @@ struct replica_state replica_state_of(const struct replica *replica);
 void lane_add(struct lane *lane, struct replica *replica);
 void lane_remove(struct lane *lane, struct replica *replica);
 struct peer_lane *lane_wires(const struct lane *lane); /* NULL: alone */
-bool lane_reluctant(const struct lane *lane);          /* this broker had better not lead */
+/* A replica that does not count yet was given so much, or took it. When the next may come: now, or later. */
+uint64_t lane_took(struct lane *lane, uint64_t bytes);
+bool lane_reluctant(const struct lane *lane); /* this broker had better not lead */
 const struct raft_timing *lane_timing(const struct lane *lane);
 uint64_t lane_random(struct lane *lane);
 uint64_t lane_clock_ns(const struct lane *lane); /* as loop_now_ns(), also before the lane runs */

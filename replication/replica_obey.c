@@ -82,6 +82,7 @@ static void append(struct replica *replica, struct proposal *proposal, entry_ind
   head->leader_time_ms = replica_leader_time_ms(replica, loop_wall_ms(lane_loop(replica->lane)));
   head->payload_size = (uint32_t)proposal->entry.payload.bytes.size;
   head->chain = log_append(replica->log, lane_write(replica->lane), &proposal->entry);
+  if (replica->links != NULL) replica->links->appended_bytes += entry_size(head);
   push(replica, proposal);
 }
 

@@ -141,6 +141,7 @@ static enum status receive_append(struct arrival *arrival) {
 
 void replica_receive(struct replica *replica, const struct peer_message *message) {
   if (!replica->started || replica->deleting) return;
+  if (!replica_id_equal(&message->raft.to, &replica->raft.self)) return; /* an earlier replica, or a later one, is meant */
   switch (message->raft.kind) {
     case RAFT_FETCH_STATE:
     case RAFT_FETCH_ENTRIES: replica_ship(replica, &message->raft); return;

@@ -98,7 +98,8 @@ void replica_set_followers(struct replica *replica) {
       known->gathering = NULL; /* they have moved */
       known->shipment = NULL;
     } else {
-      followers[count++] = (struct follower){.id = *id, .retry_ns = RAFT_NEVER, .shipped_ns = RAFT_NEVER};
+      followers[count++] =
+          (struct follower){.id = *id, .paced_bytes = links->appended_bytes, .retry_ns = RAFT_NEVER, .shipped_ns = RAFT_NEVER};
     }
   }
   forget_followers(links);
@@ -273,6 +274,20 @@ static void could_not_read(struct replica *replica, struct follower *follower, e
   replica_cannot_read(replica, follower);
 }
 
+/* Whoever does not count yet gets old entries only as fast as it may, and as many more as came meanwhile: else it would never have them all
+ * where a group grows faster than that. One that counts is missed: it gets them as fast as it can. */
+static void pace(struct replica *replica, struct follower *follower, const struct log_fetch *fetch) {
+  uint64_t bytes = 0, grown = replica->links->appended_bytes - follower->paced_bytes;
+  if (raft_config_votes(&replica->raft.config, &follower->id)) return;
+  for (size_t i = 0; i < fetch->count; i++) bytes += entry_size(&fetch->entries[i].head);
+  follower->paced_bytes = replica->links->appended_bytes;
+  uint64_t free_ns = lane_took(replica->lane, bytes > grown ? bytes - grown : 0);
+  if (free_ns <= now_of(replica)) return;
+  REACHED(learner_is_paced);
+  follower->paced_ns = free_ns;
+  replica_arm(replica);
+}
+
 static size_t fewer(size_t a, size_t b) { return a < b ? a : b; }
 
 static void gathered(struct replica *replica, struct follower *follower) {
@@ -301,6 +316,7 @@ static void fetched(struct task *task) {
   }
   struct follower *follower = replica_follower(replica, &gathering->to);
   CHECK(follower != NULL && follower->gathering == gathering);
+  pace(replica, follower, &gathering->fetch);
   gathered(replica, follower);
 }
 
@@ -340,7 +356,8 @@ static void gather_for(struct replica *replica, struct follower *follower) {
 
 static bool may_gather(const struct follower *follower) {
   bool busy = follower->gathering != NULL && follower->gathering->busy;
-  return follower->asked && !busy && !follower->waits_for_room && follower->retry_ns == RAFT_NEVER;
+  bool paced = follower->paced_ns != 0 && follower->ask.append.count > 0;
+  return follower->asked && !busy && !paced && !follower->waits_for_room && follower->retry_ns == RAFT_NEVER;
 }
 
 /* Each send may lead to the next ask, until a window is full: bounded by PROGRESS_MESSAGES_MAX. */
@@ -379,6 +396,7 @@ uint64_t replica_send_due_ns(const struct replica *replica) {
   for (size_t i = 0; i < replica->links->follower_count; i++) {
     const struct follower *follower = &replica->links->followers[i];
     if (follower->retry_ns < due_ns) due_ns = follower->retry_ns;
+    if (follower->paced_ns != 0 && follower->paced_ns < due_ns) due_ns = follower->paced_ns;
     if (follower->shipped_ns < due_ns) due_ns = follower->shipped_ns;
   }
   return due_ns;
@@ -398,9 +416,10 @@ static bool next_given_up(struct replica *replica, uint64_t now_ns, struct repli
 void replica_send_timer(struct replica *replica, uint64_t now_ns) {
   for (size_t i = 0; i < replica->links->follower_count; i++) {
     struct follower *follower = &replica->links->followers[i];
-    if (follower->retry_ns > now_ns) continue;
-    follower->retry_ns = RAFT_NEVER;
-    lane_will_send(replica->lane, &replica->links->sender);
+    bool again = follower->retry_ns <= now_ns, paid = follower->paced_ns != 0 && follower->paced_ns <= now_ns;
+    if (again) follower->retry_ns = RAFT_NEVER;
+    if (paid) follower->paced_ns = 0;
+    if (again || paid) lane_will_send(replica->lane, &replica->links->sender);
   }
   struct replica_id id;
   while (next_given_up(replica, now_ns, &id)) {
