@@ -252,6 +252,28 @@ static bool can_be(const struct cluster_map *map, const struct map_replica *repl
   return count > 0;
 }
 
+static const struct map_replica *find_known(const struct map_move *move, const struct map_replica *wanted) {
+  for (uint32_t i = 0; i < move->known_count; i++) {
+    const struct map_replica *known = &move->known[i];
+    if (same_replicas(known, 1, wanted, 1)) return known;
+  }
+  return NULL;
+}
+
+/* Who may belong to it stays who he is; others are placed by this move. False: there are too many to be remembered. */
+static bool place_targets(struct map_move *move, const struct map_move *before, const struct map_partition *partition) {
+  move->known_count = before != NULL ? before->known_count : partition->replica_count;
+  if (before != NULL) memcpy(move->known, before->known, sizeof move->known);
+  else memcpy(move->known, partition->replicas, partition->replica_count * sizeof *move->known);
+  for (uint32_t i = 0; i < move->target_count; i++) {
+    const struct map_replica *known = find_known(move, &move->target[i]);
+    if (known == NULL && move->known_count == MAP_MOVE_KNOWN_MAX) return false;
+    move->target[i].placement = known != NULL ? known->placement : move->number;
+    if (known == NULL) move->known[move->known_count++] = move->target[i];
+  }
+  return true;
+}
+
 /* Takes the place of one that is under way, also of one that leads the other way. The same again is no other. */
 static enum status move_partition(struct cluster_map *map, const struct map_move *wanted) {
   struct map_partition *partition = NULL;
@@ -267,6 +289,7 @@ static enum status move_partition(struct cluster_map *map, const struct map_move
   struct map_move move = *wanted;
   move.group = partition->group;
   move.number = map->version;
+  if (!place_targets(&move, known, partition)) return STATUS_BUSY;
   put_move(map, &move);
   return STATUS_OK;
 }
@@ -364,7 +387,7 @@ enum status cluster_map_apply(struct cluster_map *map, const struct command *com
 
 /* A generous bound for the objects that stand for the map while it is packed or unpacked. */
 static size_t arena_bytes(size_t brokers, size_t topics, size_t partitions) {
-  return (size_t)MIB + (size_t)MAP_MOVES_MAX * 1024 + brokers * 512 + topics * 2048 + partitions * 1024;
+  return (size_t)MIB + (size_t)MAP_MOVES_MAX * 4096 + brokers * 512 + topics * 2048 + partitions * 1024;
 }
 
 enum status cluster_map_encode(const struct cluster_map *map, struct buffer *out) {

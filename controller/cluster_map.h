@@ -38,10 +38,12 @@ extern const struct topic_settings topic_settings_default;
 #define MAP_BROKERS_MAX 1000u
 #define MAP_EARLIER_MAX 16u
 
-/* Where a replica was put: on this broker, in this directory of it. A directory that the broker has later changes nothing here. */
+/* Where a replica was put: on this broker, in this directory of it. A directory that the broker has later changes nothing here. A replica that
+ * comes back to where one was given up is another: `placement` tells them apart. */
 struct map_replica {
   uint32_t broker;
   uint8_t incarnation[CLUSTER_ID_SIZE];
+  uint64_t placement; /* 0: from the founding on; else the number of the move that put it there */
 };
 
 /* One partition of a topic, and its replicas, as it was founded or as its last move left it: the first is to lead it. */
@@ -54,6 +56,7 @@ struct map_partition {
 };
 
 #define MAP_MOVES_MAX 1000u /* under way at a time */
+#define MAP_MOVE_KNOWN_MAX 32u
 
 /* A partition is on its way to other replicas. It belongs to those that it has, those that it is to have, and perhaps to some that an
  * earlier move, which this one took the place of, wanted it to have: none of them may give anything up before the move is over. */
@@ -64,6 +67,9 @@ struct map_move {
   uint64_t number; /* the version of the map that began it: no other move has it */
   uint32_t target_count;
   struct map_replica target[MAP_REPLICAS_MAX];
+  /* All who may belong to it since it was last at rest: whoever is named again is the same replica. */
+  uint32_t known_count;
+  struct map_replica known[MAP_MOVE_KNOWN_MAX];
 };
 
 struct map_topic {

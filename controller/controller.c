@@ -31,6 +31,7 @@ struct controller {
   const struct map_topic *topic; /* that it made or altered */
   uint64_t topic_id;             /* that it deleted */
   bool open;                     /* entries applied before this are history: nobody is told */
+  entry_index found_through;     /* what was in the log when it was opened; 0: it is applied, or was cut */
 };
 
 static void pump(struct controller *controller);
@@ -63,10 +64,18 @@ static void drive_members(struct controller *controller) {
 
 /* ---- Applying: the same on every broker ---- */
 
+static void tell_placed(struct controller *controller, const struct map_topic *topic, uint32_t partition) {
+  if (controller->found_through != 0) return;
+  const struct map_move *move = cluster_map_move(controller->map, topic->partitions[partition].group);
+  controller->watch.partition_placed(controller->watch.context, topic, partition, move);
+}
+
 static void tell(struct controller *controller, const struct command *command) {
   if (!controller->open || controller->applied_status != STATUS_OK) return;
   if (command->kind == COMMAND_CREATE_TOPIC) controller->watch.topic_created(controller->watch.context, controller->topic);
   else if (command->kind == COMMAND_ALTER_TOPIC) controller->watch.topic_altered(controller->watch.context, controller->topic);
+  else if (command->kind == COMMAND_MOVE_PARTITION || command->kind == COMMAND_PARTITION_MOVED)
+    tell_placed(controller, controller->topic, command->move.partition);
   else if (command->kind == COMMAND_REGISTER_BROKER && controller->brokers.registered != NULL)
     controller->brokers.registered(controller->brokers.context, &command->broker);
 }
@@ -95,8 +104,16 @@ static void apply_command(struct controller *controller, const struct command *c
   tell(controller, command);
 }
 
-static void apply(void *owner, const struct entry *entry) {
-  struct controller *controller = owner;
+static void see_if_caught_up(struct controller *controller) {
+  if (!controller->open || controller->found_through == 0) return;
+  entry_index applied = replica_applied(controller->replica);
+  bool cut = applied == log_view(replica_log(controller->replica)).last_index;
+  if (applied < controller->found_through && !cut) return;
+  controller->found_through = 0;
+  controller->watch.caught_up(controller->watch.context, controller->map);
+}
+
+static void apply_entry(struct controller *controller, const struct entry *entry) {
   if (entry->head.kind == ENTRY_NOOP && controller->open) { /* a leader is ready from here on */
     tell_leader(controller);
     pump(controller);
@@ -114,6 +131,11 @@ static void apply(void *owner, const struct entry *entry) {
   command_deinit(&command);
 }
 
+static void apply(void *owner, const struct entry *entry) {
+  apply_entry(owner, entry);
+  see_if_caught_up(owner);
+}
+
 static enum status snapshot(void *owner, struct buffer *out) {
   struct controller *controller = owner;
   return cluster_map_encode(controller->map, out);
@@ -128,6 +150,23 @@ static void tell_gone(struct controller *controller, const struct cluster_map *n
   }
 }
 
+static bool is_placed_anew(const struct controller *controller, const struct cluster_map *before,
+                           const struct map_partition *earlier, const struct map_partition *place) {
+  const struct map_move *was = earlier == NULL ? NULL : cluster_map_move(before, place->group);
+  const struct map_move *is = cluster_map_move(controller->map, place->group);
+  bool moves_otherwise = (was == NULL ? 0 : was->number) != (is == NULL ? 0 : is->number);
+  return moves_otherwise || (earlier != NULL && (earlier->replica_count != place->replica_count ||
+                                                 memcmp(earlier->replicas, place->replicas, sizeof place->replicas) != 0));
+}
+
+static void tell_places(struct controller *controller, const struct cluster_map *before, const struct map_topic *known,
+                        const struct map_topic *topic) {
+  for (uint32_t i = 0; i < topic->partition_count; i++) {
+    const struct map_partition *earlier = known != NULL && i < known->partition_count ? &known->partitions[i] : NULL;
+    if (is_placed_anew(controller, before, earlier, &topic->partitions[i])) tell_placed(controller, topic, i);
+  }
+}
+
 static void tell_topics(struct controller *controller, const struct cluster_map *before) {
   const struct map_topic *topic = cluster_map_topic_after(controller->map, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(controller->map, bytes_of_string(topic->name))) {
@@ -135,6 +174,7 @@ static void tell_topics(struct controller *controller, const struct cluster_map 
     if (known == NULL) controller->watch.topic_created(controller->watch.context, topic);
     else if (memcmp(&known->settings, &topic->settings, sizeof topic->settings) != 0)
       controller->watch.topic_altered(controller->watch.context, topic);
+    tell_places(controller, before, known, topic);
   }
 }
 
@@ -167,7 +207,11 @@ static enum status jump(struct controller *controller, struct bytes state) {
 
 static enum status restore(void *owner, struct bytes state) {
   struct controller *controller = owner;
-  if (controller->open) return jump(controller, state);
+  if (controller->open) {
+    enum status status = jump(controller, state);
+    if (status == STATUS_OK) see_if_caught_up(controller);
+    return status;
+  }
   return state.size == 0 ? STATUS_OK : cluster_map_decode(controller->map, state);
 }
 
@@ -268,7 +312,7 @@ static enum status refuse_elsewhere(const struct controller *controller, struct 
   return STATUS_NOT_LEADER;
 }
 
-static bool is_alone(const struct controller *controller) { return replica_config(controller->replica)->count == 1; }
+static bool is_alone(const struct controller *controller) { return replica_alone(controller->replica); }
 
 /* A refusal that follows from the map is as good as the map: among several brokers a majority has to confirm that nobody else has gone on with
  * it. What follows from the request alone is told at once. */
@@ -372,6 +416,8 @@ enum status controller_open(struct world *world, struct lane *lane, struct log *
     return status;
   }
   controller->open = true;
+  entry_index found = log_view(log).last_index;
+  controller->found_through = replica_applied(controller->replica) < found ? found : 0;
   *out_controller = controller;
   return STATUS_OK;
 }
@@ -405,8 +451,10 @@ struct cluster_map *controller_map_ahead(const struct controller *controller) {
   buffer_deinit(&bytes);
   struct log *log = replica_log(controller->replica);
   status = log_replay(log, replica_applied(controller->replica), log_view(log).last_index, apply_ahead, map);
-  if (status != STATUS_OK) trace_error("map_ahead_incomplete", "reason=%s", status_name(status));
-  return map;
+  if (status == STATUS_OK) return map;
+  trace_error("map_ahead_incomplete", "reason=%s", status_name(status));
+  cluster_map_free(map);
+  return NULL;
 }
 
 void controller_watch_brokers(struct controller *controller, const struct broker_watch *watch) { controller->brokers = *watch; }
@@ -416,9 +464,24 @@ static void tell_nobody(void *context, const struct map_topic *topic) {
   (void)topic;
 }
 
+static void tell_nobody_of_place(void *context, const struct map_topic *topic, uint32_t partition, const struct map_move *move) {
+  (void)context;
+  (void)topic;
+  (void)partition;
+  (void)move;
+}
+
+static void tell_nobody_of_map(void *context, const struct cluster_map *map) {
+  (void)context;
+  (void)map;
+}
+
 void controller_hush(struct controller *controller) {
-  controller->watch =
-      (struct controller_watch){.topic_created = tell_nobody, .topic_altered = tell_nobody, .topic_deleted = tell_nobody};
+  controller->watch = (struct controller_watch){.topic_created = tell_nobody,
+                                                .topic_altered = tell_nobody,
+                                                .topic_deleted = tell_nobody,
+                                                .partition_placed = tell_nobody_of_place,
+                                                .caught_up = tell_nobody_of_map};
   controller->brokers = (struct broker_watch){0};
 }
 

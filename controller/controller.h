@@ -25,6 +25,11 @@ struct controller_watch {
   void (*topic_created)(void *context, const struct map_topic *topic);
   void (*topic_altered)(void *context, const struct map_topic *topic);
   void (*topic_deleted)(void *context, const struct map_topic *topic); /* gone from the map; borrowed during the call */
+  /* Its replicas, or where it is to move, are otherwise than before, or it came with a move. `move`: NULL, none is under way. Not before
+   * caught_up: what a place was in between, others have done with long ago, and this broker too. */
+  void (*partition_placed)(void *context, const struct map_topic *topic, uint32_t partition, const struct map_move *move);
+  /* Everything that was in group 0's log when it was opened is applied, or was cut. Not told where that is so from the beginning. */
+  void (*caught_up)(void *context, const struct cluster_map *map);
   void *context;
 };
 
@@ -39,7 +44,7 @@ void controller_start(struct controller *controller);
 /* The broker that leads group 0, where changes are to be asked for; 0: not known. */
 broker_id controller_leader(const struct controller *controller);
 
-/* Before the lane runs: the map as it will be if everything in group 0's log is committed. Owned by the caller. */
+/* Before the lane runs: the map as it will be if everything in group 0's log is committed. Owned by the caller; NULL: it cannot be read. */
 struct cluster_map *controller_map_ahead(const struct controller *controller);
 
 /* Told on lane 0: a broker stands in the map anew or otherwise than before; and who leads group 0 (0: nobody is known). `here`: this one, and

@@ -82,35 +82,50 @@ enum status broker_from_message(const Cairn__Internal__V1__Broker *message, stru
   return STATUS_OK;
 }
 
-/* The two lists of a message: brokers' numbers and their directories' incarnations. */
+/* The lists of a message: brokers' numbers, their directories' incarnations, and when each was placed there. */
 struct replica_lists {
   size_t count;
+  size_t incarnation_count;
+  size_t placement_count; /* `count`, or 0 where all are from the founding on */
   uint32_t *numbers;
   ProtobufCBinaryData *incarnations;
+  uint64_t *placements;
 };
 
 static struct replica_lists replicas_to_lists(struct arena *arena, const struct map_replica *replicas, uint32_t count) {
-  struct replica_lists lists = {.count = count};
+  struct replica_lists lists = {.count = count, .incarnation_count = count};
   if (count == 0) return lists;
   lists.numbers = take(arena, count * sizeof *lists.numbers);
   lists.incarnations = take(arena, count * sizeof *lists.incarnations);
+  lists.placements = take(arena, count * sizeof *lists.placements);
   for (uint32_t i = 0; i < count; i++) {
     lists.numbers[i] = replicas[i].broker;
     lists.incarnations[i] = id_to_message(replicas[i].incarnation);
+    lists.placements[i] = replicas[i].placement;
+    if (replicas[i].placement != 0) lists.placement_count = count;
   }
   return lists;
 }
 
-static bool replicas_from_lists(const struct replica_lists *lists, size_t incarnation_count,
-                                struct map_replica out_replicas[MAP_REPLICAS_MAX], uint32_t *out_count) {
-  if (lists->count > MAP_REPLICAS_MAX || incarnation_count != lists->count) return false;
+static bool replicas_from_lists(const struct replica_lists *lists, struct map_replica *out_replicas, uint32_t max,
+                                uint32_t *out_count) {
+  bool placed = lists->placement_count != 0;
+  if (lists->count > max || lists->incarnation_count != lists->count || (placed && lists->placement_count != lists->count))
+    return false;
   *out_count = (uint32_t)lists->count;
   for (uint32_t i = 0; i < *out_count; i++) {
     out_replicas[i].broker = lists->numbers[i];
-    if (lists->numbers[i] == 0) return false;
-    if (!id_from_message(&lists->incarnations[i], out_replicas[i].incarnation)) return false;
+    out_replicas[i].placement = placed ? lists->placements[i] : 0;
+    if (lists->numbers[i] == 0 || !id_from_message(&lists->incarnations[i], out_replicas[i].incarnation)) return false;
+  }
+  return true;
+}
+
+/* Of a partition or a target: each broker once. */
+static bool once_each(const struct map_replica *replicas, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
     for (uint32_t before = 0; before < i; before++)
-      if (lists->numbers[before] == lists->numbers[i]) return false;
+      if (replicas[before].broker == replicas[i].broker) return false;
   }
   return true;
 }
@@ -119,35 +134,62 @@ static void replicas_to_message(struct arena *arena, const struct map_partition 
                                 Cairn__Internal__V1__PartitionPlace *message) {
   struct replica_lists lists = replicas_to_lists(arena, partition->replicas, partition->replica_count);
   message->n_replicas = message->n_incarnations = lists.count;
+  message->n_placements = lists.placement_count;
   message->replicas = lists.numbers;
   message->incarnations = lists.incarnations;
+  message->placements = lists.placements;
 }
 
 static bool replicas_from_message(const Cairn__Internal__V1__PartitionPlace *message, struct map_partition *partition) {
-  struct replica_lists lists = {
-      .count = message->n_replicas, .numbers = message->replicas, .incarnations = message->incarnations};
-  return replicas_from_lists(&lists, message->n_incarnations, partition->replicas, &partition->replica_count);
+  struct replica_lists lists = {.count = message->n_replicas,
+                                .incarnation_count = message->n_incarnations,
+                                .placement_count = message->n_placements,
+                                .numbers = message->replicas,
+                                .incarnations = message->incarnations,
+                                .placements = message->placements};
+  return replicas_from_lists(&lists, partition->replicas, MAP_REPLICAS_MAX, &partition->replica_count) &&
+         once_each(partition->replicas, partition->replica_count);
 }
 
 Cairn__Internal__V1__Move *move_to_message(struct arena *arena, const struct map_move *move) {
   Cairn__Internal__V1__Move *message = take(arena, sizeof *message);
   cairn__internal__v1__move__init(message);
-  struct replica_lists lists = replicas_to_lists(arena, move->target, move->target_count);
+  struct replica_lists target = replicas_to_lists(arena, move->target, move->target_count);
+  struct replica_lists known = replicas_to_lists(arena, move->known, move->known_count);
   message->topic_id = move->topic_id;
   message->partition = move->partition;
-  message->n_replicas = message->n_incarnations = lists.count;
-  message->replicas = lists.numbers;
-  message->incarnations = lists.incarnations;
+  message->n_replicas = message->n_incarnations = target.count;
+  message->n_placements = target.placement_count;
+  message->replicas = target.numbers;
+  message->incarnations = target.incarnations;
+  message->placements = target.placements;
+  message->n_known = message->n_known_incarnations = known.count;
+  message->n_known_placements = known.placement_count;
+  message->known = known.numbers;
+  message->known_incarnations = known.incarnations;
+  message->known_placements = known.placements;
   message->number = move->number;
   return message;
 }
 
 enum status move_from_message(const Cairn__Internal__V1__Move *message, struct map_move *out) {
   struct map_move move = {.topic_id = message->topic_id, .partition = message->partition, .number = message->number};
-  struct replica_lists lists = {
-      .count = message->n_replicas, .numbers = message->replicas, .incarnations = message->incarnations};
-  if (lists.count == 0 || !replicas_from_lists(&lists, message->n_incarnations, move.target, &move.target_count))
-    return STATUS_CORRUPT;
+  struct replica_lists target = {.count = message->n_replicas,
+                                 .incarnation_count = message->n_incarnations,
+                                 .placement_count = message->n_placements,
+                                 .numbers = message->replicas,
+                                 .incarnations = message->incarnations,
+                                 .placements = message->placements};
+  struct replica_lists known = {.count = message->n_known,
+                                .incarnation_count = message->n_known_incarnations,
+                                .placement_count = message->n_known_placements,
+                                .numbers = message->known,
+                                .incarnations = message->known_incarnations,
+                                .placements = message->known_placements};
+  bool whole = target.count > 0 && replicas_from_lists(&target, move.target, MAP_REPLICAS_MAX, &move.target_count) &&
+               once_each(move.target, move.target_count) &&
+               replicas_from_lists(&known, move.known, MAP_MOVE_KNOWN_MAX, &move.known_count);
+  if (!whole) return STATUS_CORRUPT;
   *out = move;
   return STATUS_OK;
 }

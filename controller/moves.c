@@ -3,7 +3,7 @@
 static void add_voters(const struct map_replica *replicas, uint32_t count, struct raft_config *out_config) {
   *out_config = (struct raft_config){.phase = RAFT_STABLE};
   for (uint32_t i = 0; i < count; i++) {
-    struct replica_id id = replica_id_of(replicas[i].broker, replicas[i].incarnation);
+    struct replica_id id = map_replica_id(&replicas[i]);
     raft_config_add(out_config, &id, RAFT_VOTER, RAFT_VOTER);
   }
 }
@@ -17,14 +17,16 @@ static bool is_earlier_self(const struct raft_config *wanted, const struct repli
   return false;
 }
 
-/* Everybody of today who stays, as far as today's own change goes. Returns how many earlier selves there were. */
+/* Everybody who votes today or is about to, but earlier selves; how many these are is returned. So nobody is given up before those that are to
+ * come are in. */
 static uint32_t keep(const struct raft_config *today, const struct raft_config *wanted, struct raft_config *out_target) {
   uint32_t earlier = 0;
   *out_target = (struct raft_config){.phase = RAFT_STABLE};
   for (size_t i = 0; i < today->count; i++) {
     const struct raft_member *member = &today->members[i];
     if (is_earlier_self(wanted, &member->id)) earlier++;
-    else if (member->then == RAFT_VOTER) raft_config_add(out_target, &member->id, RAFT_VOTER, RAFT_VOTER);
+    else if (member->now == RAFT_VOTER || member->then == RAFT_VOTER)
+      raft_config_add(out_target, &member->id, RAFT_VOTER, RAFT_VOTER);
   }
   return earlier;
 }

@@ -16,6 +16,13 @@
 #include "controller/cluster_map.h"
 #include "replication/raft_config.h"
 
+/* The replica as its group knows it. */
+static inline struct replica_id map_replica_id(const struct map_replica *replica) {
+  struct replica_id id = replica_id_of(replica->broker, replica->incarnation);
+  id.placement = replica->placement;
+  return id;
+}
+
 enum move_step {
   MOVE_REST,   /* nothing is to be done, or what was begun has to come to its end first */
   MOVE_CHANGE, /* `out_target` is for replica_change_members() */

@@ -282,6 +282,36 @@ static void delete_run(struct task *task) {
   controller_change(this->services->controller, &this->change);
 }
 
+static void moved(struct change *change) {
+  struct admin_call *this = of_change(change);
+  if (change->status != STATUS_OK) {
+    finish_with(this, change_failure(this->services, change));
+    return;
+  }
+  Cairn__V1__MovePartitionResponse response;
+  cairn__v1__move_partition_response__init(&response);
+  services_answer(this->call, pack_part(&response.base));
+  finish(this);
+}
+
+static void move_run(struct task *task) {
+  struct admin_call *this = container_of(task, struct admin_call, task);
+  const Cairn__V1__MovePartitionRequest *request = (const void *)this->request;
+  struct change *change = &this->change;
+  if (!take_name(this, request->topic)) return;
+  if (request->n_replicas == 0 || request->n_replicas > MAP_REPLICAS_MAX) {
+    finish_with(this, refusal_new(STATUS_INVALID, "partition %u of topic \"%s\" is to have %zu replicas: name 1 to %u brokers",
+                                  request->partition, request->topic, request->n_replicas, MAP_REPLICAS_MAX));
+    return;
+  }
+  change->kind = COMMAND_MOVE_PARTITION;
+  change->validate_only = request->validate_only != 0;
+  change->partition = request->partition;
+  for (size_t i = 0; i < request->n_replicas; i++) change->to[change->to_count++] = request->replicas[i];
+  change->done = moved;
+  controller_change(this->services->controller, change);
+}
+
 /* ---- Looking ---- */
 
 static void list_run(struct look *look) {
@@ -314,6 +344,7 @@ static void list_run(struct look *look) {
 struct partition_message {
   Cairn__V1__Partition partition;
   uint32_t replicas[MAP_REPLICAS_MAX];
+  uint32_t moving_to[MAP_REPLICAS_MAX];
   char leader[ADDRESS_TEXT_SIZE];
 };
 
@@ -323,6 +354,11 @@ static void fill_replicas(const struct services *services, const struct map_part
   for (uint32_t i = 0; i < partition->replica_count; i++) message->replicas[i] = partition->replicas[i].broker;
   message->partition.n_replicas = partition->replica_count == 0 ? 1 : partition->replica_count;
   message->partition.replicas = message->replicas;
+  const struct map_move *move = cluster_map_move(controller_map(services->controller), partition->group);
+  if (move == NULL) return;
+  for (uint32_t i = 0; i < move->target_count; i++) message->moving_to[i] = move->target[i].broker;
+  message->partition.n_moving_to = move->target_count;
+  message->partition.moving_to = message->moving_to;
 }
 
 static void fill_partition(struct services *services, const struct map_topic *topic, uint32_t i,
@@ -459,6 +495,9 @@ void admin_service_alter_topic(void *services, struct rpc_call *call, struct blo
 }
 void admin_service_delete_topic(void *services, struct rpc_call *call, struct blob *message) {
   start_change(services, call, message, &cairn__v1__delete_topic_request__descriptor, delete_run);
+}
+void admin_service_move_partition(void *services, struct rpc_call *call, struct blob *message) {
+  start_change(services, call, message, &cairn__v1__move_partition_request__descriptor, move_run);
 }
 void admin_service_describe_broker(void *services, struct rpc_call *call, struct blob *message) {
   start_look(services, call, message, &cairn__v1__describe_broker_request__descriptor, broker_run, false);

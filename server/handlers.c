@@ -44,6 +44,7 @@ const struct rpc_handler service_handlers[] = {
     {ADMIN "DescribeTopic", RPC_UNARY, .message = admin_service_describe_topic},
     {ADMIN "AlterTopic", RPC_UNARY, .message = admin_service_alter_topic},
     {ADMIN "DeleteTopic", RPC_UNARY, .message = admin_service_delete_topic},
+    {ADMIN "MovePartition", RPC_UNARY, .message = admin_service_move_partition},
     {ADMIN "DescribeBroker", RPC_UNARY, .message = admin_service_describe_broker},
     {ADMIN "DescribeCluster", RPC_UNARY, .message = admin_service_describe_cluster},
 

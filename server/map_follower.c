@@ -5,9 +5,11 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/trace.h"
+#include "controller/moves.h"
 #include "server/map_follower_internal.h"
 
 #define OPEN_PER_TURN_MAX 256u
+#define OPEN_AGAIN_NS 5000000u
 
 struct map_follower *map_follower_new(const struct map_follower_options *options) {
   struct map_follower *follower = NEW(struct map_follower);
@@ -18,7 +20,7 @@ struct map_follower *map_follower_new(const struct map_follower_options *options
   follower->early = map_new(0);
   follower->unclaimed = map_new(0);
   follower->unread = map_new(0);
-  follower->ahead = map_new(0);
+  follower->arrivals = map_new(0);
   return follower;
 }
 
@@ -33,7 +35,12 @@ void map_follower_free(struct map_follower *follower) {
   map_free(follower->early);
   map_free(follower->unclaimed);
   map_free(follower->unread);
-  map_free(follower->ahead);
+  cursor = (struct map_cursor){0};
+  for (struct arrival *arrival; (arrival = map_next(follower->arrivals, &cursor)) != NULL;) {
+    memory_free(arrival->name);
+    memory_free(arrival);
+  }
+  map_free(follower->arrivals);
   memory_free(follower->lost);
   memory_free(follower->missing);
   memory_free(follower);
@@ -45,26 +52,43 @@ struct partition_host *map_follower_host(const struct map_follower *follower, gr
 
 /* ---- Where a partition is ---- */
 
-bool map_follower_has(const struct map_follower *follower, const struct map_partition *place) {
-  if (place->replica_count == 0) return true;
-  for (uint32_t i = 0; i < place->replica_count; i++) {
-    struct replica_id id = replica_id_of(place->replicas[i].broker, place->replicas[i].incarnation);
-    if (replica_id_equal(&id, &follower->options.hosts[0].self)) return true;
+static const struct map_replica *find_own(const struct map_follower *follower, const struct map_replica *replicas,
+                                          uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    struct replica_id id = map_replica_id(&replicas[i]);
+    if (replica_same_directory(&id, &follower->options.hosts[0].self)) return &replicas[i];
   }
-  return false;
+  return NULL;
+}
+
+bool map_follower_has(const struct map_follower *follower, const struct map_partition *place) {
+  return place->replica_count == 0 || find_own(follower, place->replicas, place->replica_count) != NULL;
+}
+
+bool map_follower_is_target(const struct map_follower *follower, const struct map_move *move) {
+  return move != NULL && find_own(follower, move->target, move->target_count) != NULL;
+}
+
+bool map_follower_own(const struct map_follower *follower, const struct map_partition *place, const struct map_move *move,
+                      struct map_partition *out_own) {
+  const struct map_replica *own = find_own(follower, place->replicas, place->replica_count);
+  if (own == NULL && move != NULL) own = find_own(follower, move->target, move->target_count);
+  *out_own = *place;
+  if (own != NULL && own->placement != 0) out_own->instance = partition_first_instance(own->placement);
+  return own != NULL || place->replica_count == 0;
 }
 
 /* Is it to lead the partition, and are there others? */
 static bool is_first(const struct map_follower *follower, const struct map_partition *place) {
   if (place->replica_count < 2) return false;
-  struct replica_id first = replica_id_of(place->replicas[0].broker, place->replicas[0].incarnation);
-  return replica_id_equal(&first, &follower->options.hosts[0].self);
+  struct replica_id first = map_replica_id(&place->replicas[0]);
+  return replica_same_directory(&first, &follower->options.hosts[0].self);
 }
 
 bool map_follower_founding(const struct map_partition *place, struct raft_config *out_config) {
   *out_config = (struct raft_config){.phase = RAFT_STABLE};
   for (uint32_t i = 0; i < place->replica_count; i++) {
-    struct replica_id id = replica_id_of(place->replicas[i].broker, place->replicas[i].incarnation);
+    struct replica_id id = map_replica_id(&place->replicas[i]);
     raft_config_add(out_config, &id, RAFT_VOTER, RAFT_VOTER);
   }
   return place->replica_count > 0;
@@ -131,7 +155,13 @@ static void end_errand(struct errand *errand) {
 
 static void run_close(struct task *task) {
   struct errand *errand = container_of(task, struct errand, task);
-  partition_close(errand->partition);
+  partition_close(errand->partition, false);
+  end_errand(errand);
+}
+
+static void run_leave(struct task *task) {
+  struct errand *errand = container_of(task, struct errand, task);
+  partition_close(errand->partition, true);
   end_errand(errand);
 }
 
@@ -156,6 +186,7 @@ static void send_errand(struct partition *partition, void (*run)(struct task *ta
 }
 
 void map_follower_send_close(struct partition *partition) { send_errand(partition, run_close, NULL); }
+void map_follower_send_leave(struct partition *partition) { send_errand(partition, run_leave, NULL); }
 
 /* ---- Opening: a topic's new logs, on the lanes that will own them ---- */
 
@@ -163,6 +194,7 @@ static void free_opening(struct opening *opening) {
   memory_free(opening->name);
   memory_free(opening->wanted);
   memory_free(opening->lost);
+  memory_free(opening->left);
   memory_free(opening->opened);
   memory_free(opening->lanes);
   memory_free(opening);
@@ -175,8 +207,9 @@ static void finish_opening(struct opening *opening) {
   for (uint32_t i = 0; i < opening->count; i++) {
     struct partition *partition = opening->opened[i];
     if (partition == NULL) continue;
-    if (opening->deleted) {
-      map_follower_send_close(partition);
+    bool left = opening->left != NULL && opening->left[i];
+    if (opening->deleted || left) {
+      (left ? map_follower_send_leave : map_follower_send_close)(partition);
       partition_release(partition);
     } else if (opening->status != STATUS_OK) {
       partition_release(partition);
@@ -188,6 +221,7 @@ static void finish_opening(struct opening *opening) {
   }
   list_remove(&opening->node);
   tell(&opening->waits, opening->deleted ? STATUS_UNKNOWN_TOPIC : opening->status);
+  for (uint32_t i = 0; i < opening->count; i++) map_follower_next_arrival(follower, opening->wanted[i].group, opening->deleted);
   free_opening(opening);
   if (list_empty(&follower->openings)) tell(&follower->settling, STATUS_OK);
 }
@@ -227,6 +261,11 @@ static enum status open_one(struct opening *opening, struct partition_host *host
   return status;
 }
 
+static void open_later(struct timer *timer) {
+  struct opening_lane *part = container_of(timer, struct opening_lane, again);
+  part->task.run(&part->task);
+}
+
 /* On a partition's lane: some, then after others had a turn some more. */
 static void open_on_lane(struct task *task) {
   struct opening_lane *part = container_of(task, struct opening_lane, task);
@@ -234,8 +273,17 @@ static void open_on_lane(struct task *task) {
   struct partition_host *host = &opening->follower->options.hosts[part->lane];
   bool any = false; /* in this turn; what earlier turns made is durable before that */
   unsigned budget = OPEN_PER_TURN_MAX;
+  if (lane_failed(host->lane)) { /* nothing that is here will ever be gone */
+    report(part, STATUS_IO);
+    return;
+  }
   for (; part->next < opening->count; part->next++) {
     if (map_follower_host(opening->follower, opening->wanted[part->next].group) != host) continue;
+    if (lane_has(host->lane, opening->wanted[part->next].group)) {
+      part->again.fire = open_later;
+      loop_timer_set(host->loop, &part->again, loop_now_ns(host->loop) + OPEN_AGAIN_NS);
+      return;
+    }
     if (budget-- == 0) break;
     enum status status = open_one(opening, host, part->next);
     if (status != STATUS_OK) {
@@ -281,31 +329,25 @@ void map_follower_open(struct map_follower *follower, const struct map_topic *to
 
 /* ---- What the map says ---- */
 
-/* It was made and deleted again before this start, which its log went with: its deletion is told next. */
-static bool is_gone_ahead(const struct map_follower *follower, uint64_t topic_id) {
-  bool was_ahead = topic_id >= follower->ahead_from && topic_id < follower->ahead_to;
-  return was_ahead && map_get_number(follower->ahead, topic_id) == NULL;
-}
-
-/* True: it has to be made. */
-static bool is_wanted(struct map_follower *follower, const struct map_topic *topic, uint32_t i) {
+bool map_follower_wants(struct map_follower *follower, const struct map_topic *topic, uint32_t i) {
   const struct map_partition *place = &topic->partitions[i];
   struct routing *routing = follower->options.routing;
-  if (!map_follower_has(follower, place)) {
-    map_follower_point_elsewhere(follower, topic, i);
-    return false;
-  }
   struct partition *early = map_remove_number(follower->early, place->group);
-  if (early != NULL) {
+  if (early != NULL) { /* perhaps for what the map does not say yet, but will */
     send_errand(early, run_settings, &topic->settings);
     routing_set_partition(routing, bytes_of_string(topic->name), place->number, early);
+    return false;
+  }
+  if (!map_follower_has(follower, place)) {
+    map_follower_point_elsewhere(follower, topic, i);
     return false;
   }
   if (map_get_number(follower->unread, place->group) != NULL) {
     routing_set_absent(routing, bytes_of_string(topic->name), place->number, STATUS_UNREADABLE);
     return false;
   }
-  if (map_get_number(follower->unclaimed, place->group) == NULL) return !is_gone_ahead(follower, topic->id);
+  if (!follower->caught_up) return false; /* it may have moved since, and be known here otherwise than as a new one */
+  if (map_get_number(follower->unclaimed, place->group) == NULL) return true;
   trace_error("partition_damaged", "topic=%s partition=%u group=%" PRIu64 " reason=a log of it could not be opened", topic->name,
               place->number, place->group);
   routing_set_absent(routing, bytes_of_string(topic->name), place->number, STATUS_DAMAGED);
@@ -313,7 +355,7 @@ static bool is_wanted(struct map_follower *follower, const struct map_topic *top
 }
 
 /* The start lost something, and this may have been here: then it has promised things that it does not know. Others have it. */
-static bool is_lost(const struct map_follower *follower, const struct map_topic *topic, uint32_t i) {
+bool map_follower_has_lost(const struct map_follower *follower, const struct map_topic *topic, uint32_t i) {
   const struct map_partition *place = &topic->partitions[i];
   bool lost = place->group < follower->doubted && place->replica_count > 1;
   if (lost) map_follower_tell_lost(topic, i);
@@ -327,9 +369,9 @@ static void topic_created(void *context, const struct map_topic *topic) {
   bool *lost = memory_new_array(topic->partition_count, sizeof *lost);
   uint32_t count = 0;
   for (uint32_t i = 0; i < topic->partition_count; i++) {
-    if (!is_wanted(follower, topic, i)) continue;
-    lost[count] = is_lost(follower, topic, i);
-    wanted[count++] = topic->partitions[i];
+    if (!map_follower_wants(follower, topic, i)) continue;
+    lost[count] = map_follower_has_lost(follower, topic, i);
+    (void)map_follower_own(follower, &topic->partitions[i], NULL, &wanted[count++]);
   }
   if (count > 0) {
     map_follower_open(follower, topic, wanted, count, lost);
@@ -341,13 +383,16 @@ static void topic_created(void *context, const struct map_topic *topic) {
 
 static void topic_altered(void *context, const struct map_topic *topic) {
   struct map_follower *follower = context;
-  struct opening *opening = find_opening(follower, topic->id);
-  if (opening != NULL) {
+  list_for_each(&follower->openings, node, following) {
+    struct opening *opening = list_entry(node, struct opening, node);
+    if (opening->topic_id != topic->id) continue;
     opening->next_settings = topic->settings;
     opening->altered = true;
   }
   for (uint32_t i = 0; i < topic->partition_count; i++) {
     struct route_found found;
+    struct arrival *arrival = map_get_number(follower->arrivals, topic->partitions[i].group);
+    if (arrival != NULL) arrival->settings = topic->settings;
     if (routing_find(follower->options.routing, bytes_of_string(topic->name), i, &found) != STATUS_OK) continue;
     send_errand(found.partition, run_settings, &topic->settings);
     partition_release(found.partition);
@@ -361,12 +406,18 @@ static void close_routed(void *context, struct partition *partition) {
 
 static void topic_deleted(void *context, const struct map_topic *topic) {
   struct map_follower *follower = context;
-  struct opening *opening = find_opening(follower, topic->id);
-  if (opening != NULL) opening->deleted = true;
+  list_for_each(&follower->openings, node, following) {
+    struct opening *opening = list_entry(node, struct opening, node);
+    if (opening->topic_id == topic->id) opening->deleted = true;
+  }
   routing_remove_topic(follower->options.routing, bytes_of_string(topic->name), close_routed, NULL);
 }
 
 struct controller_watch map_follower_watch(struct map_follower *follower) {
-  return (struct controller_watch){
-      .topic_created = topic_created, .topic_altered = topic_altered, .topic_deleted = topic_deleted, .context = follower};
+  return (struct controller_watch){.topic_created = topic_created,
+                                   .topic_altered = topic_altered,
+                                   .topic_deleted = topic_deleted,
+                                   .partition_placed = map_follower_placed,
+                                   .caught_up = map_follower_caught_up,
+                                   .context = follower};
 }

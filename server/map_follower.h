@@ -4,10 +4,13 @@
  *   created    routing knows the topic; its logs are made on their lanes; a partition is routed once its OPEN frame is durable
  *   altered    settings go to the partitions
  *   deleted    routing forgets the topic; its partitions answer whoever waits and delete their logs
+ *   placed     a partition that is to move here gets a log, which begins as that of a replica which has forgotten all: it may have been here
+ *              before, and be counted on for what it promised then. One that is not to be here deletes it once the move is over; as long as
+ *              one is under way nobody does
  *
  * At start it gives each recovered log to its lane. A partition in the map without a log is made, as it would have been had the broker not
  * stopped, unless the journal lost something to rot: then it may have been there, and stays absent as damaged. A log without a
- * partition in the map is deleted only if the map knows its group and has deleted it; in any doubt it is left alone.
+ * partition in the map, or of one that is elsewhere, is deleted only if the map knows its group; in any doubt it is left alone.
  *
  * Unreadable is not absent, and not damaged either: a partition whose files the disk would not read is tried again a few times, as long as the
  * broker starts, and else refused as UNREADABLE until the next start. Its log stays as it was found.
@@ -35,6 +38,8 @@ struct map_follower_options {
   struct routing *routing;
   struct partition_host *hosts; /* by lane */
   unsigned lane_count;
+  void (*moving)(void *context); /* a partition is to move; NULL: nobody wants to know */
+  void *moving_context;
 };
 
 struct map_follower *map_follower_new(const struct map_follower_options *options);
@@ -44,7 +49,7 @@ void map_follower_free(struct map_follower *follower); /* NULL is fine */
 struct controller_watch map_follower_watch(struct map_follower *follower);
 
 /* At start, on the opening thread: opens what was recovered, and blocks. `doubt`: the map, or the journal, lost something to damage; the
- * map is whole unless its log did. `ahead` may be the map itself. */
+ * map is whole unless its log did. `ahead` may be the map itself; NULL: it could not be read. */
 struct map_follower_report {
   size_t opened;
   size_t missing; /* map_follower_make() makes them */

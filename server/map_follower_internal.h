@@ -17,10 +17,20 @@ struct map_follower {
   struct map *early;     /* at start: partitions of topics that are only ahead, by group */
   struct map *unclaimed; /* logs that were left alone, by group */
   struct map *unread;    /* logs that could not be read, by group */
-  uint64_t ahead_from;   /* topics from this one ... */
-  uint64_t ahead_to;     /* ... to below this one were made in what was only ahead at start; of these ... */
-  struct map *ahead;     /* ... those that were still there at its end, by number */
+  struct map *arrivals;  /* by group */
   group_id doubted;      /* the start lost something, and groups below it may have been here; 0: nothing is in doubt */
+  uint64_t begun_by;     /* moves that the map or group 0's log had at start: what they put here may have been here */
+  bool caught_up;        /* the map has everything that was known at start, so that what it says is to be done */
+  bool made;             /* map_follower_make() has run */
+};
+
+/* It is to be opened here as soon as an earlier opening of the same partition has ended. */
+struct arrival {
+  uint64_t topic_id;
+  char *name;
+  struct topic_settings settings;
+  struct map_partition own;
+  bool lost;
 };
 
 struct missing_partition {
@@ -39,6 +49,7 @@ struct lost_partition {
 struct opening_lane {
   struct task task;
   struct lane_fence fence;
+  struct timer again; /* an earlier replica of the same partition is not quite gone */
   struct opening *opening;
   unsigned lane;
   uint32_t next;
@@ -55,6 +66,7 @@ struct opening {
   bool altered;
   bool *lost;   /* beside `wanted`: it was there, and is to be had from others; NULL: none was */
   bool deleted; /* meanwhile */
+  bool *left;   /* beside `wanted`: it is to be elsewhere by now; NULL: none is */
   struct map_partition *wanted;
   struct partition **opened; /* beside `wanted`; each written by its lane */
   uint32_t count;
@@ -66,6 +78,20 @@ struct opening {
 
 /* Has this very directory a replica of it? */
 bool map_follower_has(const struct map_follower *follower, const struct map_partition *place);
+/* Is it to have one? NULL: no move is under way. */
+bool map_follower_is_target(const struct map_follower *follower, const struct map_move *move);
+/* Which replica of it this directory has, or is to have: the place, with the number of its first log. False: none. */
+bool map_follower_own(const struct map_follower *follower, const struct map_partition *place, const struct map_move *move,
+                      struct map_partition *out_own);
+/* True: it has to be made. Else routing knows why it is not here, or where it is. */
+bool map_follower_wants(struct map_follower *follower, const struct map_topic *topic, uint32_t i);
+/* It was here, and rot has taken all of it: it begins as one that has forgotten. */
+bool map_follower_has_lost(const struct map_follower *follower, const struct map_topic *topic, uint32_t i);
+/* An opening of this group has ended: what waited for that begins. */
+void map_follower_next_arrival(struct map_follower *follower, group_id group, bool deleted);
+/* What the controller tells of places. */
+void map_follower_placed(void *context, const struct map_topic *topic, uint32_t i, const struct map_move *move);
+void map_follower_caught_up(void *context, const struct cluster_map *map);
 /* Who belongs to it from its founding on. False: this broker alone. */
 bool map_follower_founding(const struct map_partition *place, struct raft_config *out_config);
 /* It is on other brokers: routing is told which. */
@@ -73,7 +99,8 @@ void map_follower_point_elsewhere(struct map_follower *follower, const struct ma
 struct partition_host *map_follower_host(const struct map_follower *follower, group_id group);
 void map_follower_open(struct map_follower *follower, const struct map_topic *topic, struct map_partition *wanted, uint32_t count,
                        bool *lost);
-void map_follower_send_close(struct partition *partition);
+void map_follower_send_close(struct partition *partition); /* its topic is deleted */
+void map_follower_send_leave(struct partition *partition); /* it is on other brokers now */
 void map_follower_tell_lost(const struct map_topic *topic, uint32_t i);
 
 #endif

@@ -80,11 +80,16 @@ static void settle_opened(struct adoption *adoption, const struct map_topic *top
   adoption->report.opened++;
 }
 
-static void settle_damaged(struct adoption *adoption, const struct map_topic *topic, uint32_t i, enum status status) {
+static void settle_damaged(struct adoption *adoption, const struct map_topic *topic, uint32_t i, struct log *log,
+                           enum status status) {
   const struct map_partition *place = &topic->partitions[i];
   trace_error("partition_damaged", "topic=%s partition=%u group=%" PRIu64 " reason=%s", topic->name, place->number, place->group,
               status_name(status));
-  routing_set_absent(adoption->follower->options.routing, bytes_of_string(topic->name), place->number, STATUS_DAMAGED);
+  if (map_follower_has(adoption->follower, place))
+    routing_set_absent(adoption->follower->options.routing, bytes_of_string(topic->name), place->number, STATUS_DAMAGED);
+  else map_follower_point_elsewhere(adoption->follower, topic, i);
+  if (log != NULL)
+    map_put_number(adoption->follower->unclaimed, place->group, log); /* no other takes its place before the next start */
   adoption->report.damaged++;
 }
 
@@ -94,24 +99,32 @@ static void settle_early(struct adoption *adoption, const struct map_topic *topi
   adoption->report.early++;
 }
 
-/* Routes the partition if its log is there and good: whichever instance is in force by now, the map names the first. One that still has to be
+/* By all that is in group 0's log here, committed for sure or not: it has its place on this broker. */
+static bool will_have(const struct adoption *adoption, uint64_t topic_id, uint32_t i) {
+  const struct map_topic *topic = cluster_map_topic_by_id(adoption->ahead, topic_id);
+  return topic != NULL && map_follower_has(adoption->follower, &topic->partitions[i]);
+}
+
+/* A log that is there is opened, wherever the map has the partition: it may be behind what was promised. What is left over goes when it has caught
+ * up. Routes the partition if its log is there and good: whichever instance is in force by now, the map names the first. One that still has to be
  * made stays absent as LOADING. */
 static void adopt_partition(struct adoption *adoption, const struct map_topic *topic, uint32_t i) {
   const struct map_partition *place = &topic->partitions[i];
-  if (!map_follower_has(adoption->follower, place)) {
+  bool belongs = map_follower_has(adoption->follower, place);
+  struct log *log = map_remove_number(adoption->logs, place->group);
+  if (log == NULL && !belongs) {
     map_follower_point_elsewhere(adoption->follower, topic, i);
     return;
   }
-  struct log *log = map_remove_number(adoption->logs, place->group);
   if (log == NULL && !adoption->doubt) {
-    /* Or its topic is deleted by what is ahead, and its log is closed for that. */
-    if (cluster_map_topic_by_id(adoption->ahead, topic->id) != NULL) remember_missing(adoption, topic, i, false);
+    /* Or its topic is deleted by what is ahead, or it is elsewhere by then, and its log is closed for that. */
+    if (will_have(adoption, topic->id, i)) remember_missing(adoption, topic, i, false);
     return;
   }
 
   struct partition *partition = NULL;
   enum status status = STATUS_NOT_FOUND;
-  bool others = place->replica_count > 1; /* who have it: a damaged replica has it from them */
+  bool others = place->replica_count > 1 || !belongs; /* who have it: a damaged replica has it from them */
   if (log == NULL && others) {
     map_follower_tell_lost(topic, i);
     remember_missing(adoption, topic, i, true);
@@ -122,7 +135,7 @@ static void adopt_partition(struct adoption *adoption, const struct map_topic *t
   else status = adopt(adoption, log, topic, i, &partition);
   if (status == STATUS_OK) settle_opened(adoption, topic, i, partition);
   else if (status == STATUS_IO) remember_unread(adoption, topic, i, log, false);
-  else settle_damaged(adoption, topic, i, status);
+  else settle_damaged(adoption, topic, i, log, status);
 }
 
 static void adopt_topic(struct adoption *adoption, const struct map_topic *topic) {
@@ -130,15 +143,14 @@ static void adopt_topic(struct adoption *adoption, const struct map_topic *topic
   for (uint32_t i = 0; i < topic->partition_count; i++) adopt_partition(adoption, topic, i);
 }
 
-/* A log is there only because its topic's creation was once known to be committed. */
+/* A log is there only because its topic's creation was once known to be committed. It is opened wherever the partition is by now, as above. */
 static void adopt_early(struct adoption *adoption, const struct map_topic *topic) {
   if (cluster_map_topic_by_id(adoption->map, topic->id) != NULL) return;
-  map_put_number(adoption->follower->ahead, topic->id, adoption->follower);
   for (uint32_t i = 0; i < topic->partition_count; i++) {
     const struct map_partition *place = &topic->partitions[i];
     struct log *log = map_get_number(adoption->logs, place->group);
     struct partition *partition = NULL;
-    if (log == NULL || !map_follower_has(adoption->follower, place)) continue;
+    if (log == NULL) continue;
     enum status status = adopt(adoption, log, topic, i, &partition);
     if (status == STATUS_OK) settle_early(adoption, topic, i, partition);
     if (status == STATUS_IO) remember_unread(adoption, topic, i, log, true);
@@ -152,7 +164,7 @@ static enum status try_again(struct adoption *adoption, const struct unread *unr
   enum status status = adopt(adoption, unread->log, unread->topic, unread->number, &partition);
   if (status == STATUS_OK && unread->early) settle_early(adoption, unread->topic, unread->number, partition);
   else if (status == STATUS_OK) settle_opened(adoption, unread->topic, unread->number, partition);
-  else if (status != STATUS_IO && !unread->early) settle_damaged(adoption, unread->topic, unread->number, status);
+  else if (status != STATUS_IO && !unread->early) settle_damaged(adoption, unread->topic, unread->number, unread->log, status);
   return status;
 }
 
@@ -207,13 +219,15 @@ static void settle_unclaimed(struct adoption *adoption, struct log *log) {
 
 struct map_follower_report map_follower_adopt(struct map_follower *follower, const struct cluster_map *map,
                                               const struct cluster_map *ahead, bool doubt, bool map_is_whole) {
-  struct adoption adoption = {.follower = follower, .map = map, .ahead = ahead, .doubt = doubt, .logs = map_new(0)};
-  if (doubt) follower->doubted = map_is_whole ? cluster_map_next_group_id(ahead) : UINT64_MAX;
+  bool known = ahead != NULL; /* else what more is promised is told later: until then all is in doubt */
+  if (!known) ahead = map;
+  struct adoption adoption = {.follower = follower, .map = map, .ahead = ahead, .doubt = doubt || !known, .logs = map_new(0)};
+  follower->caught_up = known && cluster_map_version(map) == cluster_map_version(ahead);
+  follower->begun_by = known ? cluster_map_version(ahead) : UINT64_MAX;
+  if (adoption.doubt) follower->doubted = map_is_whole && known ? cluster_map_next_group_id(ahead) : UINT64_MAX;
   log_set_each(follower->options.logs, remember_log, &adoption);
   const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) adopt_topic(&adoption, topic);
-  follower->ahead_from = cluster_map_next_topic_id(map);
-  follower->ahead_to = cluster_map_next_topic_id(ahead);
   topic = cluster_map_topic_after(ahead, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(ahead, bytes_of_string(topic->name))) adopt_early(&adoption, topic);
   open_unread(&adoption);
@@ -232,11 +246,14 @@ static size_t make_missing(struct map_follower *follower, const struct cluster_m
   if (topic == NULL) return end; /* deleted since the start */
   struct map_partition *wanted = memory_new_array(end - first, sizeof *wanted);
   bool *lost = memory_new_array(end - first, sizeof *lost);
+  uint32_t count = 0;
   for (size_t i = first; i < end; i++) {
-    wanted[i - first] = topic->partitions[follower->missing[i].number];
-    lost[i - first] = follower->missing[i].lost;
+    const struct map_partition *place = &topic->partitions[follower->missing[i].number];
+    if (!map_follower_own(follower, place, NULL, &wanted[count])) continue; /* it has gone elsewhere since the start */
+    bool counted_on = partition_placement(wanted[count].instance) != 0;
+    lost[count++] = follower->missing[i].lost || counted_on;
   }
-  map_follower_open(follower, topic, wanted, (uint32_t)(end - first), lost);
+  map_follower_open(follower, topic, wanted, count, lost);
   return end;
 }
 
@@ -261,4 +278,6 @@ void map_follower_make(struct map_follower *follower, const struct cluster_map *
     map_follower_send_close(partition);
     partition_release(partition);
   }
+  follower->made = true;
+  if (follower->caught_up) map_follower_caught_up(follower, map);
 }

@@ -28,8 +28,10 @@ static void start_lanes(struct node *node) {
   node->lane_count = count;
   node->inflater = inflater_new(node->world);
   struct raft_timing timing = node_timing(node);
+  pace_init(&node->pace, options->catch_up_bytes_per_second);
   for (unsigned i = 0; i < count; i++) {
     node->lanes[i] = lane_new(node->world, node->logs, i, node->peers, &timing);
+    lane_set_pace(node->lanes[i], &node->pace);
     node->hosts[i] = (struct partition_host){
         .lane = node->lanes[i],
         .loop = lane_loop(node->lanes[i]),
@@ -180,6 +182,14 @@ static void start_brokers(struct lane_errand *errand) {
                                         .routing = node->routing,
                                         .peers = node->peers,
                                         .self = map_entry(node)};
+  const struct movers_wiring moving = {.world = node->world,
+                                       .loop = node->hosts[0].loop,
+                                       .controller = node->controller,
+                                       .routing = node->routing,
+                                       .self = node->identity.broker_id,
+                                       .cluster_id = node->identity.cluster};
+  map_questions_start(node->questions, node->hosts[0].loop, node->controller);
+  movers_start(node->movers, &moving);
   brokers_start(node->brokers, &wiring, registered, errand);
 }
 
@@ -303,6 +313,8 @@ static bool address_of(void *routing, broker_id broker, char out_address[FAILURE
   return out_address[0] != '\0';
 }
 
+static void moving(void *movers) { movers_wake(movers); }
+
 enum status node_start(struct world *world, const struct options *options, const atomic_bool *cancelled, struct node **out_node,
                        struct buffer *out_problem) {
   struct node *node = NEW(struct node);
@@ -316,6 +328,8 @@ enum status node_start(struct world *world, const struct options *options, const
   enum status status = node_recover(node, cancelled, out_problem);
   if (status != STATUS_OK) goto failed;
   node->brokers = brokers_new(world, &node->identity);
+  node->movers = movers_new();
+  node->questions = map_questions_new(node->identity.cluster);
   status = node_open_peers(node, out_problem);
   if (status != STATUS_OK) goto failed;
   start_lanes(node);
@@ -324,8 +338,13 @@ enum status node_start(struct world *world, const struct options *options, const
     node->hosts[i].address_of = address_of;
     node->hosts[i].address_context = node->routing;
   }
-  node->follower = map_follower_new(&(struct map_follower_options){
-      .world = world, .logs = node->logs, .routing = node->routing, .hosts = node->hosts, .lane_count = node->lane_count});
+  node->follower = map_follower_new(&(struct map_follower_options){.world = world,
+                                                                   .logs = node->logs,
+                                                                   .routing = node->routing,
+                                                                   .hosts = node->hosts,
+                                                                   .lane_count = node->lane_count,
+                                                                   .moving = moving,
+                                                                   .moving_context = node->movers});
   status = start_controller(node, out_problem);
   if (status != STATUS_OK) goto failed;
   start_partitions(node);

@@ -4,6 +4,8 @@
 
 #include "server/brokers.h"
 #include "server/fitness.h"
+#include "server/map_question.h"
+#include "server/movers.h"
 #include "server/node.h"
 #include "server/services.h"
 
@@ -19,7 +21,10 @@ struct node {
   struct log_set_report report;
   bool doubt; /* the map or the journal lost something to damage: nothing is made or deleted on the map's word */
   struct brokers *brokers;
-  struct peers *peers; /* NULL: there are none */
+  struct movers *movers;
+  struct map_questions *questions; /* of other brokers' movers */
+  struct peers *peers;             /* NULL: there are none */
+  struct pace pace;                /* of what replicas get that do not count yet */
   struct lane **lanes;
   struct partition_host *hosts;
   struct looks *looks;

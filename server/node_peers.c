@@ -87,7 +87,8 @@ enum status node_open_peers(struct node *node, struct buffer *out_problem) {
   if (options->peer_listen[0] == '\0') return check_alone(node, out_problem);
   enum status status = recall(node, out_problem);
   if (status != STATUS_OK) return status;
-  struct rpc_handler more[] = {meet_running_handler, brokers_register_handler(node->brokers)};
+  struct rpc_handler more[] = {meet_running_handler, brokers_register_handler(node->brokers),
+                               map_questions_handler(node->questions)};
   more[0].own_service = &node->identity;
   struct peers_options wanted = {
       .world = node->world,

@@ -105,7 +105,12 @@ static void end_telling(struct lane_errand *errand) {
   brokers_stop(errand->node->brokers, brokers_stopped, errand);
 }
 
+static void movers_stopped(void *errand) { errand_done(errand); }
+
+static void stop_movers(struct lane_errand *errand) { movers_stop(errand->node->movers, movers_stopped, errand); }
+
 static void stop_lanes(struct node *node) {
+  if (node->controller != NULL) (void)node_on_lane(node, 0, stop_movers);
   if (node->controller != NULL) (void)node_on_lane(node, 0, end_telling);
   peers_stop(node->peers);
   if (node->controller != NULL)
@@ -123,6 +128,8 @@ static void free_partitions(struct node *node) {
   for (unsigned i = 0; i < node->lane_count; i++) lane_free(node->lanes[i]);
   peers_close(node->peers);
   brokers_free(node->brokers);
+  movers_free(node->movers);
+  map_questions_free(node->questions);
 }
 
 void node_stop(struct node *node, bool checkpoint) {

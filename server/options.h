@@ -38,6 +38,7 @@ struct options {
   uint64_t broker_id;
   uint64_t heartbeat_ms;
   uint64_t election_timeout_ms;
+  uint64_t catch_up_bytes_per_second;
   uint64_t lanes;
   uint64_t log_level; /* enum trace_level */
 

@@ -43,6 +43,8 @@ const struct option_row option_rows[] = {
     {"lanes", OPTION_COUNT, AT(lanes), "0", 0, 64, false, "N", "Work",
      "threads that own partitions; 0: half of the processors, at least 1"},
     {"readers", OPTION_COUNT, AT(readers), "2", 1, 16, false, "N", "Work", "threads that read cold data from disk"},
+    {"catch-up-bytes-per-second", OPTION_SIZE, AT(catch_up_bytes_per_second), "32MiB", MIB, 64 * GIB, false, "SIZE", "Work",
+     "how fast new replicas get what they lack, all that this broker gives, or takes: live traffic has the rest"},
     {"retention-check-interval-ms", OPTION_TIME, AT(retention_check_interval_ms), "30s", 10, 24 * HOUR, true, "TIME", "Work",
      "how often each partition is asked what retention lets go"},
     {"drain-ms", OPTION_TIME, AT(drain_ms), "10s", 0, HOUR, true, "TIME", "Work",

@@ -209,6 +209,9 @@ enum status partition_open(struct partition_host *host, struct log *log, const s
   partition->host = host;
   partition->place = *place;
   partition->place.founding = NULL;
+  partition->place.instance = log_view(log).instance;
+  partition->self = host->self;
+  partition->self.placement = partition_placement(partition->place.instance);
   partition->log = log;
   list_init(&partition->stalled);
   list_init(&partition->depending);
@@ -218,7 +221,7 @@ enum status partition_open(struct partition_host *host, struct log *log, const s
   partition->producers = producer_state_new(place->group, host->hash_seed);
 
   struct state_machine machine = {.ops = &partition_machine, .owner = partition};
-  struct replica_options options = {.self = host->self, .founding = place->founding};
+  struct replica_options options = {.self = partition->self, .founding = place->founding};
   enum status status = replica_open(host->lane, log, &options, &machine, &partition->replica);
   if (status != STATUS_OK) {
     producer_state_free(partition->producers);
@@ -255,23 +258,30 @@ static void deleted(void *context) {
   partition_release(partition);
 }
 
-void partition_close(struct partition *partition) {
+void partition_close(struct partition *partition, bool left) {
   PRE(!partition->closed);
   if (partition->waiting > 0) REACHED(partition_deleted_under_waiters);
   partition->closed = true;
-  partition_append_fail_all(partition, STATUS_UNKNOWN_PARTITION);
+  partition->left = left;
+  partition_append_fail_all(partition, partition_closed_status(partition));
   partition_read_hurry_all(partition);
-  partition_tail_end_all(partition, STATUS_UNKNOWN_PARTITION);
+  partition_tail_end_all(partition, partition_closed_status(partition));
   replica_delete(partition->replica, deleted, partition);
 }
 
 /* ---- What is common to those who ask ---- */
 
-struct failure *partition_closed_failure(void) {
+enum status partition_closed_status(const struct partition *partition) {
+  return partition->left ? STATUS_NOT_LEADER : STATUS_UNKNOWN_PARTITION;
+}
+
+struct failure *partition_closed_failure(const struct partition *partition) {
+  if (partition->left) return refusal_new(STATUS_NOT_LEADER, "the partition has moved to other brokers: ask another one");
   return refusal_new(STATUS_UNKNOWN_PARTITION, "the partition is gone: its topic was deleted; create it again if you need it");
 }
 
 struct failure *partition_refusal(const struct partition *partition, enum status status) {
+  if (status == STATUS_UNKNOWN_PARTITION && partition->left) return partition_closed_failure(partition);
   bool elsewhere = status == STATUS_NOT_LEADER || status == STATUS_REPLACED;
   broker_id leader = elsewhere && partition->replica != NULL ? replica_leader(partition->replica).broker : 0;
   const struct partition_host *host = partition->host;
@@ -285,6 +295,7 @@ struct failure *partition_refusal(const struct partition *partition, enum status
 }
 
 struct failure *partition_proposal_failure(const struct partition *partition, enum status status) {
+  if (status == STATUS_UNKNOWN_PARTITION && partition->left) status = STATUS_UNKNOWN_OUTCOME;
   struct failure *failure = partition_refusal(partition, status);
   if (status != STATUS_REPLACED) failure->executed = EXECUTED_MAYBE; /* it was in the journal's hands */
   return failure;
@@ -311,7 +322,7 @@ static void described(struct replica_read *read, enum status status) {
   struct partition_describe *request = container_of(read, struct partition_describe, read);
   struct partition *partition = request->partition;
   request->failure = NULL;
-  if (partition->closed) request->failure = partition_closed_failure();
+  if (partition->closed) request->failure = partition_closed_failure(partition);
   else if (status == STATUS_OK) describe(partition, &request->description);
   else request->failure = partition_refusal(partition, status);
   request->done(request);

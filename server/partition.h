@@ -23,6 +23,7 @@
  * partition_tail.c    followers of the end
  * partition_trim.c    trim, retention, find by time
  * partition_producer.c  open, list and forget producers
+ * partition_move.c    its way to other brokers
  */
 #ifndef CAIRN_SERVER_PARTITION_H
 #define CAIRN_SERVER_PARTITION_H
@@ -81,11 +82,15 @@ void partition_host_close(struct partition_host *host);
 
 /* ---- Life ---- */
 
+/* The logs of one placement of a replica are a series: each that comes whole from the leader takes the next number. */
+static inline instance_id partition_first_instance(uint64_t placement) { return placement << INSTANCE_SERIES_BITS; }
+static inline uint64_t partition_placement(instance_id instance) { return instance_series(instance); }
+
 struct partition_place {
   uint64_t topic_id;
   uint32_t number;
   group_id group;
-  instance_id instance;
+  instance_id instance;               /* of the log that was opened: says which placement of a replica it is */
   const struct raft_config *founding; /* its replicas, by the map; NULL: this broker alone. Borrowed for partition_open(). */
 };
 
@@ -99,8 +104,9 @@ enum status partition_open(struct partition_host *host, struct log *log, const s
 void partition_start(struct partition *partition);
 /* It was founded just now, and this replica is the one that is to lead it: asks the others for their votes at once. */
 void partition_campaign(struct partition *partition);
-/* Its topic is deleted: answers all who wait, then deletes the log. The host's hold goes when that is durable. */
-void partition_close(struct partition *partition);
+/* Its topic is deleted, or (`left`) it is on other brokers now: answers all who wait, then deletes the log. The host's hold goes when that is
+ * durable. */
+void partition_close(struct partition *partition, bool left);
 void partition_set_settings(struct partition *partition, const struct topic_settings *settings);
 
 /* What replication says through the state machine: entries from `from` on, none of which was applied, are gone from the log. All that rests on
@@ -218,6 +224,26 @@ void partition_tail_taken(struct partition_tail *tail, uint32_t chunks);
 /* Ends it; `ended` follows, perhaps at once. */
 void partition_tail_stop(struct partition_tail *tail);
 
+/* ---- Moving ---- */
+
+/* What has to be done for a move, by whoever leads the partition, in two halves: look() says what the next step would be, and in which term it was
+ * said; act() takes it, when it was confirmed meanwhile that the map is as new as the look, and if it still leads in that term. So nobody changes
+ * the members by what an older map says. */
+struct partition_move {
+  struct partition *partition;
+  struct map_partition place; /* by the map, fresh for each half */
+  struct map_move move;
+  void (*done)(struct partition_move *move);
+
+  bool leads; /* look: it does, and there is a step to take */
+  bool over;  /* act: a majority has confirmed that it leads, and its members are just those that they are to be */
+
+  entry_term term; /* the partition's */
+  struct replica_read confirm;
+};
+void partition_move_look(struct partition_move *move);
+void partition_move_act(struct partition_move *move);
+
 /* ---- The rest ---- */
 
 struct partition_trim {
@@ -266,7 +292,7 @@ struct partition_producer {
 void partition_change_producer(struct partition_producer *request);
 
 /* What is remembered, as of the newest applied entry: producers by name behind `after`. The names are borrowed until the lane goes on.
- * STATUS_UNKNOWN_PARTITION when it was deleted. */
+ * STATUS_UNKNOWN_PARTITION when it was deleted, NOT_LEADER when it is elsewhere. */
 enum status partition_list_producers(struct partition *partition, struct bytes after, struct producer_info *out_infos, size_t max,
                                      size_t *out_count, struct producer_totals *out_totals) MUST_CHECK;
 

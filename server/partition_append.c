@@ -173,8 +173,8 @@ static void confirmed(struct replica_read *read, enum status status) {
   struct failure *refusal = append->refusal;
   append->refusal = NULL;
   memory_free(refusal);
-  partition_append_refuse(append,
-                          append->partition->closed ? partition_closed_failure() : partition_refusal(append->partition, status));
+  partition_append_refuse(append, append->partition->closed ? partition_closed_failure(append->partition)
+                                                            : partition_refusal(append->partition, status));
 }
 
 /* Nobody may hear of entries that another leader could still make undone: the answer waits for what is in the log now. A refusal says where
@@ -339,7 +339,7 @@ bool partition_append_try(struct partition_append *append, bool may_take_room) {
 static void decide(struct partition_append *append) {
   struct partition *partition = append->partition;
   bool others_wait_for_room = !list_empty(&partition->host->room);
-  if (partition->closed) partition_append_refuse(append, partition_closed_failure());
+  if (partition->closed) partition_append_refuse(append, partition_closed_failure(partition));
   else if (!list_empty(&partition->stalled) || !partition_append_try(append, !others_wait_for_room))
     partition_append_stall(append);
 }

@@ -13,6 +13,7 @@ struct partition {
   atomic_uint holders;
   struct partition_host *host;
   struct partition_place place;
+  struct replica_id self;
   struct topic_settings settings;
   struct log *log;         /* NULL once deleted */
   struct replica *replica; /* the same */
@@ -20,8 +21,10 @@ struct partition {
   entry_index applied_index;
   entry_index proposed_index; /* the newest that was proposed here; may lie below applied_index */
   bool history_over;          /* entries applied before this are replayed: nobody waits for them */
-  bool closed;                /* its topic is deleted */
+  bool closed;                /* its topic is deleted, or it ... */
+  bool left;                  /* ... is on other brokers now */
   bool leads;                 /* as it was told */
+  uint64_t offered;           /* the newest move at whose end the lead was offered to whom the map has first */
   bool trimming;              /* retention's own proposal is on its way */
   atomic_int_fast64_t published_start;
   atomic_int_fast64_t published_high_watermark;
@@ -60,7 +63,7 @@ static inline enum status partition_may_decide(const struct partition *partition
 }
 
 /* Nobody else has a word in it: what this replica knows is what there is. */
-static inline bool partition_alone(const struct partition *partition) { return replica_config(partition->replica)->count == 1; }
+static inline bool partition_alone(const struct partition *partition) { return replica_alone(partition->replica); }
 
 /* As refusal_of_status(); NOT_LEADER and REPLACED say who leads, as far as is known. */
 struct failure *partition_refusal(const struct partition *partition, enum status status);
@@ -78,7 +81,8 @@ void partition_wake_soon(struct partition *partition);
 void partition_publish_range(struct partition *partition);
 
 /* The failure of whoever asks a partition that is closed. */
-struct failure *partition_closed_failure(void);
+struct failure *partition_closed_failure(const struct partition *partition);
+enum status partition_closed_status(const struct partition *partition);
 /* NULL when `offset` may be read or waited for. Only who is `certain` of where the log ends (it is alone, or was just confirmed as the leader)
  * says that an offset lies beyond. */
 struct failure *partition_check_offset(const struct partition *partition, record_offset offset, bool certain);
@@ -87,7 +91,7 @@ struct failure *partition_check_offset(const struct partition *partition, record
  * the first time. */
 bool partition_await_mending(struct partition *partition, enum status status, uint64_t *until_ns, struct timer *timer);
 /* What a read of the log that failed means to a client. */
-struct failure *partition_read_failure(const struct log_read *read);
+struct failure *partition_read_failure(const struct partition *partition, const struct log_read *read);
 
 void partition_append_wake(struct partition *partition);
 /* Answers that rest on an entry at `from` or behind are given up: refusals become `reason`, repetitions are in doubt. */

@@ -55,7 +55,7 @@ static void changed(struct proposal *proposal, enum status status) {
 
 static struct failure *change(struct partition_producer *request) {
   struct partition *partition = request->partition;
-  if (partition->closed) return partition_closed_failure();
+  if (partition->closed) return partition_closed_failure(partition);
   if (!producer_name_valid(request->name))
     return refusal_new(STATUS_BAD_NAME, "a producer's name has 1 to %u bytes of UTF-8 without NUL, this one has %zu",
                        PRODUCER_NAME_MAX, request->name.size);
@@ -77,7 +77,7 @@ void partition_change_producer(struct partition_producer *request) {
 
 enum status partition_list_producers(struct partition *partition, struct bytes after, struct producer_info *out_infos, size_t max,
                                      size_t *out_count, struct producer_totals *out_totals) {
-  if (partition->closed) return STATUS_UNKNOWN_PARTITION;
+  if (partition->closed) return partition_closed_status(partition);
   *out_count = producer_state_list(partition->producers, after, out_infos, max);
   *out_totals = producer_state_totals(partition->producers);
   return STATUS_OK;

@@ -12,7 +12,7 @@
 #define MEND_LOOK_NS 10000000u
 
 struct failure *partition_check_offset(const struct partition *partition, record_offset offset, bool certain) {
-  if (partition->closed) return partition_closed_failure();
+  if (partition->closed) return partition_closed_failure(partition);
   struct log_view view = log_view(partition->log);
   record_offset high_watermark = replica_high_watermark(partition->replica);
   struct failure *failure = NULL;
@@ -32,7 +32,7 @@ struct failure *partition_check_offset(const struct partition *partition, record
   return failure;
 }
 
-struct failure *partition_read_failure(const struct log_read *read) {
+struct failure *partition_read_failure(const struct partition *partition, const struct log_read *read) {
   struct failure *failure = NULL;
   switch (read->status) {
     case STATUS_BELOW_START:
@@ -46,7 +46,7 @@ struct failure *partition_read_failure(const struct log_read *read) {
                       " cannot be read: their bytes on disk are damaged; restore them from elsewhere, or read on from %" PRId64,
                       read->offset, read->next_offset, read->next_offset);
       break;
-    case STATUS_NOT_FOUND: return partition_closed_failure();
+    case STATUS_NOT_FOUND: return partition_closed_failure(partition);
     default: return refusal_of_status(read->status);
   }
   failure->has_next_offset = true;
@@ -70,7 +70,7 @@ bool partition_await_mending(struct partition *partition, enum status status, ui
 
 static void finish(struct partition_read *read) {
   struct partition *partition = read->partition;
-  if (read->failure == NULL && partition->closed) read->failure = partition_closed_failure();
+  if (read->failure == NULL && partition->closed) read->failure = partition_closed_failure(partition);
   if (read->failure == NULL) {
     read->high_watermark = replica_high_watermark(partition->replica);
     read->start_offset = log_view(partition->log).start_offset;
@@ -124,7 +124,7 @@ static bool wait_for_mending(struct partition_read *read) {
 static void looked(struct partition_read *read) {
   if (wait_for_mending(read)) return;
   if (read->log.status != STATUS_OK) {
-    read->failure = partition_read_failure(&read->log);
+    read->failure = partition_read_failure(read->partition, &read->log);
     finish(read);
     return;
   }

@@ -65,7 +65,7 @@ static bool take_chunk(struct partition_tail *tail) {
   }
   if (await_mending(tail)) return false;
   if (tail->log.status != STATUS_OK) {
-    end_with(tail, partition_read_failure(&tail->log));
+    end_with(tail, partition_read_failure(tail->partition, &tail->log));
     return false;
   }
   tail->mend_until_ns = 0;
@@ -143,7 +143,7 @@ void partition_tail_end_all(struct partition *partition, enum status reason) {
   list_for_each(&partition->tails, node, following) {
     struct partition_tail *tail = list_entry(node, struct partition_tail, node);
     if (tail->ending) continue;
-    tail->failure = reason == STATUS_UNKNOWN_PARTITION ? partition_closed_failure() : refusal_of_status(reason);
+    tail->failure = partition->closed ? partition_closed_failure(partition) : refusal_of_status(reason);
     partition_tail_stop(tail);
   }
 }

@@ -26,7 +26,7 @@ static enum status propose_start(struct partition *partition, record_offset star
 
 static void answer_trim(struct partition_trim *trim, struct failure *failure) {
   trim->failure = failure;
-  if (failure == NULL && trim->partition->closed) trim->failure = partition_closed_failure();
+  if (failure == NULL && trim->partition->closed) trim->failure = partition_closed_failure(trim->partition);
   if (trim->failure == NULL) trim->start_offset = log_view(trim->partition->log).start_offset;
   trim->done(trim);
 }
@@ -39,7 +39,7 @@ static void trim_done(struct proposal *proposal, enum status status) {
 void partition_trim(struct partition_trim *trim) {
   struct partition *partition = trim->partition;
   if (partition->closed) {
-    answer_trim(trim, partition_closed_failure());
+    answer_trim(trim, partition_closed_failure(partition));
     return;
   }
   enum status status = partition_may_decide(partition);
@@ -139,7 +139,7 @@ static void found(struct task *task) {
     find->offset = find->log.offset;
     find->found_time_ms = find->log.found_time_ms;
   } else if (find->log.status == STATUS_NOT_FOUND || find->partition->closed) {
-    find->failure = partition_closed_failure();
+    find->failure = partition_closed_failure(find->partition);
   } else if (find->log.status == STATUS_END) {
     find->offset = find->log.limit;
   } else {
@@ -151,7 +151,7 @@ static void found(struct task *task) {
 void partition_find(struct partition_find *find) {
   struct partition *partition = find->partition;
   if (partition->closed) {
-    find->failure = partition_closed_failure();
+    find->failure = partition_closed_failure(partition);
     find->done(find);
     return;
   }

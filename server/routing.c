@@ -105,6 +105,20 @@ void routing_set_partition(struct routing *routing, struct bytes topic, uint32_t
   if (route == NULL) partition_release(partition);
 }
 
+struct partition *routing_take_partition(struct routing *routing, struct bytes topic, uint32_t number) {
+  struct partition *taken = NULL;
+  pthread_rwlock_wrlock(&routing->lock);
+  struct route *route = map_get(routing->topics, topic);
+  if (route != NULL) {
+    CHECK(number < route->count);
+    taken = route->slots[number].partition;
+    route->slots[number].partition = NULL;
+    route->slots[number].absent = STATUS_LOADING;
+  }
+  pthread_rwlock_unlock(&routing->lock);
+  return taken;
+}
+
 void routing_set_absent(struct routing *routing, struct bytes topic, uint32_t number, enum status reason) {
   pthread_rwlock_wrlock(&routing->lock);
   struct route *route = map_get(routing->topics, topic);

@@ -39,6 +39,8 @@ void routing_address(struct routing *routing, uint32_t broker, char out_address[
 void routing_add_topic(struct routing *routing, struct bytes topic, uint32_t partition_count);
 /* Takes over the hold. Nothing happens (but a release) when the topic is gone. */
 void routing_set_partition(struct routing *routing, struct bytes topic, uint32_t number, struct partition *partition);
+/* It is not here any more, and absent for the reason LOADING until another is said. The caller's hold; NULL: it was not here. */
+struct partition *routing_take_partition(struct routing *routing, struct bytes topic, uint32_t number);
 /* Why an absent partition is absent. */
 void routing_set_absent(struct routing *routing, struct bytes topic, uint32_t number, enum status reason);
 /* It is on other brokers; `broker` is one of them. */

@@ -119,6 +119,8 @@ static void partition_visit(const Cairn__V1__Partition *in, void (*visit)(void *
       .leader = in->leader,
       .replicas = in->replicas,
       .replica_count = in->n_replicas,
+      .moving_to = in->moving_to,
+      .moving_to_count = in->n_moving_to,
       .log_start_offset = in->log_start_offset,
       .high_watermark = in->high_watermark,
   };
@@ -180,6 +182,31 @@ int cairn_topic_delete(struct cairn_client *client, const char *name, uint64_t *
   if (out_id != NULL) *out_id = answer->id;
   arena_free(arena);
   return CAIRN_OK;
+}
+
+int cairn_partition_move(struct cairn_client *client, const char *topic, uint32_t partition, const uint32_t *brokers,
+                         size_t broker_count, bool validate_only, struct cairn_error *error) {
+  uint32_t copy[CAIRN_REPLICAS_MAX];
+  Cairn__V1__MovePartitionRequest request;
+  cairn__v1__move_partition_request__init(&request);
+  request.topic = pack_text(topic);
+  request.partition = partition;
+  request.validate_only = validate_only;
+  if (broker_count > CAIRN_REPLICAS_MAX)
+    return error_set(error, STATUS_INVALID, "%zu brokers are named, and a partition has at most %u", broker_count,
+                     CAIRN_REPLICAS_MAX);
+  for (size_t i = 0; i < broker_count; i++) copy[i] = brokers[i];
+  request.n_replicas = broker_count;
+  request.replicas = copy;
+  const struct exchange exchange = {.method = "/cairn.v1.Admin/MovePartition",
+                                    .request = &request.base,
+                                    .idempotent = true, /* it ends in the same place */
+                                    .answer = &cairn__v1__move_partition_response__descriptor};
+  Cairn__V1__MovePartitionResponse *answer = NULL;
+  struct arena *arena = NULL;
+  int code = call_for(client, &exchange, &answer, &arena, error);
+  if (code == CAIRN_OK) arena_free(arena);
+  return code;
 }
 
 /* ---- Brokers ---- */

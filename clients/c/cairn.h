@@ -43,6 +43,7 @@ extern "C" {
 #define CAIRN_FOREVER UINT32_MAX
 #define CAIRN_ANY_PARTITION (-1)
 #define CAIRN_NAME_MAX 249
+#define CAIRN_REPLICAS_MAX 7 /* of a partition */
 #define CAIRN_PRODUCER_NAME_MAX 128
 #define CAIRN_ADDRESS_SIZE 64
 #define CAIRN_REASON_SIZE 48
@@ -182,6 +183,8 @@ struct cairn_partition {
   const char *leader;
   const uint32_t *replicas;
   size_t replica_count;
+  const uint32_t *moving_to; /* brokers, while it is on its way to them */
+  size_t moving_to_count;    /* 0: it stays where it is */
   int64_t log_start_offset;
   int64_t high_watermark;
 };
@@ -212,6 +215,11 @@ int cairn_topic_describe(struct cairn_client *client, const char *name, struct c
 int cairn_topic_alter(struct cairn_client *client, const char *name, const struct cairn_topic_config *config, bool validate_only,
                       struct cairn_topic *out_topic, struct cairn_error *error);
 int cairn_topic_delete(struct cairn_client *client, const char *name, uint64_t *out_id, struct cairn_error *error);
+
+/* Gives a partition other replicas; the first broker is to lead. It goes on meanwhile, and has arrived when cairn_topic_describe() says that it
+ * is moving no more. UNKNOWN_TOPIC, UNKNOWN_PARTITION, NOT_FOUND (no such broker), INVALID, BUSY. */
+int cairn_partition_move(struct cairn_client *client, const char *topic, uint32_t partition, const uint32_t *brokers,
+                         size_t broker_count, bool validate_only, struct cairn_error *error);
 
 struct cairn_broker {
   uint32_t broker_id;

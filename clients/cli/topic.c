@@ -163,11 +163,18 @@ static json_t *replicas_json(const struct cairn_partition *partition) {
   return replicas;
 }
 
+static json_t *moving_json(const struct cairn_partition *partition) {
+  json_t *brokers = json_array();
+  for (size_t i = 0; i < partition->moving_to_count; i++) json_array_append_new(brokers, json_integer(partition->moving_to[i]));
+  return brokers;
+}
+
 static void describe_visit(void *context, const struct cairn_partition *partition) {
-  json_t *row = json_pack("{s:I, s:I, s:I, s:s, s:o, s:I, s:I}", "partition", (json_int_t)partition->partition, "group_id",
-                          (json_int_t)partition->group_id, "leader_id", (json_int_t)partition->leader_id, "leader",
-                          partition->leader, "replicas", replicas_json(partition), "log_start_offset",
-                          (json_int_t)partition->log_start_offset, "high_watermark", (json_int_t)partition->high_watermark);
+  json_t *row =
+      json_pack("{s:I, s:I, s:I, s:s, s:o, s:o, s:I, s:I}", "partition", (json_int_t)partition->partition, "group_id",
+                (json_int_t)partition->group_id, "leader_id", (json_int_t)partition->leader_id, "leader", partition->leader,
+                "replicas", replicas_json(partition), "moving_to", moving_json(partition), "log_start_offset",
+                (json_int_t)partition->log_start_offset, "high_watermark", (json_int_t)partition->high_watermark);
   json_array_append_new(context, row);
 }
 
@@ -188,8 +195,13 @@ static void ask_leaders(const struct cli *cli, const char *topic, json_t *partit
 }
 
 static const struct column partition_columns[] = {
-    {"PARTITION", "partition", COLUMN_NUMBER},    {"LEADER", "leader", COLUMN_TEXT},        {"REPLICAS", "replicas", COLUMN_TEXT},
-    {"START", "log_start_offset", COLUMN_NUMBER}, {"END", "high_watermark", COLUMN_NUMBER}, {NULL, NULL, COLUMN_TEXT},
+    {"PARTITION", "partition", COLUMN_NUMBER},
+    {"LEADER", "leader", COLUMN_TEXT},
+    {"REPLICAS", "replicas", COLUMN_TEXT},
+    {"MOVING TO", "moving_to", COLUMN_TEXT},
+    {"START", "log_start_offset", COLUMN_NUMBER},
+    {"END", "high_watermark", COLUMN_NUMBER},
+    {NULL, NULL, COLUMN_TEXT},
 };
 
 static int describe_print(const struct cli *cli, const struct cairn_topic *topic, json_t *partitions) {

@@ -68,6 +68,52 @@ static void a_move_changes_the_replicas_when_it_is_over(void **state) {
   assert_replicas(map, 0, "123");
 }
 
+static uint64_t placement(const struct map_replica *replicas, uint32_t count, uint32_t broker) {
+  for (uint32_t i = 0; i < count; i++)
+    if (replicas[i].broker == broker) return replicas[i].placement;
+  fail_msg("broker %u has no replica", broker);
+  return 0;
+}
+static uint64_t placed(uint32_t partition, uint32_t broker) {
+  const struct map_partition *place = &cluster_map_topic(map, bytes_of_string("a"))->partitions[partition];
+  return placement(place->replicas, place->replica_count, broker);
+}
+static uint64_t to_be_placed(uint64_t group, uint32_t broker) {
+  const struct map_move *move = cluster_map_move(map, group);
+  return placement(move->target, move->target_count, broker);
+}
+
+static void who_comes_back_to_where_it_was_given_up_is_another(void **state) {
+  (void)state;
+  found_three_of_four();
+  assert_int_equal(move_to(0, "234"), STATUS_OK);
+  uint64_t first = move_number(1);
+  assert_int_equal(end_move(0, first), STATUS_OK);
+  assert_int_equal(placed(0, 2), 0); /* it has been there all the time */
+  assert_int_equal(placed(0, 4), first);
+
+  assert_int_equal(move_to(0, "124"), STATUS_OK);
+  uint64_t second = move_number(1);
+  assert_int_equal(end_move(0, second), STATUS_OK);
+
+  assert_int_equal(placed(0, 1), second);
+  assert_int_equal(placed(0, 2), 0);
+  assert_int_equal(placed(0, 4), first);
+}
+
+/* Nobody knows how far it has come: perhaps it votes already. */
+static void who_is_named_again_before_a_move_is_over_is_the_same(void **state) {
+  (void)state;
+  found_three_of_four();
+  assert_int_equal(move_to(0, "234"), STATUS_OK);
+  uint64_t first = move_number(1);
+  assert_int_equal(move_to(0, "23"), STATUS_OK);
+  assert_int_equal(move_to(0, "14"), STATUS_OK);
+
+  assert_int_equal(to_be_placed(1, 4), first);
+  assert_int_equal(to_be_placed(1, 1), 0);
+}
+
 /* There and back and there again: what is said of the first says nothing of the third. */
 static void only_the_move_that_is_under_way_can_be_over(void **state) {
   (void)state;
@@ -158,6 +204,8 @@ static void moves_survive_encoding(void **state) {
   assert_int_equal(move->partition, 2);
   assert_int_equal(move->target_count, 4);
   assert_memory_equal(move->target, cluster_map_move(map, 3)->target, sizeof move->target);
+  assert_int_equal(move->known_count, 4);
+  assert_memory_equal(move->known, cluster_map_move(map, 3)->known, sizeof move->known);
   assert_null(cluster_map_move_after(again, 3));
   cluster_map_free(again);
   buffer_deinit(&bytes);
@@ -227,6 +275,8 @@ static void histories_of_moves_keep_their_rules(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_move_changes_the_replicas_when_it_is_over),
+      TEST(who_comes_back_to_where_it_was_given_up_is_another),
+      TEST(who_is_named_again_before_a_move_is_over_is_the_same),
       TEST(only_the_move_that_is_under_way_can_be_over),
       TEST(a_move_to_where_it_goes_already_is_none),
       TEST(moves_that_cannot_be_change_nothing),

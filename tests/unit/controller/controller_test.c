@@ -61,6 +61,18 @@ static void topic_altered(void *context, const struct map_topic *topic) {
 }
 static void topic_deleted(void *context, const struct map_topic *topic) { tell(context, "  deleted", topic->name); }
 
+static void partition_placed(void *context, const struct map_topic *topic, uint32_t partition, const struct map_move *move) {
+  char words[64];
+  snprintf(words, sizeof words, "%s/%u on %u%s", topic->name, partition, topic->partitions[partition].replicas[0].broker,
+           move == NULL ? "" : ", moving");
+  tell(context, "  placed", words);
+}
+
+static void caught_up(void *context, const struct cluster_map *map) {
+  (void)map;
+  tell(context, "  caught", "up");
+}
+
 static void answered(struct change *change) {
   struct request *request = container_of(change, struct request, change);
   static const char *const words[] = {
@@ -78,8 +90,12 @@ static void answered(struct change *change) {
 
 static const struct controller_watch *watch_of(struct rig *rig) {
   static struct controller_watch watch;
-  watch = (struct controller_watch){
-      .topic_created = topic_created, .topic_altered = topic_altered, .topic_deleted = topic_deleted, .context = rig};
+  watch = (struct controller_watch){.topic_created = topic_created,
+                                    .topic_altered = topic_altered,
+                                    .topic_deleted = topic_deleted,
+                                    .partition_placed = partition_placed,
+                                    .caught_up = caught_up,
+                                    .context = rig};
   return &watch;
 }
 
@@ -435,6 +451,20 @@ static void nobody_is_told_before_the_lanes_stop(void **state) {
   assert_null(find(rig, "before"));
 }
 
+static void nobody_is_told_of_moves_either(void **state) {
+  struct rig *rig = *state;
+  rig->silent = true;
+  for (uint32_t id = 1; id <= 3; id++) add_peer(rig, id);
+  create(rig, "a", 1)->replicas = 2;
+  run(rig);
+  stage_on_lane(&rig->stage, hush, rig);
+
+  move(rig, "a", 0, "3");
+  run(rig);
+
+  assert_int_equal(cluster_map_move_count(controller_map(rig->controller)), 1);
+}
+
 static void a_restart_knows_the_map_and_tells_nobody(void **state) {
   struct rig *rig = *state;
   create(rig, "small", 2);
@@ -490,6 +520,7 @@ int main(void) {
       TEST(more_than_the_line_holds_is_busy),
       TEST(a_failing_journal_answers_all_that_wait),
       TEST(nobody_is_told_before_the_lanes_stop),
+      TEST(nobody_is_told_of_moves_either),
       TEST(a_restart_knows_the_map_and_tells_nobody),
       TEST(what_was_answered_survives_a_power_cut),
   };

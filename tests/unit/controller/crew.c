@@ -32,11 +32,27 @@ static void registered(void *context, const struct map_broker *broker) { tell(co
 
 static struct replica_id id_of(broker_id broker) { return (struct replica_id){.broker = broker, .incarnation = {broker, 1}}; }
 
+static void partition_placed(void *context, const struct map_topic *topic, uint32_t partition, const struct map_move *move) {
+  (void)context;
+  (void)topic;
+  (void)partition;
+  (void)move;
+}
+
+static void caught_up(void *context, const struct cluster_map *map) {
+  (void)context;
+  (void)map;
+}
+
 static void open_controller(void *context) {
   struct member *member = context;
   struct replica_options options = {.self = id_of(member->stage.broker), .founding = &member->crew->founding};
-  struct controller_watch watch = {
-      .topic_created = topic_created, .topic_altered = topic_altered, .topic_deleted = topic_deleted, .context = member};
+  struct controller_watch watch = {.topic_created = topic_created,
+                                   .topic_altered = topic_altered,
+                                   .topic_deleted = topic_deleted,
+                                   .partition_placed = partition_placed,
+                                   .caught_up = caught_up,
+                                   .context = member};
   assert_int_equal(controller_open(sim_world_doors(member->stage.node), member->stage.lane, member->stage.log[0], &options,
                                    &watch, &member->controller),
                    STATUS_OK);

@@ -96,6 +96,22 @@ static void each_configuration_has_its_step(void **state) {
   }
 }
 
+/* Whoever was to come has come back with another directory: those that vote today stay until it is in. */
+static void nobody_is_given_up_for_one_that_comes_back_as_another(void **state) {
+  (void)state;
+  struct map_of_one alone = map_with("a", "D"), three = map_with("a", "Def");
+  struct raft_config today = {.phase = RAFT_PREPARING}, target;
+  add(&today, 'a', RAFT_VOTER, RAFT_NOBODY);
+  add(&today, 'd', RAFT_LEARNER, RAFT_VOTER);
+
+  assert_int_equal(step(&alone, &today, true, &target), MOVE_CHANGE);
+  assert_string_equal(letters_of(&target), "a");
+  add(&today, 'e', RAFT_LEARNER, RAFT_VOTER);
+  add(&today, 'f', RAFT_LEARNER, RAFT_VOTER);
+  assert_int_equal(step(&three, &today, true, &target), MOVE_CHANGE);
+  assert_string_equal(letters_of(&target), "aef");
+}
+
 /* Joint: it has to end first. Catching up: it is waited for, unless it is somebody else's by now. */
 static void what_is_under_way_is_waited_for_or_replaced(void **state) {
   (void)state;
@@ -208,6 +224,7 @@ static void walks_end_where_the_map_says(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(each_configuration_has_its_step),
+      cmocka_unit_test(nobody_is_given_up_for_one_that_comes_back_as_another),
       cmocka_unit_test(what_is_under_way_is_waited_for_or_replaced),
       cmocka_unit_test(a_learner_is_not_there_yet),
       cmocka_unit_test(walks_end_where_the_map_says),

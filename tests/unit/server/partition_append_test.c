@@ -207,11 +207,11 @@ static void what_nobody_waits_for_is_not_begun(void **state) {
   expect_refusal(STATUS_CANCELLED);
 }
 
-static void close_partition(struct lab *of) { partition_close(of->partition); }
+static void close_partition(struct lab *of) { partition_close(of->partition, false); }
 static void hand_in_and_close(struct lab *of) {
   partition_append(&first.append);
   partition_append(&second.append);
-  partition_close(of->partition);
+  partition_close(of->partition, false);
 }
 
 static void a_partition_that_goes_answers_everyone(void **state) {

@@ -182,7 +182,7 @@ static void what_rests_on_a_proposal_is_answered_after_it(void **state) {
 
 static void hand_in_and_close(struct lab *of) {
   hand_in_three(of);
-  partition_close(of->partition);
+  partition_close(of->partition, false);
 }
 
 static void a_repetition_of_what_goes_under_is_in_doubt(void **state) {

@@ -153,7 +153,7 @@ static void those_who_wait_are_counted(void **state) {
   for (size_t i = 0; i < 4; i++) reading_deinit(i);
 }
 
-static void close_partition(struct lab *of) { partition_close(of->partition); }
+static void close_partition(struct lab *of) { partition_close(of->partition, false); }
 
 static void a_partition_that_goes_answers_its_readers(void **state) {
   (void)state;

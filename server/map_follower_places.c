@@ -1,0 +1,170 @@
+#include <inttypes.h>
+
+#include "base/memory.h"
+#include "base/probe.h"
+#include "base/trace.h"
+#include "server/map_follower_internal.h"
+
+/* Partitions that come from other brokers, and go there. */
+
+static struct opening *find_opening(struct map_follower *follower, group_id group, uint32_t *out_at) {
+  list_for_each(&follower->openings, node, following) {
+    struct opening *opening = list_entry(node, struct opening, node);
+    for (*out_at = 0; *out_at < opening->count; (*out_at)++)
+      if (opening->wanted[*out_at].group == group) return opening;
+  }
+  return NULL;
+}
+
+static bool is_left(const struct opening *opening, uint32_t at) { return opening->left != NULL && opening->left[at]; }
+
+/* Which replica of it is here, is being opened, or waits for that. False: none. */
+static bool find_here(struct map_follower *follower, const struct map_topic *topic, uint32_t i, uint64_t *out_placement) {
+  struct route_found found;
+  uint32_t at = 0;
+  group_id group = topic->partitions[i].group;
+  const struct arrival *arrival = map_get_number(follower->arrivals, group);
+  struct opening *opening = find_opening(follower, group, &at);
+  if (arrival != NULL) {
+    *out_placement = partition_placement(arrival->own.instance);
+    return true;
+  }
+  if (opening != NULL) {
+    *out_placement = partition_placement(opening->wanted[at].instance);
+    return !is_left(opening, at);
+  }
+  if (routing_find(follower->options.routing, bytes_of_string(topic->name), i, &found) != STATUS_OK) return false;
+  *out_placement = partition_placement(partition_place_of(found.partition).instance);
+  partition_release(found.partition);
+  return true;
+}
+
+static void open_arrival(struct map_follower *follower, const struct arrival *arrival) {
+  struct map_topic topic = {.id = arrival->topic_id, .name = arrival->name, .settings = arrival->settings};
+  struct map_partition *wanted = memory_new_array(1, sizeof *wanted);
+  bool *lost = memory_new_array(1, sizeof *lost);
+  wanted[0] = arrival->own;
+  lost[0] = arrival->lost;
+  map_follower_open(follower, &topic, wanted, 1, lost);
+}
+
+static void arrival_free(struct arrival *arrival) {
+  if (arrival == NULL) return;
+  memory_free(arrival->name);
+  memory_free(arrival);
+}
+
+void map_follower_next_arrival(struct map_follower *follower, group_id group, bool deleted) {
+  struct arrival *arrival = map_remove_number(follower->arrivals, group);
+  if (arrival != NULL && !deleted) open_arrival(follower, arrival);
+  arrival_free(arrival);
+}
+
+/* A move that this start found under way may have put it here before, and it is lost since: only of a later one it is certain that
+ * nobody has counted on it yet. */
+static bool may_have_been(const struct map_follower *follower, const struct map_partition *own) {
+  return own->group < follower->doubted || partition_placement(own->instance) <= follower->begun_by;
+}
+
+/* One log of a group at a time: an opening that is under way comes to its end first, and what it opens leaves. */
+static void come(struct map_follower *follower, const struct map_topic *topic, uint32_t i, const struct map_partition *own) {
+  uint32_t at = 0;
+  if (map_get_number(follower->unclaimed, own->group) != NULL || map_get_number(follower->unread, own->group) != NULL) {
+    trace_error(
+        "partition_cannot_come",
+        "topic=%s partition=%u group=%" PRIu64
+        " reason=a log of it could not be opened do=\"run cairn verify; the replica comes to another directory of this broker\"",
+        topic->name, i, own->group);
+    return;
+  }
+  trace_info("partition_comes", "topic=%s partition=%u group=%" PRIu64 " placement=%" PRIu64, topic->name, i, own->group,
+             partition_placement(own->instance));
+  struct arrival *arrival = NEW(struct arrival);
+  *arrival = (struct arrival){.topic_id = topic->id,
+                              .name = memory_copy_string(topic->name),
+                              .settings = topic->settings,
+                              .own = *own,
+                              .lost = may_have_been(follower, own)};
+  if (find_opening(follower, own->group, &at) != NULL) {
+    arrival_free(map_put_number(follower->arrivals, own->group, arrival));
+    return;
+  }
+  open_arrival(follower, arrival);
+  arrival_free(arrival);
+}
+
+static void leave(struct map_follower *follower, const struct map_topic *topic, uint32_t i) {
+  const struct map_partition *place = &topic->partitions[i];
+  uint32_t at = 0;
+  arrival_free(map_remove_number(follower->arrivals, place->group));
+  struct opening *opening = find_opening(follower, place->group, &at);
+  struct partition *partition = routing_take_partition(follower->options.routing, bytes_of_string(topic->name), i);
+  if (opening != NULL) {
+    if (opening->left == NULL) opening->left = memory_new_array(opening->count, sizeof *opening->left);
+    opening->left[at] = true;
+  }
+  if (partition != NULL) {
+    trace_info("partition_leaves", "topic=%s partition=%u group=%" PRIu64, topic->name, i, place->group);
+    REACHED(partition_leaves);
+    map_follower_send_leave(partition);
+    partition_release(partition);
+  }
+  map_follower_point_elsewhere(follower, topic, i);
+}
+
+/* While a move is under way nobody gives anything up but a replica that was out before it began. */
+void map_follower_placed(void *context, const struct map_topic *topic, uint32_t i, const struct map_move *move) {
+  struct map_follower *follower = context;
+  struct map_partition own;
+  uint64_t here = 0;
+  if (move != NULL && follower->options.moving != NULL) follower->options.moving(follower->options.moving_context);
+  if (!follower->made) return; /* map_follower_make() looks at all of them at its end */
+  bool belongs = map_follower_own(follower, &topic->partitions[i], move, &own);
+  bool is_here = find_here(follower, topic, i, &here);
+  bool is_other = belongs && is_here && here != partition_placement(own.instance);
+  if (is_here && (is_other || (!belongs && move == NULL))) leave(follower, topic, i);
+  else if (!is_here && !belongs && move == NULL) map_follower_point_elsewhere(follower, topic, i);
+  bool arrives = belongs && partition_placement(own.instance) != 0;
+  if (arrives && (!is_here || is_other)) come(follower, topic, i, &own);
+}
+
+/* ---- From here on the map is followed ---- */
+
+static bool is_absent(struct map_follower *follower, const struct map_topic *topic, uint32_t i) {
+  struct route_found found;
+  enum status status = routing_find(follower->options.routing, bytes_of_string(topic->name), i, &found);
+  if (status == STATUS_OK) partition_release(found.partition);
+  uint32_t at = 0;
+  return status == STATUS_LOADING && find_opening(follower, topic->partitions[i].group, &at) == NULL;
+}
+
+/* A topic that was made just before the last stop, or since: nobody has moved it here, so nobody has counted on this replica. */
+static void make_absent(struct map_follower *follower, const struct map_topic *topic) {
+  struct map_partition *wanted = memory_new_array(topic->partition_count, sizeof *wanted);
+  bool *lost = memory_new_array(topic->partition_count, sizeof *lost);
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < topic->partition_count; i++) {
+    if (!is_absent(follower, topic, i) || !map_follower_wants(follower, topic, i)) continue;
+    (void)map_follower_own(follower, &topic->partitions[i], NULL, &wanted[count]);
+    bool counted_on = partition_placement(wanted[count].instance) != 0; /* that it has been moved here is over */
+    lost[count++] = counted_on || map_follower_has_lost(follower, topic, i);
+  }
+  if (count > 0) {
+    map_follower_open(follower, topic, wanted, count, lost);
+    return;
+  }
+  memory_free(wanted);
+  memory_free(lost);
+}
+
+void map_follower_caught_up(void *context, const struct cluster_map *map) {
+  struct map_follower *follower = context;
+  follower->caught_up = true;
+  if (!follower->made) return; /* it comes to this by itself */
+  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
+  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
+    for (uint32_t i = 0; i < topic->partition_count; i++)
+      map_follower_placed(follower, topic, i, cluster_map_move(map, topic->partitions[i].group));
+    make_absent(follower, topic);
+  }
+}
