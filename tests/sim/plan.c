@@ -101,6 +101,12 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
   draw_options(plan, &random);
   sim_random_init(&random, seed, "workload");
   draw_workload(plan, &random);
+  sim_random_init(&random, seed, "moves");
+  plan->moves = plan->nodes > 1 && sim_random_chance(&random, 30);
+  if (plan->moves) {
+    plan->disk_bytes *= 4; /* for what is about to leave, beside what comes */
+    plan->options.catch_up_bytes_per_second = plan->record_bytes_max <= KIB ? MIB : 32 * MIB; /* slow where there is little */
+  }
   if (plan->nodes > 1) leave_out_what_is_open(plan);
 }
 

@@ -72,6 +72,7 @@ struct plan {
   bool named_alike; /* several have the same one, and take over from each other */
   bool trims;
   bool deletes;
+  bool moves;   /* partitions go to other brokers */
   bool retains; /* topics whose old records go by themselves */
   bool compressed;
   bool impatient;    /* short deadlines, calls given up in the middle */

@@ -260,6 +260,7 @@ static void tell(struct run *run) {
   let_things_break(run);
   if (checker_failed(run->checker, NULL) != NULL) return;
   faults_heal(run->faults);
+  run->healed = true;
   add_inspectors(run);
   if (!go_on_until(run, all_up, HEAL_NS, "I17 convergence", "the start of all brokers")) return;
   if (!inspect(run, probe, TURN_NS, "I17 convergence", "an append to every partition")) return;

@@ -61,6 +61,7 @@ struct run {
   struct faults *faults;
   unsigned leader; /* the broker that began to lead last, from 1 on; 0: none has */
   struct sim_random chance;
+  bool healed;   /* nothing breaks any more, and what was begun comes to its end */
   bool stopping; /* threads of applications come to their end */
   enum run_trace trace;
 

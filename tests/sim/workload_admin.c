@@ -99,6 +99,35 @@ static void trim(struct worker *worker, struct run_topic *topic, uint32_t number
   else check_trim_end(partition, log_start);
 }
 
+/* ---- Moving ---- */
+
+/* To some of the brokers, in any order. */
+static size_t draw_brokers(struct worker *worker, uint32_t out_brokers[PLAN_NODES_MAX]) {
+  unsigned nodes = worker->run->plan->nodes;
+  size_t wanted = 1 + (size_t)sim_random_below(&worker->chance, nodes);
+  for (uint32_t i = 0; i < nodes; i++) out_brokers[i] = i + 1;
+  for (uint32_t i = 0; i < nodes; i++) {
+    uint32_t other = i + (uint32_t)sim_random_below(&worker->chance, nodes - i);
+    uint32_t broker = out_brokers[i];
+    out_brokers[i] = out_brokers[other];
+    out_brokers[other] = broker;
+  }
+  return wanted;
+}
+
+static void move(struct worker *worker, struct run_topic *topic, uint32_t number) {
+  struct run *run = worker->run;
+  uint32_t brokers[PLAN_NODES_MAX];
+  size_t count = draw_brokers(worker, brokers);
+  struct cairn_error error = {0};
+  run_call_begin(run);
+  int code = cairn_partition_move(worker->client, topic->name, number, brokers, count, false, &error);
+  run_call_end(run);
+  run_trace(run, worker->name, "move %s/%u to %u of them, first %u -> %s", topic->name, number, (unsigned)count, brokers[0],
+            code == CAIRN_OK ? "OK" : error.reason);
+  if (code != CAIRN_OK) worker_error(worker, topic, "move", &error);
+}
+
 /* ---- Asking ---- */
 
 struct listing {
@@ -186,6 +215,7 @@ static void do_something(struct worker *worker) {
   else if (what < 25) ask_who(worker);
   else if (what < 32) alter(worker, topic);
   else if (what < 36 && plan->deletes) delete_topic(worker, topic);
+  else if (what < 60 && plan->moves && !worker->run->healed) move(worker, topic, number);
   else if (what < 90 && plan->trims) trim(worker, topic, number);
 }
 
@@ -202,11 +232,27 @@ void workload_admin(void *context) {
 
 /* ---- At the end ---- */
 
+static void count_moving(void *context, const struct cairn_partition *partition) {
+  *(unsigned *)context += partition->moving_to_count > 0;
+}
+
+/* What moves arrives when all is well. */
+static bool has_arrived(struct worker *worker, struct run_topic *topic) {
+  unsigned moving = 0;
+  struct cairn_error error = {0};
+  run_call_begin(worker->run);
+  int code = cairn_topic_describe(worker->client, topic->name, NULL, count_moving, &moving, &error);
+  run_call_end(worker->run);
+  if (code != CAIRN_OK) worker_error(worker, topic, "describe", &error);
+  return code == CAIRN_OK ? moving == 0 : topic->stage != TOPIC_LIVE;
+}
+
 bool workload_probe(struct worker *worker) {
   struct run *run = worker->run;
   for (unsigned i = 0; i < run->topic_count; i++) {
     struct run_topic *topic = &run->topics[i];
     if (topic->stage != TOPIC_LIVE) continue;
+    if (run->plan->moves && !run->stopping && !has_arrived(worker, topic)) return false;
     for (uint32_t number = 0; number < topic->partition_count; number++) {
       if (!workload_append_probe(worker, topic, number)) return false;
     }

@@ -1,0 +1,142 @@
+"""Partitions that move to other brokers, by a stock gRPC client that appends and reads meanwhile."""
+
+import os
+import random
+import time
+
+import cluster
+import harness
+
+SEED = int(os.environ.get("TEST_SEED", "1"))
+ROUNDS = int(os.environ.get("TEST_ROUNDS", "4"))
+PARTITIONS = 4
+WORKERS = [cluster.Writer, cluster.Conditional, cluster.Looker, cluster.Reader]
+
+OPTIONS = ["--journal-bytes", "64MiB", "--journal-file-bytes", "8MiB", "--election-timeout-ms", "500", "--heartbeat-ms", "50"]
+PATIENCE_S = 60  # a bound on what waits, not a promise
+
+
+class MoveTest(harness.Case):
+    def setUp(self):
+        self.cluster = cluster.Cluster(3, options=OPTIONS)
+        self.addCleanup(self.cluster.close_after, self)
+        self.cluster.start()
+        self.follower = cluster.Follower(self.cluster.addresses)
+
+    def call(self, method, **fields):
+        """As soon as the map has enough brokers for it."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            answer, failure = self.follower.once(method, timeout=5, **fields)
+            if failure is None or failure.reason == "TOPIC_EXISTS":
+                return answer
+            self.assertLess(time.monotonic(), end, "%s: %s" % (method, failure))
+            time.sleep(0.05)
+
+    def add_brokers(self, count):
+        for _ in range(count):
+            self.cluster.add(OPTIONS).start()
+        self.follower = cluster.Follower(self.cluster.addresses)
+
+    def places(self, topic):
+        return self.call("describe_topic", name=topic).partitions
+
+    def move(self, topic, partition, brokers):
+        self.call("move_partition", topic=topic, partition=partition, replicas=brokers)
+
+    def wait_arrived(self, topic, brokers):
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            places = self.places(topic)
+            if all(not place.moving_to and list(place.replicas) == brokers for place in places):
+                return
+            self.assertLess(time.monotonic(), end, "it does not arrive: %s" % places)
+            time.sleep(0.05)
+
+    def leader(self, topic):
+        """Of its first partition; 0: nobody knows just now."""
+        return self.call("describe_partition", topic=topic, partition=0).leader_id
+
+    def wait_led_by(self, topic, broker):
+        end = time.monotonic() + PATIENCE_S
+        while self.leader(topic) != broker:
+            self.assertLess(time.monotonic(), end, "%d does not lead it" % broker)
+            time.sleep(0.05)
+
+    def append(self, topic, values):
+        for sequence, value in enumerate(values):
+            batch = harness.batch(value, first_sequence=sequence)
+            self.follower.call("append", topic=topic, partition=0, producer="of-%d" % len(values), batch=batch)
+
+    def test_a_partition_goes_to_other_brokers_and_comes_back(self):
+        self.call("create_topic", name="t", partitions=1, replicas=3)
+        values = [b"v%d" % i for i in range(50)]
+        self.append("t", values)
+        self.add_brokers(2)
+
+        for target in [[2, 3, 4], [4, 5], [1, 2, 3, 4, 5], [5], [1, 2, 3]]:
+            self.move("t", 0, target)
+            self.wait_arrived("t", target)
+            self.wait_led_by("t", target[0])
+            values += [b"on-%d" % len(values)]
+            batch = harness.batch(values[-1], first_sequence=len(values) - 51)
+            self.follower.call("append", topic="t", partition=0, producer="p", batch=batch)
+            for broker in target:
+                address = self.cluster.brokers[broker - 1].address
+                self.assertEqual(cluster.read_all(address, "t", 0, len(values)), values)
+
+
+    def test_a_replica_in_a_lost_directory_is_replaced(self):
+        self.call("create_topic", name="t", partitions=1, replicas=3)
+        values = [b"v%d" % i for i in range(50)]
+        self.append("t", values)
+        wiped = self.cluster.brokers[2]
+        wiped.kill()
+        os.rename(wiped.data, wiped.data + "-lost")
+        wiped.start(timeout=PATIENCE_S)
+
+        end = time.monotonic() + PATIENCE_S
+        while True:  # until the map has its new directory, a move to the three is none
+            self.move("t", 0, [1, 2, 3])
+            if self.places("t")[0].moving_to:
+                break
+            self.assertLess(time.monotonic(), end, "it does not move")
+            time.sleep(0.05)
+        self.wait_arrived("t", [1, 2, 3])
+
+        self.assertEqual(cluster.read_all(wiped.address, "t", 0, len(values)), values)
+        self.cluster.brokers[0].kill()  # it votes: without it, nothing could be appended now
+        self.append("t", [b"last"])
+        self.cluster.brokers[0].start()
+
+    def test_members_change_while_brokers_are_killed(self):
+        """From three to five and to three others, again and again, and in each step one of the brokers is killed. Then all five have all of it."""
+        chance = random.Random("%d %s" % (SEED, self.id()))
+        self.add_brokers(2)
+        self.call("create_topic", name="t", partitions=PARTITIONS, replicas=3)
+        workers = cluster.start_workers(self.cluster, WORKERS, "t", PARTITIONS, chance)
+        everywhere = [1, 2, 3, 4, 5]
+        for _ in range(ROUNDS):
+            for target in (everywhere, sorted(chance.sample(everywhere, 3))):
+                for partition in range(PARTITIONS):
+                    self.move("t", partition, target)
+                time.sleep(chance.uniform(0, 0.3))
+                victim = chance.choice(self.cluster.brokers)
+                victim.kill()
+                time.sleep(chance.uniform(0, 0.5))
+                victim.start()
+                self.wait_arrived("t", target)
+        for partition in range(PARTITIONS):
+            self.move("t", partition, everywhere)
+        self.wait_arrived("t", everywhere)
+
+        cluster.join_all(workers)
+        histories = cluster.check_all(self.cluster, "t", PARTITIONS, workers)
+        self.show(
+            "seed %d, %d rounds: %d acknowledged, 0 lost, 0 duplicated, 0 reordered, 0 stale"
+            % (SEED, ROUNDS, sum(history.acknowledged() for history in histories))
+        )
+
+
+if __name__ == "__main__":
+    harness.main()
