@@ -141,20 +141,26 @@ class Cluster(Members):
     def __init__(self, home):
         super().__init__(home, "cairn")
         ports = free_ports(2 * MEMBERS)
-        join = ",".join("%d=127.0.0.1:%d" % (i + 1, ports[MEMBERS + i]) for i in range(MEMBERS))
+        self.join = ",".join("%d=127.0.0.1:%d" % (i + 1, ports[MEMBERS + i]) for i in range(MEMBERS))
         self.processes = [
-            Process([
-                CAIRND, "--broker-id", i + 1, "--data-dir", directory, "--listen", "127.0.0.1:%d" % ports[i],
-                "--peer-listen", "127.0.0.1:%d" % ports[MEMBERS + i], "--join", join,
-            ])
-            for i, directory in enumerate(self.directories)
-        ]  # fmt: skip
+            Process(self.command(i + 1, directory, ports[i], ports[MEMBERS + i])) for i, directory in enumerate(self.directories)
+        ]
         for process in self.processes:
             until("the brokers serve", lambda: process.said("cairnd: ready on "))
-        addresses = ",".join("127.0.0.1:%d" % port for port in ports[:MEMBERS])
-        cairn(addresses, "topic", "create", "bench", "--replicas", str(MEMBERS))
+        self.addresses = ",".join("127.0.0.1:%d" % port for port in ports[:MEMBERS])
+        cairn(self.addresses, "topic", "create", "bench", "--replicas", str(MEMBERS))
         until("the journals' rings are made", lambda: all(ring_made(directory) for directory in self.directories))
-        self.address = until("somebody leads", lambda: cairn(addresses, "partition", "describe", "bench", "0")["leader"])
+        self.address = until("somebody leads", lambda: cairn(self.addresses, "partition", "describe", "bench", "0")["leader"])
+
+    def command(self, number, directory, port, peer_port):
+        addresses = ["--listen", "127.0.0.1:%d" % port, "--peer-listen", "127.0.0.1:%d" % peer_port]
+        return [CAIRND, "--broker-id", number, "--data-dir", directory, *addresses, "--join", self.join]
+
+    def command_of_next(self):
+        """Of a broker that is not one of the three."""
+        self.directories.append(os.path.join(self.home, str(len(self.directories) + 1)))
+        os.makedirs(self.directories[-1])
+        return self.command(len(self.directories), self.directories[-1], *free_ports(2))
 
 
 class ReplicaFloor(Members):
