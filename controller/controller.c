@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/trace.h"
 #include "controller/decide.h"
+#include "controller/map_jump.h"
 #include "controller/members.h"
 
 /* Founders that have not told where they are get so long, once somebody leads, before topics are placed without them. */
@@ -141,52 +142,7 @@ static enum status snapshot(void *owner, struct buffer *out) {
   return cluster_map_encode(controller->map, out);
 }
 
-/* ---- A map that has jumped: what is otherwise than before is told as if it had been applied ---- */
-
-static void tell_gone(struct controller *controller, const struct cluster_map *next) {
-  const struct map_topic *topic = cluster_map_topic_after(controller->map, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(controller->map, bytes_of_string(topic->name))) {
-    if (cluster_map_topic_by_id(next, topic->id) == NULL) controller->watch.topic_deleted(controller->watch.context, topic);
-  }
-}
-
-static bool is_placed_anew(const struct controller *controller, const struct cluster_map *before,
-                           const struct map_partition *earlier, const struct map_partition *place) {
-  const struct map_move *was = earlier == NULL ? NULL : cluster_map_move(before, place->group);
-  const struct map_move *is = cluster_map_move(controller->map, place->group);
-  bool moves_otherwise = (was == NULL ? 0 : was->number) != (is == NULL ? 0 : is->number);
-  return moves_otherwise || (earlier != NULL && (earlier->replica_count != place->replica_count ||
-                                                 memcmp(earlier->replicas, place->replicas, sizeof place->replicas) != 0));
-}
-
-static void tell_places(struct controller *controller, const struct cluster_map *before, const struct map_topic *known,
-                        const struct map_topic *topic) {
-  for (uint32_t i = 0; i < topic->partition_count; i++) {
-    const struct map_partition *earlier = known != NULL && i < known->partition_count ? &known->partitions[i] : NULL;
-    if (is_placed_anew(controller, before, earlier, &topic->partitions[i])) tell_placed(controller, topic, i);
-  }
-}
-
-static void tell_topics(struct controller *controller, const struct cluster_map *before) {
-  const struct map_topic *topic = cluster_map_topic_after(controller->map, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(controller->map, bytes_of_string(topic->name))) {
-    const struct map_topic *known = cluster_map_topic_by_id(before, topic->id);
-    if (known == NULL) controller->watch.topic_created(controller->watch.context, topic);
-    else if (memcmp(&known->settings, &topic->settings, sizeof topic->settings) != 0)
-      controller->watch.topic_altered(controller->watch.context, topic);
-    tell_places(controller, before, known, topic);
-  }
-}
-
-static void tell_brokers(struct controller *controller, const struct cluster_map *before) {
-  if (controller->brokers.registered == NULL) return;
-  const struct map_broker *broker = cluster_map_broker_after(controller->map, 0);
-  for (; broker != NULL; broker = cluster_map_broker_after(controller->map, broker->id)) {
-    const struct map_broker *known = cluster_map_broker(before, broker->id);
-    bool same = known != NULL && memcmp(known, broker, sizeof *broker) == 0;
-    if (!same) controller->brokers.registered(controller->brokers.context, broker);
-  }
-}
+/* ---- A map that has jumped ---- */
 
 static enum status jump(struct controller *controller, struct bytes state) {
   struct cluster_map *before = controller->map;
@@ -196,11 +152,15 @@ static enum status jump(struct controller *controller, struct bytes state) {
     cluster_map_free(next);
     return status;
   }
-  tell_gone(controller, next);
+  const struct map_jump jump = {.before = before,
+                                .after = next,
+                                .watch = &controller->watch,
+                                .brokers = &controller->brokers,
+                                .places = controller->found_through == 0};
+  map_jump_tell_gone(&jump);
   controller->map = next;
   controller->topic = NULL;
-  tell_topics(controller, before);
-  tell_brokers(controller, before);
+  map_jump_tell_new(&jump);
   cluster_map_free(before);
   return STATUS_OK;
 }
