@@ -7,8 +7,9 @@
  *   REPLACING  the spare is this replica's log, its owner has the state               the CLOSE frame of the old log decides
  *
  * Until the last step the old log is what it was: a crash, another leader or another term ends the install, and it is offered anew. From the
- * moment when the spare takes its place the owner has the new state; the protocol hears of it when the CLOSE frame is durable, and takes
- * nothing from anybody in between. Each question is asked again when no answer comes: so a lost connection needs nothing else.
+ * moment when the spare takes its place the owner has the new state, and acts on nothing that it says; a crash still brings the old one back.
+ * When the CLOSE frame is durable the protocol hears of it, and then the owner; in between neither takes anything from anybody. Each question
+ * is asked again when no answer comes: so a lost connection needs nothing else.
  */
 #include "base/check.h"
 #include "base/memory.h"
@@ -367,7 +368,7 @@ void replica_install_frame(struct replica *replica, const struct journal_frame *
   if (replaced) install->closed = true;
 }
 
-/* The protocol takes it from here. */
+/* The protocol takes it from here, and tells the owner. */
 static void finish(struct replica *replica) {
   struct replica_install *install = replica->install;
   struct raft_config config = install->state.config;
@@ -381,8 +382,9 @@ static void finish(struct replica *replica) {
   replica->durable.index = install->head.covers;
   replica->durable.generation++; /* as the trail of the protocol, which begins anew */
   forget(replica);
+  replica_own_log(replica);
+  replica->installed = true;
   (void)replica_step(replica, &event, NULL);
-  if (!replica->deleting) replica_own_log(replica);
 }
 
 void replica_install_publish(struct replica *replica) {

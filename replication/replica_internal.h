@@ -87,8 +87,9 @@ struct replica {
   struct replica_gift *gift;       /* a peer's is, with what is read here; NULL */
   struct log *closing;             /* another instance of the group, until its CLOSE frame is durable; NULL: there is none */
   bool started;
-  bool settling; /* the owner is being told things */
-  bool stays;    /* the owner is to be told that its leadership is not handed over after all */
+  bool settling;  /* the owner is being told things */
+  bool installed; /* the owner is to be told that the state it was given is in force */
+  bool stays;     /* the owner is to be told that its leadership is not handed over after all */
   bool deleting;
   void (*deleted)(void *context);
   void *deleted_context;

@@ -2,7 +2,7 @@
  *
  *   replica_step ─> raft_step ─> persist ─> send ─> note commit, role, reads, timer ─> greet
  *        │                                                                              (perhaps a step of its own)
- *        └─> settle: role, apply, answers    only when everything above is done; calls out, so all of it may begin again from in there
+ *        └─> settle: install, role, apply, answers    only when everything above is done; calls out, so all of it may begin again from in there
  */
 #include "base/check.h"
 #include "base/memory.h"
@@ -172,6 +172,14 @@ static bool tell_role(struct replica *replica) {
   return true;
 }
 
+/* Before anything of what comes behind it. */
+static bool tell_installed(struct replica *replica) {
+  if (!replica->installed) return false;
+  replica->installed = false;
+  if (replica->machine.ops->installed != NULL) replica->machine.ops->installed(replica->machine.owner);
+  return true;
+}
+
 static bool tell_stays(struct replica *replica) {
   if (!replica->stays) return false;
   replica->stays = false;
@@ -258,7 +266,8 @@ static bool answer_reads(struct replica *replica) {
 static void settle(struct replica *replica) {
   if (replica->settling) return;
   replica->settling = true;
-  while (!replica->deleting && (tell_role(replica) || tell_stays(replica) || apply_some(replica) || answer_reads(replica)))
+  while (!replica->deleting &&
+         (tell_installed(replica) || tell_role(replica) || tell_stays(replica) || apply_some(replica) || answer_reads(replica)))
     continue;
   replica->settling = false;
 }

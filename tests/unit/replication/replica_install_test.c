@@ -81,6 +81,7 @@ static void assert_same_log(struct troupe *troupe, broker_id broker) {
   assert_int_equal(view.next_offset, leader.next_offset);
   assert_int_equal(replica_high_watermark(player_of(troupe, broker)->replica), leader.next_offset);
   assert_false(replica_fenced(player_of(troupe, broker)->replica));
+  assert_int_equal(player_of(troupe, broker)->installed, player_of(troupe, broker)->installs);
 }
 
 /* It goes on as any other: takes entries, starts anew with what it has. */
@@ -220,6 +221,72 @@ static void another_leader_offers_it_anew(void **state) {
   assert_same_log(troupe, late);
   troupe_start(troupe, leader);
   troupe_settle(troupe);
+  assert_leads(troupe, late);
+}
+
+/* ---- In force ---- */
+
+static bool is_given(void *context) { return ((struct player *)context)->installs == 1; }
+static bool is_told(void *context) { return ((struct player *)context)->installed == 1; }
+
+static void the_owner_is_told_when_no_crash_can_take_it_back(void **state) {
+  struct troupe *troupe = *state;
+  broker_id late = leave_behind(troupe, 60, 100000, 40);
+  struct player *player = player_of(troupe, late);
+
+  troupe_start(troupe, late);
+  stage_wait(&player->stage, is_given, player);
+  stage_slow_journal(&player->stage); /* the CLOSE frame is to be written at the end of this turn, or is being written */
+  assert_int_equal(player->installed, 0);
+  troupe_crash(troupe, late, SIM_POWER_DROP);
+  troupe_start(troupe, late);
+  assert_int_equal(view_of(troupe, late).instance, 1);
+  stage_wait(&player->stage, is_told, player);
+  troupe_crash(troupe, late, SIM_POWER_DROP);
+  troupe_start(troupe, late);
+
+  assert_true(view_of(troupe, late).instance > 1);
+  troupe_settle(troupe);
+  assert_int_equal(player->installed, 0); /* what a start finds is told by nobody */
+  assert_same_log(troupe, late);
+  assert_leads(troupe, late);
+}
+
+static void it_is_not_told_while_the_old_log_is_not_closed(void **state) {
+  struct troupe *troupe = *state;
+  broker_id late = leave_behind(troupe, 60, 100000, 40);
+  struct player *player = player_of(troupe, late);
+  troupe_start(troupe, late);
+  stage_wait(&player->stage, is_given, player);
+  stage_slow_journal(&player->stage);
+
+  append(troupe, 5, 1000); /* others go on, and it takes nothing from them */
+  assert_int_equal(player->installed, 0);
+  assert_non_null(player->replica->closing);
+  stage_heal(&player->stage);
+  troupe_settle(troupe);
+
+  assert_int_equal(player->installed, 1);
+  assert_leads(troupe, late);
+}
+
+static void it_is_never_told_where_the_disk_fails_before(void **state) {
+  struct troupe *troupe = *state;
+  broker_id late = leave_behind(troupe, 60, 100000, 40);
+  struct player *player = player_of(troupe, late);
+  troupe_start(troupe, late);
+  stage_wait(&player->stage, is_given, player);
+  stage_fail_journal(&player->stage);
+
+  append(troupe, 5, 1000);
+  troupe_run(troupe, 5000);
+  assert_true(replica_fenced(player->replica));
+  assert_int_equal(player->installed, 0);
+  troupe_stop(troupe, late, false);
+  troupe_start(troupe, late);
+  troupe_settle(troupe);
+
+  assert_int_equal(player->installed, 1);
   assert_leads(troupe, late);
 }
 
@@ -375,6 +442,9 @@ int main(int argc, char **argv) {
       TEST(it_goes_on_while_others_write),
       TEST(wherever_the_follower_is_killed_it_begins_anew),
       TEST(another_leader_offers_it_anew),
+      TEST(the_owner_is_told_when_no_crash_can_take_it_back),
+      TEST(it_is_not_told_while_the_old_log_is_not_closed),
+      TEST(it_is_never_told_where_the_disk_fails_before),
       TEST(one_that_is_deleted_in_line_is_not_called),
       TEST(one_whose_journal_has_rotted_is_made_whole),
       TEST(one_that_is_killed_before_it_is_proven_is_proven_later),

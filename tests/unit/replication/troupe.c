@@ -29,6 +29,7 @@ static void apply(void *owner, const struct entry *entry) {
   struct troupe *troupe = player->troupe;
   const struct entry_head *head = &entry->head;
   assert_int_equal(head->index, player->last + 1);
+  assert_int_equal(player->installed, player->installs);
   assert_true(head->index < TROUPE_ENTRIES_MAX);
   if (head->index > troupe->committed_last) {
     troupe->committed_last = head->index;
@@ -44,6 +45,7 @@ static void apply(void *owner, const struct entry *entry) {
 static enum status snapshot(void *owner, struct buffer *out) {
   struct player *player = owner;
   uint8_t state[16];
+  assert_int_equal(player->installed, player->installs);
   put_u64(state, player->last);
   put_u64(state + 8, player->sum);
   enum status status = buffer_append(out, state, sizeof state);
@@ -78,12 +80,28 @@ static void role_changed(void *owner, bool leads, entry_term term, const struct 
 static void replaced(void *owner, struct log *log) {
   struct player *player = owner;
   assert_false(player->leads);
+  assert_int_equal(player->installed, player->installs);
   player->stage.log[TROUPE_GROUP] = log;
   player->installs++;
 }
 
-static const struct state_machine_ops player_ops = {
-    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed, .replaced = replaced};
+static void installed(void *owner) {
+  struct player *player = owner;
+  player->installed++;
+  assert_int_equal(player->installed, player->installs);
+  assert_true(player->restored);
+  assert_null(player->replica->closing);
+  assert_ptr_equal(replica_log(player->replica), player->stage.log[TROUPE_GROUP]);
+  assert_int_equal(replica_applied(player->replica), player->last);
+  assert_int_equal(raft_commit(&player->replica->raft), player->last);
+}
+
+static const struct state_machine_ops player_ops = {.apply = apply,
+                                                    .snapshot = snapshot,
+                                                    .restore = restore,
+                                                    .role_changed = role_changed,
+                                                    .replaced = replaced,
+                                                    .installed = installed};
 
 /* ---- Starting and stopping ---- */
 
@@ -109,7 +127,7 @@ void troupe_start(struct troupe *troupe, broker_id broker) {
   player->last = player->sum = player->applied = 0;
   player->restored = player->leads = false;
   player->led_term = 0;
-  player->leaderships = player->installs = 0;
+  player->leaderships = player->installs = player->installed = 0;
   player->leader = (struct replica_id){0};
   stage_heal(&player->stage); /* a start on a disk that is a thousand times slower takes hours */
   player->stage.peers = wires_join(&troupe->wires, &player->id);
@@ -381,7 +399,7 @@ static bool settled(void *context) {
     if (player->replica == NULL || raft_config_find(replica_config(first->replica), &player->id) == RAFT_NO_POSITION) continue;
     struct log_view view = log_view(player->stage.log[TROUPE_GROUP]);
     if (player->last != first->last || player->sum != first->sum || view.last_index != first->last) return false;
-    if (view.durable_index != view.last_index) return false;
+    if (view.durable_index != view.last_index || player->installed != player->installs) return false;
   }
   return true;
 }

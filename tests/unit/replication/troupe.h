@@ -5,6 +5,7 @@
  *   - a proposal that was answered OK is the entry at its index; one that was REPLACED is not, and never will be
  *   - a read that was answered OK was on a replica that had applied everything that had been answered OK before it was asked
  *   - owners are told of roles in order: a leadership begins once, and ends before anything of another leader is applied
+ *   - a state that comes in is said to be in force once, when the log before is closed for good, and before anything behind it is applied
  */
 #ifndef CAIRN_TESTS_UNIT_REPLICATION_TROUPE_H
 #define CAIRN_TESTS_UNIT_REPLICATION_TROUPE_H
@@ -35,7 +36,8 @@ struct player {
   entry_term led_term;
   struct replica_id leader;
   unsigned leaderships;
-  unsigned installs;
+  unsigned installs;  /* replaced() */
+  unsigned installed; /* as many, a little later */
 };
 
 /* A proposal and what became of it. Lives as long as the troupe. */
@@ -98,7 +100,7 @@ broker_id troupe_leader(const struct troupe *troupe);
 /* Waits for a leader that is none of `not`. */
 broker_id troupe_wait_leader(struct troupe *troupe, broker_id not );
 void troupe_wait_answer(struct troupe *troupe, const struct troupe_ask *ask);
-/* Waits until one leads and everybody who is up has applied all that it has. Fails after a minute. */
+/* Waits until one leads and everybody who is up has applied all that it has, and is told of what it took. Fails after a minute. */
 void troupe_settle(struct troupe *troupe);
 
 #endif
