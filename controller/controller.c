@@ -20,6 +20,7 @@ struct controller {
   struct replica *replica;
   uint32_t founders;
   struct cluster_map *map;
+  struct cluster_map *next; /* has come as a whole, and is not in force yet; NULL: none has */
   struct controller_watch watch;
   struct broker_watch brokers;
   uint64_t led_since_ns; /* if this broker leads */
@@ -133,46 +134,51 @@ static void apply_entry(struct controller *controller, const struct entry *entry
 }
 
 static void apply(void *owner, const struct entry *entry) {
-  apply_entry(owner, entry);
-  see_if_caught_up(owner);
+  struct controller *controller = owner;
+  PRE(controller->next == NULL);
+  apply_entry(controller, entry);
+  see_if_caught_up(controller);
 }
 
 static enum status snapshot(void *owner, struct buffer *out) {
   struct controller *controller = owner;
+  PRE(controller->next == NULL);
   return cluster_map_encode(controller->map, out);
 }
 
-/* ---- A map that has jumped ---- */
+/* ---- A map that comes as a whole ---- */
 
-static enum status jump(struct controller *controller, struct bytes state) {
-  struct cluster_map *before = controller->map;
-  struct cluster_map *next = cluster_map_new(entropy_next(controller->world->entropy));
-  enum status status = state.size == 0 ? STATUS_OK : cluster_map_decode(next, state);
-  if (status != STATUS_OK) {
-    cluster_map_free(next);
-    return status;
+/* At the opening it is in force at once. Later it waits until no crash can bring back the one before: who hears of it acts on it. */
+static enum status restore(void *owner, struct bytes state) {
+  struct controller *controller = owner;
+  struct cluster_map *map = controller->open ? cluster_map_new(entropy_next(controller->world->entropy)) : controller->map;
+  enum status status = state.size == 0 ? STATUS_OK : cluster_map_decode(map, state);
+  if (!controller->open) return status;
+  if (status == STATUS_OK) {
+    cluster_map_free(controller->next);
+    controller->next = map;
+  } else {
+    cluster_map_free(map);
   }
+  return status;
+}
+
+static void installed(void *owner) {
+  struct controller *controller = owner;
+  struct cluster_map *before = controller->map;
+  PRE(controller->next != NULL);
   const struct map_jump jump = {.before = before,
-                                .after = next,
+                                .after = controller->next,
                                 .watch = &controller->watch,
                                 .brokers = &controller->brokers,
                                 .places = controller->found_through == 0};
   map_jump_tell_gone(&jump);
-  controller->map = next;
+  controller->map = controller->next;
+  controller->next = NULL;
   controller->topic = NULL;
   map_jump_tell_new(&jump);
   cluster_map_free(before);
-  return STATUS_OK;
-}
-
-static enum status restore(void *owner, struct bytes state) {
-  struct controller *controller = owner;
-  if (controller->open) {
-    enum status status = jump(controller, state);
-    if (status == STATUS_OK) see_if_caught_up(controller);
-    return status;
-  }
-  return state.size == 0 ? STATUS_OK : cluster_map_decode(controller->map, state);
+  see_if_caught_up(controller);
 }
 
 /* Whoever waits is told to ask elsewhere. The change under way hears of its proposal's fate. */
@@ -186,8 +192,13 @@ static void role_changed(void *owner, bool leads, entry_term term, const struct 
 
 static void stays(void *owner) { drive_members(owner); }
 
-static const struct state_machine_ops controller_machine = {
-    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed, .stays = stays, .makes_logs = true};
+static const struct state_machine_ops controller_machine = {.apply = apply,
+                                                            .snapshot = snapshot,
+                                                            .restore = restore,
+                                                            .role_changed = role_changed,
+                                                            .stays = stays,
+                                                            .installed = installed,
+                                                            .makes_logs = true};
 
 /* ---- Deciding ---- */
 
@@ -386,6 +397,7 @@ void controller_free(struct controller *controller) {
   if (controller == NULL) return;
   replica_free(controller->replica);
   cluster_map_free(controller->map);
+  cluster_map_free(controller->next);
   memory_free(controller);
 }
 

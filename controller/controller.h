@@ -20,7 +20,8 @@
 
 struct controller;
 
-/* Told on lane 0, in log order, after the map has changed. */
+/* Told on lane 0, in log order, after the map has changed, and when this broker's disk has what changed it. Where the map comes as a whole,
+ * with a snapshot of group 0, what is otherwise than before is told as if it had been applied. */
 struct controller_watch {
   void (*topic_created)(void *context, const struct map_topic *topic);
   void (*topic_altered)(void *context, const struct map_topic *topic);
@@ -28,7 +29,7 @@ struct controller_watch {
   /* Its replicas, or where it is to move, are otherwise than before, or it came with a move. `move`: NULL, none is under way. Not before
    * caught_up: what a place was in between, others have done with long ago, and this broker too. */
   void (*partition_placed)(void *context, const struct map_topic *topic, uint32_t partition, const struct map_move *move);
-  /* Everything that was in group 0's log when it was opened is applied, or was cut. Not told where that is so from the beginning. */
+  /* Everything that was in group 0's log when it was opened is applied, or was cut, or a map came that has it. Not told where that is so from the beginning. */
   void (*caught_up)(void *context, const struct cluster_map *map);
   void *context;
 };

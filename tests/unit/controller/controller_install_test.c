@@ -30,8 +30,8 @@ static void assert_equal_maps(const struct member *a, const struct member *b) {
   assert_int_equal(cluster_map_broker_count(one), cluster_map_broker_count(other));
 }
 
-static void a_rotten_group_0_takes_the_map_and_tells_what_is_new(void **state) {
-  struct crew *crew = *state;
+/* A broker whose group 0 has rotted, up again and cut off from the leader, where something has happened in the meantime. */
+static struct member *a_rotten_one(struct crew *crew) {
   char name[16];
   for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) crew_register(crew, broker, "first:1");
   broker_id rotten = crew_leader(crew) % CREW_BROKERS + 1;
@@ -53,6 +53,27 @@ static void a_rotten_group_0_takes_the_map_and_tells_what_is_new(void **state) {
   of_topic(crew, COMMAND_ALTER_TOPIC, "t01");
   of_topic(crew, COMMAND_DELETE_TOPIC, "t00");
   crew_register(crew, rotten, "second:2");
+  assert_int_equal(member->caught_up, 0);
+  return member;
+}
+
+static bool knows(const struct member *member, const char *topic) {
+  return cluster_map_topic(controller_map(member->controller), bytes_of_string(topic)) != NULL;
+}
+
+/* The log and the map have been taken over, and a moment later the old log is closed for good. */
+static bool has_a_spare(void *context) { return log_spare(((struct member *)context)->stage.log[0]) != NULL; }
+static bool has_taken_it(void *context) { return !has_a_spare(context); }
+static void wait_until_taken(struct member *member) {
+  stage_wait(&member->stage, has_a_spare, member);
+  stage_wait(&member->stage, has_taken_it, member);
+}
+
+static bool is_told(void *context) { return strstr(((struct member *)context)->told, "created newest, ") != NULL; }
+
+static void a_rotten_group_0_takes_the_map_and_tells_what_is_new(void **state) {
+  struct crew *crew = *state;
+  struct member *member = a_rotten_one(crew);
 
   wires_heal(&crew->wires);
   crew_run_ms(crew, 20000);
@@ -68,7 +89,7 @@ static void a_rotten_group_0_takes_the_map_and_tells_what_is_new(void **state) {
   assert_equal_maps(&crew->members[crew_leader(crew)], member);
 
   crew_stop(member);
-  crew_start(crew, rotten);
+  crew_start(crew, member->stage.broker);
   crew_run_ms(crew, 2000);
   assert_false(log_view(member->stage.log[0]).damaged);
   assert_equal_maps(&crew->members[crew_leader(crew)], member);
@@ -76,9 +97,78 @@ static void a_rotten_group_0_takes_the_map_and_tells_what_is_new(void **state) {
   assert_null(strstr(member->told, "created newest"));
 }
 
+/* Who is told makes logs and deletes some: nothing of that may be on the disk while a crash can bring the old map back. */
+static void a_map_is_told_when_no_crash_can_take_it_back(void **state) {
+  struct crew *crew = *state;
+  struct member *member = a_rotten_one(crew);
+  broker_id broker = member->stage.broker;
+
+  for (unsigned i = 0; i < 2; i++) {
+    wires_heal(&crew->wires);
+    wait_until_taken(member);
+    assert_string_equal(member->told, "");
+    assert_int_equal(member->caught_up, 0);
+    assert_false(knows(member, "newest"));
+    if (i == 1) stage_wait(&member->stage, is_told, member);
+    crew_crash(member);
+    crew_isolate(crew, broker);
+    crew_start(crew, broker);
+    assert_int_equal(knows(member, "newest"), i == 1);
+    assert_int_equal(log_view(member->stage.log[0]).damaged, i == 0);
+  }
+
+  wires_heal(&crew->wires);
+  crew_run_ms(crew, 5000);
+  assert_equal_maps(&crew->members[crew_leader(crew)], member);
+  assert_string_equal(member->told, ""); /* of what is in the state nothing is told again */
+}
+
+/* Nobody says anything more in group 0, perhaps for days. */
+static void whoever_takes_the_map_has_caught_up(void **state) {
+  struct crew *crew = *state;
+  struct member *member = a_rotten_one(crew);
+
+  wires_heal(&crew->wires);
+  stage_wait(&member->stage, is_told, member);
+  crew_isolate(crew, member->stage.broker);
+  crew_run_ms(crew, 5000);
+
+  assert_int_equal(member->caught_up, 1);
+  assert_true(knows(member, "newest"));
+  wires_heal(&crew->wires);
+  of_topic(crew, COMMAND_CREATE_TOPIC, "after");
+  crew_run_ms(crew, 5000);
+  assert_non_null(strstr(member->told, "created after, "));
+  assert_int_equal(member->caught_up, 1);
+}
+
+/* The map of before is in force for as long as the disk does not say that it is not. */
+static void a_map_whose_log_cannot_take_its_place_is_never_told(void **state) {
+  struct crew *crew = *state;
+  struct member *member = a_rotten_one(crew);
+
+  wires_heal(&crew->wires);
+  wait_until_taken(member);
+  stage_fail_journal(&member->stage);
+  of_topic(crew, COMMAND_CREATE_TOPIC, "after");
+  crew_run_ms(crew, 5000);
+
+  assert_string_equal(member->told, "");
+  assert_int_equal(member->caught_up, 0);
+  assert_false(knows(member, "newest"));
+  stage_heal(&member->stage);
+  crew_stop(member);
+  crew_start(crew, member->stage.broker);
+  crew_run_ms(crew, 20000);
+  assert_equal_maps(&crew->members[crew_leader(crew)], member);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_rotten_group_0_takes_the_map_and_tells_what_is_new, crew_set_up, crew_tear_down),
+      cmocka_unit_test_setup_teardown(a_map_is_told_when_no_crash_can_take_it_back, crew_set_up, crew_tear_down),
+      cmocka_unit_test_setup_teardown(whoever_takes_the_map_has_caught_up, crew_set_up, crew_tear_down),
+      cmocka_unit_test_setup_teardown(a_map_whose_log_cannot_take_its_place_is_never_told, crew_set_up, crew_tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

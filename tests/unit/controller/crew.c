@@ -40,8 +40,9 @@ static void partition_placed(void *context, const struct map_topic *topic, uint3
 }
 
 static void caught_up(void *context, const struct cluster_map *map) {
-  (void)context;
-  (void)map;
+  struct member *member = context;
+  assert_ptr_equal(controller_map(member->controller), map);
+  member->caught_up++;
 }
 
 static void open_controller(void *context) {
@@ -72,6 +73,7 @@ void crew_start(struct crew *crew, broker_id broker) {
   struct member *member = &crew->members[broker];
   struct replica_id id = id_of(broker);
   member->told[0] = '\0';
+  member->caught_up = 0;
   member->stage.peers = wires_join(&crew->wires, &id);
   member->stage.timing = &crew->timing;
   stage_open(&member->stage);
@@ -83,13 +85,24 @@ void crew_start(struct crew *crew, broker_id broker) {
   stage_on_lane(&member->stage, start_controller, member);
 }
 
-void crew_stop(struct member *member) {
-  wires_silence(member->stage.peers);
-  stage_stop(&member->stage, false);
+static void end_process(struct member *member) {
   controller_free(member->controller);
   member->controller = NULL;
   stage_close(&member->stage);
   wires_leave(member->stage.peers);
+}
+
+void crew_stop(struct member *member) {
+  wires_silence(member->stage.peers);
+  stage_stop(&member->stage, false);
+  end_process(member);
+}
+
+void crew_crash(struct member *member) {
+  wires_silence(member->stage.peers);
+  stage_kill(&member->stage);
+  end_process(member);
+  sim_disk_power_cut(member->stage.device, SIM_POWER_DROP, 1);
 }
 
 static void drop_line(void *context, const char *line) {

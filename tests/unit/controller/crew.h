@@ -19,6 +19,7 @@ struct member {
   struct stage stage;
   struct controller *controller; /* NULL: down */
   char told[1024];               /* by the watches, of this process */
+  unsigned caught_up;            /* how often it was told */
 };
 
 struct crew {
@@ -35,6 +36,8 @@ int crew_tear_down(void **state);
 
 void crew_start(struct crew *crew, broker_id broker);
 void crew_stop(struct member *member);
+/* Its process is killed and its machine loses power: what was not synced is gone. */
+void crew_crash(struct member *member);
 void crew_run_ms(struct crew *crew, unsigned ms);
 /* Nothing passes between this broker and the others, until wires_heal(). */
 void crew_isolate(struct crew *crew, broker_id broker);
