@@ -252,7 +252,7 @@ static bool can_be(const struct cluster_map *map, const struct map_replica *repl
   return count > 0;
 }
 
-static const struct map_replica *find_known(const struct map_move *move, const struct map_replica *wanted) {
+const struct map_replica *map_move_known(const struct map_move *move, const struct map_replica *wanted) {
   for (uint32_t i = 0; i < move->known_count; i++) {
     const struct map_replica *known = &move->known[i];
     if (same_replicas(known, 1, wanted, 1)) return known;
@@ -266,7 +266,7 @@ static bool place_targets(struct map_move *move, const struct map_move *before, 
   if (before != NULL) memcpy(move->known, before->known, sizeof move->known);
   else memcpy(move->known, partition->replicas, partition->replica_count * sizeof *move->known);
   for (uint32_t i = 0; i < move->target_count; i++) {
-    const struct map_replica *known = find_known(move, &move->target[i]);
+    const struct map_replica *known = map_move_known(move, &move->target[i]);
     if (known == NULL && move->known_count == MAP_MOVE_KNOWN_MAX) return false;
     move->target[i].placement = known != NULL ? known->placement : move->number;
     if (known == NULL) move->known[move->known_count++] = move->target[i];

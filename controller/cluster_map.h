@@ -55,8 +55,8 @@ struct map_partition {
   struct map_replica replicas[MAP_REPLICAS_MAX];
 };
 
-#define MAP_MOVES_MAX 1000u /* under way at a time */
-#define MAP_MOVE_KNOWN_MAX 32u
+#define MAP_MOVES_MAX 1000u    /* under way at a time */
+#define MAP_MOVE_KNOWN_MAX 32u /* replicas of one partition, until it rests */
 
 /* A partition is on its way to other replicas. It belongs to those that it has, those that it is to have, and perhaps to some that an
  * earlier move, which this one took the place of, wanted it to have: none of them may give anything up before the move is over. */
@@ -117,6 +117,8 @@ size_t cluster_map_broker_count(const struct cluster_map *map);
 const struct map_move *cluster_map_move_after(const struct cluster_map *map, uint64_t after);
 const struct map_move *cluster_map_move(const struct cluster_map *map, uint64_t group); /* NULL: it stays where it is */
 size_t cluster_map_move_count(const struct cluster_map *map);
+/* The same among those that the move knows, with the placement that it has; NULL: it would be one more. */
+const struct map_replica *map_move_known(const struct map_move *move, const struct map_replica *wanted);
 
 /* Topics in order of name, the first whose name is above `after` (empty: the first); NULL at the end. */
 const struct map_topic *cluster_map_topic_after(const struct cluster_map *map, struct bytes after);

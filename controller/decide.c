@@ -137,6 +137,20 @@ static enum status add_target(const struct decision_facts *facts, struct change 
   return STATUS_OK;
 }
 
+/* Those it named before and those it would name besides are remembered until it rests. */
+static enum status check_room(const struct map_move *under_way, const struct map_move *move, struct change *change) {
+  uint32_t named = under_way->known_count;
+  for (uint32_t i = 0; i < move->target_count; i++)
+    if (map_move_known(under_way, &move->target[i]) == NULL) named++;
+  if (named <= MAP_MOVE_KNOWN_MAX) return STATUS_OK;
+  snprintf(
+      change->problem, sizeof change->problem,
+      "partition %u has been sent to %u replicas since it last rested, and may be sent to %u: let its move come to rest first, "
+      "if need be back where it was",
+      change->partition, under_way->known_count, MAP_MOVE_KNOWN_MAX);
+  return STATUS_BUSY;
+}
+
 static enum status decide_move(const struct decision_facts *facts, struct change *change, struct command *command) {
   const struct map_topic *topic = cluster_map_topic(facts->map, bytes_of_string(change->name));
   struct map_move *move = &command->move;
@@ -164,7 +178,9 @@ static enum status decide_move(const struct decision_facts *facts, struct change
     enum status status = add_target(facts, change, change->to[i], move);
     if (status != STATUS_OK) return status;
   }
-  if (cluster_map_move(facts->map, partition->group) == NULL && cluster_map_move_count(facts->map) >= MAP_MOVES_MAX)
+  const struct map_move *under_way = cluster_map_move(facts->map, partition->group);
+  if (under_way != NULL) return check_room(under_way, move, change);
+  if (cluster_map_move_count(facts->map) >= MAP_MOVES_MAX)
     return decide_refuse(change, STATUS_BUSY, "1000 partitions are being moved already: wait until some have arrived");
   return STATUS_OK;
 }

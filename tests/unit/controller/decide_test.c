@@ -321,6 +321,31 @@ static void so_many_partitions_move_at_once_and_no_more(void **state) {
   assert_done(move_of("a", 7, "23")); /* another way, not one more */
 }
 
+/* To seven brokers that get new directories again and again, before it has come to rest. */
+static void a_partition_is_sent_to_so_many_replicas_before_it_rests(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 3; id++) assert_done(register_of(id, 1, "b:1"));
+  assert_done(create_of("a", 1, 3));
+  for (uint8_t directory = 1; directory <= 4; directory++) {
+    for (uint32_t id = 3; id <= 9; id++) assert_done(register_of(id, directory, "b:1"));
+    assert_done(move_of("a", 0, "3456789"));
+  }
+  for (uint32_t id = 3; id <= 9; id++) assert_done(register_of(id, 5, "b:1"));
+  const struct map_move *move = cluster_map_move(map, 1);
+  uint64_t number = move->number;
+  assert_int_equal(move->known_count, 2 + 4 * 7);
+
+  assert_refused(
+      move_of("a", 0, "345"), STATUS_BUSY,
+      "partition 0 has been sent to 30 replicas since it last rested, and may be sent to 32: let its move come to rest "
+      "first, if need be back where it was");
+  assert_int_equal(cluster_map_move(map, 1)->number, number);
+  assert_done(move_of("a", 0, "134")); /* two more */
+  assert_refused_with_words(move_of("a", 0, "15"), STATUS_BUSY);
+  assert_done(move_of("a", 0, "12")); /* back */
+  assert_done(move_of("a", 0, "43"));
+}
+
 #define REPLACED(name) cmocka_unit_test_setup_teardown(name, set_up_replaced, rig_tear_down)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 int main(void) {
@@ -342,6 +367,7 @@ int main(void) {
       TEST(moves_that_make_no_sense_are_refused_with_words),
       TEST(a_partition_of_which_the_map_knows_no_replicas_cannot_be_moved),
       TEST(so_many_partitions_move_at_once_and_no_more),
+      TEST(a_partition_is_sent_to_so_many_replicas_before_it_rests),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
