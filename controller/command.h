@@ -30,7 +30,7 @@ struct command {
   struct map_topic topic;              /* CREATE_TOPIC: all of it, ids included; owned by the command */
   uint64_t topic_id;                   /* ALTER_TOPIC, DELETE_TOPIC */
   struct topic_settings settings;      /* ALTER_TOPIC */
-  struct map_move move;                /* MOVE_PARTITION: all but group and number; PARTITION_MOVED: all but group and target */
+  struct map_move move; /* MOVE_PARTITION: all but group and number; PARTITION_MOVED: topic_id, partition, number */
 };
 
 void command_deinit(struct command *command);

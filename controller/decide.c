@@ -192,7 +192,9 @@ static enum status decide_moved(const struct decision_facts *facts, struct chang
   if (change->partition >= topic->partition_count) return decide_refuse(change, STATUS_UNKNOWN_PARTITION, "");
   const struct map_move *move = cluster_map_move(facts->map, topic->partitions[change->partition].group);
   if (move == NULL || move->number != change->move) return decide_refuse(change, STATUS_NOT_FOUND, "that move is not under way");
-  command->move = *move;
+  command->move.topic_id = change->topic_id;
+  command->move.partition = change->partition;
+  command->move.number = change->move;
   return STATUS_OK;
 }
 

@@ -346,6 +346,30 @@ static void a_partition_is_sent_to_so_many_replicas_before_it_rests(void **state
   assert_done(move_of("a", 0, "43"));
 }
 
+static void of_a_move_that_is_over_its_number_is_told_and_nothing_else(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 3; id++) assert_done(register_of(id, 1, "b:1"));
+  assert_done(create_of("a", 2, 1));
+  assert_done(move_of("a", 1, "23"));
+  struct decision_facts facts = usual_facts();
+  uint64_t number = cluster_map_move(map, rig_find("a")->partitions[1].group)->number;
+  struct change over = {.kind = COMMAND_PARTITION_MOVED, .topic_id = rig_find("a")->id, .partition = 1, .move = number};
+  struct change late = over;
+  struct command command = {0};
+
+  assert_int_equal(decide(&facts, &over, &command), STATUS_OK);
+
+  assert_int_equal(command.move.topic_id, over.topic_id);
+  assert_int_equal(command.move.partition, 1);
+  assert_int_equal(command.move.number, number);
+  assert_int_equal(command.move.target_count, 0);
+  assert_int_equal(command.move.known_count, 0);
+  assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
+  assert_int_equal(rig_find("a")->partitions[1].replica_count, 2);
+  command_deinit(&command);
+  assert_int_equal(carry_out(&late), STATUS_NOT_FOUND);
+}
+
 #define REPLACED(name) cmocka_unit_test_setup_teardown(name, set_up_replaced, rig_tear_down)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 int main(void) {
@@ -368,6 +392,7 @@ int main(void) {
       TEST(a_partition_of_which_the_map_knows_no_replicas_cannot_be_moved),
       TEST(so_many_partitions_move_at_once_and_no_more),
       TEST(a_partition_is_sent_to_so_many_replicas_before_it_rests),
+      TEST(of_a_move_that_is_over_its_number_is_told_and_nothing_else),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
