@@ -197,6 +197,14 @@ const char *cli_option(const struct cli *cli, const char *name) {
 
 bool cli_flag(const struct cli *cli, const char *name) { return cli_option(cli, name) != NULL; }
 
+int cli_operand_partition(const struct cli *cli, unsigned operand, uint32_t *out_partition) {
+  int64_t number = 0;
+  if (!quantity_parse_number(cli->operands[operand], &number) || number < 0 || number > INT32_MAX)
+    return report_usage(cli, "\"%s\" is not the number of a partition", cli->operands[operand]);
+  *out_partition = (uint32_t)number;
+  return CLI_OK;
+}
+
 static int option_quantity(const struct cli *cli, const char *name, bool (*parse)(const char *text, int64_t *out),
                            const char *example, const int64_t bounds[2], int64_t *out) {
   const char *text = cli_option(cli, name);

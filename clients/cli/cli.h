@@ -82,6 +82,9 @@ struct cli {
 /* The client for --server. On failure the error is reported and an exit code returned. */
 int cli_connect(struct cli *cli);
 
+/* An operand that is the number of a partition. CLI_USAGE: reported. */
+int cli_operand_partition(const struct cli *cli, unsigned operand, uint32_t *out_partition);
+
 /* ---- Options by name; the table has the name, or it is a bug ---- */
 
 const char *cli_option(const struct cli *cli, const char *name); /* NULL when not given */
