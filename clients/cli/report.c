@@ -39,11 +39,14 @@ static void suggest(const struct cli *cli, const struct cairn_error *error, stru
   if (subject.has_partition) snprintf(partition, sizeof partition, " --partition %u", subject.partition);
   const char *topic = subject.topic == NULL ? "TOPIC" : subject.topic;
   const char *reason = error->reason;
-  bool about_topics = cli->command != NULL && strcmp(cli->command->noun, "topic") == 0;
+  const char *noun = cli->command == NULL ? "" : cli->command->noun;
+  bool about_topics = strcmp(noun, "topic") == 0 || strcmp(noun, "partition") == 0;
   if (strcmp(reason, "UNKNOWN_TOPIC") == 0 && about_topics) {
     snprintf(into, size, "%s topic list", cairn);
   } else if (strcmp(reason, "UNKNOWN_TOPIC") == 0) {
     snprintf(into, size, "%s topic create %s", cairn, topic);
+  } else if (strcmp(reason, "NOT_FOUND") == 0) { /* of what a broker can miss, these are left */
+    snprintf(into, size, "%s broker list", cairn);
   } else if (strcmp(reason, "TOO_LARGE") == 0 && subject.topic != NULL) {
     snprintf(into, size, "smaller records, or `%s topic alter %s --record-bytes-max 3MiB`", cairn, topic);
   } else if (strcmp(reason, "UNKNOWN_PARTITION") == 0 || strcmp(reason, "TOPIC_EXISTS") == 0) {

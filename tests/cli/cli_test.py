@@ -300,6 +300,9 @@ class CliTest(WithBroker):
         self.assert_refused(
             1, "BEYOND_END", "partition", "trim", name, "0", "--before", "9", suggests=f"cairn partition describe {name} 0"
         )
+        self.assert_refused(3, "NOT_FOUND", "partition", "move", name, "0", "--to", "1,9", suggests="cairn broker list")
+        self.assert_refused(3, "UNKNOWN_TOPIC", "partition", "move", "nowhere", "0", "--to", "1", suggests="cairn topic list")
+        self.assert_refused(2, "USAGE", "partition", "move", name, "0", "--to", "1,,2", suggests="cairn partition move --help")
         self.assert_refused(2, "USAGE", "topic", "frobnicate", suggests="cairn topic --help")
         self.assert_refused(1, "TOO_LARGE", "append", name, stdin=b"x" * 2000000, suggests="--record-bytes-max")
         self.assert_refused(3, "NOT_FOUND", "append", name, "--file", "/nowhere")
