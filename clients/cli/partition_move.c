@@ -1,71 +1,191 @@
+#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
+#include "base/world.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/output.h"
 #include "clients/cli/report.h"
+#include "clients/cli/table.h"
+#include "clients/cli/terminal.h"
 
 #define LOOK_NS 200000000
+#define LIST_SIZE 80u /* seven brokers, as text */
+
+struct brokers {
+  uint32_t ids[CAIRN_REPLICAS_MAX];
+  size_t count;
+};
+
+static struct brokers brokers_of(const uint32_t *ids, size_t count) {
+  struct brokers brokers = {.count = count < CAIRN_REPLICAS_MAX ? count : CAIRN_REPLICAS_MAX};
+  for (size_t i = 0; i < brokers.count; i++) brokers.ids[i] = ids[i];
+  return brokers;
+}
+
+/* In this order: the first is to lead, so another order is another place. */
+static bool brokers_same(const struct brokers *a, const struct brokers *b) {
+  return a->count == b->count && memcmp(a->ids, b->ids, a->count * sizeof *a->ids) == 0;
+}
 
 /* "2,3,4". */
-static int read_brokers(const struct cli *cli, uint32_t out_brokers[CAIRN_REPLICAS_MAX], size_t *out_count) {
+static const char *brokers_text(const struct brokers *brokers, char into[LIST_SIZE]) {
+  size_t used = 0;
+  into[0] = '\0';
+  for (size_t i = 0; i < brokers->count; i++)
+    used += (size_t)snprintf(into + used, LIST_SIZE - used, "%s%u", i == 0 ? "" : ",", brokers->ids[i]);
+  return into;
+}
+
+static int read_brokers(const struct cli *cli, struct brokers *out_brokers) {
   const char *text = cli_option(cli, "to");
   if (text == NULL) return report_usage(cli, "--to BROKERS is missing");
-  for (const char *at = text; *out_count < CAIRN_REPLICAS_MAX;) {
+  for (const char *at = text; out_brokers->count < CAIRN_REPLICAS_MAX;) {
     char *end = NULL;
     unsigned long long broker = strtoull(at, &end, 10);
     if (end == at || broker == 0 || broker > INT32_MAX || (*end != '\0' && *end != ',')) break;
-    out_brokers[(*out_count)++] = (uint32_t)broker;
+    out_brokers->ids[out_brokers->count++] = (uint32_t)broker;
     if (*end == '\0') return CLI_OK;
     at = end + 1;
   }
   return report_usage(cli, "\"%s\" is not a list of 1 to %u brokers, as in --to 2,3,4", text, CAIRN_REPLICAS_MAX);
 }
 
-struct arrival {
+/* ---- Where it is ---- */
+
+struct move {
+  struct cli *cli;
+  const char *topic;
   uint32_t partition;
-  bool moving;
+  struct brokers to;
+  char to_text[LIST_SIZE];
+  struct brokers replicas, moving_to; /* as last seen */
 };
 
-static void arrival_visit(void *context, const struct cairn_partition *partition) {
-  struct arrival *arrival = context;
-  if (partition->partition == arrival->partition) arrival->moving = partition->moving_to_count > 0;
+enum stage { STAGE_MOVING, STAGE_ARRIVED, STAGE_ELSEWHERE };
+
+static enum stage stage_of(const struct move *move) {
+  if (move->moving_to.count == 0) return brokers_same(&move->replicas, &move->to) ? STAGE_ARRIVED : STAGE_ELSEWHERE;
+  return brokers_same(&move->moving_to, &move->to) ? STAGE_MOVING : STAGE_ELSEWHERE;
 }
 
-static int wait_for_arrival(const struct cli *cli, const char *topic, uint32_t partition) {
-  struct arrival arrival = {.partition = partition, .moving = true};
+static void place_visit(void *context, const struct cairn_partition *partition) {
+  struct move *move = context;
+  if (partition->partition != move->partition) return;
+  move->replicas = brokers_of(partition->replicas, partition->replica_count);
+  move->moving_to = brokers_of(partition->moving_to, partition->moving_to_count);
+}
+
+/* Whoever leads the map answers, with what was decided before it was asked. */
+static int look(struct move *move, struct cairn_error *error) {
+  return cairn_topic_describe(move->cli->client, move->topic, NULL, place_visit, move, error);
+}
+
+static struct report_subject subject_of(const struct move *move) {
+  return (struct report_subject){.topic = move->topic, .has_partition = true, .partition = move->partition};
+}
+
+static int report_unseen(const struct move *move, const struct cairn_error *error) {
+  return report_error(move->cli, error, subject_of(move), "cannot see where partition %u of \"%s\" is", move->partition,
+                      move->topic);
+}
+
+/* ---- Waiting ---- */
+
+static int report_replaced(const struct move *move) {
+  char what[CAIRN_NAME_MAX + LIST_SIZE + 64], why[LIST_SIZE + 64], try_this[CAIRN_NAME_MAX + 64], place[LIST_SIZE];
+  bool rests = move->moving_to.count == 0;
+  snprintf(what, sizeof what, "partition %u of \"%s\" does not go to %s", move->partition, move->topic, move->to_text);
+  snprintf(why, sizeof why, "another move took its place: it is on %s%s", rests ? "" : "its way to ",
+           brokers_text(rests ? &move->replicas : &move->moving_to, place));
+  snprintf(try_this, sizeof try_this, "cairn topic describe %s", move->topic);
+  return report_failure(move->cli, CLI_PRECONDITION, "MOVE_REPLACED", what, why, try_this);
+}
+
+static int report_interrupted(const struct move *move) {
+  char what[CAIRN_NAME_MAX + 64], why[LIST_SIZE + 128], try_this[CAIRN_NAME_MAX + 64];
+  snprintf(what, sizeof what, "waiting for partition %u of \"%s\" was interrupted", move->partition, move->topic);
+  snprintf(why, sizeof why, "the move goes on: it is over when all of brokers %s are up and have caught up", move->to_text);
+  snprintf(try_this, sizeof try_this, "cairn topic describe %s", move->topic);
+  return report_failure(move->cli, CLI_INTERRUPTED, "INTERRUPTED", what, why, try_this);
+}
+
+static void show_waiting(const struct move *move, struct progress *progress) {
+  char text[CAIRN_NAME_MAX + LIST_SIZE + 128];
+  snprintf(text, sizeof text, "partition %u of %s is on its way to %s, which must all be up and catch up", move->partition,
+           move->topic, move->to_text);
+  progress_wait(progress, world_now_ns(move->cli->world), text);
+}
+
+/* Until it rests, or once when nobody wants to wait for that. `out_stage`: MOVING or ARRIVED; `out_looks`: how often it was looked at. */
+static int follow(struct move *move, bool waits, struct progress *progress, enum stage *out_stage, unsigned *out_looks) {
   struct cairn_error error;
-  for (;;) {
-    if (cairn_topic_describe(cli->client, topic, NULL, arrival_visit, &arrival, &error) != CAIRN_OK)
-      return report_error(cli, &error, (struct report_subject){.topic = topic, .has_partition = true, .partition = partition},
-                          "cannot see how far partition %u of \"%s\" is", partition, topic);
-    if (!arrival.moving) return CLI_OK;
+  for (unsigned looks = 1;; looks++) {
+    int code = look(move, &error);
+    *out_looks = looks;
+    *out_stage = stage_of(move);
+    bool rests = code != CAIRN_OK || *out_stage != STAGE_MOVING || !waits;
+    if (rests || terminal_interrupted()) progress_end(progress);
+    if (code != CAIRN_OK) return report_unseen(move, &error);
+    if (*out_stage == STAGE_ELSEWHERE) return report_replaced(move);
+    if (rests) return CLI_OK;
+    if (terminal_interrupted()) return report_interrupted(move);
+    show_waiting(move, progress);
     nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
   }
 }
 
+/* ---- The command ---- */
+
+static int print_state(const struct move *move, const char *state, const char *words, const char *end) {
+  if (!move->cli->json) {
+    output_printf(move->cli->output, "partition %u of %s %s %s%s\n", move->partition, move->topic, words, move->to_text, end);
+    return CLI_OK;
+  }
+  json_t *replicas = json_array();
+  for (size_t i = 0; i < move->to.count; i++) json_array_append_new(replicas, json_integer(move->to.ids[i]));
+  json_t *object = json_pack("{s:s, s:I, s:o, s:s}", "topic", move->topic, "partition", (json_int_t)move->partition, "replicas",
+                             replicas, "state", state);
+  int code = table_print_json(move->cli, object);
+  json_decref(object);
+  return code;
+}
+
+static int validate(struct move *move) {
+  struct cairn_error error;
+  if (look(move, &error) != CAIRN_OK) return report_unseen(move, &error);
+  switch (stage_of(move)) {
+    case STAGE_MOVING: return print_state(move, "validated", "is on its way to", " already");
+    case STAGE_ARRIVED: return print_state(move, "validated", "is on", " already");
+    case STAGE_ELSEWHERE: break;
+  }
+  return print_state(move, "validated", "could move to", "");
+}
+
 static int move_run(struct cli *cli) {
-  uint32_t partition = 0;
-  uint32_t brokers[CAIRN_REPLICAS_MAX];
-  size_t count = 0;
-  int code = cli_operand_partition(cli, 1, &partition);
-  if (code == CLI_OK) code = read_brokers(cli, brokers, &count);
+  struct move move = {.cli = cli, .topic = cli->operands[0]};
+  int code = cli_operand_partition(cli, 1, &move.partition);
+  if (code == CLI_OK) code = read_brokers(cli, &move.to);
   if (code == CLI_OK) code = cli_connect(cli);
   if (code != CLI_OK) return code;
-  const char *topic = cli->operands[0];
+  brokers_text(&move.to, move.to_text);
   bool dry_run = cli_flag(cli, "dry-run");
-  bool waits = cli_flag(cli, "wait") && !dry_run;
   struct cairn_error error;
-  if (cairn_partition_move(cli->client, topic, partition, brokers, count, dry_run, &error) != CAIRN_OK) {
-    return report_error(cli, &error, (struct report_subject){.topic = topic, .has_partition = true, .partition = partition},
-                        "cannot move partition %u of \"%s\"", partition, topic);
-  }
-  if (waits) code = wait_for_arrival(cli, topic, partition);
+  if (cairn_partition_move(cli->client, move.topic, move.partition, move.to.ids, move.to.count, dry_run, &error) != CAIRN_OK)
+    return report_error(cli, &error, subject_of(&move), "cannot move partition %u of \"%s\"", move.partition, move.topic);
+  if (dry_run) return validate(&move);
+
+  struct progress progress;
+  progress_begin(&progress, world_now_ns(cli->world));
+  enum stage stage = STAGE_MOVING;
+  unsigned looks = 0;
+  code = follow(&move, cli_flag(cli, "wait"), &progress, &stage, &looks);
   if (code != CLI_OK) return code;
-  const char *state = dry_run ? "could move" : waits ? "has moved" : "is on its way";
-  if (cli->json) output_printf(cli->output, "{\"arrived\": %s}\n", waits ? "true" : "false");
-  else output_printf(cli->output, "partition %u of %s %s to %s\n", partition, topic, state, cli_option(cli, "to"));
-  return CLI_OK;
+  if (stage == STAGE_MOVING) return print_state(&move, "moving", "is on its way to", "");
+  if (looks == 1) return print_state(&move, "arrived", "is on", " already");
+  return print_state(&move, "arrived", "has moved to", "");
 }
 
 static const struct option move_options[] = {
@@ -93,7 +213,9 @@ const struct command partition_move_command = {
     .summary = "Give a partition other replicas",
     .details =
         "It is read and appended to all the while. New replicas get the records from its leader before they count; old ones are\n"
-        "given up when all new ones are in. cairn topic describe shows where partitions are, and where they are going.\n",
+        "given up when all new ones are in, so all brokers that are named must be up. cairn topic describe shows where "
+        "partitions\n"
+        "are, and where they are going. --wait has no end of its own: Ctrl-C ends it, and the move goes on.\n",
     .options = move_options,
     .examples = move_examples,
     .run = move_run,

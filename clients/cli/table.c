@@ -69,7 +69,7 @@ static int write_chunk(const char *text, size_t size, void *context) {
   return 0;
 }
 
-static int print_json(const struct cli *cli, const json_t *value) {
+int table_print_json(const struct cli *cli, const json_t *value) {
   json_dump_callback(value, write_chunk, cli->output, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
   output_write(cli->output, "\n", 1);
   return CLI_OK;
@@ -78,7 +78,7 @@ static int print_json(const struct cli *cli, const json_t *value) {
 /* ---- Tables and cards ---- */
 
 int table_print(const struct cli *cli, const struct column *columns, json_t *rows) {
-  if (cli->json) return print_json(cli, rows);
+  if (cli->json) return table_print_json(cli, rows);
   setlocale(LC_CTYPE, "");
   struct libscols_table *table = scols_new_table();
   size_t count = 0;
@@ -104,7 +104,7 @@ int table_print(const struct cli *cli, const struct column *columns, json_t *row
 }
 
 int table_print_card(const struct cli *cli, const struct column *columns, json_t *object) {
-  if (cli->json) return print_json(cli, object);
+  if (cli->json) return table_print_json(cli, object);
   size_t width = 0;
   for (size_t i = 0; columns[i].title != NULL; i++) {
     if (strlen(columns[i].title) > width) width = strlen(columns[i].title);

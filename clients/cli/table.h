@@ -24,6 +24,7 @@ struct column {
 
 /* Columns end with a NULL title. The objects stay the caller's. Return CLI_OK. */
 int table_print(const struct cli *cli, const struct column *columns, json_t *rows);
+int table_print_json(const struct cli *cli, const json_t *value); /* as it is */
 int table_print_card(const struct cli *cli, const struct column *columns, json_t *object);
 
 #endif

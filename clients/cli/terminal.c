@@ -43,12 +43,18 @@ void progress_begin(struct progress *progress, uint64_t now_ns) {
   *progress = (struct progress){.shown = isatty(STDERR_FILENO), .begun_ns = now_ns, .drawn_ns = now_ns};
 }
 
-void progress_show(struct progress *progress, uint64_t now_ns, const char *what, uint64_t records, uint64_t bytes,
-                   uint64_t total_bytes) {
-  if (!progress->shown || now_ns - progress->begun_ns < PROGRESS_AFTER_NS) return;
-  if (progress->drawn && now_ns - progress->drawn_ns < PROGRESS_EVERY_NS) return;
+/* Is the line to be drawn now? */
+static bool progress_due(struct progress *progress, uint64_t now_ns) {
+  if (!progress->shown || now_ns - progress->begun_ns < PROGRESS_AFTER_NS) return false;
+  if (progress->drawn && now_ns - progress->drawn_ns < PROGRESS_EVERY_NS) return false;
   progress->drawn = true;
   progress->drawn_ns = now_ns;
+  return true;
+}
+
+void progress_show(struct progress *progress, uint64_t now_ns, const char *what, uint64_t records, uint64_t bytes,
+                   uint64_t total_bytes) {
+  if (!progress_due(progress, now_ns)) return;
   double seconds = (double)(now_ns - progress->begun_ns) / 1e9;
   char size[32];
   char rate[32];
@@ -59,6 +65,11 @@ void progress_show(struct progress *progress, uint64_t now_ns, const char *what,
             seconds * (double)(total_bytes - bytes) / (double)bytes);
   }
   fputs("\033[K", stderr);
+}
+
+void progress_wait(struct progress *progress, uint64_t now_ns, const char *what) {
+  if (!progress_due(progress, now_ns)) return;
+  fprintf(stderr, "\r%s: %" PRIu64 " s\033[K", what, (now_ns - progress->begun_ns) / 1000000000u);
 }
 
 void progress_end(struct progress *progress) {

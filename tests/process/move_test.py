@@ -1,7 +1,11 @@
 """Partitions that move to other brokers, by a stock gRPC client that appends and reads meanwhile."""
 
+import json
 import os
+import pty
 import random
+import signal
+import subprocess
 import time
 
 import cluster
@@ -16,7 +20,7 @@ OPTIONS = ["--journal-bytes", "64MiB", "--journal-file-bytes", "8MiB", "--electi
 PATIENCE_S = 60  # a bound on what waits, not a promise
 
 
-class MoveTest(harness.Case):
+class MoveCase(harness.Case):
     def setUp(self):
         self.cluster = cluster.Cluster(3, options=OPTIONS)
         self.addCleanup(self.cluster.close_after, self)
@@ -68,6 +72,8 @@ class MoveTest(harness.Case):
             batch = harness.batch(value, first_sequence=sequence)
             self.follower.call("append", topic=topic, partition=0, producer="of-%d" % len(values), batch=batch)
 
+
+class MoveTest(MoveCase):
     def test_a_partition_goes_to_other_brokers_and_comes_back(self):
         self.call("create_topic", name="t", partitions=1, replicas=3)
         values = [b"v%d" % i for i in range(50)]
@@ -84,7 +90,6 @@ class MoveTest(harness.Case):
             for broker in target:
                 address = self.cluster.brokers[broker - 1].address
                 self.assertEqual(cluster.read_all(address, "t", 0, len(values)), values)
-
 
     def test_a_replica_in_a_lost_directory_is_replaced(self):
         self.call("create_topic", name="t", partitions=1, replicas=3)
@@ -136,6 +141,113 @@ class MoveTest(harness.Case):
             "seed %d, %d rounds: %d acknowledged, 0 lost, 0 duplicated, 0 reordered, 0 stale"
             % (SEED, ROUNDS, sum(history.acknowledged() for history in histories))
         )
+
+
+class CommandTest(MoveCase):
+    """`cairn partition move`: what it says of a move, on the way and at its end."""
+
+    def setUp(self):
+        super().setUp()
+        self.call("create_topic", name="t", partitions=1, replicas=3)
+        self.home = list(self.places("t")[0].replicas)
+
+    def command(self, *words):
+        return [harness.CAIRN, "--server", ",".join(self.cluster.addresses), *words]
+
+    def move_command(self, brokers, *words):
+        return self.command("partition", "move", "t", "0", "--to", ",".join(map(str, brokers)), *words)
+
+    def told(self, brokers, *words):
+        done = subprocess.run(self.move_command(brokers, *words), stdout=subprocess.PIPE, timeout=2 * PATIENCE_S, check=True)
+        return done.stdout.decode()
+
+    def told_json(self, brokers, *words):
+        told = json.loads(self.told(brokers, "-o", "json", *words))
+        self.assertEqual((told["topic"], told["partition"], told["replicas"]), ("t", 0, brokers))
+        return told["state"]
+
+    def wait_moving(self, brokers):
+        end = time.monotonic() + PATIENCE_S
+        while list(self.places("t")[0].moving_to) != brokers:
+            self.assertLess(time.monotonic(), end, "it does not move")
+            time.sleep(0.02)
+
+    def start_waiting(self, brokers, stderr=subprocess.PIPE):
+        """A command that waits for a move that has begun."""
+        process = subprocess.Popen(self.move_command(brokers, "--wait"), stdout=subprocess.PIPE, stderr=stderr)
+        self.addCleanup(process.__exit__, None, None, None)  # waits, and closes its pipes
+        self.addCleanup(process.kill)
+        self.wait_moving(brokers)
+        return process
+
+    def add_dead_broker(self):
+        """It is in the map, and gone. Where the partition is to go then, and never arrives."""
+        self.add_brokers(1)
+        target = self.home[:2] + [4]
+        self.call("move_partition", topic="t", partition=0, replicas=target, validate_only=True)
+        self.cluster.brokers[3].kill()
+        return target
+
+    def test_it_tells_where_the_partition_is_and_where_it_goes(self):
+        self.add_brokers(1)
+        target = self.home[1:] + [4]
+        self.call("move_partition", topic="t", partition=0, replicas=target, validate_only=True)
+        home, there = (",".join(map(str, brokers)) for brokers in (self.home, target))
+
+        self.assertEqual(self.told(target, "--dry-run"), "partition 0 of t could move to %s\n" % there)
+        self.assertEqual(self.told_json(target, "--dry-run"), "validated")
+        self.assertEqual(self.told(self.home, "--dry-run"), "partition 0 of t is on %s already\n" % home)
+        self.assertEqual(self.told(self.home), "partition 0 of t is on %s already\n" % home)
+        self.assertEqual(self.told(self.home, "--wait"), "partition 0 of t is on %s already\n" % home)
+        self.assertEqual(self.told_json(self.home), "arrived")
+        self.assertEqual(list(self.places("t")[0].replicas), self.home)
+
+        self.assertEqual(self.told_json(target, "--wait"), "arrived")
+        self.assertEqual(list(self.places("t")[0].replicas), target)
+        self.assertIn(self.told(self.home, "--wait"), ["partition 0 of t %s\n" % words % home for words in ("has moved to %s", "is on %s already")])
+
+    def test_who_waits_can_stop_and_the_move_goes_on(self):
+        target = self.add_dead_broker()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.move("t", 0, self.home)
+            self.wait_arrived("t", self.home)
+            process = self.start_waiting(target)
+            process.send_signal(number)
+            said, error = process.communicate(timeout=PATIENCE_S)
+            self.assertEqual((process.returncode, said), (130, b""), error)
+            self.assertIn(b"error[INTERRUPTED]", error)
+            self.assertIn(b"the move goes on", error)
+            self.assertEqual(list(self.places("t")[0].moving_to), target)
+        self.assertEqual(self.told(target), "partition 0 of t is on its way to %s\n" % ",".join(map(str, target)))
+        self.assertEqual(self.told_json(target), "moving")
+        self.assertEqual(self.told_json(target, "--dry-run"), "validated")
+
+        self.cluster.brokers[3].start()
+        self.wait_arrived("t", target)
+
+    def test_on_a_terminal_it_shows_what_it_waits_for(self):
+        target = self.add_dead_broker()
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        process = self.start_waiting(target, stderr=theirs)
+        os.close(theirs)
+        shown = b""
+        while b" s\x1b[K" not in shown:
+            shown += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(PATIENCE_S), 130)
+        self.assertIn(b"partition 0 of t is on its way to %s" % ",".join(map(str, target)).encode(), shown)
+
+    def test_a_move_that_was_called_off_has_not_arrived(self):
+        target = self.add_dead_broker()
+        process = self.start_waiting(target)
+        self.move("t", 0, self.home)
+        said, error = process.communicate(timeout=PATIENCE_S)
+
+        self.assertEqual((process.returncode, said), (4, b""), error)
+        self.assertIn(b"error[MOVE_REPLACED]", error)
+        self.assertRegex(error.decode(), "another move took its place: it is on (its way to )?%s\n" % ",".join(map(str, self.home)))
+        self.wait_arrived("t", self.home)
 
 
 if __name__ == "__main__":
