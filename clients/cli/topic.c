@@ -1,6 +1,7 @@
 #include <jansson.h>
 
 #include "clients/cli/commands.h"
+#include "clients/cli/leaders.h"
 #include "clients/cli/output.h"
 #include "clients/cli/report.h"
 #include "clients/cli/table.h"
@@ -178,22 +179,6 @@ static void describe_visit(void *context, const struct cairn_partition *partitio
   json_array_append_new(context, row);
 }
 
-/* What the broker that was asked does not know the partition's own leader does. Nobody leads it just now: it stays as it is. */
-static void ask_leaders(const struct cli *cli, const char *topic, json_t *partitions) {
-  size_t i;
-  json_t *row;
-  json_array_foreach(partitions, i, row) {
-    struct cairn_partition_state state;
-    if (json_integer_value(json_object_get(row, "leader_id")) != 0) continue;
-    uint32_t partition = (uint32_t)json_integer_value(json_object_get(row, "partition"));
-    if (cairn_partition_describe(cli->client, topic, partition, &state, NULL) != CAIRN_OK) continue;
-    json_object_set_new(row, "leader_id", json_integer(state.leader_id));
-    json_object_set_new(row, "leader", json_string(state.leader));
-    json_object_set_new(row, "log_start_offset", json_integer(state.log_start_offset));
-    json_object_set_new(row, "high_watermark", json_integer(state.high_watermark));
-  }
-}
-
 static const struct column partition_columns[] = {
     {"PARTITION", "partition", COLUMN_NUMBER},
     {"LEADER", "leader", COLUMN_TEXT},
@@ -226,7 +211,7 @@ static int describe_run(struct cli *cli) {
   struct cairn_topic topic;
   struct cairn_error error;
   if (cairn_topic_describe(cli->client, name, &topic, describe_visit, partitions, &error) == CAIRN_OK) {
-    ask_leaders(cli, name, partitions);
+    leaders_ask(cli, name, partitions);
     code = describe_print(cli, &topic, partitions);
   } else {
     code = report_error(cli, &error, (struct report_subject){.topic = name}, "cannot describe topic \"%s\"", name);

@@ -93,6 +93,28 @@ class ClusterTest(harness.Case):
         told = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
         self.assertEqual([p["leader"] for p in told["partitions"]], leaders)
 
+    def test_the_command_says_of_which_partitions_nobody_leads(self):
+        """A broker is gone, and with it the only replica of some of them: the others are described, and soon."""
+        self.make_topic("few", partitions=6, replicas=1)
+        self.make_topic("many", partitions=120, replicas=1)
+        leaders = [self.cluster.leader("few", partition) for partition in range(6)]
+        gone = leaders[0]
+        gone.kill()
+        self.follower.call("alter_topic", name="few", validate_only=True)  # somebody leads the map
+        command = [harness.CAIRN, "--server", ",".join(self.cluster.addresses), "topic", "describe"]
+        began = time.monotonic()
+        told = json.loads(subprocess.run([*command, "few", "-o", "json"], stdout=subprocess.PIPE, check=True, timeout=60).stdout)
+        table = subprocess.run([*command, "few"], stdout=subprocess.PIPE, check=True, timeout=60).stdout.decode()
+        many = json.loads(subprocess.run([*command, "many", "-o", "json"], stdout=subprocess.PIPE, check=True, timeout=60).stdout)
+        self.assertLess(time.monotonic() - began, 25)
+
+        self.assertEqual([p["leader"] for p in told["partitions"]], ["" if leader is gone else leader.address for leader in leaders])
+        for partition, leader in enumerate(leaders):
+            self.assertRegex(table, r"(?m)^ +%d %s +\d" % (partition, "none found" if leader is gone else leader.address))
+        number = self.cluster.brokers.index(gone) + 1
+        for partition in many["partitions"]:
+            self.assertEqual(partition["leader_id"], 0 if partition["replicas"] == [number] else partition["replicas"][0])
+
     def test_the_leader_is_killed_again_and_again(self):
         self.make_topic()
         workers = self.start_workers([cluster.Writer, cluster.Writer, cluster.Looker, cluster.Reader, cluster.Conditional])
