@@ -105,6 +105,13 @@ static bool will_have(const struct adoption *adoption, uint64_t topic_id, uint32
   return topic != NULL && map_follower_has(adoption->follower, &topic->partitions[i]);
 }
 
+/* The only replica, as the map has it: what it has lost nobody has. A log of another placement is of one that has come since, from others. */
+static bool is_only(const struct adoption *adoption, const struct map_partition *place, const struct log *log) {
+  struct map_partition own;
+  if (place->replica_count > 1 || !map_follower_own(adoption->follower, place, NULL, &own)) return false;
+  return log == NULL || partition_placement(log_view(log).instance) == partition_placement(own.instance);
+}
+
 /* A log that is there is opened, wherever the map has the partition: it may be behind what was promised. What is left over goes when it has caught
  * up. Routes the partition if its log is there and good: whichever instance is in force by now, the map names the first. One that still has to be
  * made stays absent as LOADING. */
@@ -124,7 +131,7 @@ static void adopt_partition(struct adoption *adoption, const struct map_topic *t
 
   struct partition *partition = NULL;
   enum status status = STATUS_NOT_FOUND;
-  bool others = place->replica_count > 1 || !belongs; /* who have it: a damaged replica has it from them */
+  bool others = !is_only(adoption, place, log); /* have it: a damaged replica has it from them */
   if (log == NULL && others) {
     map_follower_tell_lost(topic, i);
     remember_missing(adoption, topic, i, true);

@@ -337,6 +337,29 @@ static void what_is_ahead_and_cannot_be_read_puts_all_in_doubt(void **state) {
   stop();
 }
 
+/* The map that is committed for sure is from before the partition left: it was the only replica then. What came since, and has forgotten all, is not
+ * what is left of that one. */
+static void what_came_since_is_not_taken_for_the_only_replica(void **state) {
+  (void)state;
+  map = map_with("1");
+  (void)begin_move(map, "2");
+  end_move(map);
+  uint64_t number = begin_move(map, "12");
+  start(map);
+  expect_here(number);
+  assert_true(logs().damaged);
+  stop();
+
+  struct cluster_map *ahead = map;
+  map = map_with("1");
+  struct map_follower_report report = start(ahead);
+
+  assert_int_equal(report.opened, 1);
+  assert_int_equal(report.damaged, 0);
+  stop();
+  cluster_map_free(ahead);
+}
+
 /* It was moved here, and its log is gone: it has forgotten what it promised, and says so. */
 static void a_replica_that_came_and_was_lost_is_not_made_as_new(void **state) {
   (void)state;
@@ -353,10 +376,15 @@ static void a_replica_that_came_and_was_lost_is_not_made_as_new(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(a_partition_comes_with_the_number_of_its_move),       TEST(nothing_is_given_up_before_a_move_is_over),
-      TEST(who_comes_back_waits_until_its_earlier_self_is_gone), TEST(a_topic_that_is_deleted_takes_along_what_is_on_its_way),
-      TEST(what_had_left_before_a_start_is_opened_and_goes),     TEST(a_replica_that_came_and_was_lost_is_not_made_as_new),
-      TEST(what_was_on_its_way_at_a_start_is_not_made_as_new),   TEST(what_is_ahead_and_cannot_be_read_puts_all_in_doubt),
+      TEST(what_came_since_is_not_taken_for_the_only_replica),
+      TEST(a_partition_comes_with_the_number_of_its_move),
+      TEST(nothing_is_given_up_before_a_move_is_over),
+      TEST(who_comes_back_waits_until_its_earlier_self_is_gone),
+      TEST(a_topic_that_is_deleted_takes_along_what_is_on_its_way),
+      TEST(what_had_left_before_a_start_is_opened_and_goes),
+      TEST(a_replica_that_came_and_was_lost_is_not_made_as_new),
+      TEST(what_was_on_its_way_at_a_start_is_not_made_as_new),
+      TEST(what_is_ahead_and_cannot_be_read_puts_all_in_doubt),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
