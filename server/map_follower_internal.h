@@ -19,7 +19,6 @@ struct map_follower {
   struct map *unread;    /* logs that could not be read, by group */
   struct map *arrivals;  /* by group */
   group_id doubted;      /* the start lost something, and groups below it may have been here; 0: nothing is in doubt */
-  uint64_t begun_by;     /* moves that the map or group 0's log had at start: what they put here may have been here */
   bool caught_up;        /* the map has everything that was known at start, so that what it says is to be done */
   bool made;             /* map_follower_make() has run */
 };

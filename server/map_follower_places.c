@@ -60,12 +60,6 @@ void map_follower_next_arrival(struct map_follower *follower, group_id group, bo
   arrival_free(arrival);
 }
 
-/* A move that this start found under way may have put it here before, and it is lost since: only of a later one it is certain that
- * nobody has counted on it yet. */
-static bool may_have_been(const struct map_follower *follower, const struct map_partition *own) {
-  return own->group < follower->doubted || partition_placement(own->instance) <= follower->begun_by;
-}
-
 /* One log of a group at a time: an opening that is under way comes to its end first, and what it opens leaves. */
 static void come(struct map_follower *follower, const struct map_topic *topic, uint32_t i, const struct map_partition *own) {
   uint32_t at = 0;
@@ -84,7 +78,7 @@ static void come(struct map_follower *follower, const struct map_topic *topic, u
                               .name = memory_copy_string(topic->name),
                               .settings = topic->settings,
                               .own = *own,
-                              .lost = may_have_been(follower, own)};
+                              .lost = own->group < follower->doubted};
   if (find_opening(follower, own->group, &at) != NULL) {
     arrival_free(map_put_number(follower->arrivals, own->group, arrival));
     return;

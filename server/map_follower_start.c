@@ -230,7 +230,6 @@ struct map_follower_report map_follower_adopt(struct map_follower *follower, con
   if (!known) ahead = map;
   struct adoption adoption = {.follower = follower, .map = map, .ahead = ahead, .doubt = doubt || !known, .logs = map_new(0)};
   follower->caught_up = known && cluster_map_version(map) == cluster_map_version(ahead);
-  follower->begun_by = known ? cluster_map_version(ahead) : UINT64_MAX;
   if (adoption.doubt) follower->doubted = map_is_whole && known ? cluster_map_next_group_id(ahead) : UINT64_MAX;
   log_set_each(follower->options.logs, remember_log, &adoption);
   const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
