@@ -187,7 +187,9 @@ static void role_changed(void *owner, bool leads, entry_term term, const struct 
   (void)term;
   (void)leader;
   controller->led_since_ns = loop_now_ns(lane_loop(controller->lane));
-  if (!leads) pump(controller);
+  if (leads) return; /* told when it is ready */
+  tell_leader(controller);
+  pump(controller);
 }
 
 static void stays(void *owner) { drive_members(owner); }

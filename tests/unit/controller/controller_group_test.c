@@ -25,6 +25,31 @@ static void who_does_not_lead_names_who_does(void **state) {
   assert_non_null(strstr(request.change.problem, "leads the controller"));
 }
 
+/* It has the leader's first entry already, so none comes that would say it. */
+static void who_starts_anew_hears_who_leads(void **state) {
+  struct crew *crew = *state;
+  broker_id leader = crew_leader(crew), other = leader % CREW_BROKERS + 1;
+  crew_run_ms(crew, 500);
+  assert_true(crew->members[leader].leads);
+  crew_stop(&crew->members[other]);
+  crew_start(crew, other);
+  crew_run_ms(crew, 2000);
+
+  assert_int_equal(crew_leader(crew), leader);
+  assert_int_equal(crew->members[other].leader, leader);
+  assert_false(crew->members[other].leads);
+}
+
+static void who_leads_no_more_says_so_at_once(void **state) {
+  struct crew *crew = *state;
+  broker_id leader = crew_leader(crew);
+  crew_isolate(crew, leader);
+  crew_run_ms(crew, 5000);
+  assert_false(crew->members[leader].leads);
+  assert_int_equal(crew->members[leader].leader, 0);
+  wires_heal(&crew->wires);
+}
+
 static void a_refusal_that_rests_on_the_map_is_confirmed(void **state) {
   struct crew *crew = *state;
   struct change wanted = alter_unknown();
@@ -224,6 +249,8 @@ static void members_follow_when_a_hand_over_has_failed(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(who_does_not_lead_names_who_does),
+      TEST(who_starts_anew_hears_who_leads),
+      TEST(who_leads_no_more_says_so_at_once),
       TEST(a_refusal_that_rests_on_the_map_is_confirmed),
       TEST(who_is_cut_off_does_not_say_that_there_is_no_such_topic),
       TEST(what_the_request_alone_decides_needs_nobody),

@@ -28,6 +28,12 @@ static void topic_altered(void *context, const struct map_topic *topic) { tell(c
 static void topic_deleted(void *context, const struct map_topic *topic) { tell(context, "deleted", topic->name); }
 static void registered(void *context, const struct map_broker *broker) { tell(context, "broker", broker->advertised); }
 
+static void leader_changed(void *context, bool here, broker_id leader) {
+  struct member *member = context;
+  member->leads = here;
+  member->leader = leader;
+}
+
 /* ---- Starting and stopping ---- */
 
 static struct replica_id id_of(broker_id broker) { return (struct replica_id){.broker = broker, .incarnation = {broker, 1}}; }
@@ -57,7 +63,8 @@ static void open_controller(void *context) {
   assert_int_equal(controller_open(sim_world_doors(member->stage.node), member->stage.lane, member->stage.log[0], &options,
                                    &watch, &member->controller),
                    STATUS_OK);
-  controller_watch_brokers(member->controller, &(struct broker_watch){.registered = registered, .context = member});
+  controller_watch_brokers(member->controller,
+                           &(struct broker_watch){.registered = registered, .leader_changed = leader_changed, .context = member});
 }
 
 static void start_controller(void *context) { controller_start(((struct member *)context)->controller); }
@@ -74,6 +81,8 @@ void crew_start(struct crew *crew, broker_id broker) {
   struct replica_id id = id_of(broker);
   member->told[0] = '\0';
   member->caught_up = 0;
+  member->leader = 0;
+  member->leads = false;
   member->stage.peers = wires_join(&crew->wires, &id);
   member->stage.timing = &crew->timing;
   stage_open(&member->stage);

@@ -20,6 +20,8 @@ struct member {
   struct controller *controller; /* NULL: down */
   char told[1024];               /* by the watches, of this process */
   unsigned caught_up;            /* how often it was told */
+  broker_id leader;              /* whom it was told to lead, last */
+  bool leads;                    /* and that it does */
 };
 
 struct crew {
