@@ -11,13 +11,13 @@
 #include "controller/map_message.h"
 #include "proto/failure.h"
 #include "proto/pack.h"
+#include "server/peer_question.h"
 
 #define REGISTER_METHOD "/cairn.internal.v1.Peer/Register"
 #define REGISTER_ARENA_BYTES 16384u
 #define NS_PER_MS 1000000u
 #define ASK_AGAIN_NS ((uint64_t)200 * NS_PER_MS) /* while the map has this broker otherwise; doubles ... */
 #define ASK_AGAIN_NS_MAX ((uint64_t)5000 * NS_PER_MS)
-#define ASK_TIMEOUT_NS ((uint64_t)2000 * NS_PER_MS)
 
 struct brokers {
   struct world *world;
@@ -33,11 +33,7 @@ struct brokers {
   void (*told)(void *context, enum status status); /* NULL: it was */
   void *told_context;
 
-  struct rpc_channel *channel; /* to the leader that is asked */
-  struct rpc_request *request;
-  struct task answered;
-  struct failure failure;
-  struct blob *answer;
+  struct peer_question question; /* of whoever leads, or may */
 
   bool stopping;
   void (*stopped)(void *context);
@@ -54,8 +50,7 @@ struct brokers *brokers_new(struct world *world, const struct log_identity *iden
 
 void brokers_free(struct brokers *brokers) {
   if (brokers == NULL) return;
-  CHECK(brokers->request == NULL);
-  if (brokers->channel != NULL) rpc_channel_close(brokers->channel);
+  peer_question_deinit(&brokers->question);
   memory_free(brokers);
 }
 
@@ -124,7 +119,7 @@ static bool is_known(const struct brokers *brokers) {
 }
 
 static void end_stop(struct brokers *brokers) {
-  if (!brokers->stopping || brokers->request != NULL || brokers->changing) return;
+  if (!brokers->stopping || peer_question_asks(&brokers->question) || brokers->changing) return;
   loop_timer_cancel(brokers->wiring.loop, &brokers->ask_timer);
   if (brokers->stopped != NULL) brokers->stopped(brokers->stopped_context);
   brokers->stopped = NULL;
@@ -162,33 +157,12 @@ static void register_here(struct brokers *brokers) {
   controller_change(brokers->wiring.controller, &brokers->change);
 }
 
-static void on_answer(void *context, struct rpc_request *request, struct blob *message) {
-  (void)request;
-  struct brokers *brokers = context;
-  blob_release(brokers->answer);
-  brokers->answer = message;
-}
-
-static void on_done(void *context, struct rpc_request *request, const struct rpc_result *result) {
-  (void)request;
-  struct brokers *brokers = context;
-  failure_from_result(&brokers->failure, result);
-  loop_post(brokers->wiring.loop, &brokers->answered);
-}
-
-static const struct rpc_client_handler ask_handler = {.message = on_answer, .done = on_done};
-
 /* The map will say so, or this broker asks again. */
-static void take_answer(struct task *task) {
-  struct brokers *brokers = container_of(task, struct brokers, answered);
-  if (brokers->failure.reason != STATUS_OK)
-    trace_info("broker_not_registered", "reason=%s text=\"%s\"", status_name(brokers->failure.reason), brokers->failure.text);
-  rpc_request_release(brokers->request);
-  brokers->request = NULL;
-  blob_release(brokers->answer);
-  brokers->answer = NULL;
-  rpc_channel_close(brokers->channel);
-  brokers->channel = NULL;
+static void answered(struct peer_question *question) {
+  struct brokers *brokers = container_of(question, struct brokers, question);
+  if (question->failure.reason != STATUS_OK)
+    trace_info("broker_not_registered", "reason=%s text=\"%s\"", status_name(question->failure.reason), question->failure.text);
+  peer_question_hang_up(question);
   ask_later(brokers);
 }
 
@@ -219,15 +193,12 @@ static void ask(struct brokers *brokers, const char *address) {
   message.cluster_id = id_to_message(brokers->identity->cluster);
   struct blob_part part = pack_part(&message.base);
   arena_free(arena);
-  brokers->answered.run = take_answer;
-  brokers->channel = rpc_channel_open(brokers->world->peers, address);
-  brokers->request = rpc_request_start(brokers->channel, REGISTER_METHOD, RPC_UNARY, ASK_TIMEOUT_NS, true, &ask_handler, brokers);
-  rpc_request_send(brokers->request, &part, 1);
+  peer_question_ask(&brokers->question, address, part);
 }
 
 static void ask_fires(struct timer *timer) {
   struct brokers *brokers = container_of(timer, struct brokers, ask_timer);
-  if (brokers->stopping || brokers->changing || brokers->request != NULL || is_known(brokers)) return;
+  if (brokers->stopping || brokers->changing || peer_question_asks(&brokers->question) || is_known(brokers)) return;
   char address[PEER_ADDRESS_SIZE];
   if (controller_leads(brokers->wiring.controller)) register_here(brokers);
   else if (brokers->wiring.peers != NULL && choose_whom(brokers, address)) ask(brokers, address);
@@ -237,6 +208,7 @@ static void ask_fires(struct timer *timer) {
 void brokers_start(struct brokers *brokers, const struct brokers_wiring *wiring, void (*told)(void *context, enum status status),
                    void *context) {
   brokers->wiring = *wiring;
+  peer_question_init(&brokers->question, brokers->world, wiring->loop, REGISTER_METHOD, answered);
   const struct cluster_map *map = controller_map(wiring->controller);
   const struct map_broker *broker = cluster_map_broker_after(map, 0);
   for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id))
@@ -262,7 +234,7 @@ void brokers_stop(struct brokers *brokers, void (*done)(void *context), void *co
   }
   brokers->stopped = done;
   brokers->stopped_context = context;
-  if (brokers->request != NULL) rpc_request_cancel(brokers->request);
+  peer_question_cancel(&brokers->question);
   end_stop(brokers);
 }
 

@@ -5,14 +5,13 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/trace.h"
-#include "proto/failure.h"
 #include "server/map_question.h"
+#include "server/peer_question.h"
 
 #define NS_PER_MS 1000000u
 #define ROUND_NS ((uint64_t)100 * NS_PER_MS) /* between rounds, while moves are under way */
 #define MAP_LOOK_NS ((uint64_t)5 * NS_PER_MS)
 #define MAP_LOOKS_MAX 200u
-#define ASK_TIMEOUT_NS ((uint64_t)2000 * NS_PER_MS)
 
 /* One partition in a round. */
 struct mover {
@@ -39,12 +38,7 @@ struct movers {
   struct map_question question;
   enum status told; /* why moves wait, as it was last traced */
 
-  struct rpc_channel *channel; /* to the leader that is asked, as long as it answers; NULL: none is open */
-  broker_id channel_to;
-  struct rpc_request *request;
-  struct task answered;
-  struct failure failure;
-  struct blob *answer;
+  struct peer_question asked; /* the leader, where it is another one */
 
   bool stopping;
   void (*stopped)(void *context);
@@ -58,12 +52,8 @@ struct movers *movers_new(void) {
 void movers_free(struct movers *movers) {
   if (movers == NULL) return;
   CHECK(movers->phase == PHASE_REST);
+  peer_question_deinit(&movers->asked);
   memory_free(movers);
-}
-
-static void close_channel(struct movers *movers) {
-  if (movers->channel != NULL) rpc_channel_close(movers->channel);
-  movers->channel = NULL;
 }
 
 static void end_round(struct movers *movers) {
@@ -73,7 +63,8 @@ static void end_round(struct movers *movers) {
   }
   movers->count = 0;
   movers->phase = PHASE_REST;
-  if (movers->stopping || cluster_map_move_count(controller_map(movers->wiring.controller)) == 0) close_channel(movers);
+  if (movers->stopping || cluster_map_move_count(controller_map(movers->wiring.controller)) == 0)
+    peer_question_hang_up(&movers->asked);
   if (!movers->stopping) {
     movers_wake(movers);
   } else if (movers->stopped != NULL) {
@@ -131,33 +122,11 @@ static void asked_here(struct map_question *question) {
   question_answered(container_of(question, struct movers, question), question->status, question->version);
 }
 
-static void on_answer(void *context, struct rpc_request *request, struct blob *message) {
-  (void)request;
-  struct movers *movers = context;
-  blob_release(movers->answer);
-  movers->answer = message;
-}
-
-static void on_done(void *context, struct rpc_request *request, const struct rpc_result *result) {
-  (void)request;
-  struct movers *movers = context;
-  failure_from_result(&movers->failure, result);
-  loop_post(movers->wiring.loop, &movers->answered);
-}
-
-static const struct rpc_client_handler ask_handler = {.message = on_answer, .done = on_done};
-
-static void take_answer(struct task *task) {
-  struct movers *movers = container_of(task, struct movers, answered);
-  enum status status = movers->failure.reason;
+static void asked_there(struct peer_question *asked) {
+  struct movers *movers = container_of(asked, struct movers, asked);
+  enum status status = asked->failure.reason;
   uint64_t version = 0;
-  if (status == STATUS_OK && movers->answer == NULL) status = STATUS_MALFORMED;
-  if (status == STATUS_OK) status = map_question_unpack_answer(bytes_of(movers->answer->data, movers->answer->size), &version);
-  rpc_request_release(movers->request);
-  movers->request = NULL;
-  blob_release(movers->answer);
-  movers->answer = NULL;
-  if (status != STATUS_OK) close_channel(movers);
+  if (status == STATUS_OK) status = map_question_unpack_answer(bytes_of(asked->answer->data, asked->answer->size), &version);
   question_answered(movers, status, version);
 }
 
@@ -173,14 +142,7 @@ static void put_question(struct movers *movers) {
     question_answered(movers, STATUS_NOT_LEADER, 0);
     return;
   }
-  struct blob_part part = map_question_pack(&movers->question, wiring->cluster_id);
-  movers->answered.run = take_answer;
-  if (movers->channel_to != leader->id) close_channel(movers);
-  if (movers->channel == NULL) movers->channel = rpc_channel_open(wiring->world->peers, leader->peer_address);
-  movers->channel_to = leader->id;
-  movers->request =
-      rpc_request_start(movers->channel, MAP_QUESTION_METHOD, RPC_UNARY, ASK_TIMEOUT_NS, true, &ask_handler, movers);
-  rpc_request_send(movers->request, &part, 1);
+  peer_question_ask(&movers->asked, leader->peer_address, map_question_pack(&movers->question, wiring->cluster_id));
 }
 
 /* ---- A round ---- */
@@ -294,6 +256,7 @@ static void timer_fires(struct timer *timer) {
 
 void movers_start(struct movers *movers, const struct movers_wiring *wiring) {
   movers->wiring = *wiring;
+  peer_question_init(&movers->asked, wiring->world, wiring->loop, MAP_QUESTION_METHOD, asked_there);
   movers->started = true;
   movers->timer.fire = timer_fires;
   end_round(movers);
@@ -308,6 +271,6 @@ void movers_stop(struct movers *movers, void (*done)(void *context), void *conte
   movers->stopped = done;
   movers->stopped_context = context;
   loop_timer_cancel(movers->wiring.loop, &movers->timer);
-  if (movers->request != NULL) rpc_request_cancel(movers->request);
+  peer_question_cancel(&movers->asked);
   if (movers->phase == PHASE_REST || movers->phase == PHASE_MAP) end_round(movers);
 }
