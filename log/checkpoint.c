@@ -387,10 +387,6 @@ void checkpoint_free(struct checkpoint *checkpoint) {
   memory_free(checkpoint);
 }
 
-struct loop *checkpoint_loop(struct checkpoint *checkpoint) {
-  return checkpoint->loop;
-}
-
 /* ---- What a log should do ---- */
 
 /* However crowded it is, what is not committed, or waits for its own state, cannot go elsewhere: it may be carried. */

@@ -97,7 +97,6 @@ void checkpoint_stop(struct checkpoint *checkpoint, bool last_round);
 void checkpoint_kick(struct checkpoint *checkpoint);
 /* @any-thread. A round soon; `done` is posted to `loop` after it. */
 void checkpoint_request_round(struct checkpoint *checkpoint, struct loop *loop, struct task *done);
-struct loop *checkpoint_loop(struct checkpoint *checkpoint);
 /* @any-thread: a lane has answered. */
 void checkpoint_lane_answered(struct checkpoint *checkpoint);
 

@@ -292,7 +292,6 @@ struct loop *lane_loop(struct lane *lane) {
 struct log_set *lane_logs(struct lane *lane) {
   return lane->logs;
 }
-unsigned lane_number(const struct lane *lane) { return lane->number; }
 struct journal_write *lane_write(struct lane *lane) {
   return &lane->filling->write;
 }

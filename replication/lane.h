@@ -47,7 +47,6 @@ void lane_set_pace(struct lane *lane, struct pace *pace);
 
 struct loop *lane_loop(struct lane *lane);
 struct log_set *lane_logs(struct lane *lane);
-unsigned lane_number(const struct lane *lane);
 
 /* The write that this turn fills. On the lane. */
 struct journal_write *lane_write(struct lane *lane);
