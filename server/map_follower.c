@@ -65,10 +65,6 @@ bool map_follower_has(const struct map_follower *follower, const struct map_part
   return place->replica_count == 0 || find_own(follower, place->replicas, place->replica_count) != NULL;
 }
 
-bool map_follower_is_target(const struct map_follower *follower, const struct map_move *move) {
-  return move != NULL && find_own(follower, move->target, move->target_count) != NULL;
-}
-
 bool map_follower_own(const struct map_follower *follower, const struct map_partition *place, const struct map_move *move,
                       struct map_partition *out_own) {
   const struct map_replica *own = find_own(follower, place->replicas, place->replica_count);
@@ -251,8 +247,8 @@ static enum status open_one(struct opening *opening, struct partition_host *host
   const struct map_partition *wanted = &opening->wanted[i];
   struct raft_config founding;
   struct log_settings log_settings = partition_log_settings(&opening->settings);
-  struct log *log = (opening->lost != NULL && opening->lost[i] ? log_create_lost : log_create)(
-      lane_logs(host->lane), host->loop, lane_write(host->lane), wanted->group, wanted->instance, &log_settings);
+  struct log *log = (opening->lost[i] ? log_create_lost : log_create)(lane_logs(host->lane), host->loop, lane_write(host->lane),
+                                                                      wanted->group, wanted->instance, &log_settings);
   struct partition_place place = {
       .topic_id = opening->topic_id, .number = wanted->number, .group = wanted->group, .instance = wanted->instance};
   if (map_follower_founding(wanted, &founding)) place.founding = &founding;
@@ -302,11 +298,15 @@ static void open_on_lane(struct task *task) {
   }
 }
 
-/* `wanted`: those without a log; taken over. `lost`, taken over too: those that had one, and begin as
- * damaged replicas; may be NULL. The settings of an opening are those at its start;
- * see `altered`. */
+/* `wanted`: those without a log; taken over, and there may be none. `lost`, taken over too: those that had one, and begin as damaged replicas. The
+ * settings of an opening are those at its start; see `altered`. */
 void map_follower_open(struct map_follower *follower, const struct map_topic *topic, struct map_partition *wanted, uint32_t count,
                        bool *lost) {
+  if (count == 0) {
+    memory_free(wanted);
+    memory_free(lost);
+    return;
+  }
   unsigned lane_count = follower->options.lane_count;
   struct opening *opening = NEW(struct opening);
   opening->follower = follower;
@@ -373,12 +373,7 @@ static void topic_created(void *context, const struct map_topic *topic) {
     lost[count] = map_follower_has_lost(follower, topic, i);
     (void)map_follower_own(follower, &topic->partitions[i], NULL, &wanted[count++]);
   }
-  if (count > 0) {
-    map_follower_open(follower, topic, wanted, count, lost);
-    return;
-  }
-  memory_free(wanted);
-  memory_free(lost);
+  map_follower_open(follower, topic, wanted, count, lost);
 }
 
 static void topic_altered(void *context, const struct map_topic *topic) {

@@ -4,9 +4,9 @@
  *   created    routing knows the topic; its logs are made on their lanes; a partition is routed once its OPEN frame is durable
  *   altered    settings go to the partitions
  *   deleted    routing forgets the topic; its partitions answer whoever waits and delete their logs
- *   placed     a partition that is to move here gets a log, which begins as that of a replica which has forgotten all: it may have been here
- *              before, and be counted on for what it promised then. One that is not to be here deletes it once the move is over; as long as
- *              one is under way nobody does
+ *   placed     a partition that is to move here gets a log with the number of its move: it is another replica than any that was here before
+ *              (docs/decisions/0015-placements.md). One whose move is over and that is not here was lost, and begins as one that has forgotten
+ *              its promises. Who is not to be here deletes it once the move is over; as long as one is under way nobody does
  *
  * At start it gives each recovered log to its lane. A partition in the map without a log is made, as it would have been had the broker not
  * stopped, unless the journal lost something to rot: then it may have been there, and stays absent as damaged. A log without a

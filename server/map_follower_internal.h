@@ -63,7 +63,7 @@ struct opening {
   struct topic_settings settings;      /* fixed: lanes read it */
   struct topic_settings next_settings; /* if altered meanwhile */
   bool altered;
-  bool *lost;   /* beside `wanted`: it was there, and is to be had from others; NULL: none was */
+  bool *lost;   /* beside `wanted`: it was there, and is to be had from others */
   bool deleted; /* meanwhile */
   bool *left;   /* beside `wanted`: it is to be elsewhere by now; NULL: none is */
   struct map_partition *wanted;
@@ -77,8 +77,6 @@ struct opening {
 
 /* Has this very directory a replica of it? */
 bool map_follower_has(const struct map_follower *follower, const struct map_partition *place);
-/* Is it to have one? NULL: no move is under way. */
-bool map_follower_is_target(const struct map_follower *follower, const struct map_move *move);
 /* Which replica of it this directory has, or is to have: the place, with the number of its first log. False: none. */
 bool map_follower_own(const struct map_follower *follower, const struct map_partition *place, const struct map_move *move,
                       struct map_partition *out_own);

@@ -60,8 +60,9 @@ void map_follower_next_arrival(struct map_follower *follower, group_id group, bo
   arrival_free(arrival);
 }
 
-/* One log of a group at a time: an opening that is under way comes to its end first, and what it opens leaves. */
-static void come(struct map_follower *follower, const struct map_topic *topic, uint32_t i, const struct map_partition *own) {
+/* One log of a group at a time: an opening that is under way comes to its end first, and what it opens leaves. `lost`: it was here. */
+static void come(struct map_follower *follower, const struct map_topic *topic, uint32_t i, const struct map_partition *own,
+                 bool lost) {
   uint32_t at = 0;
   if (map_get_number(follower->unclaimed, own->group) != NULL || map_get_number(follower->unread, own->group) != NULL) {
     trace_error(
@@ -74,11 +75,8 @@ static void come(struct map_follower *follower, const struct map_topic *topic, u
   trace_info("partition_comes", "topic=%s partition=%u group=%" PRIu64 " placement=%" PRIu64, topic->name, i, own->group,
              partition_placement(own->instance));
   struct arrival *arrival = NEW(struct arrival);
-  *arrival = (struct arrival){.topic_id = topic->id,
-                              .name = memory_copy_string(topic->name),
-                              .settings = topic->settings,
-                              .own = *own,
-                              .lost = own->group < follower->doubted};
+  *arrival = (struct arrival){
+      .topic_id = topic->id, .name = memory_copy_string(topic->name), .settings = topic->settings, .own = *own, .lost = lost};
   if (find_opening(follower, own->group, &at) != NULL) {
     arrival_free(map_put_number(follower->arrivals, own->group, arrival));
     return;
@@ -119,7 +117,8 @@ void map_follower_placed(void *context, const struct map_topic *topic, uint32_t 
   if (is_here && (is_other || (!belongs && move == NULL))) leave(follower, topic, i);
   else if (!is_here && !belongs && move == NULL) map_follower_point_elsewhere(follower, topic, i);
   bool arrives = belongs && partition_placement(own.instance) != 0;
-  if (arrives && (!is_here || is_other)) come(follower, topic, i, &own);
+  bool lost = move == NULL || own.group < follower->doubted; /* that its move is over says that it was here, and was counted on */
+  if (arrives && (!is_here || is_other)) come(follower, topic, i, &own, lost);
 }
 
 /* ---- From here on the map is followed ---- */
@@ -140,15 +139,9 @@ static void make_absent(struct map_follower *follower, const struct map_topic *t
   for (uint32_t i = 0; i < topic->partition_count; i++) {
     if (!is_absent(follower, topic, i) || !map_follower_wants(follower, topic, i)) continue;
     (void)map_follower_own(follower, &topic->partitions[i], NULL, &wanted[count]);
-    bool counted_on = partition_placement(wanted[count].instance) != 0; /* that it has been moved here is over */
-    lost[count++] = counted_on || map_follower_has_lost(follower, topic, i);
+    lost[count++] = map_follower_has_lost(follower, topic, i);
   }
-  if (count > 0) {
-    map_follower_open(follower, topic, wanted, count, lost);
-    return;
-  }
-  memory_free(wanted);
-  memory_free(lost);
+  map_follower_open(follower, topic, wanted, count, lost);
 }
 
 void map_follower_caught_up(void *context, const struct cluster_map *map) {

@@ -71,12 +71,16 @@ static void make(struct lab *of) {
   map_follower_make(follower, map);
 }
 
-/* As a broker starts that knows `map` to be committed, and `ahead` to be in its log. */
-static struct map_follower_report start(const struct cluster_map *ahead) {
+static void open_follower(void) {
   lab_open_bare(&lab);
   routing = routing_new(1);
   follower = map_follower_new(&(struct map_follower_options){
       .world = lab.world, .logs = lab.logs, .routing = routing, .hosts = &lab.host, .lane_count = 1});
+}
+
+/* As a broker starts that knows `map` to be committed, and `ahead` to be in its log. */
+static struct map_follower_report start(const struct cluster_map *ahead) {
+  open_follower();
   struct map_follower_report report = map_follower_adopt(follower, map, ahead, false, true);
   lab_on_lane(&lab, adopt);
   lab_on_lane(&lab, make);
@@ -141,6 +145,7 @@ static void see_log(void *context, struct log *log) {
   logs_now.instance = log_view(log).instance;
   logs_now.damaged = log_view(log).damaged;
 }
+static void find_log(void *context, struct log *log) { *(struct log **)context = log; }
 static void see_logs(struct lab *of) {
   logs_now = (struct logs){0};
   log_set_each(of->logs, see_log, NULL);
@@ -229,6 +234,174 @@ static void nothing_is_given_up_before_a_move_is_over(void **state) {
   expect_elsewhere(2);
   wait_for_logs(0);
   stop();
+}
+
+/* A move that was called off, or sent elsewhere, may have made it a voter by then: it stays until all is over. */
+static void who_was_named_on_the_way_stays_until_it_is_over(void **state) {
+  (void)state;
+  map = map_with("23");
+  start(map);
+  uint64_t number = begin_move(map, "12");
+  lab_on_lane(&lab, hear_place);
+  expect_here(number);
+
+  (void)begin_move(map, "23");
+  lab_on_lane(&lab, hear_place);
+  expect_here(number);
+
+  end_move(map);
+  lab_on_lane(&lab, hear_place);
+  expect_elsewhere(2);
+  wait_for_logs(0);
+  stop();
+}
+
+/* The map went on from one placement here to another while nobody told: the earlier one goes, and the later one, whose move is over, was lost. */
+static void another_placement_takes_the_place_of_one_that_is_here(void **state) {
+  (void)state;
+  map = map_with("23");
+  start(map);
+  (void)begin_move(map, "12");
+  lab_on_lane(&lab, hear_place);
+  settle();
+  end_move(map);
+  (void)begin_move(map, "23");
+  end_move(map);
+  uint64_t number = begin_move(map, "12");
+
+  lab_on_lane(&lab, hear_place);
+  wait_for_logs(1);
+  expect_here(number);
+  assert_false(logs().damaged);
+
+  end_move(map);
+  (void)begin_move(map, "23");
+  end_move(map);
+  number = begin_move(map, "12");
+  end_move(map);
+  lab_on_lane(&lab, hear_place);
+  expect_here(number);
+  assert_true(logs().damaged);
+  stop();
+}
+
+/* What is told while the broker starts is looked at when it has started. */
+static void nothing_is_done_before_the_start_is_over(void **state) {
+  (void)state;
+  map = map_with("23");
+  open_follower();
+  (void)map_follower_adopt(follower, map, map, false, true);
+  uint64_t number = begin_move(map, "12");
+  lab_on_lane(&lab, hear_place);
+  settle();
+  assert_int_equal(logs().count, 0);
+
+  lab_on_lane(&lab, adopt);
+  lab_on_lane(&lab, make);
+  expect_here(number);
+  stop();
+}
+
+static void a_lane_that_has_failed_opens_nothing_and_ends(void **state) {
+  (void)state;
+  map = map_with("23");
+  start(map);
+  lab_fail_writes_of(""); /* all of them */
+  (void)begin_move(map, "12");
+  lab_on_lane(&lab, hear_place);
+  settle();
+  struct route_found found;
+  assert_int_not_equal(find(&found), STATUS_OK);
+
+  (void)begin_move(map, "13"); /* what was made of the first is on the lane still, and will never be gone */
+  lab_on_lane(&lab, hear_place);
+  settle();
+  stop();
+  lab_fail_writes_of(NULL);
+}
+
+static void append_nonsense(struct lab *of) {
+  static const uint8_t nonsense[] = {0xff, 0xff, 0xff};
+  struct log *log = NULL;
+  log_set_each(of->logs, find_log, &log);
+  struct log_view view = log_view(log);
+  struct entry entry = {.head = {.kind = ENTRY_CONFIG,
+                                 .index = view.last_index + 1,
+                                 .term = view.last_term + 1,
+                                 .base_offset = view.next_offset,
+                                 .payload_size = sizeof nonsense},
+                        .payload = {.bytes = bytes_of(nonsense, sizeof nonsense)}};
+  (void)log_append(log, lane_write(of->lane), &entry);
+}
+
+/* All that in one turn, so that the first has not been opened yet. */
+static void come_leave_come_and_delete(struct lab *of) {
+  for (unsigned i = 0; i < 2; i++) {
+    (void)begin_move(map, "12");
+    hear_place(of);
+    if (i == 1) break;
+    end_move(map);
+    (void)begin_move(map, "23");
+    end_move(map);
+    hear_place(of);
+  }
+  hear_deletion(of);
+}
+
+static void what_waits_to_be_opened_goes_with_its_topic(void **state) {
+  (void)state;
+  map = map_with("23");
+  start(map);
+
+  lab_on_lane(&lab, come_leave_come_and_delete);
+
+  settle();
+  wait_for_logs(0);
+  stop();
+}
+
+/* What is ahead has it elsewhere, and its log is closed for that: it is not made anew for the moment in which the map has it here. */
+static void what_has_left_already_is_not_made_again(void **state) {
+  (void)state;
+  map = map_with("12");
+  struct cluster_map *ahead = map_with("12");
+  (void)begin_move(ahead, "23");
+  end_move(ahead);
+
+  struct map_follower_report report = start(ahead);
+
+  settle();
+  assert_int_equal(report.missing, 0);
+  assert_int_equal(logs().count, 0);
+  stop();
+  cluster_map_free(ahead);
+}
+
+/* Its log cannot be opened, and the partition is elsewhere: there is where whoever asks is sent. */
+static void what_cannot_be_opened_and_is_elsewhere_points_there(void **state) {
+  (void)state;
+  map = map_with("1");
+  start(map);
+  settle();
+  lab_on_lane(&lab, append_nonsense);
+  stop();
+  struct map_follower_report report = start(map);
+  struct route_found found;
+  assert_int_equal(report.damaged, 1);
+  assert_int_equal(find(&found), STATUS_DAMAGED);
+  stop();
+
+  (void)begin_move(map, "23");
+  end_move(map);
+  struct cluster_map *ahead = map_with("1"); /* something more is to come: this start has not caught up */
+  (void)begin_move(ahead, "23");
+  end_move(ahead);
+  (void)begin_move(ahead, "3");
+  report = start(ahead);
+  assert_int_equal(report.damaged, 1);
+  expect_elsewhere(2);
+  stop();
+  cluster_map_free(ahead);
 }
 
 /* There and back and there again, faster than anything is opened or deleted: what is there in the end is what the last move made. */
@@ -369,6 +542,13 @@ static void a_replica_that_came_and_was_lost_is_not_made_as_new(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
+      TEST(what_waits_to_be_opened_goes_with_its_topic),
+      TEST(what_has_left_already_is_not_made_again),
+      TEST(who_was_named_on_the_way_stays_until_it_is_over),
+      TEST(another_placement_takes_the_place_of_one_that_is_here),
+      TEST(nothing_is_done_before_the_start_is_over),
+      TEST(a_lane_that_has_failed_opens_nothing_and_ends),
+      TEST(what_cannot_be_opened_and_is_elsewhere_points_there),
       TEST(what_came_since_is_not_taken_for_the_only_replica),
       TEST(a_partition_comes_with_the_number_of_its_move),
       TEST(nothing_is_given_up_before_a_move_is_over),
