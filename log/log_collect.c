@@ -115,7 +115,15 @@ static void collect_state(const struct log *log, struct checkpoint_item *item) {
   if (log->owner.snapshot == NULL) return;
   item->status = log->owner.snapshot(log->owner.context, &item->state);
   item->has_state = item->status == STATUS_OK;
-  item->state_applied = log->applied_index;
+  bool came_first = log->recovered_applied > log->applied_index; /* it has what rot has taken from the log since */
+  item->state_applied = came_first ? log->recovered_applied : log->applied_index;
+}
+
+/* The cluster's map is a few commands that seldom fill a segment, and what all partitions are found by: rot in the one file of the journal that
+ * has them must not take it. */
+static bool owes_map(const struct log *log) {
+  return log->group == 0 && log->owner.snapshot != NULL && log->applied_index > log->stored_index &&
+         log->applied_index <= log->durable_index;
 }
 
 static uint64_t small_tail_bytes(const struct log *log) {
@@ -128,12 +136,13 @@ static struct checkpoint_item *collect_log(struct log *log, const struct checkpo
   entry_index first = log->flushed_index + 1;
   if (log->start_index > first) first = log->start_index;
   bool ahead = log->applied_index > log->durable_index;
+  bool map = owes_map(log);
   struct checkpoint_facts facts = {
       .flushable_bytes = log_bytes_between(log, first, target),
       .pinned_file = log_pinned_file(log),
       .carried_bytes = *carried,
       .staying_bytes = *staying,
-      .row_dirty = log->row_dirty || log->start_index > log->flushed_index + 1 || log->pinned_file != 0,
+      .row_dirty = log->row_dirty || log->start_index > log->flushed_index + 1 || log->pinned_file != 0 || map,
       .ahead = ahead,
       .flush_waits = ahead && target < log->applied_index,
   };
@@ -151,7 +160,7 @@ static struct checkpoint_item *collect_log(struct log *log, const struct checkpo
   item->flush = plan == PLAN_FLUSH || target > log->flushed_index;
   item->ahead = ahead;
   end_row_at(log, &item->row, target);
-  if (item->flush || log->start_index > 1 || log->start_offset > 0 || log->is_spare) collect_state(log, item);
+  if (item->flush || map || log->start_index > 1 || log->start_offset > 0 || log->is_spare) collect_state(log, item);
   item->row_given = true;
   if (plan == PLAN_ROW_AND_CARRY && !item->flush) collect_carry(log, item, request, carried);
   return item;

@@ -81,7 +81,7 @@ static enum status restore(struct opening *opening) {
   status = replica->machine.ops->restore(replica->machine.owner, state);
   if (status != STATUS_OK) return status;
 
-  replica->applied = applied;
+  replica->applied = replica->restored = applied;
   entry_index commit = greater(greater(view.hard_state.commit, view.commit_index), greater(view.flushed_index, applied));
   opening->commit = commit < view.last_index ? commit : view.last_index;
   log_set_commit(log, opening->commit);

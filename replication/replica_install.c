@@ -189,6 +189,7 @@ static void take_place(struct replica *replica) {
   replica->closing = replica->log;
   replica->log = spare;
   replica->applied = install->head.covers;
+  replica->restored = 0; /* it has another state now */
   replica->high_watermark = install->head.next_offset;
   replica_answer_all(replica, STATUS_UNKNOWN_OUTCOME, STATUS_NOT_LEADER); /* what they asked for is in the state, or is not */
 }

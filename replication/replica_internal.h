@@ -73,6 +73,8 @@ struct replica {
   uint64_t uncommitted_bytes;
   struct list reads; /* in the order of their tickets */
   entry_index applied;
+  entry_index
+      restored; /* what the owner's state has had from the start: more than `applied` where rot has taken entries from the log since */
   entry_index decides_from; /* of a leader: the entry that has to be applied before its owner may decide */
   entry_term decides_term;  /* in which that entry was proposed */
   struct raft_mark durable; /* what its frames have told: as of the newest write that came back */

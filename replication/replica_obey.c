@@ -194,7 +194,7 @@ static void apply_entry(struct replica *replica, const struct entry *entry) {
   replica->high_watermark = entry_end_offset(head);
   replica->applied = head->index;
   log_set_applied(replica->log, head->index);
-  replica->machine.ops->apply(replica->machine.owner, entry);
+  if (head->index > replica->restored) replica->machine.ops->apply(replica->machine.owner, entry);
 }
 
 /* The very entry may have come back by another leader; else it is gone for good. */

@@ -103,6 +103,7 @@ static enum status append_state(struct replica *replica, struct buffer *out) {
 
 static enum status describe(const struct replica *replica, struct ship_head *out_head) {
   struct log_view view = log_view(replica->log);
+  if (replica->applied < replica->restored) return STATUS_DAMAGED; /* the state is of entries that this log has not */
   struct ship_head head = {.covers = replica->applied, .next_offset = replica->high_watermark};
   head.base = (struct log_base){
       .index = view.start_index - 1, .leader_time_ms = view.last_leader_time_ms, .max_time_ms = view.max_time_ms};

@@ -239,6 +239,72 @@ static void elections_without_end_do_not_fill_the_ring(void **state) {
   assert_int_equal(fixture_read_all(fixture, 1, 0, 1u << 20, 5000), 20);
 }
 
+/* ---- The state of group 0 ---- */
+
+static enum status give_state(void *context, struct buffer *out) {
+  (void)context;
+  return buffer_append_string(out, "state");
+}
+static void own(void *context) { log_set_owner(context, &(struct log_owner){.snapshot = give_state}); }
+
+static entry_index recovered_applied(const struct fixture *fixture, group_id group) {
+  entry_index applied = 0;
+  (void)log_recovered_state(fixture->logs[group], &applied);
+  return applied;
+}
+
+/* Groups 0 and 2 have three small entries each, and the ring goes round. */
+static void open_with_small_tails(struct fixture *fixture) {
+  make_ring_small(fixture);
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  for (group_id group = 0; group <= 2; group++) fixture_create(fixture, group, 1u << 20);
+  for (group_id group = 0; group <= 2; group += 2) {
+    fixture_run(fixture, group, own, fixture->logs[group]);
+    fixture_append(fixture, group, 3, 100, true);
+  }
+  for (int i = 0; i < 100; i++) append_when_there_is_room(fixture, 1, 20000);
+}
+
+/* Its entries are in the ring, in one copy, for a tail so small is not worth a segment. What they come to is in the store. */
+static void the_state_of_group_0_is_stored_as_soon_as_it_changed(void **state) {
+  struct fixture *fixture = *state;
+  open_with_small_tails(fixture);
+
+  assert_int_equal(fixture_view(fixture, 0).flushed_index, 0);
+  assert_int_equal(fixture_view(fixture, 0).stored_index, 3);
+  assert_int_equal(fixture_view(fixture, 2).flushed_index, 0);
+  assert_int_equal(fixture_view(fixture, 2).stored_index, 0); /* of others there are too many, and they say more */
+  fixture_close(fixture, false);
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  assert_int_equal(recovered_applied(fixture, 0), 3);
+  assert_int_equal(fixture_view(fixture, 0).last_index, 3);
+}
+
+static void wipe_journal(const struct fixture *fixture) {
+  char names[64][64];
+  size_t count = fixture_list(fixture, "journal", names, 64);
+  for (size_t i = 0; i < count; i++) {
+    for (long at = 4096; at < (long)fixture->options.journal.file_bytes; at += 4096) {
+      char path[128];
+      snprintf(path, sizeof path, "journal/%s", names[i]);
+      fixture_flip(fixture, path, at);
+    }
+  }
+}
+
+static void the_state_of_group_0_outlives_its_entries(void **state) {
+  struct fixture *fixture = *state;
+  open_with_small_tails(fixture);
+  fixture_close(fixture, false);
+
+  wipe_journal(fixture);
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  assert_int_equal(fixture_view(fixture, 0).last_index, 0);
+  assert_int_equal(recovered_applied(fixture, 0), 3);
+  assert_true(fixture_view(fixture, 0).damaged);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -250,6 +316,8 @@ int main(void) {
       TEST(an_entry_that_has_come_to_rest_holds_the_file_that_it_is_in),
       TEST(start_after_start_leaves_one_copy),
       TEST(elections_without_end_do_not_fill_the_ring),
+      TEST(the_state_of_group_0_is_stored_as_soon_as_it_changed),
+      TEST(the_state_of_group_0_outlives_its_entries),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

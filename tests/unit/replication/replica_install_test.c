@@ -229,6 +229,38 @@ static void another_leader_offers_it_anew(void **state) {
 static bool is_given(void *context) { return ((struct player *)context)->installs == 1; }
 static bool is_told(void *context) { return ((struct player *)context)->installed == 1; }
 
+struct delivery {
+  struct player *to;
+  struct peer_message message;
+};
+static void deliver(void *context) {
+  const struct delivery *delivery = context;
+  replica_receive(delivery->to->replica, &delivery->message);
+}
+
+/* One that was there before, or comes later, has another placement: nobody answers for it, and ships nothing to it. */
+static void what_is_for_another_placement_is_not_answered(void **state) {
+  struct troupe *troupe = *state;
+  broker_id leader = troupe_wait_leader(troupe, 0), asker = leader % 3 + 1;
+  append(troupe, 1, 100);
+  troupe_settle(troupe);
+  troupe_run(troupe, 1000);
+  struct delivery delivery = {.to = player_of(troupe, leader)};
+  delivery.message.raft = (struct raft_message){.kind = RAFT_FETCH_STATE,
+                                                .from = player_of(troupe, asker)->id,
+                                                .to = delivery.to->id,
+                                                .term = replica_term(delivery.to->replica),
+                                                .sequence = 1};
+  for (unsigned i = 0; i < 2; i++) {
+    uint64_t before = troupe->wires.messages;
+    delivery.message.raft.to.placement = i == 0 ? 9 : 0;
+    stage_on_lane(&delivery.to->stage, deliver, &delivery);
+    troupe_run(troupe, 50);
+    if (i == 0) assert_int_equal(troupe->wires.messages, before);
+    else assert_true(troupe->wires.messages > before);
+  }
+}
+
 static void the_owner_is_told_when_no_crash_can_take_it_back(void **state) {
   struct troupe *troupe = *state;
   broker_id late = leave_behind(troupe, 60, 100000, 40);
@@ -431,6 +463,34 @@ static void one_that_is_killed_before_it_is_proven_is_proven_later(void **state)
   assert_leads(troupe, rotten);
 }
 
+/* The state that was stored has what the log has lost since: when it comes from the leader, it is not applied to that state again. */
+static void one_whose_state_is_ahead_of_its_log_applies_what_is_behind_the_state(void **state) {
+  struct troupe *troupe = *state;
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  broker_id late = leader % 3 + 1;
+  append(troupe, 5, 100);
+  troupe_settle(troupe);
+  troupe_stop(troupe, late, true);
+  append(troupe, 5, 100);
+  troupe_settle(troupe);
+  const struct player ahead = *player_of(troupe, leader);
+  append(troupe, 5, 100);
+
+  troupe_start(troupe, late);
+  struct player *player = player_of(troupe, late);
+  assert_true(player->last < ahead.last);
+  uint64_t replayed = player->applied;
+  player->last = ahead.last;
+  player->sum = ahead.sum;
+  player->replica->restored = ahead.last;
+  troupe_settle(troupe);
+
+  assert_int_equal(player->last, ahead.last + 5);
+  assert_int_equal(player->sum, player_of(troupe, leader)->sum);
+  assert_int_equal(player->applied, replayed + 5);
+  assert_same_log(troupe, late);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(int argc, char **argv) {
   if (argc == 2) cmocka_set_test_filter(argv[1]);
@@ -442,11 +502,13 @@ int main(int argc, char **argv) {
       TEST(it_goes_on_while_others_write),
       TEST(wherever_the_follower_is_killed_it_begins_anew),
       TEST(another_leader_offers_it_anew),
+      TEST(what_is_for_another_placement_is_not_answered),
       TEST(the_owner_is_told_when_no_crash_can_take_it_back),
       TEST(it_is_not_told_while_the_old_log_is_not_closed),
       TEST(it_is_never_told_where_the_disk_fails_before),
       TEST(one_that_is_deleted_in_line_is_not_called),
       TEST(one_whose_journal_has_rotted_is_made_whole),
+      TEST(one_whose_state_is_ahead_of_its_log_applies_what_is_behind_the_state),
       TEST(one_that_is_killed_before_it_is_proven_is_proven_later),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
