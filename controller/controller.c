@@ -461,6 +461,10 @@ void controller_hush(struct controller *controller) {
 
 bool controller_leads(const struct controller *controller) { return replica_ready(controller->replica); }
 
+bool controller_has_lost(const struct controller *controller) {
+  return is_alone(controller) && log_view(replica_log(controller->replica)).damaged;
+}
+
 void controller_read(struct controller *controller, struct replica_read *read) { replica_read(controller->replica, read); }
 
 void controller_start(struct controller *controller) { replica_start(controller->replica); }

@@ -60,6 +60,8 @@ void controller_watch_brokers(struct controller *controller, const struct broker
 void controller_hush(struct controller *controller);
 /* This broker leads group 0, and is ready to. */
 bool controller_leads(const struct controller *controller);
+/* Rot has taken entries of its log, and no other broker ever had them: what the map says is so, and it may not be all. */
+bool controller_has_lost(const struct controller *controller);
 /* A linearizable look at the map: when it is answered OK, controller_map() has everything that was done before it was asked for. */
 void controller_read(struct controller *controller, struct replica_read *read);
 

@@ -385,6 +385,10 @@ static void describe_run(struct look *look) {
   const Cairn__V1__DescribeTopicRequest *request = (const void *)this->request;
   struct services *services = this->services;
   const struct map_topic *topic = cluster_map_topic(controller_map(services->controller), bytes_of_string(request->name));
+  if (topic == NULL && controller_has_lost(services->controller)) {
+    finish_with(this, services_cannot_tell(bytes_of_string(request->name)));
+    return;
+  }
   if (topic == NULL) {
     finish_with(this, refusal_new(STATUS_UNKNOWN_TOPIC, "there is no topic \"%.*s\"; cairn topic list shows those there are",
                                   (int)TOPIC_NAME_MAX, request->name));

@@ -104,7 +104,9 @@ static void registered(void *context, const struct map_broker *broker) {
 
 static void leader_changed(void *context, bool here, broker_id leader) {
   struct brokers *brokers = context;
-  routing_set_authority(brokers->wiring.routing, here, leader);
+  enum status unknown = here ? STATUS_UNKNOWN_TOPIC : STATUS_NOT_LEADER;
+  if (controller_has_lost(brokers->wiring.controller)) unknown = STATUS_DAMAGED;
+  routing_set_authority(brokers->wiring.routing, unknown, leader);
   brokers->ask_again_ns = ASK_AGAIN_NS; /* it may be one that can */
 }
 

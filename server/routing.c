@@ -23,8 +23,8 @@ struct routing {
   pthread_rwlock_t lock;
   struct map *topics;  /* routes by name */
   struct map *brokers; /* addresses by number */
-  bool elsewhere;      /* another broker knows which topics there are */
-  uint32_t authority;  /* this one; 0: not known */
+  enum status unknown; /* what a topic that is not among them is */
+  uint32_t authority;  /* the broker that knows which topics there are; 0: nobody knows who */
 };
 
 struct routing *routing_new(uint64_t seed) {
@@ -33,6 +33,7 @@ struct routing *routing_new(uint64_t seed) {
   CHECK(error == 0);
   routing->topics = map_new(seed);
   routing->brokers = map_new(seed);
+  routing->unknown = STATUS_UNKNOWN_TOPIC;
   return routing;
 }
 
@@ -59,7 +60,7 @@ static enum status find(const struct routing *routing, struct bytes topic, uint3
   *out_found = (struct route_found){0};
   if (route == NULL) {
     out_found->ask = routing->authority;
-    return routing->elsewhere ? STATUS_NOT_LEADER : STATUS_UNKNOWN_TOPIC;
+    return routing->unknown;
   }
   out_found->partition_count = route->count;
   if (number >= route->count) return STATUS_UNKNOWN_PARTITION;
@@ -148,9 +149,9 @@ void routing_set_broker(struct routing *routing, uint32_t broker, const char *ad
   memory_free(earlier);
 }
 
-void routing_set_authority(struct routing *routing, bool here, uint32_t broker) {
+void routing_set_authority(struct routing *routing, enum status unknown, uint32_t broker) {
   pthread_rwlock_wrlock(&routing->lock);
-  routing->elsewhere = !here;
+  routing->unknown = unknown;
   routing->authority = broker;
   pthread_rwlock_unlock(&routing->lock);
 }

@@ -7,7 +7,8 @@
  * 1. A topic is here from the moment its deletion is not yet told until it is; its partitions appear one by one as they open.
  * 2. A partition that is known and not here has a reason: being opened (STATUS_LOADING), lost to rot (STATUS_DAMAGED), there but not to be
  *    read (STATUS_UNREADABLE), or placed on other brokers (STATUS_NOT_LEADER).
- * 3. Only the broker that leads group 0 says that there is no such topic. Another one's map may be behind: it says whom to ask.
+ * 3. Only the broker that leads group 0 says that there is no such topic. Another one's map may be behind: it says whom to ask. And one that
+ *    is alone and whose map has lost something to rot cannot tell, and says so.
  */
 #ifndef CAIRN_SERVER_ROUTING_H
 #define CAIRN_SERVER_ROUTING_H
@@ -26,7 +27,7 @@ void routing_free(struct routing *routing); /* releases the partitions; NULL is 
 
 struct route_found {
   struct partition *partition; /* OK: held, partition_release() it */
-  uint32_t partition_count;    /* OK, UNKNOWN_PARTITION */
+  uint32_t partition_count;    /* 0: the topic is not known */
   uint32_t ask;                /* NOT_LEADER: this broker instead; 0: any other */
 };
 
@@ -49,7 +50,8 @@ void routing_set_elsewhere(struct routing *routing, struct bytes topic, uint32_t
 void routing_remove_topic(struct routing *routing, struct bytes topic, void (*visit)(void *context, struct partition *partition),
                           void *context);
 void routing_set_broker(struct routing *routing, uint32_t broker, const char *address);
-/* Who knows which topics there are: this broker (until something else is said), or another one (0: nobody knows who). */
-void routing_set_authority(struct routing *routing, bool here, uint32_t broker);
+/* What is to be said of a topic that is not known here: STATUS_UNKNOWN_TOPIC, for this broker knows them all (so until something else is
+ * said); NOT_LEADER, for `broker` does (0: nobody knows who); DAMAGED, for nobody does any more. */
+void routing_set_authority(struct routing *routing, enum status unknown, uint32_t broker);
 
 #endif

@@ -26,6 +26,14 @@ bool services_refuse(struct services *services, struct rpc_call *call) {
   return true;
 }
 
+struct failure *services_cannot_tell(struct bytes topic) {
+  return refusal_new(
+      STATUS_DAMAGED,
+      "whether there is a topic \"%.*s\" cannot be told: this broker is alone, and entries of its map of topics were lost to "
+      "rot; run cairn verify on its data directory, and bring that back from a copy",
+      (int)(topic.size <= TOPIC_NAME_MAX ? topic.size : TOPIC_NAME_MAX), (const char *)topic.data);
+}
+
 static struct failure *route_failure(enum status status, struct bytes topic, uint32_t number, uint32_t partition_count) {
   int size = topic.size <= TOPIC_NAME_MAX ? (int)topic.size : (int)TOPIC_NAME_MAX;
   const char *name = (const char *)topic.data;
@@ -37,6 +45,7 @@ static struct failure *route_failure(enum status status, struct bytes topic, uin
     return refusal_new(status, "there is no topic \"%.*s\"; create it: cairn topic create %.*s", size, name, size, name);
   if (status == STATUS_UNKNOWN_PARTITION)
     return refusal_new(status, "topic \"%.*s\" has partitions 0 to %u, not %u", size, name, partition_count - 1, number);
+  if (status == STATUS_DAMAGED && partition_count == 0) return services_cannot_tell(topic);
   if (status == STATUS_DAMAGED)
     return refusal_new(
         status,

@@ -61,6 +61,8 @@ struct partition *services_find(struct services *services, struct bytes topic, u
 
 /* NOT_LEADER, naming the address of the broker to ask; 0: nobody in particular. @any-thread */
 struct failure *services_not_leader(struct services *services, uint32_t ask);
+/* The map does not name the topic, and has lost something (controller_has_lost). */
+struct failure *services_cannot_tell(struct bytes topic);
 
 /* Ends a call for which services_find() found nothing, and frees the failure. That there is no such topic is asked of the others first, where there
  * are others: this broker may have ceased to lead group 0 and not know it yet. @any-thread */

@@ -103,13 +103,16 @@ static void a_partition_of_others_names_one_of_them(void **state) {
 static void only_who_leads_group_0_says_that_a_topic_is_not_there(void **state) {
   (void)state;
   routing_set_broker(routing, 2, "db2:7411");
-  routing_set_authority(routing, false, 2);
+  routing_set_authority(routing, STATUS_NOT_LEADER, 2);
   assert_int_equal(find(0), STATUS_NOT_LEADER);
   assert_string_equal(asked(), "db2:7411");
-  routing_set_authority(routing, false, 0);
+  routing_set_authority(routing, STATUS_NOT_LEADER, 0);
   assert_int_equal(find(0), STATUS_NOT_LEADER);
   assert_string_equal(asked(), "");
-  routing_set_authority(routing, true, 1);
+  routing_set_authority(routing, STATUS_DAMAGED, 1);
+  assert_int_equal(find(0), STATUS_DAMAGED);
+  assert_int_equal(found.partition_count, 0);
+  routing_set_authority(routing, STATUS_UNKNOWN_TOPIC, 1);
   assert_int_equal(find(0), STATUS_UNKNOWN_TOPIC);
 }
 
