@@ -1,0 +1,197 @@
+/* Who does not count yet gets old entries only as fast as it may; who counts, and what comes meanwhile, is not held back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "replication/pace.h"
+#include "replication/replica_internal.h"
+#include "tests/unit/replication/troupe.h"
+
+#define RECORD 5000u
+#define RATE 1000000u /* bytes a second: 200 records */
+#define NEAR 1024u    /* who lacks no more than so many is made a voter, and is one that counts (RAFT_PROMOTE_LAG_MAX) */
+#define FAR (NEAR + 1200u)
+
+static struct pace paces[TROUPE_MAX + 1];
+
+static struct player *player_of(struct troupe *troupe, broker_id broker) { return &troupe->players[broker]; }
+
+static void set_pace(void *context) {
+  struct player *player = context;
+  lane_set_pace(player->stage.lane, &paces[player->id.broker]);
+}
+
+/* Nothing stays in memory that is in a segment. */
+static void begin_anew(struct troupe *troupe, broker_id broker) {
+  troupe_stop(troupe, broker, true);
+  player_of(troupe, broker)->stage.forgets = true;
+  troupe_start(troupe, broker);
+  pace_init(&paces[broker], RATE);
+  stage_on_lane(&player_of(troupe, broker)->stage, set_pace, player_of(troupe, broker));
+}
+
+static int set_up(void **state) {
+  struct troupe *troupe = NEW(struct troupe);
+  troupe_open(troupe, 23, 3);
+  for (broker_id broker = 1; broker <= 3; broker++) begin_anew(troupe, broker);
+  *state = troupe;
+  return 0;
+}
+
+static int tear_down(void **state) {
+  struct troupe *troupe = *state;
+  troupe_close(troupe);
+  memory_free(troupe);
+  return 0;
+}
+
+static struct troupe_ask *propose(struct troupe *troupe, size_t size) {
+  struct troupe_ask *ask = troupe_propose(troupe, troupe_wait_leader(troupe, 0), size);
+  while (ask->refused == STATUS_JOURNAL_FULL) { /* the checkpoint is behind */
+    troupe_run(troupe, 10);
+    ask = troupe_propose(troupe, troupe_wait_leader(troupe, 0), size);
+  }
+  return ask;
+}
+
+/* All of them at once. */
+static void append(struct troupe *troupe, unsigned count, size_t size) {
+  struct troupe_ask *last = NULL;
+  for (unsigned i = 0; i < count; i++) last = propose(troupe, size);
+  if (last == NULL) return;
+  troupe_wait_answer(troupe, last);
+  assert_int_equal(last->answer, STATUS_OK);
+}
+
+static void change_to(struct troupe *troupe, broker_id without) {
+  struct raft_config target = {.phase = RAFT_STABLE};
+  for (broker_id broker = 1; broker <= 3; broker++)
+    if (broker != without) raft_config_add(&target, &player_of(troupe, broker)->id, RAFT_VOTER, RAFT_VOTER);
+  assert_int_equal(troupe_change(troupe, troupe_wait_leader(troupe, 0), &target), STATUS_OK);
+}
+
+static bool is_settled(struct troupe *troupe, uint8_t voters) {
+  const struct raft_config *config = replica_config(player_of(troupe, troupe_wait_leader(troupe, 0))->replica);
+  return config->phase == RAFT_STABLE && config->count == voters;
+}
+
+/* Virtual milliseconds until the group has so many members and nothing else is to come. `growing`: so many records are appended each 100 ms. */
+static unsigned wait_for_members(struct troupe *troupe, uint8_t voters, unsigned growing) {
+  unsigned ms = 0;
+  for (; !is_settled(troupe, voters); ms += 100) {
+    assert_true(ms < 60000);
+    append(troupe, growing, RECORD);
+    if (growing > 0) stage_checkpoint(&player_of(troupe, troupe_leader(troupe))->stage);
+    troupe_run(troupe, 100);
+  }
+  return ms;
+}
+
+/* One is no member any more, and lacks so many records, which are in segments. Who it is. */
+static broker_id leave_out(struct troupe *troupe, unsigned lacks) {
+  broker_id leader = troupe_wait_leader(troupe, 0), out = leader % 3 + 1;
+  change_to(troupe, out);
+  (void)wait_for_members(troupe, 2, 0);
+  append(troupe, lacks, RECORD);
+  troupe_settle(troupe);
+  stage_checkpoint(&player_of(troupe, leader)->stage);
+  return out;
+}
+
+static void a_newcomer_gets_old_entries_at_the_pace(void **state) {
+  struct troupe *troupe = *state;
+  (void)leave_out(troupe, FAR);
+
+  change_to(troupe, 0);
+  unsigned ms = wait_for_members(troupe, 3, 0);
+
+  assert_in_range(ms, 4000, 9000); /* six seconds, but for what one message has */
+}
+
+/* It grows twice as fast as a newcomer may be given: with each second there would be more to come. */
+static void a_group_that_grows_faster_takes_newcomers_too(void **state) {
+  struct troupe *troupe = *state;
+  (void)leave_out(troupe, FAR);
+
+  change_to(troupe, 0);
+  unsigned ms = wait_for_members(troupe, 3, 40);
+
+  assert_in_range(ms, 2000, 30000);
+}
+
+static void a_voter_that_was_away_is_not_paced(void **state) {
+  struct troupe *troupe = *state;
+  broker_id leader = troupe_wait_leader(troupe, 0), away = leader % 3 + 1;
+  append(troupe, 1, RECORD);
+  troupe_stop(troupe, away, false);
+  append(troupe, FAR, RECORD);
+  stage_checkpoint(&player_of(troupe, leader)->stage);
+
+  troupe_start(troupe, away);
+  for (unsigned ms = 0; player_of(troupe, away)->last < player_of(troupe, leader)->last; ms += 100) {
+    assert_true(ms < 2000);
+    troupe_run(troupe, 100);
+  }
+}
+
+static void trim(void *context) {
+  struct log *log = context;
+  log_set_start(log, log_view(log).next_offset - 40);
+}
+
+/* The beginning of the log is gone before it came to a segment: whoever lacks it gets log and state. */
+static void trim_all_but(struct troupe *troupe, broker_id out) {
+  for (broker_id broker = 1; broker <= 3; broker++) {
+    if (broker == out) continue;
+    stage_on_lane(&player_of(troupe, broker)->stage, trim, player_of(troupe, broker)->stage.log[TROUPE_GROUP]);
+    stage_checkpoint(&player_of(troupe, broker)->stage);
+  }
+}
+
+/* It comes anew, to an empty disk, and knows the others from its founding on. */
+static void replace_with_an_empty_one(struct troupe *troupe, broker_id broker) {
+  struct player *player = player_of(troupe, broker);
+  troupe_stop(troupe, broker, false);
+  stage_deinit(&player->stage);
+  memset(&player->stage, 0, sizeof player->stage);
+  stage_init_in(&player->stage, troupe->sim, broker);
+  troupe->founding = (struct raft_config){.phase = RAFT_STABLE};
+  for (broker_id other = 1; other <= 3; other++)
+    if (other != broker) raft_config_add(&troupe->founding, &player_of(troupe, other)->id, RAFT_VOTER, RAFT_VOTER);
+  troupe_start(troupe, broker);
+  pace_init(&paces[broker], RATE);
+  stage_on_lane(&player->stage, set_pace, player);
+}
+
+/* What it takes in with its leader's state it paces itself, though never so that the leader would miss it. */
+static void a_newcomer_with_nothing_takes_all_at_its_own_pace(void **state) {
+  struct troupe *troupe = *state;
+  broker_id out = troupe_wait_leader(troupe, 0) % 3 + 1;
+  change_to(troupe, out);
+  (void)wait_for_members(troupe, 2, 0);
+  append(troupe, 60, 100000);
+  trim_all_but(troupe, out);
+  replace_with_an_empty_one(troupe, out);
+
+  change_to(troupe, 0);
+  unsigned ms = wait_for_members(troupe, 3, 0);
+
+  assert_int_equal(player_of(troupe, out)->installs, 1);
+  assert_in_range(ms, 1500, 6000); /* four seconds, or half an election timeout for each MiB */
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(a_newcomer_gets_old_entries_at_the_pace),
+      TEST(a_group_that_grows_faster_takes_newcomers_too),
+      TEST(a_voter_that_was_away_is_not_paced),
+      TEST(a_newcomer_with_nothing_takes_all_at_its_own_pace),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
