@@ -12,163 +12,8 @@
 
 #include "base/codec.h"
 #include "base/memory.h"
-#include "base/trace.h"
 #include "base/wire.h"
-#include "server/partition.h"
-#include "tests/unit/replication/stage.h"
-#include "tests/unit/replication/wires.h"
-
-#define BROKERS 3u
-#define GROUP 1u
-#define MS_NS 1000000u
-#define SECOND_NS ((uint64_t)1000000000u)
-
-struct crew;
-struct member {
-  struct crew *crew;
-  struct stage stage;
-  struct inflater *inflater;
-  struct partition_host host;
-  struct partition *partition;
-};
-
-struct crew {
-  struct sim *sim;
-  struct wires wires;
-  struct raft_timing timing;
-  struct raft_config founding;
-  struct member members[BROKERS + 1];
-};
-
-static void drop_line(void *context, const char *line) {
-  (void)context;
-  (void)line;
-}
-
-/* ---- Starting and stopping ---- */
-
-static struct replica_id id_of(broker_id broker) { return (struct replica_id){.broker = broker, .incarnation = {broker, 1}}; }
-
-static bool address_of(void *context, broker_id broker, char out_address[FAILURE_LEADER_SIZE]) {
-  (void)context;
-  snprintf(out_address, FAILURE_LEADER_SIZE, "broker-%u:7411", broker);
-  return true;
-}
-
-static void open_partition(void *context) {
-  struct member *member = context;
-  struct partition_place place = {.topic_id = 1, .group = GROUP, .instance = 1, .founding = &member->crew->founding};
-  assert_int_equal(partition_open(&member->host, member->stage.log[GROUP], &place, &topic_settings_default, &member->partition),
-                   STATUS_OK);
-}
-
-static void make_partition(void *context) {
-  struct member *member = context;
-  stage_make_log(&member->stage, GROUP);
-  open_partition(member);
-  partition_start(member->partition);
-}
-
-static void start(struct crew *crew, broker_id broker) {
-  struct member *member = &crew->members[broker];
-  struct replica_id id = id_of(broker);
-  member->stage.peers = wires_join(&crew->wires, &id);
-  member->stage.timing = &crew->timing;
-  stage_open(&member->stage);
-  member->inflater = inflater_new(sim_world_doors(member->stage.node));
-  member->host = (struct partition_host){.lane = member->stage.lane,
-                                         .loop = lane_loop(member->stage.lane),
-                                         .inflater = member->inflater,
-                                         .self = id,
-                                         .uncompressed_bytes_max = 1u << 20,
-                                         .waiters_max = 20,
-                                         .append_stall_ns = SECOND_NS,
-                                         .retention_interval_ns = 3600 * SECOND_NS,
-                                         .producers_max = 10,
-                                         .address_of = address_of};
-  partition_host_init(&member->host);
-  stage_on_lane(&member->stage, make_partition, member);
-}
-
-static void free_inflater(void *context) { inflater_free(((struct member *)context)->inflater); }
-
-static void stop(struct member *member) {
-  wires_silence(member->stage.peers);
-  stage_blocking(&member->stage, free_inflater, member);
-  stage_stop(&member->stage, false);
-  partition_host_close(&member->host);
-  partition_release(member->partition);
-  stage_close(&member->stage);
-  wires_leave(member->stage.peers);
-}
-
-static int set_up(void **state) {
-  struct crew *crew = NEW(struct crew);
-  trace_set_sink(drop_line, NULL);
-  crew->sim = sim_new(5);
-  crew->timing = (struct raft_timing){.election_ns = SECOND_NS, .heartbeat_ns = 100 * MS_NS};
-  wires_init(&crew->wires, crew->sim, 9, &crew->timing);
-  for (broker_id broker = 1; broker <= BROKERS; broker++) {
-    struct replica_id id = id_of(broker);
-    crew->members[broker].crew = crew;
-    crew->members[broker].stage.forgets = true;
-    raft_config_add(&crew->founding, &id, RAFT_VOTER, RAFT_VOTER);
-    stage_init_in(&crew->members[broker].stage, crew->sim, broker);
-  }
-  for (broker_id broker = 1; broker <= BROKERS; broker++) start(crew, broker);
-  *state = crew;
-  return 0;
-}
-
-static int tear_down(void **state) {
-  struct crew *crew = *state;
-  for (broker_id broker = 1; broker <= BROKERS; broker++) stop(&crew->members[broker]);
-  wires_deinit(&crew->wires);
-  for (broker_id broker = 1; broker <= BROKERS; broker++) stage_deinit(&crew->members[broker].stage);
-  sim_free(crew->sim);
-  memory_free(crew);
-  trace_set_sink(NULL, NULL);
-  return 0;
-}
-
-/* ---- Waiting ---- */
-
-static void run_ms(struct crew *crew, unsigned ms) { sim_run_for(crew->sim, (uint64_t)ms * MS_NS); }
-
-struct description {
-  struct partition_describe request;
-  struct member *member;
-  bool done;
-};
-
-static void described(struct partition_describe *request) { container_of(request, struct description, request)->done = true; }
-
-static void describe(void *context) {
-  struct description *description = context;
-  description->request.partition = description->member->partition;
-  description->request.done = described;
-  partition_describe(&description->request);
-}
-
-static bool is_described(void *context) { return ((struct description *)context)->done; }
-
-/* Who says of itself that it leads, and was confirmed. */
-static broker_id find_leader(struct crew *crew, broker_id not ) {
-  for (unsigned tries = 0; tries < 100; tries++) {
-    for (broker_id broker = 1; broker <= BROKERS; broker++) {
-      struct description description = {.member = &crew->members[broker]};
-      if (broker == not ) continue;
-      stage_on_lane(&description.member->stage, describe, &description);
-      stage_wait(&description.member->stage, is_described, &description);
-      bool leads = description.request.failure == NULL && description.request.description.leader;
-      memory_free(description.request.failure);
-      if (leads) return broker;
-    }
-    run_ms(crew, 100);
-  }
-  fail_msg("nobody leads");
-  return 0;
-}
+#include "tests/unit/server/crew.h"
 
 /* ---- Appends and reads ---- */
 
@@ -253,9 +98,9 @@ static void isolate(struct crew *crew, broker_id broker) {
 
 static void others_say_who_leads_and_that_nothing_was_executed(void **state) {
   struct crew *crew = *state;
-  broker_id leader = find_leader(crew, 0);
+  broker_id leader = crew_find_leader(crew, 0);
   char address[FAILURE_LEADER_SIZE];
-  address_of(NULL, leader, address);
+  crew_address_of(leader, address);
   struct append append;
 
   begin_append(crew, &append, leader % 3 + 1, "");
@@ -269,9 +114,9 @@ static void others_say_who_leads_and_that_nothing_was_executed(void **state) {
 
 static void what_is_committed_can_be_read_anywhere(void **state) {
   struct crew *crew = *state;
-  broker_id leader = find_leader(crew, 0);
+  broker_id leader = crew_find_leader(crew, 0);
   assert_int_equal(append_ok(crew, leader, ""), 0);
-  run_ms(crew, 500);
+  crew_run_ms(crew, 500);
 
   for (broker_id broker = 1; broker <= BROKERS; broker++) {
     struct reading reading;
@@ -306,12 +151,12 @@ static bool has_installed(void *context) {
 /* It is far behind, and gets the whole log from the leader while it reads its own: that one is gone then, and the partition is not. */
 static void a_read_of_a_log_that_gives_way_goes_on_in_the_next_one(void **state) {
   struct crew *crew = *state;
-  broker_id leader = find_leader(crew, 0);
+  broker_id leader = crew_find_leader(crew, 0);
   struct member *behind = &crew->members[leader % 3 + 1];
   for (int i = 0; i < 15; i++) append_ok(crew, leader, "");
-  run_ms(crew, 500);
+  crew_run_ms(crew, 500);
   stage_checkpoint(&behind->stage);
-  run_ms(crew, 500);
+  crew_run_ms(crew, 500);
   isolate(crew, behind->stage.broker);
   for (int i = 0; i < 10; i++) append_ok(crew, leader, "");
   struct trimming trimming = {.member = &crew->members[leader], .trim.before = 20};
@@ -323,7 +168,7 @@ static void a_read_of_a_log_that_gives_way_goes_on_in_the_next_one(void **state)
   struct reading old = {.member = behind, .offset = 1}, kept = {.member = behind, .offset = 20};
   sim_disk_fault(behind->stage.device, "slow every read on *.segment by 1000000");
   stage_on_lane(&behind->stage, begin_read, &old);
-  run_ms(crew, 10);
+  crew_run_ms(crew, 10);
   assert_false(old.done);
   wires_heal(&crew->wires);
   stage_wait(&behind->stage, has_installed, behind);
@@ -343,7 +188,7 @@ static void a_read_of_a_log_that_gives_way_goes_on_in_the_next_one(void **state)
 
 static void only_the_leader_knows_where_the_log_ends(void **state) {
   struct crew *crew = *state;
-  broker_id leader = find_leader(crew, 0);
+  broker_id leader = crew_find_leader(crew, 0);
   append_ok(crew, leader, "");
   struct reading reading;
 
@@ -361,9 +206,9 @@ static void only_the_leader_knows_where_the_log_ends(void **state) {
 
 static void a_mismatch_of_a_leader_that_was_deposed_is_not_told(void **state) {
   struct crew *crew = *state;
-  broker_id old = find_leader(crew, 0);
+  broker_id old = crew_find_leader(crew, 0);
   append_ok(crew, old, "");
-  run_ms(crew, 500);
+  crew_run_ms(crew, 500);
   isolate(crew, old);
   struct append append = {.member = &crew->members[old]};
   append.append.request.has_expected_offset = true;
@@ -380,15 +225,15 @@ static void a_mismatch_of_a_leader_that_was_deposed_is_not_told(void **state) {
 
 static void what_was_replaced_was_not_executed(void **state) {
   struct crew *crew = *state;
-  broker_id old = find_leader(crew, 0);
+  broker_id old = crew_find_leader(crew, 0);
   append_ok(crew, old, "");
-  run_ms(crew, 500);
+  crew_run_ms(crew, 500);
   isolate(crew, old);
   struct append plain, named, repeated;
   begin_append(crew, &plain, old, "");
   begin_append(crew, &named, old, "somebody");
   begin_append(crew, &repeated, old, "twice");
-  broker_id next = find_leader(crew, old);
+  broker_id next = crew_find_leader(crew, old);
   record_offset there = append_ok(crew, next, "twice");
   for (int i = 0; i < 8; i++) append_ok(crew, next, "");
 
@@ -413,8 +258,8 @@ static void what_was_replaced_was_not_executed(void **state) {
 
 static void an_outcome_that_nobody_tells_is_maybe(void **state) {
   struct crew *crew = *state;
-  broker_id old = find_leader(crew, 0);
-  run_ms(crew, 500);
+  broker_id old = crew_find_leader(crew, 0);
+  crew_run_ms(crew, 500);
   isolate(crew, old);
   struct append append, again;
   begin_append(crew, &append, old, "p");
@@ -433,11 +278,11 @@ static void an_outcome_that_nobody_tells_is_maybe(void **state) {
 
 static void the_next_leader_recognises_what_the_last_one_took(void **state) {
   struct crew *crew = *state;
-  broker_id old = find_leader(crew, 0);
+  broker_id old = crew_find_leader(crew, 0);
   record_offset first = append_ok(crew, old, "p");
-  run_ms(crew, 500);
+  crew_run_ms(crew, 500);
   isolate(crew, old);
-  broker_id next = find_leader(crew, old);
+  broker_id next = crew_find_leader(crew, old);
   struct append again;
 
   begin_append(crew, &again, next, "p");
@@ -448,7 +293,7 @@ static void the_next_leader_recognises_what_the_last_one_took(void **state) {
   assert_int_equal(again.append.proposal.entry.head.base_offset, first);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, crew_set_up, crew_tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(others_say_who_leads_and_that_nothing_was_executed),
