@@ -50,6 +50,38 @@ static void who_leads_no_more_says_so_at_once(void **state) {
   wires_heal(&crew->wires);
 }
 
+/* What was in its log when it started may be committed already: places are told only when all of that is in the map. */
+static void places_are_told_when_the_map_has_what_was_known(void **state) {
+  struct crew *crew = *state;
+  broker_id leader = crew_leader(crew), late = leader % CREW_BROKERS + 1;
+  struct member *member = &crew->members[late];
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) crew_register(crew, broker, "somewhere:1");
+  struct change create = change_of_topic(COMMAND_CREATE_TOPIC, "t"), move = change_of_topic(COMMAND_MOVE_PARTITION, "t");
+  create.replicas = 2;
+  crew_change(crew, &create);
+  crew_run_ms(crew, 500);
+  unsigned before = member->placed;
+  move.to[move.to_count++] = 3;
+  crew_change(crew, &move);
+  crew_run_ms(crew, 500);
+  assert_int_equal(member->placed, before + 1);
+
+  crew_crash(member);
+  crew_isolate(crew, late);
+  crew_start(crew, late);
+  crew_run_ms(crew, 3000);
+  assert_int_equal(member->caught_up, 0);
+  wires_heal(&crew->wires);
+  crew_run_ms(crew, 3000);
+  assert_int_equal(member->caught_up, 1);
+  assert_int_equal(member->placed, 0); /* whoever has caught up looks at all of them */
+
+  move.to[0] = 2;
+  crew_change(crew, &move);
+  crew_run_ms(crew, 500);
+  assert_int_equal(member->placed, 1);
+}
+
 static void a_refusal_that_rests_on_the_map_is_confirmed(void **state) {
   struct crew *crew = *state;
   struct change wanted = alter_unknown();
@@ -249,6 +281,7 @@ static void members_follow_when_a_hand_over_has_failed(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(who_does_not_lead_names_who_does),
+      TEST(places_are_told_when_the_map_has_what_was_known),
       TEST(who_starts_anew_hears_who_leads),
       TEST(who_leads_no_more_says_so_at_once),
       TEST(a_refusal_that_rests_on_the_map_is_confirmed),

@@ -39,7 +39,7 @@ static void leader_changed(void *context, bool here, broker_id leader) {
 static struct replica_id id_of(broker_id broker) { return (struct replica_id){.broker = broker, .incarnation = {broker, 1}}; }
 
 static void partition_placed(void *context, const struct map_topic *topic, uint32_t partition, const struct map_move *move) {
-  (void)context;
+  ((struct member *)context)->placed++;
   (void)topic;
   (void)partition;
   (void)move;
@@ -81,6 +81,7 @@ void crew_start(struct crew *crew, broker_id broker) {
   struct replica_id id = id_of(broker);
   member->told[0] = '\0';
   member->caught_up = 0;
+  member->placed = 0;
   member->leader = 0;
   member->leads = false;
   member->stage.peers = wires_join(&crew->wires, &id);

@@ -20,6 +20,7 @@ struct member {
   struct controller *controller; /* NULL: down */
   char told[1024];               /* by the watches, of this process */
   unsigned caught_up;            /* how often it was told */
+  unsigned placed;               /* the same of places */
   broker_id leader;              /* whom it was told to lead, last */
   bool leads;                    /* and that it does */
 };
