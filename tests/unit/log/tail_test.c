@@ -99,6 +99,17 @@ static void what_arrives_together_is_paid_for_once(void **state) {
   assert_int_equal(fixture.pool.used, 4 * PAYLOAD + sizeof(struct blob) + 2 * sizeof(struct tail_slot) + COST);
 }
 
+/* What comes next may lie where that was, and is another. */
+static void what_is_freed_is_not_taken_for_what_came_before(void **state) {
+  (void)state;
+  for (int i = 0; i < 20; i++) {
+    push(&fixture.a, 1, true);
+    assert_int_equal(fixture.pool.used, COST);
+    tail_cut(&fixture.a, 1);
+    assert_int_equal(fixture.pool.used, 0);
+  }
+}
+
 static void flushed_and_evicted_slots_go(void **state) {
   (void)state;
   for (entry_index i = 1; i <= 20; i++) push(&fixture.a, i, true);
@@ -159,6 +170,7 @@ int main(void) {
       TEST(what_arrived_first_leaves_first),
       TEST(an_entry_costs_what_it_holds),
       TEST(what_arrives_together_is_paid_for_once),
+      TEST(what_is_freed_is_not_taken_for_what_came_before),
       TEST(flushed_and_evicted_slots_go),
       TEST(what_is_not_durable_stays),
       TEST(a_cut_suffix_is_forgotten_and_its_place_reused),
