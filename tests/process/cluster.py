@@ -297,6 +297,17 @@ def start_workers(cluster, kinds, topic, partitions, chance):
     return workers
 
 
+def tell_all(workers):
+    """What each of them is at, for whoever has to find out why nothing happens."""
+    told = []
+    for worker in workers:
+        appends, now = worker.history.appends, time.monotonic()
+        last = "last append ended %.1f s ago" % (now - appends[-1].ended) if appends else "no append"
+        state = "failed: %r" % worker.failure if worker.failure else "runs" if worker.is_alive() else "is over"
+        told.append("%s %s, %s, %s" % (worker.title, state, last, worker.last_refusal))
+    return "; ".join(told)
+
+
 def join_all(workers, timeout=60):
     for worker in workers:
         worker.stop()
