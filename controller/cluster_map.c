@@ -365,8 +365,38 @@ static enum status register_broker(struct cluster_map *map, const struct command
   broker.earlier_count = 0;
   memset(broker.earlier, 0, sizeof broker.earlier);
   if (known != NULL && map_broker_had(known, broker.incarnation)) return STATUS_DIRECTORY_REPLACED;
+  bool same = known != NULL && memcmp(known->incarnation, broker.incarnation, CLUSTER_ID_SIZE) == 0;
+  if (same && known->standing == STANDING_GONE) return STATUS_DIRECTORY_REPLACED;
+  broker.standing = known == NULL || known->standing == STANDING_GONE ? STANDING_IN : known->standing;
   if (known != NULL) remember_earlier(known, &broker);
   put_broker(map, &broker);
+  return STATUS_OK;
+}
+
+static bool has_broker(const struct map_replica *replicas, uint32_t count, uint32_t broker) {
+  for (uint32_t i = 0; i < count; i++)
+    if (replicas[i].broker == broker) return true;
+  return false;
+}
+
+size_t cluster_map_replicas_of(const struct cluster_map *map, uint32_t broker) {
+  size_t count = 0;
+  for (size_t i = 0; i < map->topic_count; i++) {
+    const struct map_topic *topic = map->sorted[i];
+    for (uint32_t at = 0; at < topic->partition_count; at++)
+      count += has_broker(topic->partitions[at].replicas, topic->partitions[at].replica_count, broker);
+  }
+  for (size_t i = 0; i < map->move_count; i++) count += has_broker(map->moves[i].target, map->moves[i].target_count, broker);
+  return count;
+}
+
+/* Who is gone comes back only with another directory. */
+static enum status set_standing(struct cluster_map *map, uint32_t id, enum map_standing standing) {
+  struct map_broker *broker = map_get_number(map->brokers, id);
+  if (broker == NULL || broker->standing == STANDING_GONE) return STATUS_NOT_FOUND;
+  if (standing == STANDING_GONE && (broker->standing != STANDING_LEAVING || cluster_map_replicas_of(map, id) > 0))
+    return STATUS_BUSY;
+  broker->standing = standing;
   return STATUS_OK;
 }
 
@@ -379,6 +409,7 @@ enum status cluster_map_apply(struct cluster_map *map, const struct command *com
     case COMMAND_DELETE_TOPIC: return MUTANT(deletion_forgotten) ? STATUS_OK : delete_topic(map, command->topic_id);
     case COMMAND_MOVE_PARTITION: return move_partition(map, &command->move);
     case COMMAND_PARTITION_MOVED: return partition_moved(map, &command->move);
+    case COMMAND_SET_STANDING: return set_standing(map, command->broker.id, command->broker.standing);
   }
   return STATUS_FOREIGN;
 }

@@ -5,7 +5,8 @@
  * 2. A topic's name is unique among the living.
  * 3. `version` rises by one with every command.
  * 4. A broker has one directory. One that it had before is refused for good; of those the map knows the last MAP_EARLIER_MAX.
- * 5. A partition's replicas change only when the very move that is under way is said to be over: what is known of an earlier one, also one
+ * 5. A broker is gone only where no partition has a replica on it, or is to have one.
+ * 6. A partition's replicas change only when the very move that is under way is said to be over: what is known of an earlier one, also one
  *    to the same brokers, changes nothing.
  */
 #ifndef CAIRN_CONTROLLER_CLUSTER_MAP_H
@@ -82,11 +83,21 @@ struct map_topic {
   uint32_t partition_count;
 };
 
+/* What is wanted of a broker, as long as it is there. */
+enum map_standing {
+  STANDING_IN = 0,      /* it has replicas and leads */
+  STANDING_DRAINED = 1, /* it leads nothing that another one can lead */
+  STANDING_LEAVING = 2, /* the same; its replicas go to others, and it gets no new ones */
+  STANDING_GONE = 3     /* it has none any more: its directory is no part of the cluster, another one may come in its place */
+};
+#define STANDINGS 4u
+
 struct map_broker {
   uint32_t id;
   uint8_t incarnation[CLUSTER_ID_SIZE];
   char advertised[MAP_ADDRESS_SIZE];   /* for clients */
   char peer_address[MAP_ADDRESS_SIZE]; /* for brokers; "": it takes no peers */
+  enum map_standing standing;
   uint32_t earlier_count; /* directories that it had before, the newest last: none of them is ever this broker again */
   uint8_t earlier[MAP_EARLIER_MAX][CLUSTER_ID_SIZE];
 };
@@ -112,6 +123,8 @@ bool map_broker_had(const struct map_broker *broker, const uint8_t incarnation[C
 /* Brokers by number, the first above `after`; NULL at the end. */
 const struct map_broker *cluster_map_broker_after(const struct cluster_map *map, uint32_t after);
 size_t cluster_map_broker_count(const struct cluster_map *map);
+/* Of all partitions and moves: how many have this broker, or are to have it. */
+size_t cluster_map_replicas_of(const struct cluster_map *map, uint32_t broker);
 
 /* Moves under way, by group, the first above `after`; NULL at the end. */
 const struct map_move *cluster_map_move_after(const struct cluster_map *map, uint64_t after);

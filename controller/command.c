@@ -23,6 +23,7 @@ enum status command_encode(const struct command *command, struct blob **out_blob
   Cairn__Internal__V1__AlterTopic alter_topic = CAIRN__INTERNAL__V1__ALTER_TOPIC__INIT;
   Cairn__Internal__V1__DeleteTopic delete_topic = CAIRN__INTERNAL__V1__DELETE_TOPIC__INIT;
   Cairn__Internal__V1__PartitionMoved moved = CAIRN__INTERNAL__V1__PARTITION_MOVED__INIT;
+  Cairn__Internal__V1__SetStanding set_standing = CAIRN__INTERNAL__V1__SET_STANDING__INIT;
   Cairn__Internal__V1__TopicSettings settings;
 
   message.time_ms = command->time_ms;
@@ -62,6 +63,12 @@ enum status command_encode(const struct command *command, struct blob **out_blob
       moved.partition = command->move.partition;
       moved.number = command->move.number;
       break;
+    case COMMAND_SET_STANDING:
+      message.change_case = CAIRN__INTERNAL__V1__COMMAND__CHANGE_SET_STANDING;
+      message.set_standing = &set_standing;
+      set_standing.broker = command->broker.id;
+      set_standing.standing = command->broker.standing;
+      break;
   }
   enum status status = pack_blob(&message.base, NULL, out_blob);
   arena_free(arena);
@@ -95,6 +102,10 @@ static enum status from_message(const Cairn__Internal__V1__Command *message, str
       command->move.partition = message->partition_moved->partition;
       command->move.number = message->partition_moved->number;
       return STATUS_OK;
+    case CAIRN__INTERNAL__V1__COMMAND__CHANGE_SET_STANDING:
+      command->kind = COMMAND_SET_STANDING;
+      command->broker.id = message->set_standing->broker;
+      return standing_from_message(message->set_standing->standing, &command->broker.standing);
     default: return STATUS_FOREIGN;
   }
 }

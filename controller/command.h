@@ -19,13 +19,14 @@ enum command_kind {
   COMMAND_ALTER_TOPIC = 4,
   COMMAND_DELETE_TOPIC = 5,
   COMMAND_MOVE_PARTITION = 6,
-  COMMAND_PARTITION_MOVED = 7
+  COMMAND_PARTITION_MOVED = 7,
+  COMMAND_SET_STANDING = 8
 };
 
 struct command {
   enum command_kind kind;
   int64_t time_ms;
-  struct map_broker broker;            /* REGISTER_BROKER */
+  struct map_broker broker;            /* REGISTER_BROKER; SET_STANDING: id and standing */
   uint8_t cluster_id[CLUSTER_ID_SIZE]; /* REGISTER_BROKER, the first of all */
   struct map_topic topic;              /* CREATE_TOPIC: all of it, ids included; owned by the command */
   uint64_t topic_id;                   /* ALTER_TOPIC, DELETE_TOPIC */

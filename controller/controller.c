@@ -80,6 +80,8 @@ static void tell(struct controller *controller, const struct command *command) {
     tell_placed(controller, controller->topic, command->move.partition);
   else if (command->kind == COMMAND_REGISTER_BROKER && controller->brokers.registered != NULL)
     controller->brokers.registered(controller->brokers.context, &command->broker);
+  else if (command->kind == COMMAND_SET_STANDING && controller->brokers.registered != NULL)
+    controller->brokers.registered(controller->brokers.context, cluster_map_broker(controller->map, command->broker.id));
 }
 
 static void tell_leader(struct controller *controller) {
@@ -129,7 +131,7 @@ static void apply_entry(struct controller *controller, const struct entry *entry
             "group 0 holds a command at index %" PRIu64 " that this version cannot read (%s): run the newer version",
             entry->head.index, status_name(status));
   apply_command(controller, &command);
-  if (command.kind == COMMAND_REGISTER_BROKER) drive_members(controller);
+  if (command.kind == COMMAND_REGISTER_BROKER || command.kind == COMMAND_SET_STANDING) drive_members(controller);
   command_deinit(&command);
 }
 
@@ -292,7 +294,7 @@ static bool is_alone(const struct controller *controller) { return replica_alone
 static bool follows_from_map(enum status status) {
   return status == STATUS_UNKNOWN_TOPIC || status == STATUS_DIRECTORY_REPLACED || status == STATUS_TOPIC_EXISTS ||
          status == STATUS_TOO_LARGE || status == STATUS_LOADING || status == STATUS_UNKNOWN_PARTITION ||
-         status == STATUS_NOT_FOUND;
+         status == STATUS_NOT_FOUND || status == STATUS_TOO_FEW_BROKERS || status == STATUS_BUSY;
 }
 
 static void refusal_confirmed(struct replica_read *read, enum status status) {

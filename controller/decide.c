@@ -11,9 +11,18 @@ enum status decide_refuse(struct change *change, enum status status, const char 
   return status;
 }
 
+/* Brokers of the map that get no new replicas. */
+static uint32_t count_leaving(const struct cluster_map *map) {
+  uint32_t leaving = 0;
+  const struct map_broker *broker = cluster_map_broker_after(map, 0);
+  for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id)) leaving += broker->standing >= STANDING_LEAVING;
+  return leaving;
+}
+
 static enum status check_replicas(const struct decision_facts *facts, struct change *change, uint32_t replicas) {
-  uint32_t brokers = facts->brokers;
-  size_t known = cluster_map_broker_count(facts->map);
+  uint32_t leaving = count_leaving(facts->map);
+  uint32_t brokers = facts->brokers - leaving;
+  size_t known = cluster_map_broker_count(facts->map) - leaving;
   if (replicas > MAP_REPLICAS_MAX) {
     snprintf(change->problem, sizeof change->problem, "%u replicas are wanted, and a partition has at most %u", replicas,
              MAP_REPLICAS_MAX);
@@ -39,7 +48,7 @@ static void place(const struct cluster_map *map, uint32_t replicas, struct map_t
   size_t count = cluster_map_broker_count(map);
   if (count == 0) return;
   struct placement_load *loads = memory_new_array(count, sizeof *loads);
-  count = placement_loads(map, loads);
+  count = placement_candidates(map, loads, placement_loads(map, loads));
   for (uint32_t i = 0; i < topic->partition_count; i++) {
     struct map_partition *partition = &topic->partitions[i];
     uint32_t brokers[MAP_REPLICAS_MAX];
@@ -63,7 +72,7 @@ static enum status decide_create(const struct decision_facts *facts, struct chan
   if (cluster_map_topic(map, name) != NULL)
     return decide_refuse(change, STATUS_TOPIC_EXISTS, "choose another name, or delete it first");
   uint32_t partitions = change->partition_count == 0 ? 1 : change->partition_count;
-  uint32_t replicas = change->replicas == 0 ? placement_replicas_default(facts->brokers) : change->replicas;
+  uint32_t replicas = change->replicas == 0 ? placement_replicas_default(facts->brokers - count_leaving(map)) : change->replicas;
   if (partitions > TOPIC_PARTITIONS_MAX) return decide_refuse(change, STATUS_INVALID, "a topic has at most 10000 partitions");
   enum status enough = check_replicas(facts, change, replicas);
   if (enough != STATUS_OK) return enough;
@@ -124,6 +133,12 @@ static enum status add_target(const struct decision_facts *facts, struct change 
              "partition %u is to go to broker %u, which takes no other brokers: start it with --peer-listen, or name another",
              change->partition, id);
     return STATUS_NOT_FOUND;
+  }
+  if (broker->standing >= STANDING_LEAVING) {
+    snprintf(change->problem, sizeof change->problem,
+             "partition %u is to go to broker %u, which %s: name another, or let that one stay first", change->partition, id,
+             broker->standing == STANDING_GONE ? "has left the cluster" : "is about to leave the cluster");
+    return STATUS_INVALID;
   }
   for (uint32_t i = 0; i < move->target_count; i++) {
     if (move->target[i].broker != id) continue;
@@ -198,9 +213,76 @@ static enum status decide_moved(const struct decision_facts *facts, struct chang
   return STATUS_OK;
 }
 
+/* ---- Brokers that come and go ---- */
+
+/* As many as could have a replica if this one left. */
+static uint32_t count_others(const struct cluster_map *map, uint32_t leaving) {
+  uint32_t others = 0;
+  const struct map_broker *broker = cluster_map_broker_after(map, 0);
+  for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id))
+    others += broker->id != leaving && broker->standing < STANDING_LEAVING && broker->peer_address[0] != '\0';
+  return others;
+}
+
+static bool is_on(const struct map_replica *replicas, uint32_t count, uint32_t broker) {
+  for (uint32_t i = 0; i < count; i++)
+    if (replicas[i].broker == broker) return true;
+  return false;
+}
+
+/* Every partition on it needs another broker in its place: as many others as it has replicas. */
+static enum status check_leaving(const struct cluster_map *map, struct change *change) {
+  uint32_t others = count_others(map, change->broker.id), stuck = 0;
+  size_t at = 0;
+  if (others == 0) return decide_refuse(change, STATUS_TOO_FEW_BROKERS, "nobody would be left: start another broker first");
+  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
+  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
+    for (uint32_t i = 0; i < topic->partition_count; i++) {
+      const struct map_partition *partition = &topic->partitions[i];
+      const struct map_move *move = cluster_map_move(map, partition->group);
+      uint32_t count = move == NULL ? partition->replica_count : move->target_count;
+      if (!is_on(move == NULL ? partition->replicas : move->target, count, change->broker.id) || count <= others) continue;
+      if (stuck++ >= 3) continue;
+      int size = snprintf(change->problem + at, sizeof change->problem - at, "%s%.40s/%u (%u replica%s)", at == 0 ? "" : ", ",
+                          topic->name, i, count, count == 1 ? "" : "s");
+      at += size > 0 ? (size_t)size : 0;
+    }
+  }
+  if (stuck == 0) return STATUS_OK;
+  snprintf(change->problem + at, sizeof change->problem - at,
+           "%s: %u brokers would be left for %s: start more brokers, or give %s fewer replicas first", stuck > 3 ? ", ..." : "",
+           others, stuck == 1 ? "it" : "them", stuck == 1 ? "it" : "them");
+  return STATUS_TOO_FEW_BROKERS;
+}
+
+static enum status decide_standing(const struct decision_facts *facts, struct change *change, struct command *command) {
+  const struct map_broker *broker = cluster_map_broker(facts->map, change->broker.id);
+  if (broker == NULL || broker->standing == STANDING_GONE) {
+    snprintf(change->problem, sizeof change->problem, "the cluster has no broker %u", change->broker.id);
+    return STATUS_NOT_FOUND;
+  }
+  if (change->broker.standing == STANDING_LEAVING) {
+    enum status status = check_leaving(facts->map, change);
+    if (status != STATUS_OK) return status;
+  }
+  bool has_some = change->broker.standing == STANDING_GONE && cluster_map_replicas_of(facts->map, broker->id) > 0;
+  if (has_some) return decide_refuse(change, STATUS_BUSY, "it has replicas: they have to go to others first");
+  command->broker.id = change->broker.id;
+  command->broker.standing = change->broker.standing;
+  return STATUS_OK;
+}
+
 enum status decide_whose_number(const struct cluster_map *map, struct change *change, bool is_up) {
   const struct map_broker *known = cluster_map_broker(map, change->broker.id);
-  if (known == NULL || memcmp(known->incarnation, change->broker.incarnation, CLUSTER_ID_SIZE) == 0) return STATUS_OK;
+  bool same = known != NULL && memcmp(known->incarnation, change->broker.incarnation, CLUSTER_ID_SIZE) == 0;
+  if (same && known->standing == STANDING_GONE) {
+    snprintf(
+        change->problem, sizeof change->problem,
+        "broker %u has left the cluster: its directory is never part of it again: stop this process, or give it an empty one",
+        known->id);
+    return STATUS_DIRECTORY_REPLACED;
+  }
+  if (known == NULL || same) return STATUS_OK;
   if (map_broker_had(known, change->broker.incarnation)) {
     snprintf(
         change->problem, sizeof change->problem,
@@ -234,6 +316,7 @@ enum status decide(const struct decision_facts *facts, struct change *change, st
     case COMMAND_REGISTER_BROKER: return decide_register(facts, change, command);
     case COMMAND_MOVE_PARTITION: return decide_move(facts, change, command);
     case COMMAND_PARTITION_MOVED: return decide_moved(facts, change, command);
+    case COMMAND_SET_STANDING: return decide_standing(facts, change, command);
   }
   return STATUS_BUG;
 }

@@ -24,7 +24,7 @@ struct change {
   uint32_t replicas;
   struct topic_settings settings;
   bool set_retention_bytes, set_retention_ms, set_segment_bytes, set_record_bytes_max;
-  struct map_broker broker;            /* REGISTER_BROKER */
+  struct map_broker broker;            /* REGISTER_BROKER; SET_STANDING: id and standing */
   uint8_t cluster_id[CLUSTER_ID_SIZE]; /* REGISTER_BROKER */
   /* MOVE_PARTITION: name, partition, and the brokers that are to have it, the one that is to lead first. PARTITION_MOVED: topic_id, partition,
    * and the move that is over. */

@@ -51,10 +51,17 @@ enum status settings_from_message(const Cairn__Internal__V1__TopicSettings *mess
   return STATUS_OK;
 }
 
+enum status standing_from_message(uint32_t number, enum map_standing *out_standing) {
+  if (number >= STANDINGS) return STATUS_FOREIGN;
+  *out_standing = (enum map_standing)number;
+  return STATUS_OK;
+}
+
 Cairn__Internal__V1__Broker *broker_to_message(struct arena *arena, const struct map_broker *broker) {
   Cairn__Internal__V1__Broker *message = take(arena, sizeof *message);
   cairn__internal__v1__broker__init(message);
   message->id = broker->id;
+  message->standing = broker->standing;
   message->incarnation = id_to_message(broker->incarnation);
   message->advertised = arena_copy_string(arena, broker->advertised, strlen(broker->advertised));
   message->peer_address = arena_copy_string(arena, broker->peer_address, strlen(broker->peer_address));
@@ -74,6 +81,8 @@ enum status broker_from_message(const Cairn__Internal__V1__Broker *message, stru
   broker.id = message->id;
   snprintf(broker.advertised, sizeof broker.advertised, "%s", message->advertised);
   snprintf(broker.peer_address, sizeof broker.peer_address, "%s", message->peer_address);
+  enum status status = standing_from_message(message->standing, &broker.standing);
+  if (status != STATUS_OK) return status;
   if (message->n_earlier > MAP_EARLIER_MAX) return STATUS_CORRUPT;
   broker.earlier_count = (uint32_t)message->n_earlier;
   for (uint32_t i = 0; i < broker.earlier_count; i++)

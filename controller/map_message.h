@@ -18,6 +18,7 @@ bool id_from_message(const ProtobufCBinaryData *data, uint8_t out_id[CLUSTER_ID_
 Cairn__Internal__V1__TopicSettings settings_to_message(const struct topic_settings *settings);
 enum status settings_from_message(const Cairn__Internal__V1__TopicSettings *message, struct topic_settings *out) MUST_CHECK;
 
+enum status standing_from_message(uint32_t number, enum map_standing *out_standing) MUST_CHECK; /* STATUS_FOREIGN */
 Cairn__Internal__V1__Broker *broker_to_message(struct arena *arena, const struct map_broker *broker);
 enum status broker_from_message(const Cairn__Internal__V1__Broker *message, struct map_broker *out) MUST_CHECK;
 

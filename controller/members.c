@@ -6,12 +6,12 @@
 
 static struct replica_id id_of(const struct map_broker *broker) { return replica_id_of(broker->id, broker->incarnation); }
 
-/* The map has its broker with another directory. */
-static bool is_earlier_self(const struct cluster_map *map, const struct replica_id *id) {
+/* The map has its broker with another directory, or has given it up. */
+static bool is_gone(const struct cluster_map *map, const struct replica_id *id) {
   const struct map_broker *broker = cluster_map_broker(map, id->broker);
   if (broker == NULL) return false;
   struct replica_id now = id_of(broker);
-  return !replica_id_equal(&now, id);
+  return broker->standing == STANDING_GONE || !replica_id_equal(&now, id);
 }
 
 static uint32_t voters_of(const struct raft_config *config) {
@@ -20,13 +20,13 @@ static uint32_t voters_of(const struct raft_config *config) {
   return voters;
 }
 
-/* Without earlier selves. Returns how many there were. */
+/* Without those. Returns how many there were. */
 static uint32_t keep(const struct raft_config *today, const struct cluster_map *map, struct raft_config *out_target) {
   uint32_t gone = 0;
   *out_target = (struct raft_config){.phase = RAFT_STABLE};
   for (size_t i = 0; i < today->count; i++) {
     const struct raft_member *member = &today->members[i];
-    if (is_earlier_self(map, &member->id)) gone++;
+    if (is_gone(map, &member->id)) gone++;
     else if (member->then != RAFT_NOBODY) raft_config_add(out_target, &member->id, member->then, member->then);
   }
   return gone;
@@ -37,6 +37,7 @@ static void add_learners(const struct cluster_map *map, struct raft_config *targ
   const struct map_broker *broker = cluster_map_broker_after(map, 0);
   for (; broker != NULL && target->count < RAFT_MEMBERS_MAX; broker = cluster_map_broker_after(map, broker->id)) {
     struct replica_id id = id_of(broker);
+    if (broker->standing == STANDING_GONE) continue;
     if (broker->peer_address[0] == '\0' || raft_config_find(target, &id) != RAFT_NO_POSITION) continue;
     raft_config_add(target, &id, RAFT_LEARNER, RAFT_LEARNER);
   }

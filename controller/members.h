@@ -1,10 +1,11 @@
 /* Who is to belong to group 0, and the next step towards it. Pure: same map, same members, same answer.
  *
  *   a broker that stands in the map            is told everything: a voter stays one, all others are learners
+ *   a broker that is gone                      goes
  *   a broker whose directory is another now    its earlier self goes first, whatever it was; then it is a broker like any new one
  *   fewer voters than there are to be          learners become voters, lowest numbers first, but never from an odd number to an even one
  *
- * 1. A step takes nobody's vote but that of a directory which is no more.
+ * 1. A step takes nobody's vote but that of a directory which is no more, or is given up.
  * 2. No target has a broker twice: a broker's new directory waits until the old one is out.
  * 3. Step by step it ends: where nothing is left to do, there is no step.
  */

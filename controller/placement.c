@@ -33,6 +33,13 @@ size_t placement_loads(const struct cluster_map *map, struct placement_load *out
   return count;
 }
 
+size_t placement_candidates(const struct cluster_map *map, struct placement_load *loads, size_t count) {
+  size_t kept = 0;
+  for (size_t i = 0; i < count; i++)
+    if (cluster_map_broker(map, loads[i].broker)->standing < STANDING_LEAVING) loads[kept++] = loads[i];
+  return kept;
+}
+
 static bool has(const uint32_t *brokers, uint32_t count, uint32_t broker) {
   for (uint32_t i = 0; i < count; i++)
     if (brokers[i] == broker) return true;

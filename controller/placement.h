@@ -19,8 +19,11 @@ struct placement_load {
   uint32_t firsts;
 };
 
-/* Of every broker of the map, by number. Returns how many; PRE: `out_loads` has room for all of them. */
+/* Of every broker of the map, by number; those that leave, or are gone, too. Returns how many; PRE: `out_loads` has room for all of them. */
 size_t placement_loads(const struct cluster_map *map, struct placement_load *out_loads);
+
+/* Without those of brokers that get no new replicas. Returns how many are left. */
+size_t placement_candidates(const struct cluster_map *map, struct placement_load *loads, size_t count);
 
 /* One partition more: fills `out_brokers` with `replicas` numbers and adds them to the loads. PRE: 0 < replicas <= count. */
 void placement_add(struct placement_load *loads, size_t count, uint32_t replicas, uint32_t *out_brokers);

@@ -92,6 +92,27 @@ static void a_wiped_voter_goes_and_then_comes_back(void **state) {
   assert_false(members_next(&target, map, 3, &target));
 }
 
+static void who_has_left_goes_and_another_votes(void **state) {
+  (void)state;
+  struct raft_config today = founded_by(3), target;
+  for (uint32_t id = 1; id <= 4; id++) put(id, 1, "here:1");
+  assert_true(members_next(&today, map, 3, &target));
+  today = target;
+  struct command leaves = {.kind = COMMAND_SET_STANDING, .broker = {.id = 2, .standing = STANDING_LEAVING}};
+  assert_int_equal(cluster_map_apply(map, &leaves), STATUS_OK);
+  assert_false(members_next(&today, map, 3, &target)); /* it votes until it is gone */
+  leaves.broker.standing = STANDING_GONE;
+  assert_int_equal(cluster_map_apply(map, &leaves), STATUS_OK);
+
+  assert_true(members_next(&today, map, 3, &target));
+  assert_int_equal(rank_of(&target, 2, 1), RAFT_NOBODY);
+  assert_int_equal(rank_of(&target, 4, 1), RAFT_LEARNER);
+  today = target;
+  assert_true(members_next(&today, map, 3, &target));
+  assert_int_equal(rank_of(&target, 4, 1), RAFT_VOTER);
+  assert_false(members_next(&target, map, 3, &today));
+}
+
 static void two_brokers_do_not_both_vote_where_one_did(void **state) {
   (void)state;
   struct raft_config today = founded_by(1), target;
@@ -174,6 +195,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_fourth_broker_learns, make_map, free_map),
       cmocka_unit_test_setup_teardown(whoever_takes_no_peers_is_left_out, make_map, free_map),
       cmocka_unit_test_setup_teardown(a_wiped_voter_goes_and_then_comes_back, make_map, free_map),
+      cmocka_unit_test_setup_teardown(who_has_left_goes_and_another_votes, make_map, free_map),
       cmocka_unit_test_setup_teardown(two_brokers_do_not_both_vote_where_one_did, make_map, free_map),
       cmocka_unit_test_setup_teardown(nothing_is_done_when_no_voter_is_left, make_map, free_map),
       cmocka_unit_test_setup_teardown(steps_end_whatever_joins_and_is_wiped, make_map, free_map),

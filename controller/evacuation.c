@@ -1,0 +1,126 @@
+#include "controller/evacuation.h"
+
+#include "base/memory.h"
+#include "controller/placement.h"
+
+struct candidate {
+  struct evacuation_step step;
+  uint32_t load; /* of the broker that is to take it */
+};
+
+uint32_t evacuation_broker(const struct cluster_map *map, uint32_t after) {
+  const struct map_broker *broker = cluster_map_broker_after(map, after);
+  while (broker != NULL && broker->standing != STANDING_LEAVING) broker = cluster_map_broker_after(map, broker->id);
+  return broker == NULL ? 0 : broker->id;
+}
+
+static bool is_on(const struct map_replica *replicas, uint32_t count, uint32_t broker) {
+  for (uint32_t i = 0; i < count; i++)
+    if (replicas[i].broker == broker) return true;
+  return false;
+}
+
+static bool is_up(const struct evacuation *evacuation, uint32_t broker) { return evacuation->is_up(evacuation->context, broker); }
+
+static bool has_quorum(const struct evacuation *evacuation, const struct map_partition *partition) {
+  uint32_t up = 0;
+  for (uint32_t i = 0; i < partition->replica_count; i++) up += is_up(evacuation, partition->replicas[i].broker);
+  return up > partition->replica_count / 2;
+}
+
+/* What is on its way counts as where it goes: else all that go at a time would go to the same one. */
+static void count_moves(const struct cluster_map *map, struct placement_load *loads, size_t count) {
+  const struct map_move *move = cluster_map_move_after(map, 0);
+  for (; move != NULL; move = cluster_map_move_after(map, move->group)) {
+    const struct map_partition *from = &cluster_map_topic_by_id(map, move->topic_id)->partitions[move->partition];
+    for (size_t i = 0; i < count; i++) {
+      loads[i].replicas += is_on(move->target, move->target_count, loads[i].broker);
+      loads[i].replicas -= is_on(from->replicas, from->replica_count, loads[i].broker);
+    }
+  }
+}
+
+/* Those that can take replicas, and how many each has. A broker that takes no peers cannot have what others have. */
+static size_t gather_takers(const struct evacuation *evacuation, struct placement_load *loads) {
+  const struct cluster_map *map = evacuation->map;
+  size_t count = placement_candidates(map, loads, placement_loads(map, loads)), kept = 0;
+  for (size_t i = 0; i < count; i++) {
+    uint32_t id = loads[i].broker;
+    bool able = id != evacuation->broker && cluster_map_broker(map, id)->peer_address[0] != '\0' && is_up(evacuation, id);
+    if (able) loads[kept++] = loads[i];
+  }
+  count_moves(map, loads, kept);
+  return kept;
+}
+
+struct takers {
+  struct placement_load *loads;
+  size_t count;
+};
+
+static const struct placement_load *least_loaded(const struct takers *takers, const struct map_partition *partition) {
+  const struct placement_load *best = NULL;
+  for (size_t i = 0; i < takers->count; i++) {
+    const struct placement_load *load = &takers->loads[i];
+    if (partition != NULL && is_on(partition->replicas, partition->replica_count, load->broker)) continue;
+    if (best == NULL || load->replicas < best->replicas) best = load;
+  }
+  return best;
+}
+
+/* In the place of the broker another one; whoever comes anew does not lead at first. */
+static enum evacuation_state step_of(const struct evacuation *evacuation, const struct takers *takers,
+                                     const struct map_topic *topic, uint32_t i, struct candidate *out_candidate) {
+  const struct map_partition *partition = &topic->partitions[i];
+  struct evacuation_step *step = &out_candidate->step;
+  *out_candidate = (struct candidate){.step = {.topic = topic, .partition = i}};
+  if (!has_quorum(evacuation, partition)) return EVACUATION_NO_QUORUM;
+  const struct placement_load *other = least_loaded(takers, partition);
+  if (other == NULL) return EVACUATION_NO_ROOM;
+  for (uint32_t at = 0; at < partition->replica_count; at++)
+    if (partition->replicas[at].broker != evacuation->broker) step->to[step->to_count++] = partition->replicas[at].broker;
+  step->to[step->to_count++] = other->broker;
+  out_candidate->load = other->replicas;
+  return EVACUATION_STEP;
+}
+
+/* What is to be said of two partitions: of steps the one to whoever has fewer, else the first that cannot go, else that some are on their way. */
+static bool says_more(enum evacuation_state now, const struct candidate *candidate, enum evacuation_state before,
+                      const struct candidate *best) {
+  if (now == EVACUATION_STEP) return before != EVACUATION_STEP || candidate->load < best->load;
+  return before == EVACUATION_OVER || (before == EVACUATION_WAITS && now != EVACUATION_WAITS);
+}
+
+static enum evacuation_state look_for_best(const struct evacuation *evacuation, const struct takers *takers,
+                                           struct candidate *best) {
+  const struct cluster_map *map = evacuation->map;
+  const struct placement_load *least = least_loaded(takers, NULL);
+  enum evacuation_state state = EVACUATION_OVER;
+  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
+  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
+    for (uint32_t i = 0; i < topic->partition_count; i++) {
+      const struct map_partition *partition = &topic->partitions[i];
+      const struct map_move *move = cluster_map_move(map, partition->group);
+      bool here = is_on(partition->replicas, partition->replica_count, evacuation->broker);
+      bool comes = move != NULL && is_on(move->target, move->target_count, evacuation->broker);
+      if (!here && !comes) continue;
+      struct candidate candidate = {0};
+      enum evacuation_state now = move != NULL ? EVACUATION_WAITS : step_of(evacuation, takers, topic, i, &candidate);
+      if (!says_more(now, &candidate, state, best)) continue;
+      *best = candidate;
+      state = now;
+      if (state == EVACUATION_STEP && candidate.load == least->replicas) return state; /* none has fewer */
+    }
+  }
+  return state;
+}
+
+enum evacuation_state evacuation_next(const struct evacuation *evacuation, struct evacuation_step *out_step) {
+  struct candidate best = {0};
+  struct takers takers = {.loads = memory_new_array(cluster_map_broker_count(evacuation->map) + 1, sizeof *takers.loads)};
+  takers.count = gather_takers(evacuation, takers.loads);
+  enum evacuation_state state = look_for_best(evacuation, &takers, &best);
+  memory_free(takers.loads);
+  *out_step = best.step;
+  return state;
+}

@@ -1,0 +1,241 @@
+/* A broker is emptied: steps that one can read, and that from any cluster they end, with every partition as whole as it was. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "controller/evacuation.h"
+#include "controller/placement.h"
+#include "tests/unit/controller/map_rig.h"
+
+#define BROKERS_MAX 12u
+
+static uint64_t chance(uint64_t *seed) {
+  *seed ^= *seed << 13;
+  *seed ^= *seed >> 7;
+  *seed ^= *seed << 17;
+  return *seed;
+}
+
+static enum status stand(uint32_t broker, enum map_standing standing) {
+  return rig_apply_through_bytes(&(struct command){.kind = COMMAND_SET_STANDING, .broker = {.id = broker, .standing = standing}});
+}
+
+/* `brokers` digits of one partition after the other. */
+static void create(const char *name, const char *const *partitions, uint32_t count) {
+  struct command command = rig_create_command(name, count);
+  for (uint32_t i = 0; i < count; i++) {
+    struct map_partition *partition = &command.topic.partitions[i];
+    for (const char *digit = partitions[i]; *digit != '\0'; digit++) {
+      uint32_t id = (uint32_t)(*digit - '0');
+      partition->replicas[partition->replica_count++] = (struct map_replica){.broker = id, .incarnation = {(uint8_t)id}};
+    }
+  }
+  assert_int_equal(cluster_map_apply(map, &command), STATUS_OK);
+  command_deinit(&command);
+}
+
+static enum status begin(const struct evacuation_step *step) {
+  struct command command = {.kind = COMMAND_MOVE_PARTITION, .move = {.topic_id = step->topic->id, .partition = step->partition}};
+  for (uint32_t i = 0; i < step->to_count; i++)
+    command.move.target[command.move.target_count++] =
+        (struct map_replica){.broker = step->to[i], .incarnation = {(uint8_t)step->to[i]}};
+  return rig_apply_through_bytes(&command);
+}
+
+static uint32_t down; /* a bit for each broker */
+
+static bool is_up(void *context, uint32_t broker) {
+  (void)context;
+  return (down >> broker & 1) == 0;
+}
+
+static enum evacuation_state next(uint32_t broker, struct evacuation_step *out_step) {
+  const struct evacuation evacuation = {.map = map, .broker = broker, .is_up = is_up};
+  return evacuation_next(&evacuation, out_step);
+}
+
+static int set_up(void **state) {
+  down = 0;
+  return rig_set_up(state);
+}
+
+static void end(const struct map_move *move) {
+  assert_int_equal(rig_apply_through_bytes(&(struct command){
+                       .kind = COMMAND_PARTITION_MOVED,
+                       .move = {.topic_id = move->topic_id, .partition = move->partition, .number = move->number}}),
+                   STATUS_OK);
+}
+
+static void expect_step(uint32_t broker, uint32_t partition, const char *to) {
+  struct evacuation_step step;
+  char found[MAP_REPLICAS_MAX + 1] = {0};
+  assert_int_equal(next(broker, &step), EVACUATION_STEP);
+  for (uint32_t i = 0; i < step.to_count; i++) found[i] = (char)('0' + step.to[i]);
+  assert_int_equal(step.partition, partition);
+  assert_string_equal(found, to);
+  assert_int_equal(begin(&step), STATUS_OK);
+}
+
+static void one_partition_after_the_other_goes(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 5; id++) rig_register_broker(id, "peer:1");
+  create("a", (const char *const[]){"123", "341", "512", "34"}, 4);
+  assert_int_equal(evacuation_broker(map, 0), 0);
+  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+  assert_int_equal(evacuation_broker(map, 0), 1);
+
+  expect_step(1, 0, "235");
+  expect_step(1, 1, "342");
+  expect_step(1, 2, "524");
+  struct evacuation_step step;
+  assert_int_equal(next(1, &step), EVACUATION_WAITS);
+  while (cluster_map_move_count(map) > 0) end(cluster_map_move_after(map, 0));
+  assert_int_equal(next(1, &step), EVACUATION_OVER);
+}
+
+static void nothing_goes_to_who_leaves_too(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
+  rig_register_broker(5, ""); /* takes no peers */
+  create("a", (const char *const[]){"12"}, 1);
+  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+  assert_int_equal(stand(3, STANDING_LEAVING), STATUS_OK);
+  expect_step(1, 0, "24");
+}
+
+static void a_partition_without_another_broker_is_named(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 3; id++) rig_register_broker(id, "peer:1");
+  create("a", (const char *const[]){"123", "12"}, 2);
+  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+
+  expect_step(1, 1, "23");
+  struct evacuation_step step;
+  assert_int_equal(next(1, &step), EVACUATION_NO_ROOM);
+  assert_int_equal(step.partition, 0);
+  assert_int_equal(step.to_count, 0);
+}
+
+/* A broker that is dead takes nothing, and what most of its brokers are missing from cannot go; it does not keep others waiting. */
+static void only_who_is_up_takes_part(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 5; id++) rig_register_broker(id, "peer:1");
+  create("a", (const char *const[]){"12", "123", "1"}, 3);
+  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+  down = 1u << 1 | 1u << 4;
+
+  expect_step(1, 1, "235");
+  end(cluster_map_move_after(map, 0));
+  struct evacuation_step step;
+  assert_int_equal(next(1, &step), EVACUATION_NO_QUORUM);
+  assert_int_equal(step.partition, 0);
+  down = 1u << 4;
+  expect_step(1, 0, "23");
+  expect_step(1, 2, "5");
+}
+
+/* What is on its way to the broker that leaves comes to rest first, and goes then. */
+static void what_is_on_its_way_arrives_first(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
+  create("a", (const char *const[]){"23"}, 1);
+  struct evacuation_step step = {.topic = rig_find("a"), .to = {1, 2}, .to_count = 2};
+  assert_int_equal(begin(&step), STATUS_OK);
+  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+
+  assert_int_equal(next(1, &step), EVACUATION_WAITS);
+  end(cluster_map_move_after(map, 0));
+  expect_step(1, 0, "23");
+}
+
+/* ---- Properties ---- */
+
+static void make_random_cluster(uint64_t *seed, uint32_t brokers) {
+  for (uint32_t id = 1; id <= brokers; id++) rig_register_broker(id, "peer:1");
+  uint32_t topics = 1 + (uint32_t)(chance(seed) % 6);
+  struct placement_load loads[BROKERS_MAX];
+  for (uint32_t t = 0; t < topics; t++) {
+    char name[16];
+    snprintf(name, sizeof name, "t%u", t);
+    uint32_t most = brokers - 1 < MAP_REPLICAS_MAX ? brokers - 1 : MAP_REPLICAS_MAX;
+    uint32_t partitions = 1 + (uint32_t)(chance(seed) % 20), replicas = 1 + (uint32_t)(chance(seed) % most);
+    struct command command = rig_create_command(name, partitions);
+    size_t count = placement_loads(map, loads);
+    for (uint32_t i = 0; i < partitions; i++) {
+      uint32_t chosen[MAP_REPLICAS_MAX];
+      placement_add(loads, count, replicas, chosen);
+      command.topic.partitions[i].replica_count = replicas;
+      for (uint32_t at = 0; at < replicas; at++)
+        command.topic.partitions[i].replicas[at] =
+            (struct map_replica){.broker = chosen[at], .incarnation = {(uint8_t)chosen[at]}};
+    }
+    assert_int_equal(cluster_map_apply(map, &command), STATUS_OK);
+    command_deinit(&command);
+  }
+}
+
+static void check_whole(uint32_t gone) {
+  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
+  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
+    uint32_t wanted = topic->partitions[0].replica_count; /* all of a topic have as many */
+    for (uint32_t i = 0; i < topic->partition_count; i++) {
+      const struct map_partition *partition = &topic->partitions[i];
+      assert_int_equal(partition->replica_count, wanted);
+      for (uint32_t at = 0; at < partition->replica_count; at++) {
+        assert_int_not_equal(partition->replicas[at].broker, gone);
+        for (uint32_t before = 0; before < at; before++)
+          assert_int_not_equal(partition->replicas[before].broker, partition->replicas[at].broker);
+      }
+    }
+  }
+}
+
+/* Steps are taken and come to their ends in any order. Each replica of the broker is moved once and nothing else is: less cannot be. */
+static void any_broker_of_any_cluster_is_emptied(void **state) {
+  (void)state;
+  for (uint64_t round = 1; round <= 300; round++) {
+    uint64_t seed = round * UINT64_C(0x9e3779b97f4a7c15);
+    cluster_map_free(map);
+    map = cluster_map_new(round);
+    uint32_t brokers = 2 + (uint32_t)(chance(&seed) % (BROKERS_MAX - 1));
+    make_random_cluster(&seed, brokers);
+    uint32_t leaves = 1 + (uint32_t)(chance(&seed) % brokers);
+    size_t had = cluster_map_replicas_of(map, leaves), steps = 0;
+    assert_int_equal(stand(leaves, STANDING_GONE), STATUS_BUSY);
+    assert_int_equal(stand(leaves, STANDING_LEAVING), STATUS_OK);
+
+    struct evacuation_step step;
+    for (enum evacuation_state now; (now = next(leaves, &step)) != EVACUATION_OVER;) {
+      assert_true(now == EVACUATION_STEP || now == EVACUATION_WAITS);
+      bool ends = now == EVACUATION_WAITS || (cluster_map_move_count(map) > 0 && chance(&seed) % 2 == 0);
+      if (ends) {
+        end(cluster_map_move_after(map, 0));
+        continue;
+      }
+      assert_int_equal(begin(&step), STATUS_OK);
+      assert_true(++steps <= had);
+    }
+    assert_int_equal(steps, had);
+    while (cluster_map_move_count(map) > 0) end(cluster_map_move_after(map, 0));
+    check_whole(leaves);
+    assert_int_equal(stand(leaves, STANDING_GONE), STATUS_OK);
+  }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(one_partition_after_the_other_goes),
+      TEST(nothing_goes_to_who_leaves_too),
+      TEST(a_partition_without_another_broker_is_named),
+      TEST(what_is_on_its_way_arrives_first),
+      TEST(only_who_is_up_takes_part),
+      TEST(any_broker_of_any_cluster_is_emptied),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
