@@ -93,8 +93,13 @@ static void tell_peers(struct brokers *brokers) {
 static bool is_known(const struct brokers *brokers);
 static void ask_later(struct brokers *brokers);
 
+static void tell_changed(const struct brokers *brokers) {
+  if (brokers->wiring.changed != NULL) brokers->wiring.changed(brokers->wiring.changed_context);
+}
+
 static void registered(void *context, const struct map_broker *broker) {
   struct brokers *brokers = context;
+  tell_changed(brokers);
   routing_set_broker(brokers->wiring.routing, broker->id, broker->advertised);
   tell_peers(brokers);
   if (broker->id != brokers->wiring.self.id) return;
@@ -108,6 +113,7 @@ static void leader_changed(void *context, bool here, broker_id leader) {
   if (controller_has_lost(brokers->wiring.controller)) unknown = STATUS_DAMAGED;
   routing_set_authority(brokers->wiring.routing, unknown, leader);
   brokers->ask_again_ns = ASK_AGAIN_NS; /* it may be one that can */
+  tell_changed(brokers);
 }
 
 /* ---- Being known ---- */

@@ -28,8 +28,10 @@ struct brokers_wiring {
   struct loop *loop; /* lane 0's */
   struct controller *controller;
   struct routing *routing;
-  struct peers *peers;    /* NULL: there are none */
-  struct map_broker self; /* as the map is to have it */
+  struct peers *peers;            /* NULL: there are none */
+  struct map_broker self;         /* as the map is to have it */
+  void (*changed)(void *context); /* the map has a broker otherwise than before, or group 0 is led by another one; NULL */
+  void *changed_context;
 };
 /* Takes what the map has, follows it from now on, and registers. `told`, once and perhaps at once: OK, also when it is another broker that has to
  * write it; else why this one could not write it, which is tried again. A restart of a broker that the map knows writes nothing. */

@@ -175,13 +175,26 @@ static void registered(void *context, enum status status) {
   errand_done(errand);
 }
 
+/* On lane 0. */
+static void brokers_changed(void *context) {
+  struct node *node = context;
+  const struct map_broker *self = cluster_map_broker(controller_map(node->controller), node->identity.broker_id);
+  bool mine = self != NULL && memcmp(self->incarnation, node->identity.incarnation, CLUSTER_ID_SIZE) == 0;
+  bool drained = mine && self->standing != STANDING_IN;
+  if (drained != atomic_exchange_explicit(&node->drained, drained, memory_order_release))
+    trace_info("broker_standing", "standing=%u leads=%s", (unsigned)self->standing, drained ? "nothing" : "as the map says");
+  steward_wake(node->steward);
+}
+
 static void start_brokers(struct lane_errand *errand) {
   struct node *node = errand->node;
   const struct brokers_wiring wiring = {.loop = node->hosts[0].loop,
                                         .controller = node->controller,
                                         .routing = node->routing,
                                         .peers = node->peers,
-                                        .self = map_entry(node)};
+                                        .self = map_entry(node),
+                                        .changed = brokers_changed,
+                                        .changed_context = node};
   const struct movers_wiring moving = {.world = node->world,
                                        .loop = node->hosts[0].loop,
                                        .controller = node->controller,
@@ -190,6 +203,10 @@ static void start_brokers(struct lane_errand *errand) {
                                        .cluster_id = node->identity.cluster};
   map_questions_start(node->questions, node->hosts[0].loop, node->controller);
   movers_start(node->movers, &moving);
+  steward_start(node->steward, &(struct steward_wiring){.lane = node->lanes[0],
+                                                        .controller = node->controller,
+                                                        .self = node->identity.broker_id,
+                                                        .replace_after_ns = node->options->replace_after_ms * NS_PER_MS});
   brokers_start(node->brokers, &wiring, registered, errand);
 }
 
@@ -322,6 +339,7 @@ enum status node_start(struct world *world, const struct options *options, const
   node->options = options;
   node->started_ns = world_now_ns(world);
   atomic_init(&node->leaving, false);
+  atomic_init(&node->drained, false);
   node->account = account_new(NULL, options->memory_bytes);
   node->read_account = account_new(node->account, options->memory_bytes / 2);
 
@@ -329,6 +347,7 @@ enum status node_start(struct world *world, const struct options *options, const
   if (status != STATUS_OK) goto failed;
   node->brokers = brokers_new(world, &node->identity);
   node->movers = movers_new();
+  node->steward = steward_new();
   node->questions = map_questions_new(node->identity.cluster);
   status = node_open_peers(node, out_problem);
   if (status != STATUS_OK) goto failed;

@@ -8,6 +8,7 @@
 #include "server/movers.h"
 #include "server/node.h"
 #include "server/services.h"
+#include "server/steward.h"
 
 struct lane_errand;
 
@@ -22,6 +23,8 @@ struct node {
   bool doubt; /* the map or the journal lost something to damage: nothing is made or deleted on the map's word */
   struct brokers *brokers;
   struct movers *movers;
+  struct steward *steward;
+  atomic_bool drained;             /* the map wants this broker to lead nothing */
   struct map_questions *questions; /* of other brokers' movers */
   struct peers *peers;             /* NULL: there are none */
   struct pace pace;                /* of what replicas get that do not count yet */

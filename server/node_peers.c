@@ -76,6 +76,7 @@ static enum peers_wish wish(void *context) {
   struct raft_timing timing = node_timing(node);
   enum peers_wish wish = fitness_of(&node->fitness, &look, &timing, world_now_ns(node->world));
   if (before != node->fitness.state) tell_fitness(before, node->fitness.state);
+  if (atomic_load_explicit(&node->drained, memory_order_acquire)) return PEERS_LEAVES;
   if (wish == PEERS_WILLING && atomic_load_explicit(&node->leaving, memory_order_acquire)) return PEERS_KEEPS;
   return wish;
 }

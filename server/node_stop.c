@@ -109,7 +109,12 @@ static void movers_stopped(void *errand) { errand_done(errand); }
 
 static void stop_movers(struct lane_errand *errand) { movers_stop(errand->node->movers, movers_stopped, errand); }
 
+static void steward_stopped(void *errand) { errand_done(errand); }
+
+static void stop_steward(struct lane_errand *errand) { steward_stop(errand->node->steward, steward_stopped, errand); }
+
 static void stop_lanes(struct node *node) {
+  if (node->controller != NULL) (void)node_on_lane(node, 0, stop_steward);
   if (node->controller != NULL) (void)node_on_lane(node, 0, stop_movers);
   if (node->controller != NULL) (void)node_on_lane(node, 0, end_telling);
   peers_stop(node->peers);
@@ -128,6 +133,7 @@ static void free_partitions(struct node *node) {
   for (unsigned i = 0; i < node->lane_count; i++) lane_free(node->lanes[i]);
   peers_close(node->peers);
   brokers_free(node->brokers);
+  steward_free(node->steward);
   movers_free(node->movers);
   map_questions_free(node->questions);
 }

@@ -39,6 +39,7 @@ struct options {
   uint64_t heartbeat_ms;
   uint64_t election_timeout_ms;
   uint64_t catch_up_bytes_per_second;
+  uint64_t replace_after_ms;
   uint64_t lanes;
   uint64_t log_level; /* enum trace_level */
 

@@ -45,6 +45,8 @@ const struct option_row option_rows[] = {
     {"readers", OPTION_COUNT, AT(readers), "2", 1, 16, false, "N", "Work", "threads that read cold data from disk"},
     {"catch-up-bytes-per-second", OPTION_SIZE, AT(catch_up_bytes_per_second), "32MiB", MIB, 64 * GIB, false, "SIZE", "Work",
      "how fast new replicas get what they lack, all that this broker gives, or takes: live traffic has the rest"},
+    {"replace-after-ms", OPTION_TIME, AT(replace_after_ms), "10m", 0, 365 * 24 * HOUR, false, "TIME", "Work",
+     "how long a broker is missed before its replicas are made anew on others; 0: never"},
     {"retention-check-interval-ms", OPTION_TIME, AT(retention_check_interval_ms), "30s", 10, 24 * HOUR, true, "TIME", "Work",
      "how often each partition is asked what retention lets go"},
     {"drain-ms", OPTION_TIME, AT(drain_ms), "10s", 0, HOUR, true, "TIME", "Work",

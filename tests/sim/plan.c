@@ -104,7 +104,8 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
   sim_random_init(&random, seed, "moves");
   plan->moves = plan->nodes > 1 && sim_random_chance(&random, 30);
   if (plan->moves) {
-    plan->disk_bytes *= 4; /* for what is about to leave, beside what comes */
+    plan->disk_bytes *= 4;                                        /* for what is about to leave, beside what comes */
+    plan->options.replace_after_ms = PICK(&random, 0, 400, 2000); /* less than some faults last */
     plan->options.catch_up_bytes_per_second = plan->record_bytes_max <= KIB ? 4 * MIB : 32 * MIB; /* slow where there is little */
   }
   if (plan->nodes > 1) leave_out_what_is_open(plan);

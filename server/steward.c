@@ -1,0 +1,200 @@
+#include "server/steward.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "base/probe.h"
+#include "base/trace.h"
+#include "controller/evacuation.h"
+
+#define NS_PER_MS 1000000u
+#define LOOK_NS ((uint64_t)200 * NS_PER_MS)       /* between looks, as long as a broker is to be emptied */
+#define WATCH_NS_MAX ((uint64_t)1000 * NS_PER_MS) /* else, where it is noted who is missed */
+
+/* A broker that is not up. */
+struct absence {
+  uint32_t broker;
+  uint64_t since_ns;
+};
+
+struct steward {
+  struct steward_wiring wiring;
+  struct loop *loop; /* NULL: not started */
+  struct timer timer;
+  struct change change;
+  bool changing;
+  struct absence *absent; /* by number */
+  size_t absent_count;
+  enum evacuation_state told; /* why it does not go on, as it was last traced */
+  uint32_t told_of;
+  bool stopping;
+  void (*stopped)(void *context);
+  void *stopped_context;
+};
+
+struct steward *steward_new(void) {
+  return NEW(struct steward);
+}
+
+void steward_free(struct steward *steward) {
+  if (steward == NULL) return;
+  CHECK(!steward->changing);
+  memory_free(steward->absent);
+  memory_free(steward);
+}
+
+static bool is_up(void *context, uint32_t broker) {
+  const struct steward *steward = context;
+  return broker == steward->wiring.self || lane_broker_up(steward->wiring.lane, broker);
+}
+
+/* ---- Who is missed ---- */
+
+static uint64_t absent_since(const struct steward *steward, uint32_t broker, uint64_t now_ns) {
+  for (size_t i = 0; i < steward->absent_count; i++)
+    if (steward->absent[i].broker == broker) return steward->absent[i].since_ns;
+  return now_ns;
+}
+
+static void note_absent(struct steward *steward, const struct cluster_map *map) {
+  uint64_t now_ns = loop_now_ns(steward->loop);
+  struct absence *absent = memory_new_array(cluster_map_broker_count(map) + 1, sizeof *absent);
+  size_t count = 0;
+  const struct map_broker *broker = cluster_map_broker_after(map, 0);
+  for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id)) {
+    if (broker->standing == STANDING_GONE || is_up(steward, broker->id)) continue;
+    absent[count++] = (struct absence){.broker = broker->id, .since_ns = absent_since(steward, broker->id, now_ns)};
+  }
+  memory_free(steward->absent);
+  steward->absent = absent;
+  steward->absent_count = count;
+}
+
+/* 0: nobody is, for so long, that has anything left. */
+static uint32_t long_missed(const struct steward *steward, const struct cluster_map *map) {
+  uint64_t now_ns = loop_now_ns(steward->loop);
+  for (size_t i = 0; i < steward->absent_count; i++) {
+    bool missed = now_ns - steward->absent[i].since_ns >= steward->wiring.replace_after_ns;
+    if (missed && cluster_map_replicas_of(map, steward->absent[i].broker) > 0) return steward->absent[i].broker;
+  }
+  return 0;
+}
+
+/* ---- One step ---- */
+
+static void look_in(struct steward *steward, uint64_t ns) {
+  if (steward->timer.slot != 0) loop_timer_cancel(steward->loop, &steward->timer);
+  loop_timer_set(steward->loop, &steward->timer, loop_now_ns(steward->loop) + ns);
+}
+
+static void changed(struct change *change) {
+  struct steward *steward = container_of(change, struct steward, change);
+  steward->changing = false;
+  if (steward->stopping) {
+    steward->stopped(steward->stopped_context);
+    return;
+  }
+  if (change->status != STATUS_OK)
+    trace_warn("evacuation_waits", "reason=%s text=\"%s\"", status_name(change->status), change->problem);
+  look_in(steward, change->status == STATUS_OK ? 0 : LOOK_NS);
+}
+
+static void ask(struct steward *steward, const struct change *change) {
+  steward->change = *change;
+  steward->change.done = changed;
+  steward->changing = true;
+  controller_change(steward->wiring.controller, &steward->change);
+}
+
+static void ask_to_move(struct steward *steward, const struct evacuation_step *step) {
+  struct change change = {.kind = COMMAND_MOVE_PARTITION, .partition = step->partition, .to_count = step->to_count};
+  snprintf(change.name, sizeof change.name, "%s", step->topic->name);
+  memcpy(change.to, step->to, sizeof change.to);
+  ask(steward, &change);
+}
+
+static void write_down_gone(struct steward *steward, uint32_t broker) {
+  trace_info("broker_gone", "broker=%u do=\"it has nothing any more: stop it\"", broker);
+  REACHED(broker_goes);
+  ask(steward, &(struct change){.kind = COMMAND_SET_STANDING, .broker = {.id = broker, .standing = STANDING_GONE}});
+}
+
+static void tell(struct steward *steward, uint32_t broker, enum evacuation_state state, const struct evacuation_step *step) {
+  bool known = steward->told == state && steward->told_of == broker;
+  steward->told = state;
+  steward->told_of = broker;
+  if (known || (state != EVACUATION_NO_ROOM && state != EVACUATION_NO_QUORUM)) return;
+  trace_warn("evacuation_stuck", "broker=%u topic=%s partition=%u do=\"%s\"", broker, step->topic->name, step->partition,
+             state == EVACUATION_NO_ROOM ? "there is no other broker for it: start one, or let this one stay"
+                                         : "too few of its replicas are up: start the brokers that have them");
+}
+
+/* True: it goes on when that is answered. */
+static bool take_step(struct steward *steward, const struct cluster_map *map, uint32_t broker, bool leaves) {
+  const struct evacuation evacuation = {.map = map, .broker = broker, .is_up = is_up, .context = steward};
+  struct evacuation_step step = {0};
+  enum evacuation_state state = EVACUATION_WAITS;
+  if (cluster_map_move_count(map) < STEWARD_MOVES_MAX) state = evacuation_next(&evacuation, &step);
+  tell(steward, broker, state, &step);
+  if (state == EVACUATION_STEP) {
+    if (leaves) REACHED(broker_is_emptied);
+    else REACHED(missed_broker_is_emptied);
+    ask_to_move(steward, &step);
+  } else if (state == EVACUATION_OVER && leaves) {
+    write_down_gone(steward, broker);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+/* A quarter of the time after which somebody is missed for long, or a second. */
+static uint64_t watch_ns(const struct steward *steward) {
+  uint64_t quarter_ns = steward->wiring.replace_after_ns / 4;
+  return quarter_ns < WATCH_NS_MAX ? quarter_ns : WATCH_NS_MAX;
+}
+
+static void look(struct steward *steward) {
+  const struct cluster_map *map = controller_map(steward->wiring.controller);
+  if (!controller_leads(steward->wiring.controller)) { /* until it is woken */
+    steward->absent_count = 0;
+    steward->told = EVACUATION_OVER;
+    return;
+  }
+  bool replaces = steward->wiring.replace_after_ns > 0;
+  if (replaces) note_absent(steward, map);
+  uint32_t leaves = evacuation_broker(map, 0);
+  uint32_t missed = replaces ? long_missed(steward, map) : 0;
+  for (uint32_t broker = leaves; broker != 0; broker = evacuation_broker(map, broker))
+    if (take_step(steward, map, broker, true)) return;
+  bool stays = missed != 0 && cluster_map_broker(map, missed)->standing != STANDING_LEAVING;
+  if (stays && take_step(steward, map, missed, false)) return;
+  if (leaves != 0 || missed != 0) look_in(steward, LOOK_NS);
+  else if (replaces) look_in(steward, watch_ns(steward));
+}
+
+static void timer_fires(struct timer *timer) {
+  struct steward *steward = container_of(timer, struct steward, timer);
+  if (!steward->changing && !steward->stopping) look(steward);
+}
+
+void steward_wake(struct steward *steward) {
+  if (steward->loop != NULL && !steward->changing && !steward->stopping) look_in(steward, 0);
+}
+
+void steward_start(struct steward *steward, const struct steward_wiring *wiring) {
+  steward->wiring = *wiring;
+  steward->loop = lane_loop(wiring->lane);
+  steward->timer.fire = timer_fires;
+  steward_wake(steward);
+}
+
+void steward_stop(struct steward *steward, void (*done)(void *context), void *context) {
+  steward->stopping = true;
+  steward->stopped = done;
+  steward->stopped_context = context;
+  if (steward->loop != NULL && steward->timer.slot != 0) loop_timer_cancel(steward->loop, &steward->timer);
+  if (!steward->changing) done(context);
+}
