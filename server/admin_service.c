@@ -2,110 +2,13 @@
 
 #include <string.h>
 
-#include "base/arena.h"
 #include "base/check.h"
 #include "base/memory.h"
 #include "cairn/v1/admin.pb-c.h"
-#include "controller/placement.h"
-#include "proto/pack.h"
-#include "security/random.h"
-#include "server/services.h"
+#include "server/admin_call.h"
 
 #define PAGE_TOPICS_DEFAULT 100u
 #define PAGE_TOPICS_MAX 1000u
-
-/* A request and, as it goes on, its change and its answer. */
-struct admin_call {
-  struct task task;
-  struct look look; /* of what changes nothing */
-  struct replica_read read;
-  struct rpc_call *call;
-  struct services *services;
-  struct arena *arena; /* of the unpacked request and the answer's parts */
-  const ProtobufCMessage *request;
-  struct change change;
-  struct map_follower_wait wait;
-  struct blob_part answer; /* of CreateTopic, until the partitions are open */
-};
-
-static void finish(struct admin_call *this) {
-  rpc_call_release(this->call);
-  services_end(this->services);
-  arena_free(this->arena);
-  memory_free(this);
-}
-
-static void finish_with(struct admin_call *this, struct failure *failure) {
-  services_fail(this->call, failure);
-  finish(this);
-}
-
-/* Unpacks, for lane 0. NULL: the call was refused. Takes over the hold on `message`. */
-static struct admin_call *accept_request(struct services *services, struct rpc_call *call, struct blob *message,
-                                         const ProtobufCMessageDescriptor *descriptor) {
-  if (services_refuse(services, call)) {
-    blob_release(message);
-    return NULL;
-  }
-  struct arena *arena = arena_new(PACK_ARENA_BYTES_MAX);
-  const ProtobufCMessage *request = NULL;
-  enum status status = pack_unpack(arena, descriptor, bytes_of(message->data, message->size), &request);
-  blob_release(message);
-  if (status != STATUS_OK) {
-    arena_free(arena);
-    failure_refuse_call(call, status,
-                        status == STATUS_BAD_NAME ? "a text in the request has NUL or is not UTF-8"
-                                                  : "the message is not a %s; compare the client's .proto files",
-                        descriptor->name);
-    return NULL;
-  }
-  struct admin_call *this = NEW(struct admin_call);
-  this->call = rpc_call_hold(call);
-  this->services = services;
-  this->arena = arena;
-  this->request = request;
-  services_begin(services);
-  return this;
-}
-
-static void start_change(struct services *services, struct rpc_call *call, struct blob *message,
-                         const ProtobufCMessageDescriptor *descriptor, void (*run)(struct task *task)) {
-  struct admin_call *this = accept_request(services, call, message, descriptor);
-  if (this == NULL) return;
-  this->task.run = run;
-  loop_post(services->hosts[0].loop, &this->task);
-}
-
-static void look_confirmed(struct replica_read *read, enum status status) {
-  struct admin_call *this = container_of(read, struct admin_call, read);
-  bool own_word = status == STATUS_FENCED && this->services->alone;
-  if (status == STATUS_OK || own_word) looks_add(&this->services->looks[0], &this->look);
-  else if (status == STATUS_NOT_LEADER)
-    finish_with(this, services_not_leader(this->services, controller_leader(this->services->controller)));
-  else finish_with(this, refusal_of_status(status));
-}
-
-/* What was done before it was asked for is told: the leader of group 0 knows. */
-static void confirm_look(struct task *task) {
-  struct admin_call *this = container_of(task, struct admin_call, task);
-  this->read.done = look_confirmed;
-  controller_read(this->services->controller, &this->read);
-}
-
-/* Of this broker alone. */
-static void join_looks(struct task *task) {
-  struct admin_call *this = container_of(task, struct admin_call, task);
-  looks_add(&this->services->looks[0], &this->look);
-}
-
-static void start_look(struct services *services, struct rpc_call *call, struct blob *message,
-                       const ProtobufCMessageDescriptor *descriptor, void (*run)(struct look *look), bool confirm) {
-  struct admin_call *this = accept_request(services, call, message, descriptor);
-  if (this == NULL) return;
-  this->look.run = run;
-  this->task.run = confirm ? confirm_look : join_looks;
-  loop_post(services->hosts[0].loop, &this->task);
-}
 
 /* ---- Topics as messages ---- */
 
@@ -159,7 +62,8 @@ static void read_config(struct change *change, const Cairn__V1__TopicConfig *con
 static bool take_name(struct admin_call *this, const char *name) {
   size_t size = strlen(name);
   if (size > TOPIC_NAME_MAX) {
-    finish_with(this, refusal_new(STATUS_BAD_NAME, "the topic's name has %zu characters and may have %u", size, TOPIC_NAME_MAX));
+    admin_call_refuse(this,
+                      refusal_new(STATUS_BAD_NAME, "the topic's name has %zu characters and may have %u", size, TOPIC_NAME_MAX));
     return false;
   }
   memcpy(this->change.name, name, size + 1);
@@ -193,13 +97,13 @@ static void topic_is_open(struct map_follower_wait *wait) {
     failure->executed = EXECUTED_YES;
     services_fail(this->call, failure);
   }
-  finish(this);
+  admin_call_finish(this);
 }
 
 static void created(struct change *change) {
   struct admin_call *this = of_change(change);
   if (change->status != STATUS_OK) {
-    finish_with(this, change_failure(this->services, change));
+    admin_call_refuse(this, change_failure(this->services, change));
     return;
   }
   struct topic_message message;
@@ -214,7 +118,7 @@ static void created(struct change *change) {
     return;
   }
   services_answer(this->call, this->answer);
-  finish(this);
+  admin_call_finish(this);
 }
 
 static void create_run(struct task *task) {
@@ -237,7 +141,7 @@ static void create_run(struct task *task) {
 static void altered(struct change *change) {
   struct admin_call *this = of_change(change);
   if (change->status != STATUS_OK) {
-    finish_with(this, change_failure(this->services, change));
+    admin_call_refuse(this, change_failure(this->services, change));
     return;
   }
   struct topic_message message;
@@ -246,7 +150,7 @@ static void altered(struct change *change) {
   cairn__v1__alter_topic_response__init(&response);
   response.topic = &message.topic;
   services_answer(this->call, pack_part(&response.base));
-  finish(this);
+  admin_call_finish(this);
 }
 
 static void alter_run(struct task *task) {
@@ -263,14 +167,14 @@ static void alter_run(struct task *task) {
 static void deleted(struct change *change) {
   struct admin_call *this = of_change(change);
   if (change->status != STATUS_OK) {
-    finish_with(this, change_failure(this->services, change));
+    admin_call_refuse(this, change_failure(this->services, change));
     return;
   }
   Cairn__V1__DeleteTopicResponse response;
   cairn__v1__delete_topic_response__init(&response);
   response.id = change->topic_id;
   services_answer(this->call, pack_part(&response.base));
-  finish(this);
+  admin_call_finish(this);
 }
 
 static void delete_run(struct task *task) {
@@ -285,13 +189,13 @@ static void delete_run(struct task *task) {
 static void moved(struct change *change) {
   struct admin_call *this = of_change(change);
   if (change->status != STATUS_OK) {
-    finish_with(this, change_failure(this->services, change));
+    admin_call_refuse(this, change_failure(this->services, change));
     return;
   }
   Cairn__V1__MovePartitionResponse response;
   cairn__v1__move_partition_response__init(&response);
   services_answer(this->call, pack_part(&response.base));
-  finish(this);
+  admin_call_finish(this);
 }
 
 static void move_run(struct task *task) {
@@ -300,7 +204,8 @@ static void move_run(struct task *task) {
   struct change *change = &this->change;
   if (!take_name(this, request->topic)) return;
   if (request->n_replicas == 0 || request->n_replicas > MAP_REPLICAS_MAX) {
-    finish_with(this, refusal_new(STATUS_INVALID, "partition %u of topic \"%s\" is to have %zu replicas: name 1 to %u brokers",
+    admin_call_refuse(this,
+                      refusal_new(STATUS_INVALID, "partition %u of topic \"%s\" is to have %zu replicas: name 1 to %u brokers",
                                   request->partition, request->topic, request->n_replicas, MAP_REPLICAS_MAX));
     return;
   }
@@ -337,7 +242,7 @@ static void list_run(struct look *look) {
   services_tell(this->services, this->call, &response.base);
   memory_free(response.topics);
   memory_free(messages);
-  finish(this);
+  admin_call_finish(this);
 }
 
 /* A partition with the numbers of its brokers, and where its leader is. */
@@ -386,11 +291,12 @@ static void describe_run(struct look *look) {
   struct services *services = this->services;
   const struct map_topic *topic = cluster_map_topic(controller_map(services->controller), bytes_of_string(request->name));
   if (topic == NULL && controller_has_lost(services->controller)) {
-    finish_with(this, services_cannot_tell(bytes_of_string(request->name)));
+    admin_call_refuse(this, services_cannot_tell(bytes_of_string(request->name)));
     return;
   }
   if (topic == NULL) {
-    finish_with(this, refusal_new(STATUS_UNKNOWN_TOPIC, "there is no topic \"%.*s\"; cairn topic list shows those there are",
+    admin_call_refuse(this,
+                      refusal_new(STATUS_UNKNOWN_TOPIC, "there is no topic \"%.*s\"; cairn topic list shows those there are",
                                   (int)TOPIC_NAME_MAX, request->name));
     return;
   }
@@ -409,103 +315,26 @@ static void describe_run(struct look *look) {
   services_tell(this->services, this->call, &response.base);
   memory_free(response.partitions);
   memory_free(partitions);
-  finish(this);
-}
-
-static void broker_run(struct look *look) {
-  struct admin_call *this = container_of(look, struct admin_call, look);
-  struct services *services = this->services;
-  const struct cluster_map *map = controller_map(services->controller);
-  char cluster[RANDOM_ID_HEX_SIZE];
-  char incarnation[RANDOM_ID_HEX_SIZE];
-  char version[] = CAIRND_VERSION;
-  random_id_hex(this->services->identity.cluster, cluster);
-  random_id_hex(services->identity.incarnation, incarnation);
-  Cairn__V1__DescribeBrokerResponse response;
-  cairn__v1__describe_broker_response__init(&response);
-  response.broker_id = services->identity.broker_id;
-  response.cluster_id = cluster;
-  response.incarnation = incarnation;
-  response.version = version;
-  response.advertised = services->advertised;
-  response.topics = (uint32_t)cluster_map_topic_count(map);
-  response.partitions = (uint32_t)cluster_map_partition_count(map);
-  services_tell(this->services, this->call, &response.base);
-  finish(this);
-}
-
-/* A broker with its incarnation in digits; it has what it names. */
-struct broker_message {
-  Cairn__V1__Broker broker;
-  struct map_broker known;
-  char incarnation[RANDOM_ID_HEX_SIZE];
-};
-
-static void fill_broker(struct broker_message *message, const struct map_broker *broker, const struct placement_load *load,
-                        uint32_t controller) {
-  cairn__v1__broker__init(&message->broker);
-  message->known = *broker;
-  random_id_hex(broker->incarnation, message->incarnation);
-  message->broker.id = broker->id;
-  message->broker.advertised = message->known.advertised;
-  message->broker.peer_address = message->known.peer_address;
-  message->broker.incarnation = message->incarnation;
-  message->broker.controller = broker->id == controller;
-  message->broker.replicas = load->replicas;
-  message->broker.preferred = load->firsts;
-}
-
-static void cluster_run(struct look *look) {
-  struct admin_call *this = container_of(look, struct admin_call, look);
-  const struct controller *controller = this->services->controller;
-  const struct cluster_map *map = controller_map(controller);
-  char cluster[RANDOM_ID_HEX_SIZE];
-  random_id_hex(this->services->identity.cluster, cluster);
-  Cairn__V1__DescribeClusterResponse response;
-  cairn__v1__describe_cluster_response__init(&response);
-  response.cluster_id = cluster;
-  response.controller_id = controller_leader(controller);
-  response.topics = (uint32_t)cluster_map_topic_count(map);
-  response.partitions = (uint32_t)cluster_map_partition_count(map);
-  size_t count = cluster_map_broker_count(map);
-  struct broker_message *brokers = memory_new_array(count, sizeof *brokers);
-  struct placement_load *loads = memory_new_array(count, sizeof *loads);
-  response.brokers = memory_new_array(count, sizeof *response.brokers);
-  response.n_brokers = placement_loads(map, loads);
-  for (size_t i = 0; i < count; i++) {
-    fill_broker(&brokers[i], cluster_map_broker(map, loads[i].broker), &loads[i], response.controller_id);
-    response.brokers[i] = &brokers[i].broker;
-  }
-  services_tell(this->services, this->call, &response.base);
-  memory_free(response.brokers);
-  memory_free(loads);
-  memory_free(brokers);
-  finish(this);
+  admin_call_finish(this);
 }
 
 /* ---- The handlers ---- */
 
 void admin_service_create_topic(void *services, struct rpc_call *call, struct blob *message) {
-  start_change(services, call, message, &cairn__v1__create_topic_request__descriptor, create_run);
+  admin_call_start_change(services, call, message, &cairn__v1__create_topic_request__descriptor, create_run);
 }
 void admin_service_list_topics(void *services, struct rpc_call *call, struct blob *message) {
-  start_look(services, call, message, &cairn__v1__list_topics_request__descriptor, list_run, true);
+  admin_call_start_look(services, call, message, &cairn__v1__list_topics_request__descriptor, list_run, true);
 }
 void admin_service_describe_topic(void *services, struct rpc_call *call, struct blob *message) {
-  start_look(services, call, message, &cairn__v1__describe_topic_request__descriptor, describe_run, true);
+  admin_call_start_look(services, call, message, &cairn__v1__describe_topic_request__descriptor, describe_run, true);
 }
 void admin_service_alter_topic(void *services, struct rpc_call *call, struct blob *message) {
-  start_change(services, call, message, &cairn__v1__alter_topic_request__descriptor, alter_run);
+  admin_call_start_change(services, call, message, &cairn__v1__alter_topic_request__descriptor, alter_run);
 }
 void admin_service_delete_topic(void *services, struct rpc_call *call, struct blob *message) {
-  start_change(services, call, message, &cairn__v1__delete_topic_request__descriptor, delete_run);
+  admin_call_start_change(services, call, message, &cairn__v1__delete_topic_request__descriptor, delete_run);
 }
 void admin_service_move_partition(void *services, struct rpc_call *call, struct blob *message) {
-  start_change(services, call, message, &cairn__v1__move_partition_request__descriptor, move_run);
-}
-void admin_service_describe_broker(void *services, struct rpc_call *call, struct blob *message) {
-  start_look(services, call, message, &cairn__v1__describe_broker_request__descriptor, broker_run, false);
-}
-void admin_service_describe_cluster(void *services, struct rpc_call *call, struct blob *message) {
-  start_look(services, call, message, &cairn__v1__describe_cluster_request__descriptor, cluster_run, false);
+  admin_call_start_change(services, call, message, &cairn__v1__move_partition_request__descriptor, move_run);
 }

@@ -1,0 +1,36 @@
+/* One request to cairn.v1.Admin, from the transport's thread to lane 0 and back: what its handlers share. A handler starts it as a change of
+ * the map or as a look at it; what then runs on lane 0 ends it with admin_call_finish() or admin_call_refuse(), once.
+ */
+#ifndef CAIRN_SERVER_ADMIN_CALL_H
+#define CAIRN_SERVER_ADMIN_CALL_H
+
+#include "base/arena.h"
+#include "server/services.h"
+
+/* A request and, as it goes on, its change and its answer. */
+struct admin_call {
+  struct task task;
+  struct look look; /* of what changes nothing */
+  struct replica_read read;
+  struct rpc_call *call;
+  struct services *services;
+  struct arena *arena; /* of the unpacked request and the answer's parts */
+  const ProtobufCMessage *request;
+  struct change change;
+  struct map_follower_wait wait;
+  struct blob_part answer; /* of CreateTopic, until the partitions are open */
+};
+
+/* The handlers, on the transport's thread. Unpacks the request and goes on with `run` on lane 0; takes over the hold on `message`. */
+void admin_call_start_change(struct services *services, struct rpc_call *call, struct blob *message,
+                             const ProtobufCMessageDescriptor *descriptor, void (*run)(struct task *task));
+/* `confirm`: only when this broker's map has everything that was done before it was asked for; else it refuses, and says who leads group 0. */
+void admin_call_start_look(struct services *services, struct rpc_call *call, struct blob *message,
+                           const ProtobufCMessageDescriptor *descriptor, void (*run)(struct look *look), bool confirm);
+
+/* The call is answered: it ends. */
+void admin_call_finish(struct admin_call *this);
+/* The answer is this failure, which is taken over, and it ends. */
+void admin_call_refuse(struct admin_call *this, struct failure *failure);
+
+#endif
