@@ -5,6 +5,15 @@
 #include "server/admin_call.h"
 #include "server/admin_service.h"
 
+static const Cairn__V1__BrokerStanding standing_words[STANDINGS] = {
+    [STANDING_IN] = CAIRN__V1__BROKER_STANDING__BROKER_STANDING_IN,
+    [STANDING_DRAINED] = CAIRN__V1__BROKER_STANDING__BROKER_STANDING_DRAINED,
+    [STANDING_LEAVING] = CAIRN__V1__BROKER_STANDING__BROKER_STANDING_LEAVING,
+    [STANDING_GONE] = CAIRN__V1__BROKER_STANDING__BROKER_STANDING_GONE,
+};
+
+/* ---- This one ---- */
+
 static void broker_run(struct look *look) {
   struct admin_call *this = container_of(look, struct admin_call, look);
   struct services *services = this->services;
@@ -27,6 +36,8 @@ static void broker_run(struct look *look) {
   admin_call_finish(this);
 }
 
+/* ---- The cluster ---- */
+
 /* A broker with its incarnation in digits; it has what it names. */
 struct broker_message {
   Cairn__V1__Broker broker;
@@ -46,6 +57,7 @@ static void fill_broker(struct broker_message *message, const struct map_broker 
   message->broker.controller = broker->id == controller;
   message->broker.replicas = load->replicas;
   message->broker.preferred = load->firsts;
+  message->broker.standing = standing_words[broker->standing];
 }
 
 static void cluster_run(struct look *look) {
@@ -76,8 +88,72 @@ static void cluster_run(struct look *look) {
   admin_call_finish(this);
 }
 
+/* ---- What is wanted of one ---- */
+
+/* That a broker is gone is not a wish: the cluster finds it out. */
+static bool read_standing(Cairn__V1__BrokerStanding word, enum map_standing *out_standing) {
+  for (unsigned i = 0; i < STANDINGS; i++) {
+    if (standing_words[i] != word || i == STANDING_GONE) continue;
+    *out_standing = (enum map_standing)i;
+    return true;
+  }
+  return false;
+}
+
+static void refuse_standing(struct admin_call *this) {
+  const struct change *change = &this->change;
+  if (admin_call_refuse_elsewhere(this, change)) return;
+  admin_call_refuse(this, change->problem[0] == '\0' ? refusal_of_status(change->status)
+                                                     : refusal_new(change->status, "broker %u: %s: %s", change->broker.id,
+                                                                   status_text(change->status), change->problem));
+}
+
+static void standing_set(struct change *change) {
+  struct admin_call *this = container_of(change, struct admin_call, change);
+  if (change->status != STATUS_OK) {
+    refuse_standing(this);
+    return;
+  }
+  const struct controller *controller = this->services->controller;
+  const struct cluster_map *map = controller_map(controller);
+  const struct map_broker *broker = cluster_map_broker(map, change->broker.id);
+  size_t count = cluster_map_broker_count(map), at = 0;
+  struct placement_load *loads = memory_new_array(count, sizeof *loads);
+  (void)placement_loads(map, loads);
+  while (loads[at].broker != broker->id) at++;
+  struct broker_message message;
+  fill_broker(&message, broker, &loads[at], controller_leader(controller));
+  memory_free(loads);
+  Cairn__V1__SetBrokerStandingResponse response;
+  cairn__v1__set_broker_standing_response__init(&response);
+  response.broker = &message.broker;
+  services_answer(this->call, pack_part(&response.base));
+  admin_call_finish(this);
+}
+
+static void standing_run(struct task *task) {
+  struct admin_call *this = container_of(task, struct admin_call, task);
+  const Cairn__V1__SetBrokerStandingRequest *request = (const void *)this->request;
+  struct change *change = &this->change;
+  if (!read_standing(request->standing, &change->broker.standing)) {
+    admin_call_refuse(this, refusal_new(STATUS_INVALID,
+                                        "broker %u is to have standing %d: ask for IN (1), DRAINED (2) or LEAVING (3); the "
+                                        "cluster itself says when a broker that leaves is gone",
+                                        request->broker_id, (int)request->standing));
+    return;
+  }
+  change->kind = COMMAND_SET_STANDING;
+  change->validate_only = request->validate_only != 0;
+  change->broker.id = request->broker_id;
+  change->done = standing_set;
+  controller_change(this->services->controller, change);
+}
+
 /* ---- The handlers ---- */
 
+void admin_service_set_broker_standing(void *services, struct rpc_call *call, struct blob *message) {
+  admin_call_start_change(services, call, message, &cairn__v1__set_broker_standing_request__descriptor, standing_run);
+}
 void admin_service_describe_broker(void *services, struct rpc_call *call, struct blob *message) {
   admin_call_start_look(services, call, message, &cairn__v1__describe_broker_request__descriptor, broker_run, false);
 }

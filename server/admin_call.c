@@ -16,6 +16,14 @@ void admin_call_refuse(struct admin_call *this, struct failure *failure) {
   admin_call_finish(this);
 }
 
+bool admin_call_refuse_elsewhere(struct admin_call *this, const struct change *change) {
+  if (change->status != STATUS_NOT_LEADER && change->status != STATUS_REPLACED) return false;
+  struct failure *failure = services_not_leader(this->services, controller_leader(this->services->controller));
+  failure->reason = change->status;
+  admin_call_refuse(this, failure);
+  return true;
+}
+
 /* Unpacks, for lane 0. NULL: the call was refused. Takes over the hold on `message`. */
 static struct admin_call *accept_request(struct services *services, struct rpc_call *call, struct blob *message,
                                          const ProtobufCMessageDescriptor *descriptor) {

@@ -32,5 +32,7 @@ void admin_call_start_look(struct services *services, struct rpc_call *call, str
 void admin_call_finish(struct admin_call *this);
 /* The answer is this failure, which is taken over, and it ends. */
 void admin_call_refuse(struct admin_call *this, struct failure *failure);
+/* A change was refused because another broker leads group 0, or leads it by now: it ends, and is told whom to ask. False: it was not that. */
+bool admin_call_refuse_elsewhere(struct admin_call *this, const struct change *change);
 
 #endif

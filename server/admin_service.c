@@ -70,16 +70,18 @@ static bool take_name(struct admin_call *this, const char *name) {
   return true;
 }
 
-static struct failure *change_failure(struct services *services, const struct change *change) {
-  if (change->status == STATUS_NOT_LEADER || change->status == STATUS_REPLACED) {
-    struct failure *failure = services_not_leader(services, controller_leader(services->controller));
-    failure->reason = change->status;
-    return failure;
-  }
+static struct failure *change_failure(const struct change *change) {
   if (change->status == STATUS_UNKNOWN_TOPIC)
     return refusal_new(change->status, "there is no topic \"%s\"; cairn topic list shows those there are", change->name);
   if (change->problem[0] == '\0') return refusal_of_status(change->status);
   return refusal_new(change->status, "topic \"%s\": %s: %s", change->name, status_text(change->status), change->problem);
+}
+
+/* It was refused: the call ends. */
+static bool refuse_change(struct admin_call *this) {
+  if (this->change.status == STATUS_OK) return false;
+  if (!admin_call_refuse_elsewhere(this, &this->change)) admin_call_refuse(this, change_failure(&this->change));
+  return true;
 }
 
 static struct admin_call *of_change(struct change *change) { return container_of(change, struct admin_call, change); }
@@ -102,10 +104,7 @@ static void topic_is_open(struct map_follower_wait *wait) {
 
 static void created(struct change *change) {
   struct admin_call *this = of_change(change);
-  if (change->status != STATUS_OK) {
-    admin_call_refuse(this, change_failure(this->services, change));
-    return;
-  }
+  if (refuse_change(this)) return;
   struct topic_message message;
   fill_topic(&message, change->topic);
   Cairn__V1__CreateTopicResponse response;
@@ -140,10 +139,7 @@ static void create_run(struct task *task) {
 
 static void altered(struct change *change) {
   struct admin_call *this = of_change(change);
-  if (change->status != STATUS_OK) {
-    admin_call_refuse(this, change_failure(this->services, change));
-    return;
-  }
+  if (refuse_change(this)) return;
   struct topic_message message;
   fill_topic(&message, change->topic);
   Cairn__V1__AlterTopicResponse response;
@@ -166,10 +162,7 @@ static void alter_run(struct task *task) {
 
 static void deleted(struct change *change) {
   struct admin_call *this = of_change(change);
-  if (change->status != STATUS_OK) {
-    admin_call_refuse(this, change_failure(this->services, change));
-    return;
-  }
+  if (refuse_change(this)) return;
   Cairn__V1__DeleteTopicResponse response;
   cairn__v1__delete_topic_response__init(&response);
   response.id = change->topic_id;
@@ -188,10 +181,7 @@ static void delete_run(struct task *task) {
 
 static void moved(struct change *change) {
   struct admin_call *this = of_change(change);
-  if (change->status != STATUS_OK) {
-    admin_call_refuse(this, change_failure(this->services, change));
-    return;
-  }
+  if (refuse_change(this)) return;
   Cairn__V1__MovePartitionResponse response;
   cairn__v1__move_partition_response__init(&response);
   services_answer(this->call, pack_part(&response.base));

@@ -45,6 +45,7 @@ const struct rpc_handler service_handlers[] = {
     {ADMIN "AlterTopic", RPC_UNARY, .message = admin_service_alter_topic},
     {ADMIN "DeleteTopic", RPC_UNARY, .message = admin_service_delete_topic},
     {ADMIN "MovePartition", RPC_UNARY, .message = admin_service_move_partition},
+    {ADMIN "SetBrokerStanding", RPC_UNARY, .message = admin_service_set_broker_standing},
     {ADMIN "DescribeBroker", RPC_UNARY, .message = admin_service_describe_broker},
     {ADMIN "DescribeCluster", RPC_UNARY, .message = admin_service_describe_cluster},
 

@@ -231,6 +231,16 @@ int cairn_broker_describe(struct cairn_client *client, struct cairn_broker *out_
   return CAIRN_OK;
 }
 
+static enum cairn_broker_standing standing_unpack(Cairn__V1__BrokerStanding standing) {
+  switch (standing) {
+    case CAIRN__V1__BROKER_STANDING__BROKER_STANDING_IN: return CAIRN_BROKER_IN;
+    case CAIRN__V1__BROKER_STANDING__BROKER_STANDING_DRAINED: return CAIRN_BROKER_DRAINED;
+    case CAIRN__V1__BROKER_STANDING__BROKER_STANDING_LEAVING: return CAIRN_BROKER_LEAVING;
+    case CAIRN__V1__BROKER_STANDING__BROKER_STANDING_GONE: return CAIRN_BROKER_GONE;
+    default: return CAIRN_BROKER_UNKNOWN;
+  }
+}
+
 static void member_visit(const Cairn__V1__Broker *in, void (*visit)(void *context, const struct cairn_member *member),
                          void *context) {
   const struct cairn_member member = {
@@ -241,6 +251,7 @@ static void member_visit(const Cairn__V1__Broker *in, void (*visit)(void *contex
       .controller = in->controller != 0,
       .replicas = in->replicas,
       .preferred = in->preferred,
+      .standing = standing_unpack(in->standing),
   };
   visit(context, &member);
 }
@@ -266,6 +277,27 @@ int cairn_cluster_describe(struct cairn_client *client, struct cairn_cluster *ou
     snprintf(out_cluster->cluster_id, sizeof out_cluster->cluster_id, "%s", answer->cluster_id);
   }
   for (size_t i = 0; visit != NULL && i < answer->n_brokers; i++) member_visit(answer->brokers[i], visit, context);
+  arena_free(arena);
+  return CAIRN_OK;
+}
+
+int cairn_broker_set_standing(struct cairn_client *client, uint32_t broker_id, enum cairn_broker_standing standing,
+                              bool validate_only, void (*visit)(void *context, const struct cairn_member *member), void *context,
+                              struct cairn_error *error) {
+  Cairn__V1__SetBrokerStandingRequest request;
+  cairn__v1__set_broker_standing_request__init(&request);
+  request.broker_id = broker_id;
+  request.standing = (Cairn__V1__BrokerStanding)standing; /* the same numbers */
+  request.validate_only = validate_only;
+  const struct exchange exchange = {.method = "/cairn.v1.Admin/SetBrokerStanding",
+                                    .request = &request.base,
+                                    .idempotent = true,
+                                    .answer = &cairn__v1__set_broker_standing_response__descriptor};
+  Cairn__V1__SetBrokerStandingResponse *answer = NULL;
+  struct arena *arena = NULL;
+  int code = call_for(client, &exchange, &answer, &arena, error);
+  if (code != CAIRN_OK) return code;
+  if (visit != NULL && answer->broker != NULL) member_visit(answer->broker, visit, context);
   arena_free(arena);
   return CAIRN_OK;
 }

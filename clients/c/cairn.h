@@ -239,6 +239,14 @@ struct cairn_cluster {
   uint32_t topics;
   uint32_t partitions;
 };
+/* What is wanted of a broker, and in the end what has become of it. */
+enum cairn_broker_standing {
+  CAIRN_BROKER_UNKNOWN = 0, /* told by a broker that does not know of standings, or knows more of them */
+  CAIRN_BROKER_IN = 1,      /* it has replicas, and leads */
+  CAIRN_BROKER_DRAINED = 2, /* it leads nothing that another one can lead */
+  CAIRN_BROKER_LEAVING = 3, /* the same; its replicas go to others, and it gets no new ones */
+  CAIRN_BROKER_GONE = 4     /* it has none any more, and its directory is no part of the cluster */
+};
 /* Borrowed during the visit. */
 struct cairn_member {
   uint32_t broker_id;
@@ -248,11 +256,21 @@ struct cairn_member {
   bool controller;
   uint32_t replicas;  /* that the map gives it */
   uint32_t preferred; /* of them: those that are to lead their partition */
+  enum cairn_broker_standing standing;
 };
 /* The brokers of the cluster, by number. UNSUPPORTED: the broker asked is older. `out_cluster` and `visit` may be NULL. */
 int cairn_cluster_describe(struct cairn_client *client, struct cairn_cluster *out_cluster,
                            void (*visit)(void *context, const struct cairn_member *member), void *context,
                            struct cairn_error *error);
+
+/* Asks for CAIRN_BROKER_IN, _DRAINED or _LEAVING; the same a second time changes nothing. It returns when that is decided, and the cluster brings
+ * it about: cairn_cluster_describe() tells when a broker that leaves is CAIRN_BROKER_GONE. `validate_only`: checks everything, changes nothing.
+ * `visit` gets the broker as whoever leads the map has it then; it may be NULL. NOT_FOUND (no such broker, or it is gone), INVALID,
+ * TOO_FEW_BROKERS (each partition on it needs as many other brokers as it has replicas; the message names the first ones),
+ * UNSUPPORTED: the broker asked is older. */
+int cairn_broker_set_standing(struct cairn_client *client, uint32_t broker_id, enum cairn_broker_standing standing,
+                              bool validate_only, void (*visit)(void *context, const struct cairn_member *member), void *context,
+                              struct cairn_error *error);
 
 /* ---- One partition ---- */
 

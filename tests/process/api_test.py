@@ -288,6 +288,26 @@ class ApiTest(harness.Case):
         self.assertEqual((only.id, only.advertised, only.peer_address), (1, self.broker.address, ""))
         self.assertEqual((only.incarnation, only.controller), (broker.incarnation, True))
         self.assertEqual((only.replicas, only.preferred), (answer.partitions, answer.partitions))
+        self.assertEqual(only.standing, admin_pb2.BROKER_STANDING_IN)
+
+    def test_set_broker_standing(self):
+        set_standing, drained, leaving = self.client.set_broker_standing, admin_pb2.BROKER_STANDING_DRAINED, admin_pb2.BROKER_STANDING_LEAVING
+        invalid = grpc.StatusCode.INVALID_ARGUMENT
+        for standing in (admin_pb2.BROKER_STANDING_UNSPECIFIED, admin_pb2.BROKER_STANDING_GONE, 17):
+            self.refused(invalid, "INVALID", set_standing, broker_id=1, standing=standing)
+        self.refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", set_standing, broker_id=9, standing=drained)
+        name = self.topic + "-needs-it"
+        self.client.create_topic(name=name, partitions=5)
+        failure = self.refused(grpc.StatusCode.FAILED_PRECONDITION, "TOO_FEW_BROKERS", set_standing, broker_id=1, standing=leaving)
+        self.assertRegex(failure.text, r"\w+/\d+ \(1 replicas\), .*, \.\.\.: 0 brokers would be left for them")
+
+        described = set_standing(broker_id=1, standing=drained, validate_only=True).broker
+        self.assertEqual(described, self.client.describe_cluster().brokers[0])
+        self.assertEqual(described.standing, admin_pb2.BROKER_STANDING_IN)
+        for standing in (drained, drained, admin_pb2.BROKER_STANDING_IN):
+            self.assertEqual(set_standing(broker_id=1, standing=standing).broker.standing, standing)
+            self.assertEqual(self.client.describe_cluster().brokers[0].standing, standing)
+            self.client.append(topic=name, partition=0, batch=batch(b"goes on: nobody else could lead it"))
 
     def test_replicas_are_bound_by_the_brokers(self):
         name = self.topic + "-copies"

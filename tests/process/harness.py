@@ -155,6 +155,9 @@ class Client:
         self.describe_cluster = self._unary(
             "Admin/DescribeCluster", admin_pb2.DescribeClusterRequest, admin_pb2.DescribeClusterResponse
         )
+        self.set_broker_standing = self._unary(
+            "Admin/SetBrokerStanding", admin_pb2.SetBrokerStandingRequest, admin_pb2.SetBrokerStandingResponse
+        )
         self.append_stream = self.channel.stream_stream(
             "/cairn.v1.Log/AppendStream",
             request_serializer=log_pb2.AppendRequest.SerializeToString,
