@@ -18,6 +18,7 @@
 #define NS_PER_MS 1000000u
 #define ASK_AGAIN_NS ((uint64_t)200 * NS_PER_MS) /* while the map has this broker otherwise; doubles ... */
 #define ASK_AGAIN_NS_MAX ((uint64_t)5000 * NS_PER_MS)
+#define LOOK_AGAIN_NS ((uint64_t)2500 * NS_PER_MS) /* while it has it as it is */
 
 struct brokers {
   struct world *world;
@@ -28,6 +29,7 @@ struct brokers {
   struct timer ask_timer;
   uint64_t ask_again_ns;
   unsigned asked;       /* times */
+  bool silent;          /* nobody was known to lead group 0 when it looked last */
   struct change change; /* of this broker itself, where it leads group 0 */
   bool changing;
   void (*told)(void *context, enum status status); /* NULL: it was */
@@ -69,13 +71,13 @@ static void add_address(struct address_list *list, uint32_t broker, const uint8_
   snprintf(row->address, sizeof row->address, "%s", address);
 }
 
-/* The map's word counts. A founder that it does not have yet is where it was when the cluster was founded. */
+/* The map's word counts; who is gone is nobody's peer. A founder that it does not have yet is where it was when the cluster was founded. */
 static void gather(const struct brokers *brokers, struct address_list *list) {
   const struct cluster_map *map = controller_map(brokers->wiring.controller);
   list->count = 0;
   const struct map_broker *broker = cluster_map_broker_after(map, 0);
   for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id))
-    add_address(list, broker->id, broker->incarnation, broker->peer_address);
+    if (broker->standing != STANDING_GONE) add_address(list, broker->id, broker->incarnation, broker->peer_address);
   for (uint32_t i = 0; i < brokers->identity->founder_count; i++) {
     const struct log_founder *founder = &brokers->identity->founders[i];
     if (cluster_map_broker(map, founder->broker_id) == NULL)
@@ -101,7 +103,8 @@ static void registered(void *context, const struct map_broker *broker) {
   struct brokers *brokers = context;
   tell_changed(brokers);
   routing_set_broker(brokers->wiring.routing, broker->id, broker->advertised);
-  tell_peers(brokers);
+  /* Who has just gone may still have to hear of it, and stays until the next change. */
+  if (broker->standing != STANDING_GONE) tell_peers(brokers);
   if (broker->id != brokers->wiring.self.id) return;
   brokers->ask_again_ns = ASK_AGAIN_NS;
   if (!is_known(brokers)) ask_later(brokers);
@@ -121,7 +124,7 @@ static void leader_changed(void *context, bool here, broker_id leader) {
 static bool is_known(const struct brokers *brokers) {
   const struct map_broker *self = &brokers->wiring.self;
   const struct map_broker *known = cluster_map_broker(controller_map(brokers->wiring.controller), self->id);
-  return known != NULL && strcmp(known->advertised, self->advertised) == 0 &&
+  return known != NULL && known->standing != STANDING_GONE && strcmp(known->advertised, self->advertised) == 0 &&
          strcmp(known->peer_address, self->peer_address) == 0 &&
          memcmp(known->incarnation, self->incarnation, CLUSTER_ID_SIZE) == 0;
 }
@@ -137,6 +140,10 @@ static void ask_later(struct brokers *brokers) {
   struct loop *loop = brokers->wiring.loop;
   if (brokers->stopping) {
     end_stop(brokers);
+    return;
+  }
+  if (is_known(brokers)) {
+    loop_timer_set(loop, &brokers->ask_timer, loop_now_ns(loop) + LOOK_AGAIN_NS);
     return;
   }
   loop_timer_set(loop, &brokers->ask_timer, loop_now_ns(loop) + brokers->ask_again_ns);
@@ -165,10 +172,11 @@ static void register_here(struct brokers *brokers) {
   controller_change(brokers->wiring.controller, &brokers->change);
 }
 
-/* The map will say so, or this broker asks again. */
+/* The map will say so, or this broker asks again. Who is known already only wants to hear that it is not. */
 static void answered(struct peer_question *question) {
   struct brokers *brokers = container_of(question, struct brokers, question);
-  if (question->failure.reason != STATUS_OK)
+  bool matters = !is_known(brokers) || question->failure.reason == STATUS_DIRECTORY_REPLACED;
+  if (question->failure.reason != STATUS_OK && matters)
     trace_info("broker_not_registered", "reason=%s text=\"%s\"", status_name(question->failure.reason), question->failure.text);
   peer_question_hang_up(question);
   ask_later(brokers);
@@ -204,9 +212,20 @@ static void ask(struct brokers *brokers, const char *address) {
   peer_question_ask(&brokers->question, address, part);
 }
 
+/* To a broker that left while it was away nobody speaks, and in its map it is still there: where nobody leads for long, others are asked. */
+static bool has_to_ask(struct brokers *brokers) {
+  bool was_silent = brokers->silent;
+  brokers->silent = controller_leader(brokers->wiring.controller) == 0;
+  return !is_known(brokers) || (was_silent && brokers->silent);
+}
+
 static void ask_fires(struct timer *timer) {
   struct brokers *brokers = container_of(timer, struct brokers, ask_timer);
-  if (brokers->stopping || brokers->changing || peer_question_asks(&brokers->question) || is_known(brokers)) return;
+  if (brokers->stopping || brokers->changing || peer_question_asks(&brokers->question)) return; /* what is under way ends with ask_later() */
+  if (!has_to_ask(brokers)) {
+    ask_later(brokers);
+    return;
+  }
   char address[PEER_ADDRESS_SIZE];
   if (controller_leads(brokers->wiring.controller)) register_here(brokers);
   else if (brokers->wiring.peers != NULL && choose_whom(brokers, address)) ask(brokers, address);

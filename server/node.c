@@ -175,14 +175,28 @@ static void registered(void *context, enum status status) {
   errand_done(errand);
 }
 
+static void tell_standing(enum map_standing standing) {
+  switch (standing) {
+    case STANDING_IN: trace_info("broker_in", "leads=\"what it can\""); break;
+    case STANDING_DRAINED: trace_info("broker_drained", "leads=\"what nobody else can\""); break;
+    case STANDING_LEAVING: trace_info("broker_leaves", "leads=\"what nobody else can\" replicas=\"go to others\""); break;
+    case STANDING_GONE:
+      trace_warn("broker_is_gone",
+                 "why=\"this broker has left the cluster, and has nothing of it any more\" do=\"stop it, or give it "
+                 "an empty directory\"");
+      break;
+  }
+}
+
 /* On lane 0. */
 static void brokers_changed(void *context) {
   struct node *node = context;
   const struct map_broker *self = cluster_map_broker(controller_map(node->controller), node->identity.broker_id);
   bool mine = self != NULL && memcmp(self->incarnation, node->identity.incarnation, CLUSTER_ID_SIZE) == 0;
-  bool drained = mine && self->standing != STANDING_IN;
-  if (drained != atomic_exchange_explicit(&node->drained, drained, memory_order_release))
-    trace_info("broker_standing", "standing=%u leads=%s", (unsigned)self->standing, drained ? "nothing" : "as the map says");
+  enum map_standing standing = mine ? self->standing : STANDING_IN;
+  if (standing != node->standing) tell_standing(standing);
+  node->standing = standing;
+  atomic_store_explicit(&node->drained, standing != STANDING_IN, memory_order_release);
   steward_wake(node->steward);
 }
 

@@ -24,6 +24,7 @@ struct node {
   struct brokers *brokers;
   struct movers *movers;
   struct steward *steward;
+  enum map_standing standing;      /* as the map has this broker; on lane 0 */
   atomic_bool drained;             /* the map wants this broker to lead nothing */
   struct map_questions *questions; /* of other brokers' movers */
   struct peers *peers;             /* NULL: there are none */
