@@ -205,6 +205,14 @@ int cli_operand_partition(const struct cli *cli, unsigned operand, uint32_t *out
   return CLI_OK;
 }
 
+int cli_operand_broker(const struct cli *cli, unsigned operand, uint32_t *out_broker) {
+  int64_t number = 0;
+  if (!quantity_parse_number(cli->operands[operand], &number) || number < 1 || number > INT32_MAX)
+    return report_usage(cli, "\"%s\" is not the number of a broker, as cairn broker list shows them", cli->operands[operand]);
+  *out_broker = (uint32_t)number;
+  return CLI_OK;
+}
+
 static int option_quantity(const struct cli *cli, const char *name, bool (*parse)(const char *text, int64_t *out),
                            const char *example, const int64_t bounds[2], int64_t *out) {
   const char *text = cli_option(cli, name);

@@ -84,6 +84,8 @@ int cli_connect(struct cli *cli);
 
 /* An operand that is the number of a partition. CLI_USAGE: reported. */
 int cli_operand_partition(const struct cli *cli, unsigned operand, uint32_t *out_partition);
+/* An operand that is the number of a broker. CLI_USAGE: reported. */
+int cli_operand_broker(const struct cli *cli, unsigned operand, uint32_t *out_broker);
 
 /* ---- Options by name; the table has the name, or it is a bug ---- */
 

@@ -3,11 +3,28 @@
 #include <string.h>
 
 const struct command *const commands[] = {
-    &topic_create_command,        &topic_list_command,     &topic_describe_command, &topic_alter_command,
-    &topic_delete_command,        &append_command,         &read_command,           &partition_describe_command,
-    &partition_producers_command, &partition_trim_command, &partition_move_command, &broker_list_command,
-    &broker_describe_command,     &segment_dump_command,   &verify_command,         &bench_append_command,
-    &bench_read_command,          &help_command,           &version_command,        NULL,
+    &topic_create_command,
+    &topic_list_command,
+    &topic_describe_command,
+    &topic_alter_command,
+    &topic_delete_command,
+    &append_command,
+    &read_command,
+    &partition_describe_command,
+    &partition_producers_command,
+    &partition_trim_command,
+    &partition_move_command,
+    &broker_list_command,
+    &broker_describe_command,
+    &broker_drain_command,
+    &broker_decommission_command,
+    &segment_dump_command,
+    &verify_command,
+    &bench_append_command,
+    &bench_read_command,
+    &help_command,
+    &version_command,
+    NULL,
 };
 
 static bool word_is(const char *word, const char *name, const char *alias) {

@@ -278,7 +278,19 @@ class CliTest(WithBroker):
         (row,) = json.loads(self.out("broker", "list", "-o", "json"))
         self.assertEqual((row["broker_id"], row["advertised"]), (1, self.broker.address))
         self.assertEqual((row["controller"], row["incarnation"]), (True, described["incarnation"]))
-        self.assertRegex(self.out("broker", "ls").decode(), r"(?m)^BROKER +ADDRESS .*\n +1 +%s .*controller" % self.broker.address)
+        self.assertEqual(row["standing"], "in")
+        self.assertRegex(self.out("broker", "ls").decode(), r"(?m)^BROKER +ADDRESS .*\n +1 +%s .*controller +in " % self.broker.address)
+
+    def test_a_broker_is_drained_and_in_again(self):
+        self.topic()
+        self.assertIn(b"could be drained", self.out("broker", "drain", "1", "--dry-run"))
+        self.assertEqual(self.out("broker", "drain", "1"), b"broker 1 is being drained: others take over what it leads\n")
+        (row,) = json.loads(self.out("broker", "list", "-o", "json"))
+        self.assertEqual(row["standing"], "drained")
+        self.assertIn(b"nobody else could lead just now", self.out("broker", "drain", "1", "--wait"))
+        undone = json.loads(self.out("broker", "drain", "1", "--undo", "-o", "json"))
+        self.assertEqual((undone["broker_id"], undone["standing"], undone["state"]), (1, "in", "in"))
+        self.assertEqual(self.out("broker", "decommission", "1", "--undo"), b"broker 1 is \"in\" already\n")
 
     def test_more_replicas_than_brokers_are_refused_with_numbers(self):
         said = self.assert_refused(2, "INVALID", "topic", "create", "copies", "--replicas", "3")
@@ -303,6 +315,12 @@ class CliTest(WithBroker):
         self.assert_refused(3, "NOT_FOUND", "partition", "move", name, "0", "--to", "1,9", suggests="cairn broker list")
         self.assert_refused(3, "UNKNOWN_TOPIC", "partition", "move", "nowhere", "0", "--to", "1", suggests="cairn topic list")
         self.assert_refused(2, "USAGE", "partition", "move", name, "0", "--to", "1,,2", suggests="cairn partition move --help")
+        self.assert_refused(3, "NOT_FOUND", "broker", "drain", "9", suggests="cairn broker list")
+        self.assert_refused(3, "NOT_FOUND", "broker", "decommission", "9", "--undo", suggests="cairn broker list")
+        self.assert_refused(4, "TOO_FEW_BROKERS", "broker", "decommission", "1", suggests="start another broker")
+        self.assert_refused(2, "USAGE", "broker", "drain", "first", suggests="cairn broker drain --help")
+        self.assert_refused(2, "USAGE", "broker", "drain", suggests="cairn broker drain --help")
+        self.assert_refused(2, "USAGE", "broker", "decommission", "1", "--wait", "--undo", suggests="cairn broker decommission --help")
         self.assert_refused(2, "USAGE", "topic", "frobnicate", suggests="cairn topic --help")
         self.assert_refused(1, "TOO_LARGE", "append", name, stdin=b"x" * 2000000, suggests="--record-bytes-max")
         self.assert_refused(3, "NOT_FOUND", "append", name, "--file", "/nowhere")
