@@ -1,0 +1,297 @@
+"""Brokers that are drained, or leave the cluster for good, under load by stock gRPC clients."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import cluster
+import harness
+from cairn.v1 import admin_pb2
+
+SEED = int(os.environ.get("TEST_SEED", "1"))
+PARTITIONS = 4
+WORKERS = [cluster.Writer, cluster.Conditional, cluster.Looker, cluster.Reader]
+IN, DRAINED, LEAVING, GONE = (
+    admin_pb2.BROKER_STANDING_IN,
+    admin_pb2.BROKER_STANDING_DRAINED,
+    admin_pb2.BROKER_STANDING_LEAVING,
+    admin_pb2.BROKER_STANDING_GONE,
+)
+
+OPTIONS = ["--journal-bytes", "64MiB", "--journal-file-bytes", "8MiB", "--election-timeout-ms", "500", "--heartbeat-ms", "50"]
+PATIENCE_S = 60  # a bound on what waits, not a promise
+DRAIN_S = 30
+
+
+class StandingCase(harness.Case):
+    brokers = 4
+
+    def setUp(self):
+        self.cluster = cluster.Cluster(3, options=OPTIONS)
+        self.addCleanup(self.cluster.close_after, self)
+        self.cluster.start()
+        for _ in range(self.brokers - 3):
+            self.cluster.add(OPTIONS).start()
+        self.chance = random.Random("%d %s" % (SEED, self.id()))
+        self.follower = cluster.Follower(self.cluster.addresses)
+        self.wait_for("all brokers in the map", lambda: len(self.call("describe_cluster").brokers) == self.brokers)
+
+    def wait_for(self, what, holds, patience=PATIENCE_S):
+        end = time.monotonic() + patience
+        while not holds():
+            self.assertLess(time.monotonic(), end, "in vain: %s" % what)
+            time.sleep(0.05)
+
+    def call(self, method, **fields):
+        return self.follower.call(method, patience=PATIENCE_S, timeout=5, **fields)
+
+    def create(self, topic, replicas=3):
+        self.call("create_topic", name=topic, partitions=PARTITIONS, replicas=replicas)
+
+    def spread(self, topic, broker):
+        """Every partition gets a replica on it, and as many as before."""
+        for place in self.call("describe_topic", name=topic).partitions:
+            others = [other for other in place.replicas if other != broker]
+            if len(others) == len(place.replicas):
+                others.pop()
+            self.call("move_partition", topic=topic, partition=place.partition, replicas=[broker, *others])
+        self.wait_for("all is on %d" % broker, lambda: all(self.rests_on(place, broker) for place in self.call("describe_topic", name=topic).partitions))
+
+    @staticmethod
+    def rests_on(place, broker):
+        return not place.moving_to and broker in place.replicas
+
+    def standing(self, broker):
+        """As whoever leads the map has it; GONE: it has no such broker any more."""
+        try:
+            return self.call("set_broker_standing", broker_id=broker, standing=IN, validate_only=True).broker.standing
+        except RuntimeError as error:
+            if "NOT_FOUND" not in str(error):
+                raise
+            return GONE
+
+    def set_standing(self, broker, standing):
+        self.assertEqual(self.call("set_broker_standing", broker_id=broker, standing=standing).broker.standing, standing)
+
+    def leads(self, topic, broker):
+        leaders = [self.call("describe_partition", topic=topic, partition=partition).leader_id for partition in range(PARTITIONS)]
+        return leaders.count(broker)
+
+    def map_leader(self):
+        """The number of the broker that leads group 0, as another one knows it; None: unknown just now."""
+        answer, failure = self.follower.once("describe_cluster", timeout=5)
+        return None if failure or answer.controller_id == 0 else answer.controller_id
+
+    def replicas_on(self, topic, broker):
+        return [place for place in self.call("describe_topic", name=topic).partitions if broker in [*place.replicas, *place.moving_to]]
+
+    def logs_of(self, broker):
+        """Partitions that its directory has files of; group 0 is none."""
+        return sorted(os.listdir(os.path.join(self.cluster.brokers[broker - 1].data, "p")))
+
+    def forget(self, broker):
+        """Whoever works from now on does not know it."""
+        address = self.cluster.brokers[broker - 1].address
+        self.follower = cluster.Follower([other for other in self.cluster.addresses if other != address])
+
+    def check(self, topic, workers, without=()):
+        cluster.join_all(workers)
+        left = Left([broker.address for broker in self.cluster.brokers if broker not in without])
+        return sum(joined.acknowledged() for joined in cluster.check_all(left, topic, PARTITIONS, workers))
+
+
+class Left:
+    """What is left of a cluster: all that cluster.check_all() wants of one."""
+
+    def __init__(self, addresses):
+        self.addresses = addresses
+
+
+class DrainTest(StandingCase):
+    def test_a_drained_broker_is_stopped_and_nobody_waits(self):
+        self.create("t")
+        self.spread("t", 2)
+        self.wait_for("2 leads something", lambda: self.leads("t", 2) > 0)
+        workers = cluster.start_workers(self.cluster, WORKERS, "t", PARTITIONS, self.chance)
+
+        began = time.monotonic()
+        self.set_standing(2, DRAINED)
+        self.wait_for("2 leads nothing", lambda: self.leads("t", 2) == 0 and self.map_leader() != 2, DRAIN_S)
+        drained_s = time.monotonic() - began
+        self.assertEqual(len(self.replicas_on("t", 2)), PARTITIONS)
+
+        before = [len(worker.history.appends) for worker in workers]
+        self.assertEqual(self.cluster.brokers[1].stop(), 0)
+        time.sleep(1)
+        self.cluster.brokers[1].start()
+        self.wait_for("2 is up", lambda: cluster.Follower([self.cluster.addresses[1]]).once("describe_cluster")[1] is None)
+        unknown = [append for worker, count in zip(workers, before) for append in worker.history.appends[count:] if append.executed == "maybe"]
+        self.assertEqual(unknown, [], "an append whose leader did not change has an outcome")
+        self.assertEqual(self.leads("t", 2), 0, "it is still drained after a restart")
+
+        self.set_standing(2, IN)
+        for other in (1, 3, 4):
+            self.set_standing(other, DRAINED)
+        self.wait_for("2 leads all", lambda: self.leads("t", 2) == PARTITIONS)
+        self.wait_for("2 leads the map", lambda: self.map_leader() == 2)
+        acknowledged = self.check("t", workers)
+        self.show("seed %d: drained in %.1f s, %d acknowledged, 0 lost, 0 duplicated, 0 reordered, 0 stale" % (SEED, drained_s, acknowledged))
+
+    def test_what_nobody_else_has_stays_with_it(self):
+        self.create("alone", replicas=1)
+        broker = self.call("describe_topic", name="alone").partitions[0].replicas[0]
+        self.set_standing(broker, DRAINED)
+        time.sleep(2)
+        self.assertEqual(self.call("describe_partition", topic="alone", partition=0).leader_id, broker)
+        self.call("append", topic="alone", partition=0, batch=harness.batch(b"goes on"))
+
+
+class DecommissionTest(StandingCase):
+    def test_a_broker_leaves_under_load_while_the_leader_of_the_map_is_killed(self):
+        self.create("t")
+        self.spread("t", 3)
+        workers = cluster.start_workers(self.cluster, WORKERS, "t", PARTITIONS, self.chance)
+        self.set_standing(3, LEAVING)
+        time.sleep(self.chance.uniform(0, 0.3))
+        victim = self.cluster.brokers[(self.map_leader() or 1) - 1]
+        if victim is not self.cluster.brokers[2]:
+            victim.kill()
+            time.sleep(self.chance.uniform(0.5, 1.5))
+            victim.start()
+        self.wait_for("3 is gone", lambda: self.standing(3) == GONE)
+        self.assertEqual(self.replicas_on("t", 3), [])
+        self.wait_for("its files are gone", lambda: self.logs_of(3) == [], 10)
+
+        gone = self.cluster.brokers[2]
+        self.forget(3)
+        acknowledged = self.check("t", workers, without=[gone])
+        self.come_back(gone)
+        self.show("seed %d: %d acknowledged, 0 lost, 0 duplicated, 0 reordered, 0 stale" % (SEED, acknowledged))
+
+    def come_back(self, gone):
+        """With its old directory it is nobody; with an empty one it comes in again."""
+        self.wait_for("it is told to stop", lambda: "reason=DIRECTORY_REPLACED" in gone.said())
+        self.assertEqual(gone.stop(), 0)
+        gone.start()
+        self.wait_for("the old directory is told to stop", lambda: "reason=DIRECTORY_REPLACED" in gone.said())
+        self.assertEqual(self.standing(3), GONE)
+        self.create("u")
+        self.assertEqual(self.replicas_on("u", 3), [])
+        gone.kill()
+
+        shutil.rmtree(gone.data)
+        gone.start(timeout=PATIENCE_S)
+        self.wait_for("3 is in again", lambda: self.standing(3) == IN)
+        self.create("v", replicas=4)
+        self.assertEqual(len(self.replicas_on("v", 3)), PARTITIONS)
+
+    def test_a_dead_broker_is_replaced_from_the_others(self):
+        self.create("t")
+        self.spread("t", 4)
+        values = [b"v%d" % i for i in range(50)]
+        for sequence, value in enumerate(values):
+            batch = harness.batch(value, first_sequence=sequence)
+            self.call("append", topic="t", partition=0, producer="p", batch=batch)
+        self.cluster.brokers[3].kill()
+        self.forget(4)
+        self.set_standing(4, LEAVING)
+        self.wait_for("4 is gone", lambda: self.standing(4) == GONE)
+
+        for place in self.call("describe_topic", name="t").partitions:
+            self.assertEqual(sorted(place.replicas), [1, 2, 3])
+        for broker in self.cluster.brokers[:3]:
+            self.assertEqual(cluster.read_all(broker.address, "t", 0, len(values)), values)
+        self.cluster.brokers[0].kill()  # those that replace it vote: without them nothing could be appended now
+        self.call("append", topic="t", partition=0, batch=harness.batch(b"last"))
+        self.cluster.brokers[0].start()
+
+        late = self.cluster.brokers[3]  # its map has it still, and nobody would tell it anything
+        late.start()
+        self.wait_for("it is told to stop", lambda: "reason=DIRECTORY_REPLACED" in late.said())
+        self.assertEqual(self.standing(4), GONE)
+
+    def test_one_that_was_away_meanwhile_is_told(self):
+        """It has nothing, so it is gone at once, and nobody speaks to it of the map any more."""
+        away = self.cluster.brokers[3]
+        self.cluster.pause(away)
+        time.sleep(1.5)  # the others take it for dead, and keep nothing for it
+        self.forget(4)
+        self.set_standing(4, LEAVING)
+        self.wait_for("4 is gone", lambda: self.standing(4) == GONE)
+        self.cluster.resume(away)
+        self.wait_for("it is told to stop", lambda: "reason=DIRECTORY_REPLACED" in away.said())
+
+
+class CommandTest(StandingCase):
+    """`cairn broker drain` and `decommission`, and what they say on the way."""
+
+    def command(self, *words):
+        return [harness.CAIRN, "--server", ",".join(self.follower.addresses), "broker", *words]
+
+    def run_cairn(self, *words, code=0):
+        done = subprocess.run(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=2 * PATIENCE_S)
+        self.assertEqual(done.returncode, code, done.stderr.decode())
+        return (done.stderr if code else done.stdout).decode()
+
+    def told(self, *words):
+        return json.loads(self.run_cairn(*words, "-o", "json"))
+
+    def test_drain_and_undo(self):
+        self.create("t")
+        self.spread("t", 2)
+        self.assertEqual(self.told("drain", "2", "--dry-run")["state"], "validated")
+        self.assertEqual(self.standing(2), IN)
+        self.assertEqual(self.run_cairn("drain", "2", "--wait"), "broker 2 is drained: it leads nothing that another broker could lead\n")
+        self.assertEqual(self.leads("t", 2), 0)
+        self.assertEqual([row["standing"] for row in self.told("list")], ["in", "drained", "in", "in"])
+        self.assertIn("error[BROKER_DRAINED]", self.run_cairn("decommission", "2", "--undo", code=4))
+        self.assertEqual(self.told("drain", "2", "--undo"), {"broker_id": 2, "standing": "in", "state": "in", "replicas": PARTITIONS})
+        self.assertEqual(self.run_cairn("drain", "2", "--undo"), "broker 2 is \"in\" already\n")
+
+    def test_a_drain_does_not_wait_for_what_nobody_else_can_lead(self):
+        self.create("t")
+        self.create("alone", replicas=1)
+        alone = [place.replicas[0] for place in self.call("describe_topic", name="alone").partitions]
+        said = self.run_cairn("drain", str(alone[0]), "--wait")
+        self.assertIn("but for %d that nobody else could lead just now" % alone.count(alone[0]), said)
+
+    def test_decommission_waits_and_can_be_interrupted_and_undone(self):
+        self.create("t")
+        self.spread("t", 4)
+        self.cluster.brokers[0].kill()  # what is to go there waits for it
+        self.follower = cluster.Follower(self.cluster.addresses[1:])
+        process = subprocess.Popen(self.command("decommission", "4", "--wait"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(process.__exit__, None, None, None)
+        self.addCleanup(process.kill)
+        self.wait_for("4 is leaving", lambda: self.standing(4) == LEAVING)
+        process.send_signal(signal.SIGINT)
+        said, error = process.communicate(timeout=PATIENCE_S)
+        self.assertEqual((process.returncode, said), (130, b""), error)
+        self.assertIn(b"error[INTERRUPTED]", error)
+        self.assertIn(b"it goes on", error)
+
+        self.assertIn("error[BROKER_LEAVES]", self.run_cairn("drain", "4", code=4))
+        self.assertEqual(self.told("decommission", "4", "--undo")["standing"], "in")
+        self.cluster.brokers[0].start()
+        said = self.run_cairn("decommission", "4", "--wait")
+        self.assertEqual(said, "broker 4 is gone: it has no replica any more, and can be stopped\n")
+        self.assertEqual(self.run_cairn("decommission", "4"), "broker 4 is gone already\n")
+        self.assertEqual(self.told("decommission", "4")["state"], "gone")
+        self.assertIn("error[NOT_FOUND]", self.run_cairn("drain", "4", code=3))
+
+    def test_too_few_brokers_would_be_left(self):
+        self.create("narrow", replicas=4)
+        error = self.run_cairn("decommission", "2", code=4)
+        self.assertIn("error[TOO_FEW_BROKERS]: broker 2 cannot leave", error)
+        self.assertIn("narrow/0 (4 replicas), narrow/1 (4 replicas), narrow/2 (4 replicas), ...: 3 brokers would be left", error)
+        self.assertIn("try: start another broker", error)
+        self.assertIn("error[NOT_FOUND]", self.run_cairn("decommission", "9", code=3))
+        self.assertEqual(self.standing(2), IN)
+
+
+if __name__ == "__main__":
+    harness.main()
