@@ -29,13 +29,14 @@ DRAIN_S = 30
 
 class StandingCase(harness.Case):
     brokers = 4
+    options = OPTIONS
 
     def setUp(self):
-        self.cluster = cluster.Cluster(3, options=OPTIONS)
+        self.cluster = cluster.Cluster(3, options=self.options)
         self.addCleanup(self.cluster.close_after, self)
         self.cluster.start()
         for _ in range(self.brokers - 3):
-            self.cluster.add(OPTIONS).start()
+            self.cluster.add(self.options).start()
         self.chance = random.Random("%d %s" % (SEED, self.id()))
         self.follower = cluster.Follower(self.cluster.addresses)
         self.wait_for("all brokers in the map", lambda: len(self.call("describe_cluster").brokers) == self.brokers)
@@ -224,6 +225,41 @@ class DecommissionTest(StandingCase):
         self.wait_for("4 is gone", lambda: self.standing(4) == GONE)
         self.cluster.resume(away)
         self.wait_for("it is told to stop", lambda: "reason=DIRECTORY_REPLACED" in away.said())
+
+
+class MissedTest(StandingCase):
+    options = [*OPTIONS, "--replace-after-ms", "1s"]
+
+    def test_a_broker_that_is_missed_is_emptied_and_comes_back_empty(self):
+        self.create("t")
+        self.spread("t", 4)
+        values = [b"v%d" % i for i in range(50)]
+        for sequence, value in enumerate(values):
+            self.call("append", topic="t", partition=0, producer="p", batch=harness.batch(value, first_sequence=sequence))
+        missed = self.cluster.brokers[3]
+        missed.kill()
+        self.forget(4)
+
+        self.wait_for("nothing is on 4", lambda: self.replicas_on("t", 4) == [])
+        for place in self.call("describe_topic", name="t").partitions:
+            self.assertEqual(sorted(place.replicas), [1, 2, 3])
+        for broker in self.cluster.brokers[:3]:
+            self.wait_for("it has everything", lambda: cluster.read_all(broker.address, "t", 0, len(values)) == values)
+
+        missed.start()
+        self.wait_for("its files are gone", lambda: self.logs_of(4) == [])
+        self.assertEqual(self.standing(4), IN)
+
+    def test_where_nobody_can_take_it_nothing_happens(self):
+        self.create("t")
+        for broker in self.cluster.brokers[2:]:
+            broker.kill()
+            self.forget(self.cluster.brokers.index(broker) + 1)
+        time.sleep(3)
+        for broker in self.cluster.brokers[2:]:
+            broker.start()
+        for partition in range(PARTITIONS):
+            self.call("append", topic="t", partition=partition, batch=harness.batch(b"on"))
 
 
 class CommandTest(StandingCase):
