@@ -383,10 +383,13 @@ size_t cluster_map_replicas_of(const struct cluster_map *map, uint32_t broker) {
   size_t count = 0;
   for (size_t i = 0; i < map->topic_count; i++) {
     const struct map_topic *topic = map->sorted[i];
-    for (uint32_t at = 0; at < topic->partition_count; at++)
-      count += has_broker(topic->partitions[at].replicas, topic->partitions[at].replica_count, broker);
+    for (uint32_t at = 0; at < topic->partition_count; at++) {
+      const struct map_partition *partition = &topic->partitions[at];
+      const struct map_move *move = cluster_map_move(map, partition->group);
+      bool counts = has_broker(partition->replicas, partition->replica_count, broker);
+      count += counts || (move != NULL && has_broker(move->known, move->known_count, broker));
+    }
   }
-  for (size_t i = 0; i < map->move_count; i++) count += has_broker(map->moves[i].target, map->moves[i].target_count, broker);
   return count;
 }
 

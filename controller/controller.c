@@ -467,6 +467,16 @@ bool controller_has_lost(const struct controller *controller) {
   return is_alone(controller) && log_view(replica_log(controller->replica)).damaged;
 }
 
+bool controller_counts_on(const struct controller *controller, broker_id broker) {
+  const struct raft_config *config = replica_config(controller->replica);
+  if (!replica_config_committed(controller->replica)) return true;
+  for (size_t i = 0; i < config->count; i++) {
+    const struct raft_member *member = &config->members[i];
+    if (member->id.broker == broker && (member->now == RAFT_VOTER || member->then == RAFT_VOTER)) return true;
+  }
+  return false;
+}
+
 void controller_read(struct controller *controller, struct replica_read *read) { replica_read(controller->replica, read); }
 
 void controller_start(struct controller *controller) { replica_start(controller->replica); }

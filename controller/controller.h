@@ -62,6 +62,8 @@ void controller_hush(struct controller *controller);
 bool controller_leads(const struct controller *controller);
 /* Rot has taken entries of its log, and no other broker ever had them: what the map says is so, and it may not be all. */
 bool controller_has_lost(const struct controller *controller);
+/* Its vote counts in group 0, or it cannot be told yet. */
+bool controller_counts_on(const struct controller *controller, broker_id broker);
 /* A linearizable look at the map: when it is answered OK, controller_map() has everything that was done before it was asked for. */
 void controller_read(struct controller *controller, struct replica_read *read);
 

@@ -119,8 +119,22 @@ static enum status decide_delete(const struct decision_facts *facts, struct chan
   return STATUS_OK;
 }
 
+static bool is_on(const struct map_replica *replicas, uint32_t count, uint32_t broker) {
+  for (uint32_t i = 0; i < count; i++)
+    if (replicas[i].broker == broker) return true;
+  return false;
+}
+
+/* It has a replica of it, or is about to: whoever leaves keeps what it has until its own turn comes. */
+static bool belongs(const struct cluster_map *map, const struct map_partition *partition, uint32_t broker) {
+  const struct map_move *move = cluster_map_move(map, partition->group);
+  return is_on(partition->replicas, partition->replica_count, broker) ||
+         (move != NULL && is_on(move->target, move->target_count, broker));
+}
+
 /* Puts one broker more into the target. A broker that takes no peers cannot be told anything, so it is none. */
-static enum status add_target(const struct decision_facts *facts, struct change *change, uint32_t id, struct map_move *move) {
+static enum status add_target(const struct decision_facts *facts, struct change *change, uint32_t id,
+                              const struct map_partition *partition, struct map_move *move) {
   const struct map_broker *broker = cluster_map_broker(facts->map, id);
   if (broker == NULL) {
     snprintf(change->problem, sizeof change->problem,
@@ -134,7 +148,7 @@ static enum status add_target(const struct decision_facts *facts, struct change 
              change->partition, id);
     return STATUS_NOT_FOUND;
   }
-  if (broker->standing >= STANDING_LEAVING) {
+  if (broker->standing >= STANDING_LEAVING && !belongs(facts->map, partition, id)) {
     snprintf(change->problem, sizeof change->problem,
              "partition %u is to go to broker %u, which %s: name another, or let that one stay first", change->partition, id,
              broker->standing == STANDING_GONE ? "has left the cluster" : "is about to leave the cluster");
@@ -190,10 +204,11 @@ static enum status decide_move(const struct decision_facts *facts, struct change
   move->topic_id = topic->id;
   move->partition = change->partition;
   for (uint32_t i = 0; i < change->to_count; i++) {
-    enum status status = add_target(facts, change, change->to[i], move);
+    enum status status = add_target(facts, change, change->to[i], partition, move);
     if (status != STATUS_OK) return status;
   }
   const struct map_move *under_way = cluster_map_move(facts->map, partition->group);
+  if (under_way != NULL && change->only_begins) return decide_refuse(change, STATUS_BUSY, "it is on its way already");
   if (under_way != NULL) return check_room(under_way, move, change);
   if (cluster_map_move_count(facts->map) >= MAP_MOVES_MAX)
     return decide_refuse(change, STATUS_BUSY, "1000 partitions are being moved already: wait until some have arrived");
@@ -215,7 +230,13 @@ static enum status decide_moved(const struct decision_facts *facts, struct chang
 
 /* ---- Brokers that come and go ---- */
 
-/* As many as could have a replica if this one left. */
+/* Does it leave, where this one does too? */
+static bool leaves(const struct cluster_map *map, uint32_t broker, uint32_t too) {
+  const struct map_broker *known = cluster_map_broker(map, broker);
+  return broker == too || (known != NULL && known->standing == STANDING_LEAVING);
+}
+
+/* As many as can have replicas then. */
 static uint32_t count_others(const struct cluster_map *map, uint32_t leaving) {
   uint32_t others = 0;
   const struct map_broker *broker = cluster_map_broker_after(map, 0);
@@ -224,25 +245,32 @@ static uint32_t count_others(const struct cluster_map *map, uint32_t leaving) {
   return others;
 }
 
-static bool is_on(const struct map_replica *replicas, uint32_t count, uint32_t broker) {
-  for (uint32_t i = 0; i < count; i++)
-    if (replicas[i].broker == broker) return true;
-  return false;
+/* Where it is to be. */
+static uint32_t places_of(const struct cluster_map *map, const struct map_partition *partition,
+                          const struct map_replica **out_replicas) {
+  const struct map_move *move = cluster_map_move(map, partition->group);
+  *out_replicas = move == NULL ? partition->replicas : move->target;
+  return move == NULL ? partition->replica_count : move->target_count;
 }
 
-/* Every partition on it needs another broker in its place: as many others as it has replicas. */
+static bool is_stuck(const struct cluster_map *map, const struct map_partition *partition, uint32_t leaving, uint32_t others,
+                     uint32_t *out_count) {
+  const struct map_replica *replicas;
+  bool any = false;
+  *out_count = places_of(map, partition, &replicas);
+  for (uint32_t i = 0; i < *out_count; i++) any = any || leaves(map, replicas[i].broker, leaving);
+  return any && *out_count > others;
+}
+
+/* Every partition on one that leaves needs another broker in its place: as many others as it has replicas. */
 static enum status check_leaving(const struct cluster_map *map, struct change *change) {
-  uint32_t others = count_others(map, change->broker.id), stuck = 0;
+  uint32_t others = count_others(map, change->broker.id), stuck = 0, count = 0;
   size_t at = 0;
   if (others == 0) return decide_refuse(change, STATUS_TOO_FEW_BROKERS, "nobody would be left: start another broker first");
   const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
     for (uint32_t i = 0; i < topic->partition_count; i++) {
-      const struct map_partition *partition = &topic->partitions[i];
-      const struct map_move *move = cluster_map_move(map, partition->group);
-      uint32_t count = move == NULL ? partition->replica_count : move->target_count;
-      if (!is_on(move == NULL ? partition->replicas : move->target, count, change->broker.id) || count <= others) continue;
-      if (stuck++ >= 3) continue;
+      if (!is_stuck(map, &topic->partitions[i], change->broker.id, others, &count) || stuck++ >= 3) continue;
       int size = snprintf(change->problem + at, sizeof change->problem - at, "%s%.40s/%u (%u replica%s)", at == 0 ? "" : ", ",
                           topic->name, i, count, count == 1 ? "" : "s");
       at += size > 0 ? (size_t)size : 0;
@@ -261,10 +289,12 @@ static enum status decide_standing(const struct decision_facts *facts, struct ch
     snprintf(change->problem, sizeof change->problem, "the cluster has no broker %u", change->broker.id);
     return STATUS_NOT_FOUND;
   }
-  if (change->broker.standing == STANDING_LEAVING) {
+  if (change->broker.standing == STANDING_LEAVING && broker->standing != STANDING_LEAVING) {
     enum status status = check_leaving(facts->map, change);
     if (status != STATUS_OK) return status;
   }
+  if (change->broker.standing == STANDING_DRAINED && broker->standing == STANDING_LEAVING)
+    return decide_refuse(change, STATUS_INVALID, "it is leaving, and leads nothing already: let it stay first");
   bool has_some = change->broker.standing == STANDING_GONE && cluster_map_replicas_of(facts->map, broker->id) > 0;
   if (has_some) return decide_refuse(change, STATUS_BUSY, "it has replicas: they have to go to others first");
   command->broker.id = change->broker.id;

@@ -31,6 +31,7 @@ struct change {
   uint32_t partition;
   uint32_t to[MAP_REPLICAS_MAX];
   uint32_t to_count;
+  bool only_begins; /* MOVE_PARTITION: not in the place of a move that is under way (BUSY) */
   uint64_t move;
 
   void (*done)(struct change *change);

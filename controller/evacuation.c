@@ -1,5 +1,7 @@
 #include "controller/evacuation.h"
 
+#include <string.h>
+
 #include "base/memory.h"
 #include "controller/placement.h"
 
@@ -24,7 +26,12 @@ static bool is_up(const struct evacuation *evacuation, uint32_t broker) { return
 
 static bool has_quorum(const struct evacuation *evacuation, const struct map_partition *partition) {
   uint32_t up = 0;
-  for (uint32_t i = 0; i < partition->replica_count; i++) up += is_up(evacuation, partition->replicas[i].broker);
+  for (uint32_t i = 0; i < partition->replica_count; i++) {
+    const struct map_replica *replica = &partition->replicas[i];
+    const struct map_broker *broker = cluster_map_broker(evacuation->map, replica->broker);
+    bool same = broker != NULL && memcmp(broker->incarnation, replica->incarnation, CLUSTER_ID_SIZE) == 0;
+    up += same && is_up(evacuation, replica->broker);
+  }
   return up > partition->replica_count / 2;
 }
 
@@ -58,11 +65,23 @@ struct takers {
   size_t count;
 };
 
-static const struct placement_load *least_loaded(const struct takers *takers, const struct map_partition *partition) {
+/* Where it is to be. */
+struct places {
+  const struct map_replica *replicas;
+  uint32_t count;
+};
+
+static struct places places_of(const struct map_partition *partition, const struct map_move *move) {
+  if (move != NULL) return (struct places){move->target, move->target_count};
+  return (struct places){partition->replicas, partition->replica_count};
+}
+
+/* `places`: who has it already; NULL: of all. */
+static const struct placement_load *least_loaded(const struct takers *takers, const struct places *places) {
   const struct placement_load *best = NULL;
   for (size_t i = 0; i < takers->count; i++) {
     const struct placement_load *load = &takers->loads[i];
-    if (partition != NULL && is_on(partition->replicas, partition->replica_count, load->broker)) continue;
+    if (places != NULL && is_on(places->replicas, places->count, load->broker)) continue;
     if (best == NULL || load->replicas < best->replicas) best = load;
   }
   return best;
@@ -72,14 +91,19 @@ static const struct placement_load *least_loaded(const struct takers *takers, co
 static enum evacuation_state step_of(const struct evacuation *evacuation, const struct takers *takers,
                                      const struct map_topic *topic, uint32_t i, struct candidate *out_candidate) {
   const struct map_partition *partition = &topic->partitions[i];
+  const struct map_move *move = cluster_map_move(evacuation->map, partition->group);
+  struct places places = places_of(partition, move);
   struct evacuation_step *step = &out_candidate->step;
   *out_candidate = (struct candidate){.step = {.topic = topic, .partition = i}};
+  if (!is_on(places.replicas, places.count, evacuation->broker)) return EVACUATION_WAITS; /* it is about to be elsewhere */
+  if (move == NULL && evacuation->full) return EVACUATION_WAITS;
   if (!has_quorum(evacuation, partition)) return EVACUATION_NO_QUORUM;
-  const struct placement_load *other = least_loaded(takers, partition);
+  const struct placement_load *other = least_loaded(takers, &places);
   if (other == NULL) return EVACUATION_NO_ROOM;
-  for (uint32_t at = 0; at < partition->replica_count; at++)
-    if (partition->replicas[at].broker != evacuation->broker) step->to[step->to_count++] = partition->replicas[at].broker;
+  for (uint32_t at = 0; at < places.count; at++)
+    if (places.replicas[at].broker != evacuation->broker) step->to[step->to_count++] = places.replicas[at].broker;
   step->to[step->to_count++] = other->broker;
+  step->redirects = move != NULL;
   out_candidate->load = other->replicas;
   return EVACUATION_STEP;
 }
@@ -101,11 +125,11 @@ static enum evacuation_state look_for_best(const struct evacuation *evacuation, 
     for (uint32_t i = 0; i < topic->partition_count; i++) {
       const struct map_partition *partition = &topic->partitions[i];
       const struct map_move *move = cluster_map_move(map, partition->group);
-      bool here = is_on(partition->replicas, partition->replica_count, evacuation->broker);
-      bool comes = move != NULL && is_on(move->target, move->target_count, evacuation->broker);
-      if (!here && !comes) continue;
+      bool counts = is_on(partition->replicas, partition->replica_count, evacuation->broker);
+      counts = counts || (move != NULL && is_on(move->known, move->known_count, evacuation->broker));
+      if (!counts) continue;
       struct candidate candidate = {0};
-      enum evacuation_state now = move != NULL ? EVACUATION_WAITS : step_of(evacuation, takers, topic, i, &candidate);
+      enum evacuation_state now = step_of(evacuation, takers, topic, i, &candidate);
       if (!says_more(now, &candidate, state, best)) continue;
       *best = candidate;
       state = now;

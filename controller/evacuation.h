@@ -3,7 +3,7 @@
  *
  * 1. A partition keeps its replicas but the one that goes, in their order, and as many as it had.
  * 2. The new one is on the broker that has the fewest, of those that stay, are up and have none of it.
- * 3. A partition that is on its way already waits until it has arrived.
+ * 3. A partition that is on its way elsewhere waits until it has arrived; one that is on its way to this broker is sent to another.
  * 4. One of whose replicas no majority is up cannot change its members: it is passed over, so that it does not keep others waiting.
  */
 #ifndef CAIRN_CONTROLLER_EVACUATION_H
@@ -17,6 +17,7 @@
 struct evacuation {
   const struct cluster_map *map;
   uint32_t broker; /* which is to be emptied */
+  bool full;       /* enough are on their way: no other one is to begin */
   bool (*is_up)(void *context, uint32_t broker);
   void *context;
 };
@@ -26,6 +27,7 @@ struct evacuation_step {
   uint32_t partition;
   uint32_t to[MAP_REPLICAS_MAX];
   uint32_t to_count;
+  bool redirects; /* in the place of a move that is under way */
 };
 
 enum evacuation_state {

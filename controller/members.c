@@ -47,7 +47,8 @@ static struct raft_member *lowest_learner(const struct cluster_map *map, struct 
   struct raft_member *lowest = NULL;
   for (size_t i = 0; i < target->count; i++) {
     struct raft_member *member = &target->members[i];
-    if (member->then != RAFT_LEARNER || cluster_map_broker(map, member->id.broker) == NULL) continue;
+    const struct map_broker *broker = cluster_map_broker(map, member->id.broker);
+    if (member->then != RAFT_LEARNER || broker == NULL || broker->standing >= STANDING_LEAVING) continue;
     if (lowest == NULL || member->id.broker < lowest->id.broker) lowest = member;
   }
   return lowest;
@@ -61,6 +62,28 @@ static void promote(const struct cluster_map *map, uint32_t founders, struct raf
   if (wanted % 2 == 0 && wanted > voters) wanted--;
   for (struct raft_member *member; voters < wanted && (member = lowest_learner(map, target)) != NULL; voters++)
     member->now = member->then = RAFT_VOTER;
+}
+
+static bool stays(const struct cluster_map *map, const struct raft_member *member) {
+  const struct map_broker *broker = cluster_map_broker(map, member->id.broker);
+  return broker == NULL || broker->standing < STANDING_LEAVING; /* one that the map does not have yet founded the cluster */
+}
+
+/* In one step with who takes it, so that the change waits until that one has everything. The last vote is kept. */
+static void retire(const struct cluster_map *map, struct raft_config *target) {
+  uint32_t remaining = 0;
+  for (size_t i = 0; i < target->count; i++)
+    remaining += target->members[i].then == RAFT_VOTER && stays(map, &target->members[i]);
+  for (size_t i = 0; i < target->count; i++) {
+    struct raft_member *member = &target->members[i];
+    if (member->then != RAFT_VOTER || stays(map, member)) continue;
+    struct raft_member *heir = lowest_learner(map, target);
+    if (heir != NULL) {
+      heir->now = heir->then = RAFT_VOTER;
+      remaining++;
+    }
+    if (remaining > 0) member->now = member->then = RAFT_LEARNER;
+  }
 }
 
 static bool differs(const struct raft_config *today, const struct raft_config *target) {
@@ -80,6 +103,7 @@ bool members_next(const struct raft_config *today, const struct cluster_map *map
   if (gone == 0) {
     add_learners(map, &target);
     promote(map, founders, &target);
+    retire(map, &target);
   }
   if (!differs(today, &target)) return false;
   *out_target = target;

@@ -1,7 +1,7 @@
 /* Who is to belong to group 0, and the next step towards it. Pure: same map, same members, same answer.
  *
  *   a broker that stands in the map            is told everything: a voter stays one, all others are learners
- *   a broker that is gone                      goes
+ *   a broker that leaves                       gives its vote up, to a learner if there is one, and goes when it is gone
  *   a broker whose directory is another now    its earlier self goes first, whatever it was; then it is a broker like any new one
  *   fewer voters than there are to be          learners become voters, lowest numbers first, but never from an odd number to an even one
  *

@@ -10,6 +10,7 @@
 #include "controller/evacuation.h"
 
 #define NS_PER_MS 1000000u
+#define TOLD_MAX 16u
 #define LOOK_NS ((uint64_t)200 * NS_PER_MS)       /* between looks, as long as a broker is to be emptied */
 #define WATCH_NS_MAX ((uint64_t)1000 * NS_PER_MS) /* else, where it is noted who is missed */
 
@@ -19,16 +20,25 @@ struct absence {
   uint64_t since_ns;
 };
 
+/* Why a broker does not get empty, as it was last traced. */
+struct standstill {
+  uint32_t broker;
+  enum evacuation_state state;
+};
+
 struct steward {
   struct steward_wiring wiring;
   struct loop *loop; /* NULL: not started */
   struct timer timer;
   struct change change;
   bool changing;
+  uint32_t emptied;       /* the broker that the change is about */
   struct absence *absent; /* by number */
   size_t absent_count;
-  enum evacuation_state told; /* why it does not go on, as it was last traced */
-  uint32_t told_of;
+  uint64_t looked_ns; /* when it was last noted who is missed */
+  uint32_t refused;   /* its step was: others come first at the next look */
+  struct standstill told[TOLD_MAX];
+  size_t told_count;
   bool stopping;
   void (*stopped)(void *context);
   void *stopped_context;
@@ -52,9 +62,20 @@ static bool is_up(void *context, uint32_t broker) {
 
 /* ---- Who is missed ---- */
 
+static uint64_t watch_ns(const struct steward *steward) {
+  uint64_t quarter_ns = steward->wiring.replace_after_ns / 4;
+  if (quarter_ns < LOOK_NS) return LOOK_NS;
+  return quarter_ns < WATCH_NS_MAX ? quarter_ns : WATCH_NS_MAX;
+}
+
+/* What nobody looked at does not count: this process may have stood still. */
 static uint64_t absent_since(const struct steward *steward, uint32_t broker, uint64_t now_ns) {
-  for (size_t i = 0; i < steward->absent_count; i++)
-    if (steward->absent[i].broker == broker) return steward->absent[i].since_ns;
+  uint64_t gap_ns = now_ns - steward->looked_ns, usual_ns = 2 * watch_ns(steward);
+  for (size_t i = 0; i < steward->absent_count; i++) {
+    if (steward->absent[i].broker != broker) continue;
+    uint64_t since_ns = steward->absent[i].since_ns + (gap_ns > usual_ns ? gap_ns - usual_ns : 0);
+    return since_ns < now_ns ? since_ns : now_ns;
+  }
   return now_ns;
 }
 
@@ -70,14 +91,17 @@ static void note_absent(struct steward *steward, const struct cluster_map *map) 
   memory_free(steward->absent);
   steward->absent = absent;
   steward->absent_count = count;
+  steward->looked_ns = now_ns;
 }
 
-/* 0: nobody is, for so long, that has anything left. */
-static uint32_t long_missed(const struct steward *steward, const struct cluster_map *map) {
+/* The next one above `after` that has been missed for long and has something left; 0: none. One that is drained is expected back. */
+static uint32_t long_missed(const struct steward *steward, const struct cluster_map *map, uint32_t after) {
   uint64_t now_ns = loop_now_ns(steward->loop);
   for (size_t i = 0; i < steward->absent_count; i++) {
-    bool missed = now_ns - steward->absent[i].since_ns >= steward->wiring.replace_after_ns;
-    if (missed && cluster_map_replicas_of(map, steward->absent[i].broker) > 0) return steward->absent[i].broker;
+    uint32_t broker = steward->absent[i].broker;
+    if (broker <= after || now_ns - steward->absent[i].since_ns < steward->wiring.replace_after_ns) continue;
+    bool stays = cluster_map_broker(map, broker)->standing == STANDING_IN;
+    if (stays && cluster_map_replicas_of(map, broker) > 0) return broker;
   }
   return 0;
 }
@@ -96,6 +120,7 @@ static void changed(struct change *change) {
     steward->stopped(steward->stopped_context);
     return;
   }
+  if (change->status != STATUS_OK) steward->refused = steward->emptied;
   if (change->status != STATUS_OK)
     trace_warn("evacuation_waits", "reason=%s text=\"%s\"", status_name(change->status), change->problem);
   look_in(steward, change->status == STATUS_OK ? 0 : LOOK_NS);
@@ -108,41 +133,52 @@ static void ask(struct steward *steward, const struct change *change) {
   controller_change(steward->wiring.controller, &steward->change);
 }
 
-static void ask_to_move(struct steward *steward, const struct evacuation_step *step) {
-  struct change change = {.kind = COMMAND_MOVE_PARTITION, .partition = step->partition, .to_count = step->to_count};
+static void ask_to_move(struct steward *steward, uint32_t broker, const struct evacuation_step *step) {
+  struct change change = {
+      .kind = COMMAND_MOVE_PARTITION, .partition = step->partition, .to_count = step->to_count, .only_begins = !step->redirects};
   snprintf(change.name, sizeof change.name, "%s", step->topic->name);
   memcpy(change.to, step->to, sizeof change.to);
+  steward->emptied = broker;
   ask(steward, &change);
 }
 
 static void write_down_gone(struct steward *steward, uint32_t broker) {
   trace_info("broker_gone", "broker=%u do=\"it has nothing any more: stop it\"", broker);
   REACHED(broker_goes);
+  steward->emptied = broker;
   ask(steward, &(struct change){.kind = COMMAND_SET_STANDING, .broker = {.id = broker, .standing = STANDING_GONE}});
 }
 
+static const char *cure_of(enum evacuation_state state) {
+  if (state == EVACUATION_NO_ROOM) return "there is no other broker for it: start one, or let this one stay";
+  if (state == EVACUATION_NO_QUORUM) return "too few of its replicas are up: start the brokers that have them";
+  return NULL;
+}
+
+/* Once, until it is something else. */
 static void tell(struct steward *steward, uint32_t broker, enum evacuation_state state, const struct evacuation_step *step) {
-  bool known = steward->told == state && steward->told_of == broker;
-  steward->told = state;
-  steward->told_of = broker;
-  if (known || (state != EVACUATION_NO_ROOM && state != EVACUATION_NO_QUORUM)) return;
-  trace_warn("evacuation_stuck", "broker=%u topic=%s partition=%u do=\"%s\"", broker, step->topic->name, step->partition,
-             state == EVACUATION_NO_ROOM ? "there is no other broker for it: start one, or let this one stay"
-                                         : "too few of its replicas are up: start the brokers that have them");
+  size_t i = 0;
+  while (i < steward->told_count && steward->told[i].broker != broker) i++;
+  if (i == TOLD_MAX || (i < steward->told_count && steward->told[i].state == state)) return;
+  steward->told[i] = (struct standstill){.broker = broker, .state = state};
+  if (i == steward->told_count) steward->told_count++;
+  if (cure_of(state) != NULL)
+    trace_warn("evacuation_stuck", "broker=%u topic=%s partition=%u do=\"%s\"", broker, step->topic->name, step->partition,
+               cure_of(state));
 }
 
 /* True: it goes on when that is answered. */
 static bool take_step(struct steward *steward, const struct cluster_map *map, uint32_t broker, bool leaves) {
-  const struct evacuation evacuation = {.map = map, .broker = broker, .is_up = is_up, .context = steward};
+  const struct evacuation evacuation = {
+      .map = map, .broker = broker, .full = cluster_map_move_count(map) >= STEWARD_MOVES_MAX, .is_up = is_up, .context = steward};
   struct evacuation_step step = {0};
-  enum evacuation_state state = EVACUATION_WAITS;
-  if (cluster_map_move_count(map) < STEWARD_MOVES_MAX) state = evacuation_next(&evacuation, &step);
-  tell(steward, broker, state, &step);
+  enum evacuation_state state = evacuation_next(&evacuation, &step);
+  if (state != EVACUATION_STEP) tell(steward, broker, state, &step);
   if (state == EVACUATION_STEP) {
     if (leaves) REACHED(broker_is_emptied);
     else REACHED(missed_broker_is_emptied);
-    ask_to_move(steward, &step);
-  } else if (state == EVACUATION_OVER && leaves) {
+    ask_to_move(steward, broker, &step);
+  } else if (state == EVACUATION_OVER && leaves && !controller_counts_on(steward->wiring.controller, broker)) {
     write_down_gone(steward, broker);
   } else {
     return false;
@@ -150,28 +186,34 @@ static bool take_step(struct steward *steward, const struct cluster_map *map, ui
   return true;
 }
 
-/* A quarter of the time after which somebody is missed for long, or a second. */
-static uint64_t watch_ns(const struct steward *steward) {
-  uint64_t quarter_ns = steward->wiring.replace_after_ns / 4;
-  return quarter_ns < WATCH_NS_MAX ? quarter_ns : WATCH_NS_MAX;
+/* Each in turn; whoever's step was refused comes last. False: for all of them there is nothing to ask for just now. */
+static bool take_any_step(struct steward *steward, const struct cluster_map *map, bool *out_any) {
+  uint32_t last = steward->refused, broker = 0;
+  steward->refused = 0;
+  *out_any = false;
+  while ((broker = evacuation_broker(map, broker)) != 0) {
+    *out_any = true;
+    if (broker != last && take_step(steward, map, broker, true)) return true;
+  }
+  while (steward->wiring.replace_after_ns > 0 && (broker = long_missed(steward, map, broker)) != 0) {
+    *out_any = true;
+    if (broker != last && take_step(steward, map, broker, false)) return true;
+  }
+  const struct map_broker *late = last == 0 ? NULL : cluster_map_broker(map, last);
+  return late != NULL && late->standing == STANDING_LEAVING && take_step(steward, map, last, true);
 }
 
 static void look(struct steward *steward) {
   const struct cluster_map *map = controller_map(steward->wiring.controller);
+  bool replaces = steward->wiring.replace_after_ns > 0, any = false;
   if (!controller_leads(steward->wiring.controller)) { /* until it is woken */
     steward->absent_count = 0;
-    steward->told = EVACUATION_OVER;
+    steward->told_count = 0;
     return;
   }
-  bool replaces = steward->wiring.replace_after_ns > 0;
   if (replaces) note_absent(steward, map);
-  uint32_t leaves = evacuation_broker(map, 0);
-  uint32_t missed = replaces ? long_missed(steward, map) : 0;
-  for (uint32_t broker = leaves; broker != 0; broker = evacuation_broker(map, broker))
-    if (take_step(steward, map, broker, true)) return;
-  bool stays = missed != 0 && cluster_map_broker(map, missed)->standing != STANDING_LEAVING;
-  if (stays && take_step(steward, map, missed, false)) return;
-  if (leaves != 0 || missed != 0) look_in(steward, LOOK_NS);
+  if (take_any_step(steward, map, &any)) return;
+  if (any) look_in(steward, LOOK_NS);
   else if (replaces) look_in(steward, watch_ns(steward));
 }
 

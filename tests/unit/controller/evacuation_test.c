@@ -48,6 +48,7 @@ static enum status begin(const struct evacuation_step *step) {
 }
 
 static uint32_t down; /* a bit for each broker */
+static bool full;
 
 static bool is_up(void *context, uint32_t broker) {
   (void)context;
@@ -55,12 +56,13 @@ static bool is_up(void *context, uint32_t broker) {
 }
 
 static enum evacuation_state next(uint32_t broker, struct evacuation_step *out_step) {
-  const struct evacuation evacuation = {.map = map, .broker = broker, .is_up = is_up};
+  const struct evacuation evacuation = {.map = map, .broker = broker, .full = full, .is_up = is_up};
   return evacuation_next(&evacuation, out_step);
 }
 
 static int set_up(void **state) {
   down = 0;
+  full = false;
   return rig_set_up(state);
 }
 
@@ -139,18 +141,47 @@ static void only_who_is_up_takes_part(void **state) {
   expect_step(1, 2, "5");
 }
 
-/* What is on its way to the broker that leaves comes to rest first, and goes then. */
-static void what_is_on_its_way_arrives_first(void **state) {
+/* What is on its way to the broker is sent elsewhere: it may never arrive there. */
+static void what_is_on_its_way_to_it_is_sent_elsewhere(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
   create("a", (const char *const[]){"23"}, 1);
   struct evacuation_step step = {.topic = rig_find("a"), .to = {1, 2}, .to_count = 2};
   assert_int_equal(begin(&step), STATUS_OK);
   assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+  down = 1u << 1;
 
+  expect_step(1, 0, "23");
+  assert_int_equal(stand(1, STANDING_GONE), STATUS_BUSY); /* it may vote already */
   assert_int_equal(next(1, &step), EVACUATION_WAITS);
   end(cluster_map_move_after(map, 0));
-  expect_step(1, 0, "23");
+  assert_int_equal(next(1, &step), EVACUATION_OVER);
+  assert_int_equal(stand(1, STANDING_GONE), STATUS_OK);
+}
+
+static void no_more_begin_than_may(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
+  create("a", (const char *const[]){"12", "23"}, 2);
+  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+  full = true;
+  struct evacuation_step step;
+  assert_int_equal(next(1, &step), EVACUATION_WAITS);
+  assert_int_equal(stand(4, STANDING_LEAVING), STATUS_OK);
+  assert_int_equal(next(4, &step), EVACUATION_OVER); /* it has nothing: that is seen all the same */
+}
+
+/* It is back with another directory: what it had there is gone. */
+static void a_lost_directory_is_not_up(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
+  create("a", (const char *const[]){"123"}, 1);
+  struct command again = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = 2, .incarnation = {22}}, .cluster_id = {1}};
+  snprintf(again.broker.peer_address, sizeof again.broker.peer_address, "peer:1");
+  assert_int_equal(rig_apply_through_bytes(&again), STATUS_OK);
+  down = 1u << 1;
+  struct evacuation_step step;
+  assert_int_equal(next(1, &step), EVACUATION_NO_QUORUM);
 }
 
 /* ---- Properties ---- */
@@ -233,7 +264,9 @@ int main(void) {
       TEST(one_partition_after_the_other_goes),
       TEST(nothing_goes_to_who_leaves_too),
       TEST(a_partition_without_another_broker_is_named),
-      TEST(what_is_on_its_way_arrives_first),
+      TEST(what_is_on_its_way_to_it_is_sent_elsewhere),
+      TEST(no_more_begin_than_may),
+      TEST(a_lost_directory_is_not_up),
       TEST(only_who_is_up_takes_part),
       TEST(any_broker_of_any_cluster_is_emptied),
   };

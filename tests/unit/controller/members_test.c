@@ -92,24 +92,49 @@ static void a_wiped_voter_goes_and_then_comes_back(void **state) {
   assert_false(members_next(&target, map, 3, &target));
 }
 
-static void who_has_left_goes_and_another_votes(void **state) {
+static void stand(uint32_t id, enum map_standing standing) {
+  struct command command = {.kind = COMMAND_SET_STANDING, .broker = {.id = id, .standing = standing}};
+  assert_int_equal(cluster_map_apply(map, &command), STATUS_OK);
+}
+
+static void who_leaves_gives_its_vote_to_another(void **state) {
   (void)state;
   struct raft_config today = founded_by(3), target;
   for (uint32_t id = 1; id <= 4; id++) put(id, 1, "here:1");
   assert_true(members_next(&today, map, 3, &target));
   today = target;
-  struct command leaves = {.kind = COMMAND_SET_STANDING, .broker = {.id = 2, .standing = STANDING_LEAVING}};
-  assert_int_equal(cluster_map_apply(map, &leaves), STATUS_OK);
-  assert_false(members_next(&today, map, 3, &target)); /* it votes until it is gone */
-  leaves.broker.standing = STANDING_GONE;
-  assert_int_equal(cluster_map_apply(map, &leaves), STATUS_OK);
+  stand(2, STANDING_LEAVING);
 
   assert_true(members_next(&today, map, 3, &target));
-  assert_int_equal(rank_of(&target, 2, 1), RAFT_NOBODY);
-  assert_int_equal(rank_of(&target, 4, 1), RAFT_LEARNER);
-  today = target;
-  assert_true(members_next(&today, map, 3, &target));
+  assert_int_equal(rank_of(&target, 2, 1), RAFT_LEARNER); /* in one step */
   assert_int_equal(rank_of(&target, 4, 1), RAFT_VOTER);
+  today = target;
+  assert_false(members_next(&today, map, 3, &target));
+  stand(2, STANDING_GONE);
+  assert_true(members_next(&today, map, 3, &target));
+  assert_int_equal(rank_of(&target, 2, 1), RAFT_NOBODY);
+}
+
+static void the_only_voter_leaves_when_another_can_vote(void **state) {
+  (void)state;
+  struct raft_config today = founded_by(1), target;
+  put(1, 1, "here:1");
+  stand(1, STANDING_LEAVING);
+  assert_false(members_next(&today, map, 1, &target));
+  put(2, 1, "here:2");
+  assert_true(members_next(&today, map, 1, &target));
+  assert_int_equal(rank_of(&target, 1, 1), RAFT_LEARNER);
+  assert_int_equal(rank_of(&target, 2, 1), RAFT_VOTER);
+  assert_false(members_next(&target, map, 1, &today));
+}
+
+static void where_nobody_can_take_it_a_vote_is_given_up(void **state) {
+  (void)state;
+  struct raft_config today = founded_by(3), target;
+  for (uint32_t id = 1; id <= 3; id++) put(id, 1, "here:1");
+  stand(3, STANDING_LEAVING);
+  assert_true(members_next(&today, map, 3, &target));
+  assert_int_equal(rank_of(&target, 3, 1), RAFT_LEARNER);
   assert_false(members_next(&target, map, 3, &today));
 }
 
@@ -195,7 +220,9 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_fourth_broker_learns, make_map, free_map),
       cmocka_unit_test_setup_teardown(whoever_takes_no_peers_is_left_out, make_map, free_map),
       cmocka_unit_test_setup_teardown(a_wiped_voter_goes_and_then_comes_back, make_map, free_map),
-      cmocka_unit_test_setup_teardown(who_has_left_goes_and_another_votes, make_map, free_map),
+      cmocka_unit_test_setup_teardown(who_leaves_gives_its_vote_to_another, make_map, free_map),
+      cmocka_unit_test_setup_teardown(the_only_voter_leaves_when_another_can_vote, make_map, free_map),
+      cmocka_unit_test_setup_teardown(where_nobody_can_take_it_a_vote_is_given_up, make_map, free_map),
       cmocka_unit_test_setup_teardown(two_brokers_do_not_both_vote_where_one_did, make_map, free_map),
       cmocka_unit_test_setup_teardown(nothing_is_done_when_no_voter_is_left, make_map, free_map),
       cmocka_unit_test_setup_teardown(steps_end_whatever_joins_and_is_wiped, make_map, free_map),

@@ -97,6 +97,47 @@ static void the_last_one_stays(void **state) {
   assert_non_null(strstr(change.problem, "nobody would be left"));
 }
 
+/* A partition may be on two that leave: while one is emptied the other keeps what it has. */
+static void two_may_leave_at_once(void **state) {
+  (void)state;
+  struct change change;
+  for (uint32_t id = 1; id <= 5; id++) rig_register_broker(id, "peer:1");
+  assert_int_equal(create("a", 1, 3, &change), STATUS_OK); /* on 1, 2, 3 */
+  assert_int_equal(ask(2, STANDING_LEAVING, &change), STATUS_OK);
+  assert_int_equal(ask(3, STANDING_LEAVING, &change), STATUS_OK);
+  change = (struct change){.kind = COMMAND_MOVE_PARTITION, .name = "a", .to = {1, 3, 4}, .to_count = 3};
+  assert_int_equal(carry_out(&change), STATUS_OK);
+  change = (struct change){.kind = COMMAND_MOVE_PARTITION, .name = "a", .to = {1, 3, 5}, .to_count = 3, .only_begins = true};
+  assert_int_equal(carry_out(&change), STATUS_BUSY);
+}
+
+/* Whoever is asked to leave, and those that leave already, need others for all that is on any of them. */
+static void all_that_leave_are_counted(void **state) {
+  (void)state;
+  struct change change;
+  for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
+  assert_int_equal(create("a", 1, 3, &change), STATUS_OK); /* on 1, 2, 3 */
+  assert_int_equal(ask(3, STANDING_LEAVING, &change), STATUS_OK);
+  assert_int_equal(ask(4, STANDING_LEAVING, &change), STATUS_TOO_FEW_BROKERS); /* it has nothing, but is needed */
+  assert_int_equal(ask(3, STANDING_LEAVING, &change), STATUS_OK);              /* a second time changes nothing */
+  assert_int_equal(ask(3, STANDING_DRAINED, &change), STATUS_INVALID);
+}
+
+/* What was on its way there may count there still. */
+static void a_move_that_was_redirected_still_counts(void **state) {
+  (void)state;
+  struct change change;
+  for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
+  assert_int_equal(create("a", 1, 1, &change), STATUS_OK); /* on 1 */
+  change = (struct change){.kind = COMMAND_MOVE_PARTITION, .name = "a", .to = {3}, .to_count = 1};
+  assert_int_equal(carry_out(&change), STATUS_OK);
+  change.to[0] = 4;
+  assert_int_equal(carry_out(&change), STATUS_OK);
+  assert_int_equal(ask(3, STANDING_LEAVING, &change), STATUS_OK);
+  assert_int_equal(ask(3, STANDING_GONE, &change), STATUS_BUSY);
+  assert_int_equal(stand(3, STANDING_GONE), STATUS_BUSY);
+}
+
 static void a_standing_survives_a_snapshot(void **state) {
   (void)state;
   register_three();
@@ -191,6 +232,9 @@ int main(void) {
       TEST(who_is_gone_comes_back_with_another_directory_only),
       TEST(a_new_directory_changes_nothing_of_it),
       TEST(the_last_one_stays),
+      TEST(two_may_leave_at_once),
+      TEST(all_that_leave_are_counted),
+      TEST(a_move_that_was_redirected_still_counts),
       TEST(a_standing_survives_a_snapshot),
       TEST(a_standing_that_is_not_known_is_foreign),
       TEST(nobody_leaves_whom_a_partition_needs),
