@@ -233,6 +233,12 @@ static void lead_alone(struct raft *raft) {
   raft_become_leader(raft);
 }
 
+/* One that has not been asked for anything since it started. */
+static void lead_if_alone(struct raft *raft) {
+  bool able = !raft->stopped && !raft->damage.damaged && trail_room(&raft->trail);
+  if (raft->role != RAFT_LEADER && raft_alone(raft) && able) lead_alone(raft);
+}
+
 static void propose(struct raft *raft, const struct raft_event *event) {
   PRE(event->count > 0);
   if (raft->stopped || raft->damage.damaged) {
@@ -240,7 +246,7 @@ static void propose(struct raft *raft, const struct raft_event *event) {
     return;
   }
   bool decided_here = event->term == 0 || event->term == raft->hard_state.term;
-  if (raft->role != RAFT_LEADER && raft_alone(raft) && decided_here && trail_room(&raft->trail)) lead_alone(raft);
+  if (decided_here) lead_if_alone(raft);
   if (raft->role != RAFT_LEADER || !decided_here || raft_transferring(raft)) {
     raft->effects->status = STATUS_NOT_LEADER;
     return;
@@ -274,7 +280,10 @@ static void dispatch(struct raft *raft, const struct raft_event *event) {
     case RAFT_PROPOSE: propose(raft, event); break;
     case RAFT_SENT: raft_on_sent(raft, &event->sent); break;
     case RAFT_READ: raft_read(raft); break;
-    case RAFT_CHANGE_MEMBERS: raft_change_members(raft, event->config); break;
+    case RAFT_CHANGE_MEMBERS:
+      lead_if_alone(raft); /* and changes when its term has begun: BUSY until then */
+      raft_change_members(raft, event->config);
+      break;
     case RAFT_TRANSFER: raft_transfer(raft, &event->peer); break;
     case RAFT_CAMPAIGN:
       if (raft->role != RAFT_LEADER && !raft_alone(raft) && !raft->reluctant && raft_can_campaign(raft)) raft_pre_campaign(raft);

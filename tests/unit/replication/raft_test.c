@@ -153,6 +153,27 @@ static void raft_alone_confirms_a_read_at_once(void **state) {
   assert_int_equal(effects.read_index, 10);
 }
 
+/* It has been asked for nothing since it started, so it does not lead: to give it another member is to ask. */
+static void raft_alone_leads_to_change_its_members(void **state) {
+  (void)state;
+  struct raft_config two = {.phase = RAFT_STABLE};
+  raft_config_add(&two, &(struct replica_id){.broker = 1, .incarnation = {7, 7}}, RAFT_VOTER, RAFT_VOTER);
+  raft_config_add(&two, &(struct replica_id){.broker = 2, .incarnation = {8, 8}}, RAFT_LEARNER, RAFT_LEARNER);
+  started(4, 10);
+
+  step(&(struct raft_event){.kind = RAFT_CHANGE_MEMBERS, .config = &two});
+
+  assert_int_equal(effects.status, STATUS_BUSY);
+  assert_int_equal(effects.role, RAFT_LEADER);
+  assert_int_equal(effects.append_count, 1);
+  assert_int_equal(effects.appends[0].kind, RAFT_APPEND_NOOP);
+  persisted(11);
+  raft_step(&raft, &(struct raft_event){.kind = RAFT_CHANGE_MEMBERS, .config = &two}, &effects);
+  assert_int_equal(effects.status, STATUS_OK);
+  assert_int_equal(effects.append_count, 1);
+  assert_int_equal(effects.appends[0].kind, RAFT_APPEND_CONFIG);
+}
+
 /* Ten thousand groups a broker: docs/decisions/0008. */
 static void raft_of_a_follower_is_small(void **state) {
   (void)state;
@@ -172,6 +193,7 @@ int main(void) {
       cmocka_unit_test_teardown(raft_after_a_failed_disk_nothing_is_proposed_or_committed, tear_down),
       cmocka_unit_test_teardown(raft_proposal_of_another_term_is_refused, tear_down),
       cmocka_unit_test_teardown(raft_alone_confirms_a_read_at_once, tear_down),
+      cmocka_unit_test_teardown(raft_alone_leads_to_change_its_members, tear_down),
       cmocka_unit_test_teardown(raft_of_a_follower_is_small, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
