@@ -481,6 +481,10 @@ void controller_read(struct controller *controller, struct replica_read *read) {
 
 void controller_start(struct controller *controller) { replica_start(controller->replica); }
 
+struct replica_id controller_leader_id(const struct controller *controller) {
+  return replica_leader(controller->replica);
+}
+
 broker_id controller_leader(const struct controller *controller) { return replica_leader(controller->replica).broker; }
 
 const struct cluster_map *controller_map(const struct controller *controller) { return controller->map; }

@@ -44,6 +44,7 @@ void controller_free(struct controller *controller); /* after the lane stopped; 
 void controller_start(struct controller *controller);
 /* The broker that leads group 0, where changes are to be asked for; 0: not known. */
 broker_id controller_leader(const struct controller *controller);
+struct replica_id controller_leader_id(const struct controller *controller); /* the same, with its directory */
 
 /* Before the lane runs: the map as it will be if everything in group 0's log is committed. Owned by the caller; NULL: it cannot be read. */
 struct cluster_map *controller_map_ahead(const struct controller *controller);

@@ -12,6 +12,7 @@
 #include "proto/failure.h"
 #include "proto/pack.h"
 #include "server/peer_question.h"
+#include "server/whereabouts.h"
 
 #define REGISTER_METHOD "/cairn.internal.v1.Peer/Register"
 #define REGISTER_ARENA_BYTES 16384u
@@ -23,6 +24,7 @@
 struct brokers {
   struct world *world;
   const struct log_identity *identity;
+  struct whereabouts whereabouts;
   struct brokers_wiring wiring;
   atomic_bool started;
 
@@ -46,6 +48,7 @@ struct brokers *brokers_new(struct world *world, const struct log_identity *iden
   struct brokers *brokers = NEW(struct brokers);
   brokers->world = world;
   brokers->identity = identity;
+  brokers->whereabouts.identity = identity;
   atomic_init(&brokers->started, false);
   return brokers;
 }
@@ -58,37 +61,10 @@ void brokers_free(struct brokers *brokers) {
 
 /* ---- Telling the wires and the routing ---- */
 
-struct address_list {
-  struct peer_address rows[PEER_BROKERS_MAX];
-  size_t count;
-};
-
-static void add_address(struct address_list *list, uint32_t broker, const uint8_t incarnation[CLUSTER_ID_SIZE],
-                        const char *address) {
-  if (address[0] == '\0' || list->count == PEER_BROKERS_MAX) return;
-  struct peer_address *row = &list->rows[list->count++];
-  row->id = replica_id_of(broker, incarnation);
-  snprintf(row->address, sizeof row->address, "%s", address);
-}
-
-/* The map's word counts; who is gone is nobody's peer. A founder that it does not have yet is where it was when the cluster was founded. */
-static void gather(const struct brokers *brokers, struct address_list *list) {
-  const struct cluster_map *map = controller_map(brokers->wiring.controller);
-  list->count = 0;
-  const struct map_broker *broker = cluster_map_broker_after(map, 0);
-  for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id))
-    if (broker->standing != STANDING_GONE) add_address(list, broker->id, broker->incarnation, broker->peer_address);
-  for (uint32_t i = 0; i < brokers->identity->founder_count; i++) {
-    const struct log_founder *founder = &brokers->identity->founders[i];
-    if (cluster_map_broker(map, founder->broker_id) == NULL)
-      add_address(list, founder->broker_id, founder->incarnation, founder->address);
-  }
-}
-
 static void tell_peers(struct brokers *brokers) {
   if (brokers->wiring.peers == NULL) return;
   struct address_list list;
-  gather(brokers, &list);
+  whereabouts_list(&brokers->whereabouts, controller_map(brokers->wiring.controller), &list);
   peers_set(brokers->wiring.peers, list.rows, list.count);
 }
 
@@ -172,12 +148,22 @@ static void register_here(struct brokers *brokers) {
   controller_change(brokers->wiring.controller, &brokers->change);
 }
 
+static void take_whereabouts(struct brokers *brokers, const struct blob *answer) {
+  struct whereabouts *whereabouts = &brokers->whereabouts;
+  enum status status = whereabouts_take(whereabouts, bytes_of(answer->data, answer->size));
+  if (status == STATUS_OK) tell_peers(brokers);
+  else trace_warn("whereabouts_not_taken", "reason=%s", status_name(status));
+  if (status == STATUS_OK && whereabouts->elsewhere && !is_known(brokers))
+    trace_info("broker_not_registered", "reason=NOT_LEADER leader=%u", whereabouts->leader);
+}
+
 /* The map will say so, or this broker asks again. Who is known already only wants to hear that it is not. */
 static void answered(struct peer_question *question) {
   struct brokers *brokers = container_of(question, struct brokers, question);
   bool matters = !is_known(brokers) || question->failure.reason == STATUS_DIRECTORY_REPLACED;
   if (question->failure.reason != STATUS_OK && matters)
     trace_info("broker_not_registered", "reason=%s text=\"%s\"", status_name(question->failure.reason), question->failure.text);
+  if (question->failure.reason == STATUS_OK && question->answer != NULL) take_whereabouts(brokers, question->answer);
   peer_question_hang_up(question);
   ask_later(brokers);
 }
@@ -186,8 +172,9 @@ static void answered(struct peer_question *question) {
  * False: there is nobody to ask. */
 static bool choose_whom(struct brokers *brokers, char out_address[PEER_ADDRESS_SIZE]) {
   struct address_list list;
-  gather(brokers, &list);
+  whereabouts_list(&brokers->whereabouts, controller_map(brokers->wiring.controller), &list);
   broker_id leader = controller_leader(brokers->wiring.controller);
+  if (leader == 0) leader = brokers->whereabouts.leader;
   const struct peer_address *chosen = NULL;
   unsigned turn = brokers->asked++;
   for (size_t i = 0; i < list.count; i++)
@@ -212,16 +199,27 @@ static void ask(struct brokers *brokers, const char *address) {
   peer_question_ask(&brokers->question, address, part);
 }
 
+/* Whoever leads group 0 has another directory than the one that this broker would answer. */
+static bool is_led_by_a_stranger(const struct brokers *brokers) {
+  struct address_list list;
+  struct replica_id leader = controller_leader_id(brokers->wiring.controller);
+  whereabouts_list(&brokers->whereabouts, controller_map(brokers->wiring.controller), &list);
+  for (size_t i = 0; i < list.count; i++)
+    if (list.rows[i].id.broker == leader.broker) return !replica_same_directory(&list.rows[i].id, &leader);
+  return leader.broker != 0 && leader.broker != brokers->wiring.self.id;
+}
+
 /* To a broker that left while it was away nobody speaks, and in its map it is still there: where nobody leads for long, others are asked. */
 static bool has_to_ask(struct brokers *brokers) {
   bool was_silent = brokers->silent;
   brokers->silent = controller_leader(brokers->wiring.controller) == 0;
-  return !is_known(brokers) || (was_silent && brokers->silent);
+  return !is_known(brokers) || (was_silent && brokers->silent) || is_led_by_a_stranger(brokers);
 }
 
 static void ask_fires(struct timer *timer) {
   struct brokers *brokers = container_of(timer, struct brokers, ask_timer);
-  if (brokers->stopping || brokers->changing || peer_question_asks(&brokers->question)) return; /* what is under way ends with ask_later() */
+  if (brokers->stopping || brokers->changing || peer_question_asks(&brokers->question))
+    return; /* what is under way ends with ask_later() */
   if (!has_to_ask(brokers)) {
     ask_later(brokers);
     return;
@@ -281,10 +279,10 @@ static void end_registration(struct registration *registration) {
 
 static void registration_changed(struct change *change) {
   struct registration *registration = container_of(change, struct registration, change);
-  if (change->status == STATUS_OK) {
-    Cairn__Internal__V1__RegisterResponse response;
-    cairn__internal__v1__register_response__init(&response);
-    struct blob_part part = pack_part(&response.base);
+  const struct controller *controller = registration->brokers->wiring.controller;
+  bool elsewhere = change->status == STATUS_NOT_LEADER;
+  if (change->status == STATUS_OK || elsewhere) {
+    struct blob_part part = whereabouts_answer(controller_map(controller), elsewhere, controller_leader(controller));
     rpc_call_send(registration->call, &part, 1);
     rpc_call_finish(registration->call, GRPC_CODE_OK, NULL, NULL, 0);
   } else {

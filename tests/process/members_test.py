@@ -44,6 +44,9 @@ class MembersTest(harness.Case):
             self.assertLess(time.monotonic(), end, "nobody says %s" % pattern.pattern)
             time.sleep(0.05)
 
+    def count_said(self, brokers, words):
+        return sum(broker.said().count(words) for broker in brokers)
+
     def wait_said(self, broker, words):
         end = time.monotonic() + PATIENCE_S
         while words not in broker.said():
@@ -94,6 +97,26 @@ class MembersTest(harness.Case):
         self.append("before", [b"last"])
         self.assertEqual(cluster.read_all(killed.address, "before", 0, len(values) + 1), values + [b"last"])
         self.check_old_is_refused(wiped, old)
+
+    def test_all_lose_their_directories_one_after_the_other(self):
+        """The last one knows the others only as they were when the cluster was founded."""
+        values = [b"v%d" % i for i in range(20)]
+        for at, wiped in enumerate(self.cluster.brokers):
+            self.make_topic("before-%d" % at, replicas=3)
+            wiped.kill()
+            os.rename(wiped.data, wiped.data + "-old")
+            others = [broker for broker in self.cluster.brokers if broker is not wiped]
+            settled = self.count_said(others, "settled voters=3 learners=0")
+            wiped.start(timeout=PATIENCE_S)
+            self.assertIn("event=entering_cluster", wiped.said())
+            end = time.monotonic() + PATIENCE_S
+            while self.count_said(others, "settled voters=3 learners=0") == settled:
+                self.assertLess(time.monotonic(), end, "it does not vote again")
+                time.sleep(0.05)
+
+            self.make_topic("after-%d" % at, replicas=3)
+            self.append("after-%d" % at, values)
+            self.assertEqual(cluster.read_all(wiped.address, "after-%d" % at, 0, len(values)), values)
 
     def test_a_number_that_is_taken_is_refused(self):
         """As that of a machine that was set up like another one: whoever has it and is up stays who it is."""
