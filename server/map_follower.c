@@ -98,8 +98,28 @@ void map_follower_point_elsewhere(struct map_follower *follower, const struct ma
     routing_set_elsewhere(follower->options.routing, name, place->number, place->replicas[at].broker);
     return;
   }
-  /* Its only replica was in a directory that this broker had before. */
-  routing_set_absent(follower->options.routing, name, place->number, STATUS_DAMAGED);
+  /* Its only replica was in a directory that this broker had before. A map from before this one came may be behind: others have it by now. */
+  if (follower->known) routing_set_absent(follower->options.routing, name, place->number, STATUS_DAMAGED);
+  else routing_set_elsewhere(follower->options.routing, name, place->number, 0);
+}
+
+/* Is its only replica one that this broker had with another directory? */
+static bool is_left_behind(const struct map_follower *follower, const struct map_partition *place) {
+  struct replica_id self = follower->options.hosts[0].self;
+  if (place->replica_count == 0 || map_follower_has(follower, place)) return false;
+  for (uint32_t at = 0; at < place->replica_count; at++)
+    if (place->replicas[at].broker != self.broker) return false;
+  return true;
+}
+
+void map_follower_known(struct map_follower *follower, const struct cluster_map *map) {
+  if (follower->known) return;
+  follower->known = true;
+  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
+  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
+    for (uint32_t i = 0; i < topic->partition_count; i++)
+      if (is_left_behind(follower, &topic->partitions[i])) map_follower_point_elsewhere(follower, topic, i);
+  }
 }
 
 /* ---- Telling those who wait ---- */

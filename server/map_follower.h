@@ -64,6 +64,9 @@ struct map_follower_report map_follower_adopt(struct map_follower *follower, con
 /* Then, once the lanes have taken what was opened: begins to make what is missing and to delete what is left over. */
 void map_follower_make(struct map_follower *follower, const struct cluster_map *map); /* today's */
 
+/* On lane 0, when the map has this very directory as the broker's: the second time and later nothing happens. */
+void map_follower_known(struct map_follower *follower, const struct cluster_map *map);
+
 /* Tells once every partition of the topic that can be opened is open (or the topic is gone). `done` may run at once. */
 struct map_follower_wait {
   struct list_node node;

@@ -196,6 +196,7 @@ static void brokers_changed(void *context) {
   enum map_standing standing = mine ? self->standing : STANDING_IN;
   if (standing != node->standing) tell_standing(standing);
   node->standing = standing;
+  if (mine) map_follower_known(node->follower, controller_map(node->controller));
   atomic_store_explicit(&node->drained, standing != STANDING_IN, memory_order_release);
   steward_wake(node->steward);
 }

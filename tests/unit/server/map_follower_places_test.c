@@ -25,8 +25,8 @@ static void put_replicas(struct map_replica *into, uint32_t *out_count, const ch
     into[*out_count] = (struct map_replica){.broker = (uint32_t)(brokers[*out_count] - '0')};
 }
 
-/* Topic t, of one partition; each digit is a broker. */
-static struct cluster_map *map_with(const char *replicas) {
+/* Topic t, of one partition; each digit is a broker, with the directory of this number. */
+static struct cluster_map *map_of_directory(const char *replicas, uint8_t directory) {
   struct cluster_map *made = cluster_map_new(1);
   for (uint32_t id = 1; id <= 3; id++) {
     struct command registers = {.kind = COMMAND_REGISTER_BROKER,
@@ -41,11 +41,16 @@ static struct cluster_map *map_with(const char *replicas) {
   command.topic.partition_count = 1;
   command.topic.partitions = memory_new_array(1, sizeof *command.topic.partitions);
   command.topic.partitions[0] = (struct map_partition){.group = 1, .instance = 1};
-  put_replicas(command.topic.partitions[0].replicas, &command.topic.partitions[0].replica_count, replicas);
+  struct map_partition *place = &command.topic.partitions[0];
+  put_replicas(place->replicas, &place->replica_count, replicas);
+  for (uint32_t i = 0; i < place->replica_count; i++)
+    memset(place->replicas[i].incarnation, directory, sizeof place->replicas[i].incarnation);
   assert_int_equal(cluster_map_apply(made, &command), STATUS_OK);
   command_deinit(&command);
   return made;
 }
+
+static struct cluster_map *map_with(const char *replicas) { return map_of_directory(replicas, 0); }
 
 /* Its number. */
 static uint64_t begin_move(struct cluster_map *of, const char *target) {
@@ -404,6 +409,29 @@ static void what_cannot_be_opened_and_is_elsewhere_points_there(void **state) {
   cluster_map_free(ahead);
 }
 
+static void hear_known(struct lab *of) {
+  (void)of;
+  map_follower_known(follower, map);
+}
+
+/* Its only replica was in a directory that this broker had before. As long as the map does not know the present one, it may be behind. */
+static void what_an_earlier_directory_had_is_lost_once_the_map_knows_this_one(void **state) {
+  (void)state;
+  map = map_of_directory("1", 9);
+  start(map);
+  expect_elsewhere(0);
+
+  lab_on_lane(&lab, hear_known);
+
+  struct route_found found;
+  assert_int_equal(find(&found), STATUS_DAMAGED);
+  stop();
+  start(map); /* and told so from then on */
+  lab_on_lane(&lab, hear_known);
+  assert_int_equal(find(&found), STATUS_DAMAGED);
+  stop();
+}
+
 /* There and back and there again, faster than anything is opened or deleted: what is there in the end is what the last move made. */
 static void who_comes_back_waits_until_its_earlier_self_is_gone(void **state) {
   (void)state;
@@ -552,6 +580,7 @@ int main(void) {
       TEST(what_came_since_is_not_taken_for_the_only_replica),
       TEST(a_partition_comes_with_the_number_of_its_move),
       TEST(nothing_is_given_up_before_a_move_is_over),
+      TEST(what_an_earlier_directory_had_is_lost_once_the_map_knows_this_one),
       TEST(who_comes_back_waits_until_its_earlier_self_is_gone),
       TEST(a_topic_that_is_deleted_takes_along_what_is_on_its_way),
       TEST(what_had_left_before_a_start_is_opened_and_goes),
