@@ -363,6 +363,31 @@ static void look_at_start(struct faults *faults, unsigned which) {
                       sim_node_problem(node));
 }
 
+#define IDENTITY_INCARNATION_AT 32u /* log/identity.h */
+
+/* Who has left the cluster is stopped some time, and its disk put to another use. */
+static void tend_who_left(struct faults *faults, unsigned which) {
+  struct run *run = faults->run;
+  struct sim_node *node = run->nodes[which];
+  if (!run->gone[which]) return;
+  if (sim_node_stage(node) == SIM_NODE_UP && sim_random_chance(&faults->chance, 1)) {
+    sim_node_stop(node);
+    start_later(faults, which);
+  }
+  if (sim_node_stage(node) != SIM_NODE_DOWN) return;
+  run_trace(run, "nemesis", "node %u left the cluster, and gets an empty disk", which);
+  sim_node_erase(node);
+  run->gone[which] = false;
+}
+
+void faults_gone(struct faults *faults, unsigned which, const char *incarnation) {
+  uint8_t bytes[16];
+  char own[2 * sizeof bytes + 1];
+  if (!sim_disk_peek(sim_node_disk(faults->run->nodes[which]), "identity", IDENTITY_INCARNATION_AT, bytes, sizeof bytes)) return;
+  for (size_t i = 0; i < sizeof bytes; i++) snprintf(own + 2 * i, 3, "%02x", bytes[i]);
+  if (strcmp(own, incarnation) == 0) faults->run->gone[which] = true;
+}
+
 static void tend_node(struct faults *faults, unsigned which) {
   struct sim_node *node = faults->run->nodes[which];
   struct victim *victim = &faults->victims[which];
@@ -380,6 +405,7 @@ static void tend_node(struct faults *faults, unsigned which) {
     else cut_power(faults, which);
     start_later(faults, which);
   }
+  tend_who_left(faults, which);
   if (sim_node_stage(node) != SIM_NODE_DOWN) return;
   if (victim->start_at_ns == 0) {
     look_at_start(faults, which);

@@ -10,6 +10,8 @@
 struct faults *faults_new(struct run *run); /* begins at once */
 /* Mends everything, now; from here on nothing breaks, and brokers that are down are started. */
 void faults_heal(struct faults *faults);
+/* A broker has left the cluster with this directory, by somebody's map, which may be old. */
+void faults_gone(struct faults *faults, unsigned which, const char *incarnation);
 void faults_vote(struct faults *faults, unsigned which); /* a broker is about to write whom it votes for */
 void faults_stop_tending(struct faults *faults);         /* nobody starts brokers any more */
 void faults_rot(struct faults *faults, unsigned which);  /* flips some bits on the disk of a broker that is down */

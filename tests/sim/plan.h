@@ -73,6 +73,7 @@ struct plan {
   bool trims;
   bool deletes;
   bool moves;   /* partitions go to other brokers */
+  bool leaves;  /* brokers are drained, and leave, and come back as new ones */
   bool retains; /* topics whose old records go by themselves */
   bool compressed;
   bool impatient;    /* short deadlines, calls given up in the middle */

@@ -128,6 +128,14 @@ static bool all_up(struct run *run) {
   return true;
 }
 
+/* Each broker that left is there again, with an empty directory. */
+static bool all_back(struct run *run) {
+  for (unsigned i = 0; i < run->plan->nodes; i++) {
+    if (run->gone[i]) return false;
+  }
+  return all_up(run);
+}
+
 static bool all_quiet(struct run *run) {
   for (unsigned i = 0; i < run->plan->nodes; i++) {
     if (!sim_node_quiet(run->nodes[i])) return false;
@@ -161,9 +169,20 @@ struct inspector {
   char why[300];
 };
 
+static struct inspector inspectors[PLAN_NODES_MAX];
+
 static void probe(void *context) {
   struct inspector *inspector = context;
   while (!workload_probe(&inspector->worker)) sim_app_sleep(inspector->worker.app, 10000000);
+  inspector->done = true;
+}
+
+/* Until nobody is to leave any more, as this inspector's broker has it. One that left may never hear of it. */
+static void see_them_leave(void *context) {
+  struct inspector *inspector = context;
+  struct worker *worker = &inspector->worker;
+  const bool *gone = &worker->run->gone[inspector - inspectors];
+  while (!*gone && !workload_look_at_brokers(worker)) sim_app_sleep(worker->app, 50000000);
   inspector->done = true;
 }
 
@@ -173,8 +192,6 @@ static void read_all(void *context) {
     checker_violation(inspector->worker.run->checker, "L1 acked-durable", "after everything healed: %s", inspector->why);
   inspector->done = true;
 }
-
-static struct inspector inspectors[PLAN_NODES_MAX];
 
 static bool inspectors_done(struct run *run) {
   for (unsigned i = 0; i < run->plan->nodes; i++) {
@@ -212,6 +229,16 @@ static bool restart_all(struct run *run) {
   }
   run_trace(run, "nemesis", run->plan->cut_at_end ? "the power of all goes" : "all are stopped");
   return go_on_until(run, all_up, HEAL_NS, "I17 convergence", "the start of all brokers");
+}
+
+/* Who left is stopped, and the nemesis starts it anew. */
+static bool let_leave(struct run *run) {
+  if (!run->plan->leaves) return true;
+  if (!inspect(run, see_them_leave, TURN_NS, "I17 convergence", "the leaving of brokers")) return false;
+  for (unsigned i = 0; i < run->plan->nodes; i++) {
+    if (run->gone[i] && sim_node_stage(run->nodes[i]) == SIM_NODE_UP) sim_node_stop(run->nodes[i]);
+  }
+  return go_on_until(run, all_back, HEAL_NS, "I17 convergence", "the coming back of brokers that left");
 }
 
 static bool all_down(struct run *run) {
@@ -263,6 +290,7 @@ static void tell(struct run *run) {
   run->healed = true;
   add_inspectors(run);
   if (!go_on_until(run, all_up, HEAL_NS, "I17 convergence", "the start of all brokers")) return;
+  if (!let_leave(run)) return;
   if (!inspect(run, probe, TURN_NS, "I17 convergence", "an append to every partition")) return;
   run->stopping = true;
   run->reads_fail = false;

@@ -3,6 +3,7 @@
  *   boot       the brokers start, applications begin to work
  *   safety     things break; the checker watches every answer
  *   healing    everything that was broken is mended, brokers that are down are started
+ *   leave      brokers that are to leave are gone within that bound, and come back with an empty disk
  *   converge   within a bound of virtual time an append to every partition succeeds (I17)
  *   settle     applications end; every partition is read from its start to its end
  *   again      the power of all goes at once, or they are stopped and started, and everything is read once more
@@ -61,8 +62,9 @@ struct run {
   struct faults *faults;
   unsigned leader; /* the broker that began to lead last, from 1 on; 0: none has */
   struct sim_random chance;
-  bool healed;   /* nothing breaks any more, and what was begun comes to its end */
-  bool stopping; /* threads of applications come to their end */
+  bool gone[PLAN_NODES_MAX]; /* with the directory that it has now, a broker has left the cluster */
+  bool healed;               /* nothing breaks any more, and what was begun comes to its end */
+  bool stopping;             /* threads of applications come to their end */
   enum run_trace trace;
 
   unsigned outstanding; /* calls of clients that wait */

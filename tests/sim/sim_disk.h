@@ -68,6 +68,9 @@ const char *sim_power_cut_name(enum sim_power_cut mode);
 /* Decides what is left and forgets the cache. PRE: every process that has it mounted is dead. `salt` varies the draw. */
 void sim_disk_power_cut(struct sim_disk *device, enum sim_power_cut mode, uint64_t salt);
 
+/* It is empty, as one that was just bought. PRE: every process that has it mounted is dead. */
+void sim_disk_erase(struct sim_disk *device);
+
 /* ---- Faults ---- */
 
 /* One sentence; patterns are fnmatch(3) over whole paths, where '*' also matches '/'.

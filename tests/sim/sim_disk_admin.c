@@ -85,6 +85,13 @@ void sim_disk_power_cut(struct sim_disk *device, enum sim_power_cut mode, uint64
   sim_note(device->sim, 4, (uint64_t)mode, salt);
 }
 
+void sim_disk_erase(struct sim_disk *device) {
+  sim_disk_power_cut(device, SIM_POWER_DROP, 0);
+  sim_names_deinit(&device->root->names);
+  sim_names_deinit(&device->root->durable_names);
+  sim_note(device->sim, 4, SIM_POWER_COUNT, 0);
+}
+
 unsigned sim_disk_flip(struct sim_disk *device, const char *pattern, uint64_t position, uint8_t mask) {
   unsigned count = 0;
   list_for_each(&device->inodes, node, following) {

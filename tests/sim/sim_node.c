@@ -173,6 +173,12 @@ void sim_node_cut_power(struct sim_node *node, enum sim_power_cut mode, uint64_t
   sim_disk_power_cut(node->disk, mode, salt);
 }
 
+void sim_node_erase(struct sim_node *node) {
+  PRE(sim_node_stage(node) == SIM_NODE_DOWN);
+  list_for_each(&node->lives, place, following) sim_world_kill(list_entry(place, struct life, node)->world);
+  sim_disk_erase(node->disk);
+}
+
 void sim_node_pause(struct sim_node *node) {
   if (node->life != NULL) sim_process_pause(sim_world_process(node->life->world));
 }

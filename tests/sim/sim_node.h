@@ -38,6 +38,8 @@ void sim_node_stop(struct sim_node *node);  /* SIGTERM. PRE: UP */
 void sim_node_kill(struct sim_node *node);  /* kill -9; fine when DOWN */
 /* The same, and the machine with it: what was not synced is lost, in one of the ways of sim_disk.h. */
 void sim_node_cut_power(struct sim_node *node, enum sim_power_cut mode, uint64_t salt);
+/* The machine gets another, empty disk. PRE: DOWN */
+void sim_node_erase(struct sim_node *node);
 void sim_node_pause(struct sim_node *node);
 void sim_node_resume(struct sim_node *node);
 void sim_node_set_clock(struct sim_node *node, int64_t jump_ms, int32_t rate_ppm); /* also for the processes to come */

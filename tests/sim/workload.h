@@ -25,6 +25,10 @@ void workload_reader(void *worker);
 void workload_tailer(void *worker);
 void workload_admin(void *worker);
 
+/* What an admin does about brokers: drains one, lets one leave, or lets it stay; and looks what has become of them. (workload_brokers.c) */
+void workload_set_standing(struct worker *worker);
+bool workload_look_at_brokers(struct worker *worker); /* none of them is to leave, as the one that was asked has it */
+
 /* A little time between two calls. */
 void worker_think(struct worker *worker);
 /* A partition to work on, or NULL while there is none: then it has waited a little. */

@@ -56,6 +56,8 @@ static void create_topic(struct worker *worker) {
                         topic->name);
     doubt = doubt || error.executed != CAIRN_EXECUTED_NO;
     sim_app_sleep(worker->app, 20000000);
+    if (run->plan->leaves)
+      (void)workload_look_at_brokers(worker); /* there may be too few: they come back once they are seen to be gone */
   }
 }
 
@@ -104,7 +106,8 @@ static void trim(struct worker *worker, struct run_topic *topic, uint32_t number
 /* To some of the brokers, in any order. */
 static size_t draw_brokers(struct worker *worker, uint32_t out_brokers[PLAN_NODES_MAX]) {
   unsigned nodes = worker->run->plan->nodes;
-  size_t wanted = 1 + (size_t)sim_random_below(&worker->chance, nodes);
+  size_t wanted =
+      1 + (size_t)sim_random_below(&worker->chance, worker->run->plan->leaves ? worker->run->plan->replicas_max : nodes);
   for (uint32_t i = 0; i < nodes; i++) out_brokers[i] = i + 1;
   for (uint32_t i = 0; i < nodes; i++) {
     uint32_t other = i + (uint32_t)sim_random_below(&worker->chance, nodes - i);
@@ -208,6 +211,8 @@ static unsigned live_topics(const struct worker *worker) {
 
 static void do_something(struct worker *worker) {
   const struct plan *plan = worker->run->plan;
+  if (plan->leaves && sim_random_chance(&worker->chance, 20)) (void)workload_look_at_brokers(worker);
+  if (plan->leaves && !worker->run->healed && sim_random_chance(&worker->chance, 8)) workload_set_standing(worker);
   uint32_t number = 0;
   uint64_t what = sim_random_below(&worker->chance, 100);
   struct run_topic *topic = worker_pick(worker, &number);

@@ -315,6 +315,28 @@ static void rot_is_seen_by_all_readers_and_stays(void **state) {
   assert_holds(fixture, "a", "aXc");
 }
 
+static void an_erased_disk_is_as_new(void **state) {
+  struct fixture *fixture = *state;
+  durable_file(fixture, "a", "abc");
+  assert_int_equal(disk_make_dir(fixture->disk, "d"), STATUS_OK);
+  durable_file(fixture, "d/b", "abc");
+  sim_process_kill(&fixture->process);
+  sim_disk_unmount(fixture->disk);
+
+  sim_disk_erase(fixture->device);
+
+  assert_int_equal(sim_disk_used(fixture->device), 0);
+  sim_process_init(&fixture->process, fixture->sim, "node");
+  fixture->disk = sim_disk_mount(fixture->device, &fixture->process);
+  struct disk_file *file = NULL;
+  assert_int_equal(disk_open(fixture->disk, "a", 0, &file), STATUS_NOT_FOUND);
+  assert_int_equal(disk_open(fixture->disk, "d/b", 0, &file), STATUS_NOT_FOUND);
+  restart(fixture, SIM_POWER_KEEP, 0);
+  assert_int_equal(disk_open(fixture->disk, "a", 0, &file), STATUS_NOT_FOUND);
+  durable_file(fixture, "a", "new");
+  assert_holds(fixture, "a", "new");
+}
+
 static void a_lock_ends_with_its_process(void **state) {
   struct fixture *fixture = *state;
   struct sim_process second;
@@ -350,6 +372,7 @@ int main(void) {
       TEST(zeros_cost_no_memory_but_count_as_space),
       TEST(after_the_crash_nothing_reaches_the_disk),
       TEST(rot_is_seen_by_all_readers_and_stays),
+      TEST(an_erased_disk_is_as_new),
       TEST(a_lock_ends_with_its_process),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,57 @@
+/* What the thread that changes the map does about brokers: some are drained, some leave, some stay after all; and it looks what has become
+ * of them. Who is gone is told to the nemesis, which gives it an empty disk.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/sim/faults.h"
+#include "tests/sim/workload.h"
+
+static const char *const standing_names[] = {"unknown", "in", "drained", "leaving", "gone"};
+
+struct sight {
+  struct run *run;
+  unsigned leaving;
+};
+
+static void see(void *context, const struct cairn_member *member) {
+  struct sight *sight = context;
+  struct run *run = sight->run;
+  unsigned which = member->broker_id - 1;
+  if (member->broker_id == 0 || which >= run->plan->nodes) {
+    checker_violation(run->checker, "A8 map-kept", "there is a broker %u of %u", member->broker_id, run->plan->nodes);
+    return;
+  }
+  sight->leaving += member->standing == CAIRN_BROKER_LEAVING;
+  if (member->standing != CAIRN_BROKER_GONE) return;
+  if (member->replicas > 0)
+    checker_violation(run->checker, "A8 map-kept", "broker %u is gone, and has %u replicas", which + 1, member->replicas);
+  if (run->faults != NULL) faults_gone(run->faults, which, member->incarnation);
+}
+
+bool workload_look_at_brokers(struct worker *worker) {
+  struct run *run = worker->run;
+  struct sight sight = {.run = run};
+  struct cairn_error error = {0};
+  run_call_begin(run);
+  int code = cairn_cluster_describe(worker->client, NULL, see, &sight, &error);
+  run_call_end(run);
+  run_trace(run, worker->name, "brokers -> %s, %u leave", code == CAIRN_OK ? "OK" : error.reason, sight.leaving);
+  if (code != CAIRN_OK) worker_error(worker, NULL, "brokers", &error);
+  return code == CAIRN_OK && sight.leaving == 0;
+}
+
+void workload_set_standing(struct worker *worker) {
+  static const enum cairn_broker_standing wishes[] = {CAIRN_BROKER_IN, CAIRN_BROKER_DRAINED, CAIRN_BROKER_LEAVING,
+                                                      CAIRN_BROKER_LEAVING};
+  struct run *run = worker->run;
+  uint32_t broker = 1 + (uint32_t)sim_random_below(&worker->chance, run->plan->nodes);
+  enum cairn_broker_standing wish = wishes[sim_random_below(&worker->chance, sizeof wishes / sizeof wishes[0])];
+  struct cairn_error error = {0};
+  run_call_begin(run);
+  int code = cairn_broker_set_standing(worker->client, broker, wish, false, NULL, NULL, &error);
+  run_call_end(run);
+  run_trace(run, worker->name, "broker %u is to be %s -> %s", broker, standing_names[wish],
+            code == CAIRN_OK ? "OK" : error.reason);
+  if (code != CAIRN_OK) worker_error(worker, NULL, "standing", &error);
+}
