@@ -149,7 +149,8 @@ static void start_raft(struct opening *opening) {
 
 static enum status snapshot(void *context, struct buffer *out) {
   struct replica *replica = context;
-  struct replica_state state = replica_state_of(replica);
+  struct replica_state state;
+  if (!replica_state_of(replica, &state)) return STATUS_LOADING;
   enum status status = replica_state_encode(&state, out);
   if (status != STATUS_OK) return status;
   return replica->machine.ops->snapshot(replica->machine.owner, out);

@@ -229,7 +229,9 @@ enum status replica_state_encode(const struct replica_state *state, struct buffe
 /* Reads the head, if there is one, into `state`, and says where the owner's bytes are. STATUS_CORRUPT, STATUS_FOREIGN. */
 enum status replica_state_decode(struct bytes bytes, struct replica_state *state, struct bytes *out_owner) MUST_CHECK;
 /* Of a replica, as of the newest applied entry. */
-struct replica_state replica_state_of(const struct replica *replica);
+/* False: there is none just now. Where entries are applied only when they are on this disk (makes_logs), and that stands still, both
+ * configurations that are remembered may be ahead of what is applied. */
+bool replica_state_of(const struct replica *replica, struct replica_state *out_state) MUST_CHECK;
 
 /* ---- lane.c ---- */
 

@@ -95,7 +95,8 @@ struct bytes replica_ship_state(struct bytes shipped) {
 
 /* What this replica has lost is its own. */
 static enum status append_state(struct replica *replica, struct buffer *out) {
-  struct replica_state state = replica_state_of(replica);
+  struct replica_state state;
+  if (!replica_state_of(replica, &state)) return STATUS_LOADING;
   state.damage = (struct raft_damage){0};
   enum status status = replica_state_encode(&state, out);
   return status == STATUS_OK ? replica->machine.ops->snapshot(replica->machine.owner, out) : status;

@@ -67,11 +67,12 @@ enum status replica_state_decode(struct bytes bytes, struct replica_state *state
 }
 
 /* Whoever is alone keeps what it has lost in its log: nobody could ever make it whole. */
-struct replica_state replica_state_of(const struct replica *replica) {
+bool replica_state_of(const struct replica *replica, struct replica_state *out_state) {
   const struct raft *raft = &replica->raft;
   bool newest = raft->config_index <= replica->applied;
-  struct replica_state state = {.config = newest ? raft->config : raft->previous_config,
-                                .config_index = newest ? raft->config_index : raft->previous_config_index};
-  if (!replica_alone(replica)) state.damage = raft->damage;
-  return state;
+  if (!newest && raft->previous_config_index > replica->applied) return false;
+  *out_state = (struct replica_state){.config = newest ? raft->config : raft->previous_config,
+                                      .config_index = newest ? raft->config_index : raft->previous_config_index};
+  if (!replica_alone(replica)) out_state->damage = raft->damage;
+  return true;
 }

@@ -465,6 +465,36 @@ static void members_change_and_a_restart_remembers_them(void **state) {
   assert_true(player_of(troupe, leader)->restored);
 }
 
+/* Its disk is behind both configurations that it remembers: what belongs to the state that it has it cannot tell. */
+static void there_is_no_state_while_the_disk_is_two_configurations_behind(void **state) {
+  struct troupe *troupe = *state;
+  troupe->ops.makes_logs = true;
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  append(troupe, 100);
+  troupe_settle(troupe);
+  broker_id slow = leader % 3 + 1;
+  const struct player *player = player_of(troupe, slow);
+  struct replica_state kept;
+  assert_true(replica_state_of(player->replica, &kept));
+  stage_slow_journal(&player_of(troupe, slow)->stage);
+  entry_index applied = replica_applied(player->replica);
+  struct raft_config target = {.phase = RAFT_STABLE};
+  for (broker_id broker = 1; broker <= 3; broker++) {
+    enum raft_rank rank = broker == slow ? RAFT_LEARNER : RAFT_VOTER;
+    raft_config_add(&target, &player_of(troupe, broker)->id, rank, rank);
+  }
+
+  assert_int_equal(troupe_change(troupe, leader, &target), STATUS_OK);
+  while (player->replica->raft.previous_config_index <= applied) troupe_run(troupe, 1); /* JOINT, then STABLE */
+
+  assert_int_equal(replica_applied(player->replica), applied);
+  assert_false(replica_state_of(player->replica, &kept));
+  stage_heal(&player_of(troupe, slow)->stage);
+  troupe_settle(troupe);
+  assert_true(replica_state_of(player->replica, &kept));
+  assert_int_equal(kept.config_index, player->replica->raft.config_index);
+}
+
 /* ---- Restarts ---- */
 
 static void all_start_anew_with_what_was_answered(void **state) {
@@ -502,6 +532,7 @@ int main(void) {
       TEST(what_nobody_tells_of_is_unknown_after_a_while),
       TEST(a_disk_that_stands_still_is_owed_a_bounded_number_of_answers),
       TEST(what_makes_logs_is_applied_when_it_is_on_the_own_disk),
+      TEST(there_is_no_state_while_the_disk_is_two_configurations_behind),
       TEST(a_failing_disk_gives_leadership_up),
       TEST(reads_are_for_a_confirmed_leader),
       TEST(leadership_is_handed_over_without_an_election_timeout),
