@@ -181,8 +181,13 @@ static void probe(void *context) {
 static void see_them_leave(void *context) {
   struct inspector *inspector = context;
   struct worker *worker = &inspector->worker;
-  const bool *gone = &worker->run->gone[inspector - inspectors];
-  while (!*gone && !workload_look_at_brokers(worker)) sim_app_sleep(worker->app, 50000000);
+  const struct run *run = worker->run;
+  const bool *gone = &run->gone[inspector - inspectors];
+  for (;;) {
+    bool all_is_said = run->wishes == 0;
+    if (*gone || (workload_look_at_brokers(worker) && all_is_said)) break;
+    sim_app_sleep(worker->app, 50000000);
+  }
   inspector->done = true;
 }
 

@@ -62,6 +62,7 @@ struct run {
   struct faults *faults;
   unsigned leader; /* the broker that began to lead last, from 1 on; 0: none has */
   struct sim_random chance;
+  unsigned wishes;           /* calls under way that want something of a broker */
   bool gone[PLAN_NODES_MAX]; /* with the directory that it has now, a broker has left the cluster */
   bool healed;               /* nothing breaks any more, and what was begun comes to its end */
   bool stopping;             /* threads of applications come to their end */

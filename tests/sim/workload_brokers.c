@@ -49,7 +49,9 @@ void workload_set_standing(struct worker *worker) {
   enum cairn_broker_standing wish = wishes[sim_random_below(&worker->chance, sizeof wishes / sizeof wishes[0])];
   struct cairn_error error = {0};
   run_call_begin(run);
+  run->wishes++;
   int code = cairn_broker_set_standing(worker->client, broker, wish, false, NULL, NULL, &error);
+  run->wishes--;
   run_call_end(run);
   run_trace(run, worker->name, "broker %u is to be %s -> %s", broker, standing_names[wish],
             code == CAIRN_OK ? "OK" : error.reason);
