@@ -373,7 +373,7 @@ static enum status register_broker(struct cluster_map *map, const struct command
   return STATUS_OK;
 }
 
-static bool has_broker(const struct map_replica *replicas, uint32_t count, uint32_t broker) {
+bool map_replicas_have(const struct map_replica *replicas, uint32_t count, uint32_t broker) {
   for (uint32_t i = 0; i < count; i++)
     if (replicas[i].broker == broker) return true;
   return false;
@@ -386,8 +386,8 @@ size_t cluster_map_replicas_of(const struct cluster_map *map, uint32_t broker) {
     for (uint32_t at = 0; at < topic->partition_count; at++) {
       const struct map_partition *partition = &topic->partitions[at];
       const struct map_move *move = cluster_map_move(map, partition->group);
-      bool counts = has_broker(partition->replicas, partition->replica_count, broker);
-      count += counts || (move != NULL && has_broker(move->known, move->known_count, broker));
+      bool counts = map_replicas_have(partition->replicas, partition->replica_count, broker);
+      count += counts || (move != NULL && map_replicas_have(move->known, move->known_count, broker));
     }
   }
   return count;

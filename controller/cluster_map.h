@@ -123,6 +123,7 @@ bool map_broker_had(const struct map_broker *broker, const uint8_t incarnation[C
 /* Brokers by number, the first above `after`; NULL at the end. */
 const struct map_broker *cluster_map_broker_after(const struct cluster_map *map, uint32_t after);
 size_t cluster_map_broker_count(const struct cluster_map *map);
+bool map_replicas_have(const struct map_replica *replicas, uint32_t count, uint32_t broker);
 /* How many partitions have a replica on this broker, or may have one as long as they have not come to rest. */
 size_t cluster_map_replicas_of(const struct cluster_map *map, uint32_t broker);
 

@@ -47,15 +47,20 @@ static void tell_settled(const struct raft_config *config) {
   trace_info("controller_members_settled", "voters=%u learners=%u", voters, config->count - voters);
 }
 
-/* Whoever leads does it, whenever the map or the members have changed: what one leader has begun the next one goes on with. */
+static bool is_up(const struct controller *controller, broker_id broker) {
+  return broker == replica_leader(controller->replica).broker || lane_broker_up(controller->lane, broker);
+}
+
+static bool member_is_up(void *controller, broker_id broker) { return is_up(controller, broker); }
+
+/* Whoever leads does it, whenever the map, the members, or who is up have changed: what one leader has begun the next one goes on with. */
 static void drive_members(struct controller *controller) {
   struct raft_config target;
   if (!controller->open || !replica_ready(controller->replica)) return;
   const struct raft_config *today = replica_config(controller->replica);
-  if (!members_next(today, controller->map, controller->founders, &target)) {
-    tell_settled(today);
-    return;
-  }
+  const struct members_facts facts = {
+      .map = controller->map, .founders = controller->founders, .is_up = member_is_up, .context = controller};
+  if (!members_next(today, &facts, &target)) return;
   unsigned before = today->count;
   enum status status = replica_change_members(controller->replica, &target);
   if (status == STATUS_BUSY)
@@ -122,7 +127,10 @@ static void apply_entry(struct controller *controller, const struct entry *entry
     tell_leader(controller);
     pump(controller);
   }
-  if (entry->head.kind == ENTRY_NOOP || entry->head.kind == ENTRY_CONFIG) drive_members(controller);
+  if (entry->head.kind == ENTRY_NOOP || entry->head.kind == ENTRY_CONFIG) {
+    if (controller->open && replica_ready(controller->replica)) tell_settled(replica_config(controller->replica));
+    drive_members(controller);
+  }
   if (entry->head.kind != ENTRY_COMMAND) return;
   struct command command = {0};
   enum status status = command_decode(entry->payload.bytes, &command);
@@ -213,10 +221,6 @@ static uint32_t brokers_of(const struct controller *controller) {
   return known > members ? (uint32_t)known : members;
 }
 
-static bool is_up(const struct controller *controller, broker_id broker) {
-  return broker == replica_leader(controller->replica).broker || lane_broker_up(controller->lane, broker);
-}
-
 static struct decision_facts facts_of(const struct controller *controller, const struct change *change) {
   return (struct decision_facts){
       .broker_is_up = change->kind == COMMAND_REGISTER_BROKER && is_up(controller, change->broker.id),
@@ -289,15 +293,15 @@ static enum status refuse_elsewhere(const struct controller *controller, struct 
 
 static bool is_alone(const struct controller *controller) { return replica_alone(controller->replica); }
 
-/* A refusal that follows from the map is as good as the map: among several brokers a majority has to confirm that nobody else has gone on with
+/* An answer that follows from the map is as good as the map: among several brokers a majority has to confirm that nobody else has gone on with
  * it. What follows from the request alone is told at once. */
 static bool follows_from_map(enum status status) {
   return status == STATUS_UNKNOWN_TOPIC || status == STATUS_DIRECTORY_REPLACED || status == STATUS_TOPIC_EXISTS ||
          status == STATUS_TOO_LARGE || status == STATUS_LOADING || status == STATUS_UNKNOWN_PARTITION ||
-         status == STATUS_NOT_FOUND || status == STATUS_TOO_FEW_BROKERS || status == STATUS_BUSY;
+         status == STATUS_NOT_FOUND || status == STATUS_TOO_FEW_BROKERS || status == STATUS_BUSY || status == STATUS_BROKER_GONE;
 }
 
-static void refusal_confirmed(struct replica_read *read, enum status status) {
+static void answer_confirmed(struct replica_read *read, enum status status) {
   struct controller *controller = container_of(read, struct controller, confirm);
   struct change *change = controller->current;
   controller->current = NULL;
@@ -308,9 +312,9 @@ static void refusal_confirmed(struct replica_read *read, enum status status) {
 }
 
 /* False: it has been answered. */
-static bool refuse_when_confirmed(struct controller *controller, struct change *change, enum status status) {
+static bool answer_when_confirmed(struct controller *controller, struct change *change, enum status status) {
   change->status = status;
-  controller->confirm.done = refusal_confirmed;
+  controller->confirm.done = answer_confirmed;
   controller->current = change;
   replica_read(controller->replica, &controller->confirm);
   return controller->current == change;
@@ -335,9 +339,15 @@ static bool start(struct controller *controller, struct change *change) {
     command_deinit(&command);
     return false;
   }
-  if (follows_from_map(status) && !is_alone(controller)) {
+  bool unchanged = status == STATUS_OK && change->unchanged;
+  if (unchanged && is_alone(controller)) {
     command_deinit(&command);
-    return refuse_when_confirmed(controller, change, status);
+    answer(change, STATUS_OK);
+    return false;
+  }
+  if ((unchanged || follows_from_map(status)) && !is_alone(controller)) {
+    command_deinit(&command);
+    return answer_when_confirmed(controller, change, status);
   }
   controller->current = change;
   if (status == STATUS_OK) {
@@ -476,6 +486,8 @@ bool controller_counts_on(const struct controller *controller, broker_id broker)
   }
   return false;
 }
+
+void controller_look_who_is_up(struct controller *controller) { drive_members(controller); }
 
 void controller_read(struct controller *controller, struct replica_read *read) { replica_read(controller->replica, read); }
 

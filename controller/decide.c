@@ -119,17 +119,11 @@ static enum status decide_delete(const struct decision_facts *facts, struct chan
   return STATUS_OK;
 }
 
-static bool is_on(const struct map_replica *replicas, uint32_t count, uint32_t broker) {
-  for (uint32_t i = 0; i < count; i++)
-    if (replicas[i].broker == broker) return true;
-  return false;
-}
-
 /* It has a replica of it, or is about to: whoever leaves keeps what it has until its own turn comes. */
 static bool belongs(const struct cluster_map *map, const struct map_partition *partition, uint32_t broker) {
   const struct map_move *move = cluster_map_move(map, partition->group);
-  return is_on(partition->replicas, partition->replica_count, broker) ||
-         (move != NULL && is_on(move->target, move->target_count, broker));
+  return map_replicas_have(partition->replicas, partition->replica_count, broker) ||
+         (move != NULL && map_replicas_have(move->target, move->target_count, broker));
 }
 
 /* Puts one broker more into the target. A broker that takes no peers cannot be told anything, so it is none. */
@@ -208,7 +202,8 @@ static enum status decide_move(const struct decision_facts *facts, struct change
     if (status != STATUS_OK) return status;
   }
   const struct map_move *under_way = cluster_map_move(facts->map, partition->group);
-  if (under_way != NULL && change->only_begins) return decide_refuse(change, STATUS_BUSY, "it is on its way already");
+  uint64_t number = under_way == NULL ? 0 : under_way->number;
+  if (change->exactly && number != change->move) return decide_refuse(change, STATUS_BUSY, "it is on its way elsewhere by now");
   if (under_way != NULL) return check_room(under_way, move, change);
   if (cluster_map_move_count(facts->map) >= MAP_MOVES_MAX)
     return decide_refuse(change, STATUS_BUSY, "1000 partitions are being moved already: wait until some have arrived");
@@ -285,10 +280,17 @@ static enum status check_leaving(const struct cluster_map *map, struct change *c
 
 static enum status decide_standing(const struct decision_facts *facts, struct change *change, struct command *command) {
   const struct map_broker *broker = cluster_map_broker(facts->map, change->broker.id);
-  if (broker == NULL || broker->standing == STANDING_GONE) {
-    snprintf(change->problem, sizeof change->problem, "the cluster has no broker %u", change->broker.id);
+  if (broker == NULL) {
+    snprintf(change->problem, sizeof change->problem, "the cluster has no broker %u: cairn broker list shows those it has",
+             change->broker.id);
     return STATUS_NOT_FOUND;
   }
+  if (broker->standing == STANDING_GONE) {
+    snprintf(change->problem, sizeof change->problem,
+             "broker %u has left the cluster: it comes in again when it is started with an empty directory", change->broker.id);
+    return STATUS_BROKER_GONE;
+  }
+  change->unchanged = change->broker.standing == broker->standing;
   if (change->broker.standing == STANDING_LEAVING && broker->standing != STANDING_LEAVING) {
     enum status status = check_leaving(facts->map, change);
     if (status != STATUS_OK) return status;
@@ -331,6 +333,10 @@ enum status decide_whose_number(const struct cluster_map *map, struct change *ch
 static enum status decide_register(const struct decision_facts *facts, struct change *change, struct command *command) {
   enum status status = decide_whose_number(facts->map, change, facts->broker_is_up);
   if (status != STATUS_OK) return status;
+  const struct map_broker *known = cluster_map_broker(facts->map, change->broker.id);
+  change->unchanged = known != NULL && memcmp(known->incarnation, change->broker.incarnation, CLUSTER_ID_SIZE) == 0 &&
+                      strcmp(known->advertised, change->broker.advertised) == 0 &&
+                      strcmp(known->peer_address, change->broker.peer_address) == 0;
   command->broker = change->broker;
   memcpy(command->cluster_id, change->cluster_id, CLUSTER_ID_SIZE);
   return STATUS_OK;

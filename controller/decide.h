@@ -31,12 +31,13 @@ struct change {
   uint32_t partition;
   uint32_t to[MAP_REPLICAS_MAX];
   uint32_t to_count;
-  bool only_begins; /* MOVE_PARTITION: not in the place of a move that is under way (BUSY) */
+  bool exactly; /* MOVE_PARTITION: only in the place of `move` (0: of none), else BUSY; false: of whatever is under way */
   uint64_t move;
 
   void (*done)(struct change *change);
   enum status status;
   char problem[256]; /* in words, when the status is not OK */
+  bool unchanged;    /* REGISTER_BROKER, SET_STANDING: the map has it so already, and nothing is written */
   const struct map_topic
       *topic;        /* CREATE, ALTER, MOVE, MOVED: the topic as it is now (validate_only: as it would be); valid during `done` */
   uint64_t topic_id; /* DELETE */

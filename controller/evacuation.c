@@ -16,21 +16,19 @@ uint32_t evacuation_broker(const struct cluster_map *map, uint32_t after) {
   return broker == NULL ? 0 : broker->id;
 }
 
-static bool is_on(const struct map_replica *replicas, uint32_t count, uint32_t broker) {
-  for (uint32_t i = 0; i < count; i++)
-    if (replicas[i].broker == broker) return true;
-  return false;
-}
-
 static bool is_up(const struct evacuation *evacuation, uint32_t broker) { return evacuation->is_up(evacuation->context, broker); }
+
+/* Its directory is the one that the broker has. */
+static bool is_today(const struct cluster_map *map, const struct map_replica *replica) {
+  const struct map_broker *broker = cluster_map_broker(map, replica->broker);
+  return broker != NULL && memcmp(broker->incarnation, replica->incarnation, CLUSTER_ID_SIZE) == 0;
+}
 
 static bool has_quorum(const struct evacuation *evacuation, const struct map_partition *partition) {
   uint32_t up = 0;
   for (uint32_t i = 0; i < partition->replica_count; i++) {
     const struct map_replica *replica = &partition->replicas[i];
-    const struct map_broker *broker = cluster_map_broker(evacuation->map, replica->broker);
-    bool same = broker != NULL && memcmp(broker->incarnation, replica->incarnation, CLUSTER_ID_SIZE) == 0;
-    up += same && is_up(evacuation, replica->broker);
+    up += is_today(evacuation->map, replica) && is_up(evacuation, replica->broker);
   }
   return up > partition->replica_count / 2;
 }
@@ -41,8 +39,8 @@ static void count_moves(const struct cluster_map *map, struct placement_load *lo
   for (; move != NULL; move = cluster_map_move_after(map, move->group)) {
     const struct map_partition *from = &cluster_map_topic_by_id(map, move->topic_id)->partitions[move->partition];
     for (size_t i = 0; i < count; i++) {
-      loads[i].replicas += is_on(move->target, move->target_count, loads[i].broker);
-      loads[i].replicas -= is_on(from->replicas, from->replica_count, loads[i].broker);
+      loads[i].replicas += map_replicas_have(move->target, move->target_count, loads[i].broker);
+      loads[i].replicas -= map_replicas_have(from->replicas, from->replica_count, loads[i].broker);
     }
   }
 }
@@ -76,18 +74,42 @@ static struct places places_of(const struct map_partition *partition, const stru
   return (struct places){partition->replicas, partition->replica_count};
 }
 
-/* `places`: who has it already; NULL: of all. */
-static const struct placement_load *least_loaded(const struct takers *takers, const struct places *places) {
+static bool is_named(const struct evacuation_step *step, uint32_t broker) {
+  for (uint32_t i = 0; i < step->to_count; i++)
+    if (step->to[i] == broker) return true;
+  return false;
+}
+
+/* Of those that have none of it and are not to get one yet. */
+static const struct placement_load *least_loaded(const struct takers *takers, const struct places *places,
+                                                 const struct evacuation_step *step) {
   const struct placement_load *best = NULL;
   for (size_t i = 0; i < takers->count; i++) {
     const struct placement_load *load = &takers->loads[i];
-    if (places != NULL && is_on(places->replicas, places->count, load->broker)) continue;
+    if (map_replicas_have(places->replicas, places->count, load->broker) || is_named(step, load->broker)) continue;
     if (best == NULL || load->replicas < best->replicas) best = load;
   }
   return best;
 }
 
-/* In the place of the broker another one; whoever comes anew does not lead at first. */
+static bool can_take(const struct takers *takers, uint32_t broker) {
+  for (size_t i = 0; i < takers->count; i++)
+    if (takers->loads[i].broker == broker) return true;
+  return false;
+}
+
+/* Who is not to have it, or never will: the broker itself, and whoever has another directory by now and cannot take it with that one. */
+static bool is_to_go(const struct evacuation *evacuation, const struct takers *takers, const struct map_replica *place) {
+  return place->broker == evacuation->broker || (!is_today(evacuation->map, place) && !can_take(takers, place->broker));
+}
+
+static bool arrives(const struct evacuation *evacuation, const struct places *places) {
+  for (uint32_t at = 0; at < places->count; at++)
+    if (places->replicas[at].broker == evacuation->broker || !is_today(evacuation->map, &places->replicas[at])) return false;
+  return true;
+}
+
+/* In the place of whoever is to go another one; whoever comes anew does not lead at first. */
 static enum evacuation_state step_of(const struct evacuation *evacuation, const struct takers *takers,
                                      const struct map_topic *topic, uint32_t i, struct candidate *out_candidate) {
   const struct map_partition *partition = &topic->partitions[i];
@@ -95,16 +117,21 @@ static enum evacuation_state step_of(const struct evacuation *evacuation, const 
   struct places places = places_of(partition, move);
   struct evacuation_step *step = &out_candidate->step;
   *out_candidate = (struct candidate){.step = {.topic = topic, .partition = i}};
-  if (!is_on(places.replicas, places.count, evacuation->broker)) return EVACUATION_WAITS; /* it is about to be elsewhere */
+  if (arrives(evacuation, &places)) return EVACUATION_WAITS; /* it is about to be elsewhere */
   if (move == NULL && evacuation->full) return EVACUATION_WAITS;
   if (!has_quorum(evacuation, partition)) return EVACUATION_NO_QUORUM;
-  const struct placement_load *other = least_loaded(takers, &places);
-  if (other == NULL) return EVACUATION_NO_ROOM;
   for (uint32_t at = 0; at < places.count; at++)
-    if (places.replicas[at].broker != evacuation->broker) step->to[step->to_count++] = places.replicas[at].broker;
-  step->to[step->to_count++] = other->broker;
-  step->redirects = move != NULL;
-  out_candidate->load = other->replicas;
+    if (!is_to_go(evacuation, takers, &places.replicas[at])) step->to[step->to_count++] = places.replicas[at].broker;
+  while (step->to_count < places.count) {
+    const struct placement_load *other = least_loaded(takers, &places, step);
+    if (other == NULL) {
+      step->to_count = 0;
+      return EVACUATION_NO_ROOM;
+    }
+    step->to[step->to_count++] = other->broker;
+    out_candidate->load = other->replicas;
+  }
+  step->replaces = move == NULL ? 0 : move->number;
   return EVACUATION_STEP;
 }
 
@@ -118,15 +145,15 @@ static bool says_more(enum evacuation_state now, const struct candidate *candida
 static enum evacuation_state look_for_best(const struct evacuation *evacuation, const struct takers *takers,
                                            struct candidate *best) {
   const struct cluster_map *map = evacuation->map;
-  const struct placement_load *least = least_loaded(takers, NULL);
+  const struct placement_load *least = least_loaded(takers, &(struct places){0}, &(struct evacuation_step){0});
   enum evacuation_state state = EVACUATION_OVER;
   const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
     for (uint32_t i = 0; i < topic->partition_count; i++) {
       const struct map_partition *partition = &topic->partitions[i];
       const struct map_move *move = cluster_map_move(map, partition->group);
-      bool counts = is_on(partition->replicas, partition->replica_count, evacuation->broker);
-      counts = counts || (move != NULL && is_on(move->known, move->known_count, evacuation->broker));
+      bool counts = map_replicas_have(partition->replicas, partition->replica_count, evacuation->broker);
+      counts = counts || (move != NULL && map_replicas_have(move->known, move->known_count, evacuation->broker));
       if (!counts) continue;
       struct candidate candidate = {0};
       enum evacuation_state now = step_of(evacuation, takers, topic, i, &candidate);

@@ -3,7 +3,8 @@
  *
  * 1. A partition keeps its replicas but the one that goes, in their order, and as many as it had.
  * 2. The new one is on the broker that has the fewest, of those that stay, are up and have none of it.
- * 3. A partition that is on its way elsewhere waits until it has arrived; one that is on its way to this broker is sent to another.
+ * 3. A partition that is on its way elsewhere waits until it has arrived; one that is on its way to this broker is sent to another. One on its way
+ *    to a directory that its broker has no more would never arrive: it is sent to the one that it has, or to another broker.
  * 4. One of whose replicas no majority is up cannot change its members: it is passed over, so that it does not keep others waiting.
  */
 #ifndef CAIRN_CONTROLLER_EVACUATION_H
@@ -27,15 +28,15 @@ struct evacuation_step {
   uint32_t partition;
   uint32_t to[MAP_REPLICAS_MAX];
   uint32_t to_count;
-  bool redirects; /* in the place of a move that is under way */
+  uint64_t replaces; /* the move that is under way, in whose place it is; 0: none is */
 };
 
 enum evacuation_state {
-  EVACUATION_STEP,    /* `out_step` is the next one to be taken */
-  EVACUATION_WAITS,   /* for those that are on their way */
-  EVACUATION_NO_ROOM, /* there is no broker for what is left: `out_step` says for which partition */
-  EVACUATION_NO_QUORUM /* too few of its replicas are up: the same */,
-  EVACUATION_OVER /* nothing is on it any more */
+  EVACUATION_STEP,      /* `out_step` is the next one to be taken */
+  EVACUATION_WAITS,     /* for those that are on their way */
+  EVACUATION_NO_ROOM,   /* there is no broker for what is left: `out_step` says for which partition */
+  EVACUATION_NO_QUORUM, /* too few of its replicas are up: the same */
+  EVACUATION_OVER       /* nothing is on it any more */
 };
 enum evacuation_state evacuation_next(const struct evacuation *evacuation, struct evacuation_step *out_step);
 

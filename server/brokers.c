@@ -27,6 +27,7 @@ struct brokers {
   struct whereabouts whereabouts;
   struct brokers_wiring wiring;
   atomic_bool started;
+  atomic_bool refused; /* for good: no broker of the cluster has this directory */
 
   struct timer ask_timer;
   uint64_t ask_again_ns;
@@ -50,6 +51,7 @@ struct brokers *brokers_new(struct world *world, const struct log_identity *iden
   brokers->identity = identity;
   brokers->whereabouts.identity = identity;
   atomic_init(&brokers->started, false);
+  atomic_init(&brokers->refused, false);
   return brokers;
 }
 
@@ -118,7 +120,7 @@ static void ask_later(struct brokers *brokers) {
     end_stop(brokers);
     return;
   }
-  if (is_known(brokers)) {
+  if (is_known(brokers) || brokers_refused(brokers)) {
     loop_timer_set(loop, &brokers->ask_timer, loop_now_ns(loop) + LOOK_AGAIN_NS);
     return;
   }
@@ -157,12 +159,21 @@ static void take_whereabouts(struct brokers *brokers, const struct blob *answer)
     trace_info("broker_not_registered", "reason=NOT_LEADER leader=%u", whereabouts->leader);
 }
 
+/* Whatever the map says of it by then. */
+static void take_refusal(struct brokers *brokers, const struct failure *failure) {
+  trace_warn("broker_not_registered", "reason=%s text=\"%s\" do=\"it answers nobody any more\"", status_name(failure->reason),
+             failure->text);
+  atomic_store_explicit(&brokers->refused, true, memory_order_release);
+  tell_changed(brokers);
+}
+
 /* The map will say so, or this broker asks again. Who is known already only wants to hear that it is not. */
 static void answered(struct peer_question *question) {
   struct brokers *brokers = container_of(question, struct brokers, question);
-  bool matters = !is_known(brokers) || question->failure.reason == STATUS_DIRECTORY_REPLACED;
-  if (question->failure.reason != STATUS_OK && matters)
-    trace_info("broker_not_registered", "reason=%s text=\"%s\"", status_name(question->failure.reason), question->failure.text);
+  enum status reason = question->failure.reason;
+  if (reason == STATUS_DIRECTORY_REPLACED) take_refusal(brokers, &question->failure);
+  else if (reason != STATUS_OK && !is_known(brokers))
+    trace_info("broker_not_registered", "reason=%s text=\"%s\"", status_name(reason), question->failure.text);
   if (question->failure.reason == STATUS_OK && question->answer != NULL) take_whereabouts(brokers, question->answer);
   peer_question_hang_up(question);
   ask_later(brokers);
@@ -211,6 +222,7 @@ static bool is_led_by_a_stranger(const struct brokers *brokers) {
 
 /* To a broker that left while it was away nobody speaks, and in its map it is still there: where nobody leads for long, others are asked. */
 static bool has_to_ask(struct brokers *brokers) {
+  if (brokers_refused(brokers)) return false;
   bool was_silent = brokers->silent;
   brokers->silent = controller_leader(brokers->wiring.controller) == 0;
   return !is_known(brokers) || (was_silent && brokers->silent) || is_led_by_a_stranger(brokers);
@@ -229,6 +241,8 @@ static void ask_fires(struct timer *timer) {
   else if (brokers->wiring.peers != NULL && choose_whom(brokers, address)) ask(brokers, address);
   else ask_later(brokers);
 }
+
+bool brokers_refused(const struct brokers *brokers) { return atomic_load_explicit(&brokers->refused, memory_order_acquire); }
 
 void brokers_start(struct brokers *brokers, const struct brokers_wiring *wiring, void (*told)(void *context, enum status status),
                    void *context) {

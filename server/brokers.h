@@ -28,15 +28,18 @@ struct brokers_wiring {
   struct loop *loop; /* lane 0's */
   struct controller *controller;
   struct routing *routing;
-  struct peers *peers;            /* NULL: there are none */
-  struct map_broker self;         /* as the map is to have it */
-  void (*changed)(void *context); /* the map has a broker otherwise than before, or group 0 is led by another one; NULL */
+  struct peers *peers;    /* NULL: there are none */
+  struct map_broker self; /* as the map is to have it */
+  void (*changed)(
+      void *context); /* the map has a broker otherwise than before, group 0 is led by another one, or brokers_refused(); NULL */
   void *changed_context;
 };
 /* Takes what the map has, follows it from now on, and registers. `told`, once and perhaps at once: OK, also when it is another broker that has to
  * write it; else why this one could not write it, which is tried again. A restart of a broker that the map knows writes nothing. */
 void brokers_start(struct brokers *brokers, const struct brokers_wiring *wiring, void (*told)(void *context, enum status status),
                    void *context);
+/* @any-thread. The cluster has another directory of this broker, or has let it go, and told it so: it is no part of it any more, for good. */
+bool brokers_refused(const struct brokers *brokers);
 /* Ends what is under way; then `done`, which may be at once. */
 void brokers_stop(struct brokers *brokers, void (*done)(void *context), void *context);
 

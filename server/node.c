@@ -199,6 +199,8 @@ static void brokers_changed(void *context) {
   if (mine) map_follower_known(node->follower, controller_map(node->controller));
   atomic_store_explicit(&node->drained, standing != STANDING_IN, memory_order_release);
   steward_wake(node->steward);
+  bool serves = atomic_load_explicit(&node->services.stage, memory_order_acquire) == SERVICES_SERVING;
+  if (serves && brokers_refused(node->brokers)) health_set_all(node->services.health, false);
 }
 
 static void start_brokers(struct lane_errand *errand) {
@@ -259,6 +261,7 @@ static enum status start_services(struct node *node) {
       .alone = node->peers == NULL,
       .controller = node->controller,
       .follower = node->follower,
+      .brokers = node->brokers,
       .identity = node->identity,
       .answers = node->read_account,
   };
@@ -335,6 +338,7 @@ static enum status become_ready(struct node *node, struct buffer *out_problem) {
   for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, start_host);
   atomic_store_explicit(&node->services.stage, SERVICES_SERVING, memory_order_release);
   health_set_all(node->services.health, true);
+  if (brokers_refused(node->brokers)) health_set_all(node->services.health, false);
   return STATUS_OK;
 }
 

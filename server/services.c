@@ -13,7 +13,11 @@ void services_end(struct services *services) {
 
 struct failure *services_not_serving(struct services *services) {
   switch ((enum services_stage)atomic_load_explicit(&services->stage, memory_order_acquire)) {
-    case SERVICES_SERVING: return NULL;
+    case SERVICES_SERVING:
+      if (!brokers_refused(services->brokers)) return NULL;
+      return refusal_new(STATUS_NOT_LEADER,
+                         "this broker is no part of the cluster any more: it has left, or came back with another data "
+                         "directory; ask another one");
     case SERVICES_LOADING: return refusal_new(STATUS_LOADING, "the broker is starting; try again in a moment");
     case SERVICES_DRAINING: break;
   }
@@ -21,8 +25,9 @@ struct failure *services_not_serving(struct services *services) {
 }
 
 bool services_refuse(struct services *services, struct rpc_call *call) {
-  if (atomic_load_explicit(&services->stage, memory_order_acquire) == SERVICES_SERVING) return false;
-  services_fail(call, services_not_serving(services));
+  struct failure *failure = services_not_serving(services);
+  if (failure == NULL) return false;
+  services_fail(call, failure);
   return true;
 }
 

@@ -15,6 +15,7 @@
 #include "proto/pack.h"
 #include "proto/reflection.h"
 #include "server/address.h"
+#include "server/brokers.h"
 #include "server/looks.h"
 #include "server/map_follower.h"
 #include "server/options.h"
@@ -34,7 +35,8 @@ struct services {
   bool alone;                    /* no other broker can know better */
   struct controller *controller; /* lane 0 */
   struct map_follower *follower; /* lane 0 */
-  struct account *answers;       /* what is told of much: clients may leave it lying */
+  const struct brokers *brokers;
+  struct account *answers; /* what is told of much: clients may leave it lying */
   struct health *health;
   struct reflection *reflection;
   struct log_identity identity;

@@ -12,7 +12,7 @@
 #define NS_PER_MS 1000000u
 #define TOLD_MAX 16u
 #define LOOK_NS ((uint64_t)200 * NS_PER_MS)       /* between looks, as long as a broker is to be emptied */
-#define WATCH_NS_MAX ((uint64_t)1000 * NS_PER_MS) /* else, where it is noted who is missed */
+#define WATCH_NS_MAX ((uint64_t)1000 * NS_PER_MS) /* else, to see who is up, and who is missed */
 
 /* A broker that is not up. */
 struct absence {
@@ -20,10 +20,10 @@ struct absence {
   uint64_t since_ns;
 };
 
-/* Why a broker does not get empty, as it was last traced. */
+/* What keeps a broker from getting empty, as it was last traced. */
 struct standstill {
   uint32_t broker;
-  enum evacuation_state state;
+  const char *cure; /* NULL: nothing does */
 };
 
 struct steward {
@@ -35,8 +35,9 @@ struct steward {
   uint32_t emptied;       /* the broker that the change is about */
   struct absence *absent; /* by number */
   size_t absent_count;
-  uint64_t looked_ns; /* when it was last noted who is missed */
-  uint32_t refused;   /* its step was: others come first at the next look */
+  uint64_t looked_ns;         /* when it was last noted who is missed */
+  uint32_t refused;           /* its step was: others come first at the next look */
+  enum status refused_status; /* of the last step; OK: it was not */
   struct standstill told[TOLD_MAX];
   size_t told_count;
   bool stopping;
@@ -64,6 +65,7 @@ static bool is_up(void *context, uint32_t broker) {
 
 static uint64_t watch_ns(const struct steward *steward) {
   uint64_t quarter_ns = steward->wiring.replace_after_ns / 4;
+  if (quarter_ns == 0) return WATCH_NS_MAX;
   if (quarter_ns < LOOK_NS) return LOOK_NS;
   return quarter_ns < WATCH_NS_MAX ? quarter_ns : WATCH_NS_MAX;
 }
@@ -109,7 +111,6 @@ static uint32_t long_missed(const struct steward *steward, const struct cluster_
 /* ---- One step ---- */
 
 static void look_in(struct steward *steward, uint64_t ns) {
-  if (steward->timer.slot != 0) loop_timer_cancel(steward->loop, &steward->timer);
   loop_timer_set(steward->loop, &steward->timer, loop_now_ns(steward->loop) + ns);
 }
 
@@ -120,9 +121,13 @@ static void changed(struct change *change) {
     steward->stopped(steward->stopped_context);
     return;
   }
+  bool gone = change->status == STATUS_OK && change->kind == COMMAND_SET_STANDING;
+  if (gone) trace_info("broker_gone", "broker=%u do=\"it has nothing any more: stop it\"", steward->emptied);
+  if (gone) REACHED(broker_goes);
   if (change->status != STATUS_OK) steward->refused = steward->emptied;
-  if (change->status != STATUS_OK)
+  if (change->status != STATUS_OK && change->status != steward->refused_status)
     trace_warn("evacuation_waits", "reason=%s text=\"%s\"", status_name(change->status), change->problem);
+  steward->refused_status = change->status;
   look_in(steward, change->status == STATUS_OK ? 0 : LOOK_NS);
 }
 
@@ -134,8 +139,11 @@ static void ask(struct steward *steward, const struct change *change) {
 }
 
 static void ask_to_move(struct steward *steward, uint32_t broker, const struct evacuation_step *step) {
-  struct change change = {
-      .kind = COMMAND_MOVE_PARTITION, .partition = step->partition, .to_count = step->to_count, .only_begins = !step->redirects};
+  struct change change = {.kind = COMMAND_MOVE_PARTITION,
+                          .partition = step->partition,
+                          .to_count = step->to_count,
+                          .exactly = true,
+                          .move = step->replaces};
   snprintf(change.name, sizeof change.name, "%s", step->topic->name);
   memcpy(change.to, step->to, sizeof change.to);
   steward->emptied = broker;
@@ -143,28 +151,28 @@ static void ask_to_move(struct steward *steward, uint32_t broker, const struct e
 }
 
 static void write_down_gone(struct steward *steward, uint32_t broker) {
-  trace_info("broker_gone", "broker=%u do=\"it has nothing any more: stop it\"", broker);
-  REACHED(broker_goes);
   steward->emptied = broker;
   ask(steward, &(struct change){.kind = COMMAND_SET_STANDING, .broker = {.id = broker, .standing = STANDING_GONE}});
 }
 
-static const char *cure_of(enum evacuation_state state) {
-  if (state == EVACUATION_NO_ROOM) return "there is no other broker for it: start one, or let this one stay";
+static const char *cure_of(enum evacuation_state state, bool leaves) {
+  if (state == EVACUATION_NO_ROOM && leaves) return "there is no other broker for it: start one, or let this one stay";
+  if (state == EVACUATION_NO_ROOM) return "there is no other broker for it: start this one again, or another one";
   if (state == EVACUATION_NO_QUORUM) return "too few of its replicas are up: start the brokers that have them";
   return NULL;
 }
 
-/* Once, until it is something else. */
-static void tell(struct steward *steward, uint32_t broker, enum evacuation_state state, const struct evacuation_step *step) {
+/* Once, until it is something else. `step`: NULL, it is about the map. */
+static void tell(struct steward *steward, uint32_t broker, const char *cure, const struct evacuation_step *step) {
   size_t i = 0;
   while (i < steward->told_count && steward->told[i].broker != broker) i++;
-  if (i == TOLD_MAX || (i < steward->told_count && steward->told[i].state == state)) return;
-  steward->told[i] = (struct standstill){.broker = broker, .state = state};
+  if (i == TOLD_MAX || (i < steward->told_count && steward->told[i].cure == cure)) return;
+  steward->told[i] = (struct standstill){.broker = broker, .cure = cure};
   if (i == steward->told_count) steward->told_count++;
-  if (cure_of(state) != NULL)
-    trace_warn("evacuation_stuck", "broker=%u topic=%s partition=%u do=\"%s\"", broker, step->topic->name, step->partition,
-               cure_of(state));
+  if (cure == NULL) return;
+  if (step == NULL) trace_warn("evacuation_stuck", "broker=%u group=0 do=\"%s\"", broker, cure);
+  else
+    trace_warn("evacuation_stuck", "broker=%u topic=%s partition=%u do=\"%s\"", broker, step->topic->name, step->partition, cure);
 }
 
 /* True: it goes on when that is answered. */
@@ -173,12 +181,14 @@ static bool take_step(struct steward *steward, const struct cluster_map *map, ui
       .map = map, .broker = broker, .full = cluster_map_move_count(map) >= STEWARD_MOVES_MAX, .is_up = is_up, .context = steward};
   struct evacuation_step step = {0};
   enum evacuation_state state = evacuation_next(&evacuation, &step);
-  if (state != EVACUATION_STEP) tell(steward, broker, state, &step);
+  bool votes = state == EVACUATION_OVER && leaves && controller_counts_on(steward->wiring.controller, broker);
+  if (votes) tell(steward, broker, "its vote on the map is needed: start the brokers that are down, or another one", NULL);
+  else tell(steward, broker, cure_of(state, leaves), &step);
   if (state == EVACUATION_STEP) {
     if (leaves) REACHED(broker_is_emptied);
     else REACHED(missed_broker_is_emptied);
     ask_to_move(steward, broker, &step);
-  } else if (state == EVACUATION_OVER && leaves && !controller_counts_on(steward->wiring.controller, broker)) {
+  } else if (state == EVACUATION_OVER && leaves && !votes) {
     write_down_gone(steward, broker);
   } else {
     return false;
@@ -212,9 +222,9 @@ static void look(struct steward *steward) {
     return;
   }
   if (replaces) note_absent(steward, map);
+  controller_look_who_is_up(steward->wiring.controller);
   if (take_any_step(steward, map, &any)) return;
-  if (any) look_in(steward, LOOK_NS);
-  else if (replaces) look_in(steward, watch_ns(steward));
+  look_in(steward, any ? LOOK_NS : watch_ns(steward));
 }
 
 static void timer_fires(struct timer *timer) {

@@ -265,7 +265,7 @@ int cairn_cluster_describe(struct cairn_client *client, struct cairn_cluster *ou
 
 /* Asks for CAIRN_BROKER_IN, _DRAINED or _LEAVING; the same a second time changes nothing. It returns when that is decided, and the cluster brings
  * it about: cairn_cluster_describe() tells when a broker that leaves is CAIRN_BROKER_GONE. `validate_only`: checks everything, changes nothing.
- * `visit` gets the broker as whoever leads the map has it then; it may be NULL. NOT_FOUND (no such broker, or it is gone), INVALID,
+ * `visit` gets the broker as whoever leads the map has it then; it may be NULL. NOT_FOUND (no such broker, or, with the reason BROKER_GONE, it has left), INVALID (also DRAINED of one that is leaving),
  * TOO_FEW_BROKERS (each partition on it needs as many other brokers as it has replicas; the message names the first ones),
  * UNSUPPORTED: the broker asked is older. */
 int cairn_broker_set_standing(struct cairn_client *client, uint32_t broker_id, enum cairn_broker_standing standing,

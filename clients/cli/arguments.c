@@ -207,7 +207,7 @@ int cli_operand_partition(const struct cli *cli, unsigned operand, uint32_t *out
 
 int cli_operand_broker(const struct cli *cli, unsigned operand, uint32_t *out_broker) {
   int64_t number = 0;
-  if (!quantity_parse_number(cli->operands[operand], &number) || number < 1 || number > INT32_MAX)
+  if (!quantity_parse_number(cli->operands[operand], &number) || number < 1 || number > UINT32_MAX)
     return report_usage(cli, "\"%s\" is not the number of a broker, as cairn broker list shows them", cli->operands[operand]);
   *out_broker = (uint32_t)number;
   return CLI_OK;

@@ -36,21 +36,14 @@ static void broker_visit(void *context, const struct cairn_member *member) {
   wish->replicas = member->replicas;
 }
 
-static void gone_visit(void *context, const struct cairn_member *member) {
-  struct wish *wish = context;
-  if (member->broker_id == wish->broker && member->standing == CAIRN_BROKER_GONE) wish->now = CAIRN_BROKER_GONE;
-}
-
-/* Whoever leads the map answers: that a broker could be "in" changes nothing, and tells how it stands. One that is gone is none any more,
- * and the list still has it. */
+/* Whoever leads the map answers: that a broker could be "in" changes nothing, and tells how it stands. */
 static int look(struct wish *wish, struct cairn_error *error) {
   struct cairn_client *client = wish->cli->client;
   int code = cairn_broker_set_standing(client, wish->broker, CAIRN_BROKER_IN, true, broker_visit, wish, error);
-  if (code != CAIRN_NOT_FOUND) return code;
-  wish->now = CAIRN_BROKER_UNKNOWN;
+  if (code == CAIRN_OK || strcmp(error->reason, "BROKER_GONE") != 0) return code;
+  wish->now = CAIRN_BROKER_GONE;
   wish->replicas = 0;
-  (void)cairn_cluster_describe(client, NULL, gone_visit, wish, NULL);
-  return wish->now == CAIRN_BROKER_GONE ? CAIRN_OK : code;
+  return CAIRN_OK;
 }
 
 static int report_unseen(const struct wish *wish, const struct cairn_error *error) {
@@ -75,8 +68,10 @@ static int print_drained(const struct wish *wish) {
   char words[TEXT_SIZE];
   snprintf(words, sizeof words, "is drained: it leads nothing that another broker could lead");
   if (wish->leads.alone > 0)
-    snprintf(words, sizeof words, "is drained, but for %u that nobody else could lead just now: they have no other live replica",
-             wish->leads.alone);
+    snprintf(
+        words, sizeof words,
+        "is drained, but for %u that nobody else could lead just now: they have no other replica on a live broker that may lead",
+        wish->leads.alone);
   return print_state(wish, "drained", words);
 }
 

@@ -71,7 +71,7 @@ class StandingCase(harness.Case):
         try:
             return self.call("set_broker_standing", broker_id=broker, standing=IN, validate_only=True).broker.standing
         except RuntimeError as error:
-            if "NOT_FOUND" not in str(error):
+            if "BROKER_GONE" not in str(error):
                 raise
             return GONE
 
@@ -227,6 +227,56 @@ class DecommissionTest(StandingCase):
         self.wait_for("it is told to stop", lambda: "reason=DIRECTORY_REPLACED" in away.said())
 
 
+    def test_what_nobody_has_touched_since_a_restart_goes_too(self):
+        self.create("quiet", replicas=1)
+        for partition in range(PARTITIONS):
+            self.call("append", topic="quiet", partition=partition, batch=harness.batch(b"kept"))
+        for broker in self.cluster.brokers:
+            self.assertEqual(broker.stop(), 0)
+        for broker in self.cluster.brokers:
+            broker.start(wait=False)
+        for broker in self.cluster.brokers:
+            broker.wait_ready()
+        leaving = self.call("describe_topic", name="quiet").partitions[0].replicas[0]
+        self.forget(leaving)
+        self.set_standing(leaving, LEAVING)
+        self.wait_for("it is gone", lambda: self.standing(leaving) == GONE)
+        for partition in range(PARTITIONS):
+            self.assertEqual(cluster.read_all(self.follower.addresses[0], "quiet", partition, 1), [b"kept"])
+
+    def test_a_vote_that_the_map_needs_is_kept(self):
+        """Of three that vote one is down, and so is the one that could vote in its place: without broker 3 the map could not go on."""
+        self.create("t", replicas=1)
+        for down in (2, 4):
+            self.cluster.brokers[down - 1].kill()
+        self.follower = cluster.Follower([self.cluster.addresses[0], self.cluster.addresses[2]])
+        self.set_standing(3, LEAVING)
+        self.wait_for("why it waits is said", lambda: any("its vote on the map is needed" in broker.said() for broker in self.up()))
+        self.create("meanwhile", replicas=1)
+        self.assertEqual(self.standing(3), LEAVING)
+        self.cluster.brokers[3].start()
+        self.forget(3)
+        self.wait_for("3 is gone", lambda: self.standing(3) == GONE)
+
+    def up(self):
+        return [broker for broker in self.cluster.brokers if broker.alive()]
+
+    def test_what_goes_to_a_directory_that_is_lost_goes_to_the_next(self):
+        self.create("t")
+        self.spread("t", 3)
+        taker = self.cluster.brokers[3]
+        self.cluster.pause(taker)
+        self.set_standing(3, LEAVING)
+        self.wait_for("something is to go there", lambda: any(4 in place.moving_to for place in self.call("describe_topic", name="t").partitions))
+        self.cluster.resume(taker)
+        taker.kill()
+        shutil.rmtree(taker.data)
+        taker.start(timeout=PATIENCE_S)
+        self.forget(3)
+        self.wait_for("3 is gone", lambda: self.standing(3) == GONE)
+        self.assertEqual(len(self.replicas_on("t", 4)), PARTITIONS)
+
+
 class MissedTest(StandingCase):
     options = [*OPTIONS, "--replace-after-ms", "1s"]
 
@@ -318,6 +368,16 @@ class CommandTest(StandingCase):
         self.assertEqual(self.run_cairn("decommission", "4"), "broker 4 is gone already\n")
         self.assertEqual(self.told("decommission", "4")["state"], "gone")
         self.assertIn("error[NOT_FOUND]", self.run_cairn("drain", "4", code=3))
+
+    def test_one_that_is_gone_sends_on(self):
+        """It never hears what became of it by the log, and what it has is old."""
+        leaving = self.cluster.brokers[3]
+        self.follower = cluster.Follower([leaving.address, *self.cluster.addresses[:3]])
+        said = self.run_cairn("decommission", "4", "--wait")
+        self.assertEqual(said, "broker 4 is gone: it has no replica any more, and can be stopped\n")
+        self.wait_for("it is told", lambda: "reason=DIRECTORY_REPLACED" in leaving.said())
+        self.assertEqual([row["standing"] for row in self.told("list")], ["in", "in", "in", "gone"])
+        self.assertEqual(leaving.said().count("reason=DIRECTORY_REPLACED"), 1)
 
     def test_too_few_brokers_would_be_left(self):
         self.create("narrow", replicas=4)

@@ -141,6 +141,48 @@ static void only_who_is_up_takes_part(void **state) {
   expect_step(1, 2, "5");
 }
 
+static void put_directory(uint32_t id, uint8_t directory) {
+  struct command command = {.kind = COMMAND_REGISTER_BROKER,
+                            .broker = {.id = id, .incarnation = {directory}, .peer_address = "peer:1"},
+                            .cluster_id = {1}};
+  assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
+}
+
+/* It would never arrive in a directory that is no more. */
+static void what_goes_to_a_lost_directory_is_sent_to_the_present_one(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
+  create("a", (const char *const[]){"123"}, 1);
+  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+  expect_step(1, 0, "234");
+  struct evacuation_step step;
+  assert_int_equal(next(1, &step), EVACUATION_WAITS);
+  uint64_t number = cluster_map_move_after(map, 0)->number;
+
+  put_directory(4, 44);
+
+  assert_int_equal(next(1, &step), EVACUATION_STEP);
+  assert_int_equal(step.to_count, 3);
+  assert_int_equal(step.to[2], 4);
+  assert_int_equal(step.replaces, number);
+}
+
+/* Nor where it is not up with the present one, or is to leave itself. */
+static void what_goes_to_a_lost_directory_is_sent_to_another_broker(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 5; id++) rig_register_broker(id, "peer:1");
+  create("a", (const char *const[]){"123", "5", "5"}, 3);
+  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+  expect_step(1, 0, "234");
+  put_directory(4, 44);
+  assert_int_equal(stand(4, STANDING_LEAVING), STATUS_OK);
+  expect_step(1, 0, "235");
+  down = 1u << 5;
+  struct evacuation_step step;
+  put_directory(5, 55);
+  assert_int_equal(next(1, &step), EVACUATION_NO_ROOM);
+}
+
 /* What is on its way to the broker is sent elsewhere: it may never arrive there. */
 static void what_is_on_its_way_to_it_is_sent_elsewhere(void **state) {
   (void)state;
@@ -264,6 +306,8 @@ int main(void) {
       TEST(one_partition_after_the_other_goes),
       TEST(nothing_goes_to_who_leaves_too),
       TEST(a_partition_without_another_broker_is_named),
+      TEST(what_goes_to_a_lost_directory_is_sent_to_the_present_one),
+      TEST(what_goes_to_a_lost_directory_is_sent_to_another_broker),
       TEST(what_is_on_its_way_to_it_is_sent_elsewhere),
       TEST(no_more_begin_than_may),
       TEST(a_lost_directory_is_not_up),

@@ -107,7 +107,10 @@ static void two_may_leave_at_once(void **state) {
   assert_int_equal(ask(3, STANDING_LEAVING, &change), STATUS_OK);
   change = (struct change){.kind = COMMAND_MOVE_PARTITION, .name = "a", .to = {1, 3, 4}, .to_count = 3};
   assert_int_equal(carry_out(&change), STATUS_OK);
-  change = (struct change){.kind = COMMAND_MOVE_PARTITION, .name = "a", .to = {1, 3, 5}, .to_count = 3, .only_begins = true};
+  change = (struct change){.kind = COMMAND_MOVE_PARTITION, .name = "a", .to = {1, 3, 5}, .to_count = 3, .exactly = true};
+  assert_int_equal(carry_out(&change), STATUS_BUSY);
+  change.move = cluster_map_move_after(map, 0)->number;
+  assert_int_equal(carry_out(&change), STATUS_OK); /* in the place of that very move */
   assert_int_equal(carry_out(&change), STATUS_BUSY);
 }
 
@@ -121,6 +124,35 @@ static void all_that_leave_are_counted(void **state) {
   assert_int_equal(ask(4, STANDING_LEAVING, &change), STATUS_TOO_FEW_BROKERS); /* it has nothing, but is needed */
   assert_int_equal(ask(3, STANDING_LEAVING, &change), STATUS_OK);              /* a second time changes nothing */
   assert_int_equal(ask(3, STANDING_DRAINED, &change), STATUS_INVALID);
+}
+
+static void what_is_so_already_is_not_written(void **state) {
+  (void)state;
+  struct change change;
+  struct command command = {0};
+  register_three();
+  assert_int_equal(ask(3, STANDING_DRAINED, &change), STATUS_OK);
+  assert_false(change.unchanged);
+  assert_int_equal(ask(3, STANDING_DRAINED, &change), STATUS_OK);
+  assert_true(change.unchanged);
+  const struct decision_facts facts = {.map = map, .broker_is_up = true};
+  change = (struct change){.kind = COMMAND_REGISTER_BROKER, .broker = *cluster_map_broker(map, 2)};
+  assert_int_equal(decide(&facts, &change, &command), STATUS_OK);
+  assert_true(change.unchanged);
+  change.broker.advertised[0] = 'x';
+  assert_int_equal(decide(&facts, &change, &command), STATUS_OK);
+  assert_false(change.unchanged);
+}
+
+static void of_one_that_is_gone_nothing_is_wanted(void **state) {
+  (void)state;
+  struct change change;
+  register_three();
+  assert_int_equal(stand(2, STANDING_LEAVING), STATUS_OK);
+  assert_int_equal(stand(2, STANDING_GONE), STATUS_OK);
+  assert_int_equal(ask(2, STANDING_IN, &change), STATUS_BROKER_GONE);
+  assert_non_null(strstr(change.problem, "empty directory"));
+  assert_int_equal(ask(4, STANDING_IN, &change), STATUS_NOT_FOUND);
 }
 
 /* What was on its way there may count there still. */
@@ -231,6 +263,8 @@ int main(void) {
       TEST(a_broker_is_in_until_something_else_is_said),
       TEST(who_is_gone_comes_back_with_another_directory_only),
       TEST(a_new_directory_changes_nothing_of_it),
+      TEST(what_is_so_already_is_not_written),
+      TEST(of_one_that_is_gone_nothing_is_wanted),
       TEST(the_last_one_stays),
       TEST(two_may_leave_at_once),
       TEST(all_that_leave_are_counted),
