@@ -10,14 +10,14 @@
 #define ANSWER_ARENA_BYTES (64u << 10)
 
 static void add(struct address_list *list, uint32_t broker, const uint8_t incarnation[CLUSTER_ID_SIZE], const char *address) {
-  if (address[0] == '\0' || list->count == PEER_BROKERS_MAX) return;
+  if (list->count == PEER_BROKERS_MAX) return;
   struct peer_address *row = &list->rows[list->count++];
   row->id = replica_id_of(broker, incarnation);
   snprintf(row->address, sizeof row->address, "%s", address);
 }
 
 static void add_known(struct address_list *list, const struct map_broker *broker) {
-  if (broker->standing != STANDING_GONE) add(list, broker->id, broker->incarnation, broker->peer_address);
+  add(list, broker->id, broker->incarnation, broker->standing == STANDING_GONE ? "" : broker->peer_address);
 }
 
 static bool has(const struct address_list *list, uint32_t broker) {
@@ -26,17 +26,24 @@ static bool has(const struct address_list *list, uint32_t broker) {
   return false;
 }
 
+static void drop_those_without_address(struct address_list *list) {
+  size_t kept = 0;
+  for (size_t i = 0; i < list->count; i++)
+    if (list->rows[i].address[0] != '\0') list->rows[kept++] = list->rows[i];
+  list->count = kept;
+}
+
 void whereabouts_list(const struct whereabouts *whereabouts, const struct cluster_map *map, struct address_list *out_list) {
   bool told = whereabouts->told_version > cluster_map_version(map);
   out_list->count = 0;
   if (told) *out_list = whereabouts->told;
   const struct map_broker *broker = told ? NULL : cluster_map_broker_after(map, 0);
   for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id)) add_known(out_list, broker);
-  for (uint32_t i = 0; i < whereabouts->identity->founder_count && !told; i++) {
+  for (uint32_t i = 0; i < whereabouts->identity->founder_count; i++) {
     const struct log_founder *founder = &whereabouts->identity->founders[i];
-    bool known = cluster_map_broker(map, founder->broker_id) != NULL || has(out_list, founder->broker_id);
-    if (!known) add(out_list, founder->broker_id, founder->incarnation, founder->address);
+    if (!has(out_list, founder->broker_id)) add(out_list, founder->broker_id, founder->incarnation, founder->address);
   }
+  drop_those_without_address(out_list);
 }
 
 struct blob_part whereabouts_answer(const struct cluster_map *map, bool elsewhere, broker_id leader) {

@@ -1,5 +1,5 @@
 /* Where the brokers are, as far as this one can know: by its map; by what whoever leads group 0 told it, as long as its own map is older than that;
- * and of founders that are in neither, from the founding.
+ * and of founders that the one which counts does not know yet, from the founding.
  *
  * A map may be old: that of a broker that enters, or was away for long. Who leads group 0 sends it the newer one, but is answered on a
  * connection that this broker makes, and no broker takes one that is meant for a directory that it had before. On lane 0.
@@ -18,10 +18,10 @@ struct address_list {
 
 struct whereabouts {
   const struct log_identity *identity;
-  uint64_t told_version; /* of the map that `told` is from; 0: nothing was told */
-  struct address_list told;
-  bool elsewhere;   /* the last answer was of one that does not lead group 0 */
-  broker_id leader; /* and this one does; 0: it did not know */
+  uint64_t told_version;    /* of the map that `told` is from; 0: nothing was told */
+  struct address_list told; /* all of that map; "" is the address of who is gone, or takes no peers */
+  bool elsewhere;           /* the last answer was of one that does not lead group 0 */
+  broker_id leader;         /* and this one does; 0: it did not know */
 };
 
 /* No broker twice; without those that are gone, or take no peers. */

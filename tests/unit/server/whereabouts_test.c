@@ -101,11 +101,24 @@ static void what_is_told_counts_until_the_own_map_is_as_new(void **state) {
 
   assert_int_equal(take_answer_of(new), STATUS_OK);
 
-  assert_string_equal(list(old), "1.2@n:1 3.2@n:1"); /* and no founder, for it has all */
+  assert_string_equal(list(old), "1.2@n:1 3.2@n:1"); /* and no founder, for it knows them all */
   while (cluster_map_version(old) < cluster_map_version(new)) put(old, 1, 3, "a:3");
   assert_string_equal(list(old), "1.3@a:3 2.1@founder:2");
   cluster_map_free(old);
   cluster_map_free(new);
+}
+
+/* Of a cluster that is just being founded not all have registered. */
+static void founders_that_what_is_told_does_not_know_are_kept(void **state) {
+  (void)state;
+  struct cluster_map *none = cluster_map_new(1), *map = cluster_map_new(1);
+  put(map, 2, 1, "b:1");
+
+  assert_int_equal(take_answer_of(map), STATUS_OK);
+
+  assert_string_equal(list(none), "2.1@b:1 1.1@founder:1");
+  cluster_map_free(none);
+  cluster_map_free(map);
 }
 
 static void who_is_to_be_asked_is_the_last_word(void **state) {
@@ -136,7 +149,7 @@ static void an_older_word_than_the_last_changes_nothing(void **state) {
 
   assert_int_equal(whereabouts_take(&whereabouts, before.bytes), STATUS_OK);
 
-  assert_string_equal(list(none), "1.1@a:2");
+  assert_string_equal(list(none), "1.1@a:2 2.1@founder:2");
   blob_part_release(before);
   cluster_map_free(none);
   cluster_map_free(map);
@@ -169,9 +182,13 @@ static void an_answer_without_a_list_or_a_bad_one_changes_nothing(void **state) 
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(who_knows_nothing_yet_asks_the_founders),         TEST(who_takes_no_peers_or_is_gone_is_not_asked),
-      TEST(what_is_told_counts_until_the_own_map_is_as_new), TEST(who_is_to_be_asked_is_the_last_word),
-      TEST(an_older_word_than_the_last_changes_nothing),     TEST(an_answer_without_a_list_or_a_bad_one_changes_nothing),
+      TEST(who_knows_nothing_yet_asks_the_founders),
+      TEST(who_takes_no_peers_or_is_gone_is_not_asked),
+      TEST(what_is_told_counts_until_the_own_map_is_as_new),
+      TEST(founders_that_what_is_told_does_not_know_are_kept),
+      TEST(who_is_to_be_asked_is_the_last_word),
+      TEST(an_older_word_than_the_last_changes_nothing),
+      TEST(an_answer_without_a_list_or_a_bad_one_changes_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
