@@ -46,7 +46,9 @@ struct checkpoint {
   struct list waiters; /* of the next round */
   struct list served;  /* of this one */
   uint64_t last_round_ns;
-  uint64_t not_before_ns;
+  uint64_t failed_until_ns;
+  uint64_t in_vain_until_ns;
+  uint64_t in_vain_bytes;
   struct journal_write frames[FRAMES]; /* by what the round is: each may still be on its way when the next begins */
   struct journal_write *frame;
   atomic_bool frame_durable;
@@ -135,21 +137,39 @@ static void release_journal(struct checkpoint *checkpoint) {
 
 /* ---- A round ---- */
 
-static bool is_due(struct checkpoint *checkpoint, uint64_t now_ns) {
+/* A round may find nothing that can go, as one does that comes right after another, while the ring's oldest file is still in use. It is not
+ * repeated at once; but half of what memory has room for that comes meanwhile does not wait. */
+bool checkpoint_is_due(const struct checkpoint_load *load) {
+  uint64_t many = load->tail_bytes / 2;
+  if (load->failed) return false;
+  if (load->unflushed_bytes > load->in_vain_bytes + many) return true;
+  if (load->in_vain) return false;
+  if (load->pressed || load->unflushed_bytes >= many) return true;
+  if (load->short_of_space && load->idle_ns >= POLL_NS) return true;
+  return load->used_bytes >= load->ring_bytes / 4 || load->idle_ns >= load->interval_ns;
+}
+
+static bool is_due(const struct checkpoint *checkpoint, uint64_t now_ns) {
   struct log_set *set = checkpoint->set;
   if (atomic_load(&set->fenced) || !checkpoint->started) return false;
   if (checkpoint->frame != NULL && !atomic_load(&checkpoint->frame_durable)) return false; /* of the round before */
   if (!list_empty(&checkpoint->waiters)) return true;
-  if (now_ns < checkpoint->not_before_ns) return false;
-  if (atomic_load(&set->pressed)) return true;
   uint64_t unflushed = atomic_load_explicit(&set->unflushed_bytes, memory_order_relaxed);
-  if (unflushed >= set->options.tail_bytes / 2) return true;
-  /* When space is short, what was trimmed or deleted goes at once. */
-  bool short_of_space = log_set_free_bytes(set) < 2 * set->options.disk_reserve_bytes + unflushed;
-  if (short_of_space && now_ns - checkpoint->last_round_ns >= POLL_NS) return true;
   struct journal_usage usage = journal_usage(set->journal);
-  if (usage.used_bytes >= usage.ring_bytes / 4) return true;
-  return now_ns - checkpoint->last_round_ns >= (uint64_t)set->options.checkpoint_interval_ms * 1000000u;
+  const struct checkpoint_load load = {
+      .unflushed_bytes = unflushed,
+      .tail_bytes = set->options.tail_bytes,
+      .used_bytes = usage.used_bytes,
+      .ring_bytes = usage.ring_bytes,
+      .pressed = atomic_load(&set->pressed),
+      .short_of_space = log_set_free_bytes(set) < 2 * set->options.disk_reserve_bytes + unflushed,
+      .idle_ns = now_ns - checkpoint->last_round_ns,
+      .interval_ns = (uint64_t)set->options.checkpoint_interval_ms * 1000000u,
+      .failed = now_ns < checkpoint->failed_until_ns,
+      .in_vain = now_ns < checkpoint->in_vain_until_ns,
+      .in_vain_bytes = checkpoint->in_vain_bytes,
+  };
+  return checkpoint_is_due(&load);
 }
 
 static uint64_t count_lanes(struct log_set *set) {
@@ -229,8 +249,9 @@ static void end_round(struct checkpoint *checkpoint) {
   journal_room_tried(checkpoint->set->journal);
   bool moved = checkpoint->round.committed || checkpoint->round.carried;
   uint64_t now_ns = loop_now_ns(checkpoint->loop);
-  if (!moved) checkpoint->not_before_ns = now_ns + BACKOFF_NS;
-  if (checkpoint->round.failed) checkpoint->not_before_ns = now_ns + POLL_NS;
+  if (!moved) checkpoint->in_vain_until_ns = now_ns + BACKOFF_NS;
+  if (checkpoint->round.failed) checkpoint->failed_until_ns = now_ns + POLL_NS;
+  checkpoint->in_vain_bytes = moved ? 0 : atomic_load_explicit(&checkpoint->set->unflushed_bytes, memory_order_relaxed);
   checkpoint_round_end(&checkpoint->round);
   for (struct list_node *node = NULL; (node = list_pop_front(&checkpoint->served)) != NULL;) {
     struct waiter *waiter = list_entry(node, struct waiter, node);

@@ -82,6 +82,22 @@ struct checkpoint_facts {
 };
 enum checkpoint_plan checkpoint_plan(const struct checkpoint_facts *facts, const struct checkpoint_request *request);
 
+/* Should a round begin? Pure. */
+struct checkpoint_load {
+  uint64_t unflushed_bytes;
+  uint64_t tail_bytes; /* of them as many are in memory: what is flushed later has to be read back */
+  uint64_t used_bytes; /* of the ring, ... */
+  uint64_t ring_bytes; /* ... which has so many */
+  bool pressed;        /* an append waits for room */
+  bool short_of_space; /* on the disk: what was trimmed or deleted gives some back */
+  uint64_t idle_ns;    /* since a round began */
+  uint64_t interval_ns;
+  bool failed;            /* the last round did, a moment ago */
+  bool in_vain;           /* the last round moved nothing, a moment ago, ... */
+  uint64_t in_vain_bytes; /* ... and left so much unflushed; 0: it moved something */
+};
+bool checkpoint_is_due(const struct checkpoint_load *load);
+
 struct checkpoint;
 
 struct checkpoint *checkpoint_new(struct log_set *set);

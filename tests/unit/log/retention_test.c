@@ -102,12 +102,61 @@ static void a_state_that_is_ahead_is_stored_with_what_it_covers(void **state) {
   assert_int_equal(checkpoint_plan(&facts, &request), PLAN_FLUSH);
 }
 
+/* ---- When ---- */
+
+static const struct checkpoint_load idle = {.tail_bytes = 1000, .ring_bytes = 10000, .interval_ns = 60000000000u};
+
+static void a_round_is_due_when_memory_or_the_ring_fills_up(void **state) {
+  (void)state;
+  struct checkpoint_load load = idle;
+  assert_false(checkpoint_is_due(&load));
+  load.unflushed_bytes = 499;
+  load.used_bytes = 2499;
+  load.idle_ns = load.interval_ns - 1;
+  assert_false(checkpoint_is_due(&load));
+  load.unflushed_bytes = 500;
+  assert_true(checkpoint_is_due(&load));
+  load = (struct checkpoint_load){.tail_bytes = 1000, .ring_bytes = 10000, .interval_ns = 1000, .used_bytes = 2500};
+  assert_true(checkpoint_is_due(&load));
+  load = idle;
+  load.idle_ns = load.interval_ns;
+  assert_true(checkpoint_is_due(&load));
+  load = idle;
+  load.pressed = true;
+  assert_true(checkpoint_is_due(&load));
+  load = idle;
+  load.short_of_space = true;
+  assert_false(checkpoint_is_due(&load));
+  load.idle_ns = 1000000000;
+  assert_true(checkpoint_is_due(&load));
+}
+
+/* Whatever asks for it: what is there could not be moved a moment ago. What came since can. */
+static void after_a_round_in_vain_only_what_came_since_counts(void **state) {
+  (void)state;
+  struct checkpoint_load load = idle;
+  load.in_vain = true;
+  load.in_vain_bytes = load.unflushed_bytes = 700;
+  load.pressed = true;
+  load.used_bytes = load.ring_bytes;
+  load.idle_ns = load.interval_ns;
+  assert_false(checkpoint_is_due(&load));
+  load.unflushed_bytes = 1200;
+  assert_false(checkpoint_is_due(&load));
+  load.unflushed_bytes = 1201;
+  assert_true(checkpoint_is_due(&load));
+  load.failed = true; /* then nothing helps but time */
+  assert_false(checkpoint_is_due(&load));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(without_bounds_nothing_goes),
       cmocka_unit_test(bytes_keep_at_least_what_was_asked),
       cmocka_unit_test(age_goes_by_the_newest_record_of_a_segment),
       cmocka_unit_test(the_start_never_goes_back),
+      cmocka_unit_test(a_round_is_due_when_memory_or_the_ring_fills_up),
+      cmocka_unit_test(after_a_round_in_vain_only_what_came_since_counts),
       cmocka_unit_test(small_tails_are_carried_and_big_ones_flushed),
       cmocka_unit_test(a_state_that_is_ahead_is_stored_with_what_it_covers),
   };
