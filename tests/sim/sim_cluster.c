@@ -33,7 +33,7 @@ void sim_cluster_init(struct sim_cluster *cluster, unsigned count, const struct 
   char servers[128] = "";
   for (unsigned i = 0; i < count; i++) {
     char host[16];
-    snprintf(host, sizeof host, "10.0.0.%u", i + 1);
+    snprintf(host, sizeof host, "10.0.0.%hhu", (uint8_t)(i + 1));
     struct sim_node_options node = {.host = host, .disk_bytes = 256u << 20, .options = *options, .rpc = rpc};
     name_broker(&node.options, i + 1, count);
     cluster->nodes[i] = sim_node_new(cluster->sim, cluster->net, &node);
