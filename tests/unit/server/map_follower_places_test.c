@@ -167,19 +167,26 @@ static enum status find(struct route_found *out_found) {
   return status;
 }
 
+#define TURNS_MAX 1000000u
+
 static void wait_for_logs(unsigned count) {
-  for (unsigned turn = 0; turn < 1000000 && logs().count != count; turn++) continue;
-  assert_int_equal(logs().count, count);
+  unsigned found = logs().count;
+  for (unsigned turn = 0; turn < TURNS_MAX && found != count; turn++) found = logs().count;
+  assert_int_equal(found, count);
 }
 
-/* It is here as what this move made it. */
+static bool is_here(uint64_t placement) {
+  struct logs there = logs();
+  return there.count == 1 && partition_placement(there.instance) == placement;
+}
+
+/* It is here as what this move made it; what was here before goes first. */
 static void expect_here(uint64_t placement) {
   struct route_found found;
+  for (unsigned turn = 0; turn < TURNS_MAX && !is_here(placement); turn++) continue;
   settle();
   assert_int_equal(find(&found), STATUS_OK);
-  struct logs there = logs();
-  assert_int_equal(there.count, 1);
-  assert_int_equal(partition_placement(there.instance), placement);
+  assert_true(is_here(placement));
 }
 
 static void expect_elsewhere(uint32_t broker) {
@@ -275,7 +282,6 @@ static void another_placement_takes_the_place_of_one_that_is_here(void **state) 
   uint64_t number = begin_move(map, "12");
 
   lab_on_lane(&lab, hear_place);
-  wait_for_logs(1);
   expect_here(number);
   assert_false(logs().damaged);
 
@@ -450,7 +456,6 @@ static void who_comes_back_waits_until_its_earlier_self_is_gone(void **state) {
     lab_on_lane(&lab, hear_place);
   }
 
-  wait_for_logs(1);
   expect_here(number);
   stop();
 }
