@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/map.h"
@@ -58,7 +59,8 @@ void routing_free(struct routing *routing) {
 static enum status find(const struct routing *routing, struct bytes topic, uint32_t number, struct route_found *out_found) {
   const struct route *route = map_get(routing->topics, topic);
   *out_found = (struct route_found){0};
-  if (route == NULL) {
+  bool knows = routing->unknown == STATUS_UNKNOWN_TOPIC;
+  if (route == NULL || (number >= route->count && !knows)) {
     out_found->ask = routing->authority;
     return routing->unknown;
   }
@@ -85,14 +87,30 @@ void routing_address(struct routing *routing, uint32_t broker, char out_address[
   pthread_rwlock_unlock(&routing->lock);
 }
 
-void routing_add_topic(struct routing *routing, struct bytes topic, uint32_t partition_count) {
+static struct route *route_new(uint32_t partition_count) {
   struct route *route = memory_new(sizeof *route + partition_count * sizeof route->slots[0]);
   route->count = partition_count;
   for (uint32_t i = 0; i < partition_count; i++) route->slots[i].absent = STATUS_LOADING;
+  return route;
+}
+
+void routing_add_topic(struct routing *routing, struct bytes topic, uint32_t partition_count) {
+  struct route *route = route_new(partition_count);
   pthread_rwlock_wrlock(&routing->lock);
   void *earlier = map_put(routing->topics, topic, route);
   pthread_rwlock_unlock(&routing->lock);
   CHECK(earlier == NULL);
+}
+
+void routing_grow_topic(struct routing *routing, struct bytes topic, uint32_t partition_count) {
+  struct route *route = route_new(partition_count);
+  pthread_rwlock_wrlock(&routing->lock);
+  struct route *earlier = map_get(routing->topics, topic);
+  CHECK(earlier != NULL && earlier->count < partition_count);
+  memcpy(route->slots, earlier->slots, earlier->count * sizeof route->slots[0]);
+  map_put(routing->topics, topic, route);
+  pthread_rwlock_unlock(&routing->lock);
+  memory_free(earlier);
 }
 
 void routing_set_partition(struct routing *routing, struct bytes topic, uint32_t number, struct partition *partition) {

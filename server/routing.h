@@ -7,7 +7,8 @@
  * 1. A topic is here from the moment its deletion is not yet told until it is; its partitions appear one by one as they open.
  * 2. A partition that is known and not here has a reason: being opened (STATUS_LOADING), lost to rot (STATUS_DAMAGED), there but not to be
  *    read (STATUS_UNREADABLE), or placed on other brokers (STATUS_NOT_LEADER).
- * 3. Only the broker that leads group 0 says that there is no such topic. Another one's map may be behind: it says whom to ask. And one that
+ * 3. Only the broker that leads group 0 says that there is no such topic, or no such partition of it. Another one's map may be behind: it says whom
+ *    to ask. And one that
  *    is alone and whose map has lost something to rot cannot tell, and says so.
  */
 #ifndef CAIRN_SERVER_ROUTING_H
@@ -38,6 +39,8 @@ void routing_address(struct routing *routing, uint32_t broker, char out_address[
 
 /* On lane 0. All partitions of a new topic are absent at first, for the reason LOADING. PRE: the name is not here. */
 void routing_add_topic(struct routing *routing, struct bytes topic, uint32_t partition_count);
+/* The same for more partitions of a topic that is here, so that it has so many. PRE: it has fewer. */
+void routing_grow_topic(struct routing *routing, struct bytes topic, uint32_t partition_count);
 /* Takes over the hold. Nothing happens (but a release) when the topic is gone. */
 void routing_set_partition(struct routing *routing, struct bytes topic, uint32_t number, struct partition *partition);
 /* It is not here any more, and absent for the reason LOADING until another is said. The caller's hold; NULL: it was not here. */

@@ -110,8 +110,13 @@ static void doubt_run(struct task *task) {
   controller_read(doubt->services->controller, &doubt->read);
 }
 
+static bool may_be_behind(const struct services *services, const struct failure *failure) {
+  bool unknown = failure->reason == STATUS_UNKNOWN_TOPIC || failure->reason == STATUS_UNKNOWN_PARTITION;
+  return unknown && !services->alone;
+}
+
 void services_fail_route(struct services *services, struct rpc_call *call, struct failure *failure) {
-  if (failure->reason != STATUS_UNKNOWN_TOPIC || services->alone) {
+  if (!may_be_behind(services, failure)) {
     services_fail(call, failure);
     return;
   }
@@ -125,10 +130,10 @@ void services_fail_route(struct services *services, struct rpc_call *call, struc
 }
 
 struct failure *services_route_failure_in_stream(struct services *services, struct failure *failure) {
-  if (failure->reason != STATUS_UNKNOWN_TOPIC || services->alone) return failure;
+  if (!may_be_behind(services, failure)) return failure;
   memory_free(failure);
   return refusal_new(STATUS_LOADING,
-                     "the topic is not known here (yet); DescribePartition tells whether there is one of that name");
+                     "the topic, or that partition of it, is not known here (yet); DescribePartition tells whether there is one");
 }
 
 void services_fail(struct rpc_call *call, struct failure *failure) {

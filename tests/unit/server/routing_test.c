@@ -100,6 +100,19 @@ static void a_partition_of_others_names_one_of_them(void **state) {
   assert_string_equal(asked(), "db3.example:7411");
 }
 
+static void a_topic_that_grows_keeps_what_it_has(void **state) {
+  (void)state;
+  routing_add_topic(routing, name(), 2);
+  routing_set_elsewhere(routing, name(), 1, 3);
+  assert_int_equal(find(2), STATUS_UNKNOWN_PARTITION);
+  routing_grow_topic(routing, name(), 4);
+  assert_int_equal(find(1), STATUS_NOT_LEADER);
+  assert_int_equal(found.ask, 3);
+  assert_int_equal(find(3), STATUS_LOADING);
+  assert_int_equal(found.partition_count, 4);
+  assert_int_equal(find(4), STATUS_UNKNOWN_PARTITION);
+}
+
 static void only_who_leads_group_0_says_that_a_topic_is_not_there(void **state) {
   (void)state;
   routing_set_broker(routing, 2, "db2:7411");
@@ -114,6 +127,12 @@ static void only_who_leads_group_0_says_that_a_topic_is_not_there(void **state) 
   assert_int_equal(found.partition_count, 0);
   routing_set_authority(routing, STATUS_UNKNOWN_TOPIC, 1);
   assert_int_equal(find(0), STATUS_UNKNOWN_TOPIC);
+  routing_add_topic(routing, name(), 2);
+  assert_int_equal(find(2), STATUS_UNKNOWN_PARTITION);
+  routing_set_authority(routing, STATUS_NOT_LEADER, 2);
+  assert_int_equal(find(1), STATUS_LOADING);
+  assert_int_equal(find(2), STATUS_NOT_LEADER); /* it may have grown */
+  assert_string_equal(asked(), "db2:7411");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -125,6 +144,7 @@ int main(void) {
       TEST(what_was_found_outlives_its_topic),
       TEST(a_partition_that_comes_too_late_is_let_go),
       TEST(a_partition_of_others_names_one_of_them),
+      TEST(a_topic_that_grows_keeps_what_it_has),
       TEST(only_who_leads_group_0_says_that_a_topic_is_not_there),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
