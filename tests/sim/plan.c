@@ -108,6 +108,8 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
     plan->options.replace_after_ms = PICK(&random, 0, 400, 2000); /* less than some faults last */
     plan->options.catch_up_bytes_per_second = plan->record_bytes_max <= KIB ? 4 * MIB : 32 * MIB; /* slow where there is little */
   }
+  sim_random_init(&random, seed, "grows");
+  plan->grows = sim_random_chance(&random, 30);
   sim_random_init(&random, seed, "leaves");
   plan->leaves = plan->moves && plan->nodes > 2 && sim_random_chance(&random, 60);
   /* One can leave only where the others are enough for every partition. */

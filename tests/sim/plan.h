@@ -72,6 +72,7 @@ struct plan {
   bool named_alike; /* several have the same one, and take over from each other */
   bool trims;
   bool deletes;
+  bool grows;   /* topics get more partitions */
   bool moves;   /* partitions go to other brokers */
   bool leaves;  /* brokers are drained, and leave, and come back as new ones */
   bool retains; /* topics whose old records go by themselves */

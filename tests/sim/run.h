@@ -34,6 +34,7 @@ struct run_topic {
   uint64_t id; /* 0: not known */
   uint32_t partition_count;
   bool retains;
+  bool grows; /* somebody is at it */
   struct check_partition *partitions[TOPIC_PARTITIONS_MAX];
   uint64_t terms[TOPIC_PARTITIONS_MAX];       /* the highest that was seen */
   uint64_t acked_terms[TOPIC_PARTITIONS_MAX]; /* and that an append was acknowledged in: that one is durable */

@@ -61,10 +61,41 @@ static void create_topic(struct worker *worker) {
   }
 }
 
+/* Until it is known to have them, or to be deleted. */
+static void grow_topic(struct worker *worker, struct run_topic *topic) {
+  struct run *run = worker->run;
+  uint32_t has = topic->partition_count;
+  if (has == TOPIC_PARTITIONS_MAX || topic->grows) return;
+  uint32_t wanted = has + 1 + (uint32_t)sim_random_below(&worker->chance, TOPIC_PARTITIONS_MAX - has);
+  topic->grows = true;
+  for (uint32_t i = has; i < wanted; i++)
+    topic->partitions[i] = checker_partition_new(run->checker, topic->name, i, topic->retains);
+  while (topic->stage == TOPIC_LIVE && !run->stopping) {
+    struct cairn_topic grown = {0};
+    struct cairn_error error = {0};
+    run_call_begin(run);
+    int code = cairn_topic_grow(worker->client, topic->name, wanted, false, &grown, &error);
+    run_call_end(run);
+    run_trace(run, worker->name, "grow %s to %u -> %s", topic->name, wanted, code == CAIRN_OK ? "OK" : error.reason);
+    if (code == CAIRN_OK) {
+      if (grown.partitions != wanted)
+        checker_violation(run->checker, "A8 map-kept", "topic %s was to have %u partitions and has %u", topic->name, wanted,
+                          grown.partitions);
+      topic->partition_count = wanted;
+      break;
+    }
+    worker_error(worker, topic, "grow", &error);
+    sim_app_sleep(worker->app, 20000000);
+    if (run->plan->leaves) (void)workload_look_at_brokers(worker);
+  }
+  topic->grows = false;
+}
+
 static void delete_topic(struct worker *worker, struct run_topic *topic) {
   struct run *run = worker->run;
   topic->stage = TOPIC_DELETING;
-  for (uint32_t i = 0; i < topic->partition_count; i++) check_partition_deleted(topic->partitions[i]);
+  for (uint32_t i = 0; i < TOPIC_PARTITIONS_MAX && topic->partitions[i] != NULL; i++)
+    check_partition_deleted(topic->partitions[i]);
   while (topic->stage == TOPIC_DELETING && !run->stopping) {
     uint64_t id = 0;
     struct cairn_error error = {0};
@@ -222,6 +253,7 @@ static void do_something(struct worker *worker) {
   else if (what < 36 && plan->deletes) delete_topic(worker, topic);
   else if (what < 60 && plan->moves && !worker->run->healed) move(worker, topic, number);
   else if (what < 90 && plan->trims) trim(worker, topic, number);
+  else if (plan->grows) grow_topic(worker, topic);
 }
 
 void workload_admin(void *context) {
