@@ -207,6 +207,22 @@ static enum status alter_topic(struct cluster_map *map, uint64_t id, const struc
   return STATUS_OK;
 }
 
+/* The numbers of partitions that are there stay what they are, and so do their groups. */
+static enum status grow_topic(struct cluster_map *map, uint64_t id, const struct map_topic *more) {
+  struct map_topic *topic = map_get_number(map->by_id, id);
+  if (topic == NULL) return STATUS_UNKNOWN_TOPIC;
+  if (more->partition_count == 0 || more->partitions[0].number != topic->partition_count) return STATUS_INVALID;
+  if (more->partitions[0].group < map->next_group_id) return STATUS_INVALID;
+  uint32_t count = topic->partition_count + more->partition_count;
+  if (count > TOPIC_PARTITIONS_MAX) return STATUS_INVALID;
+  topic->partitions = memory_grow_array(topic->partitions, count, sizeof *topic->partitions);
+  memcpy(topic->partitions + topic->partition_count, more->partitions, more->partition_count * sizeof *more->partitions);
+  topic->partition_count = count;
+  map->partition_count += more->partition_count;
+  map->next_group_id = topic->partitions[count - 1].group + 1;
+  return STATUS_OK;
+}
+
 /* ---- Moving ---- */
 
 static void put_move(struct cluster_map *map, const struct map_move *move) {
@@ -412,6 +428,7 @@ enum status cluster_map_apply(struct cluster_map *map, const struct command *com
     case COMMAND_DELETE_TOPIC: return MUTANT(deletion_forgotten) ? STATUS_OK : delete_topic(map, command->topic_id);
     case COMMAND_MOVE_PARTITION: return move_partition(map, &command->move);
     case COMMAND_PARTITION_MOVED: return partition_moved(map, &command->move);
+    case COMMAND_GROW_TOPIC: return grow_topic(map, command->topic_id, &command->topic);
     case COMMAND_SET_STANDING: return set_standing(map, command->broker.id, command->broker.standing);
   }
   return STATUS_FOREIGN;

@@ -24,6 +24,7 @@ enum status command_encode(const struct command *command, struct blob **out_blob
   Cairn__Internal__V1__DeleteTopic delete_topic = CAIRN__INTERNAL__V1__DELETE_TOPIC__INIT;
   Cairn__Internal__V1__PartitionMoved moved = CAIRN__INTERNAL__V1__PARTITION_MOVED__INIT;
   Cairn__Internal__V1__SetStanding set_standing = CAIRN__INTERNAL__V1__SET_STANDING__INIT;
+  Cairn__Internal__V1__GrowTopic grow_topic = CAIRN__INTERNAL__V1__GROW_TOPIC__INIT;
   Cairn__Internal__V1__TopicSettings settings;
 
   message.time_ms = command->time_ms;
@@ -69,6 +70,13 @@ enum status command_encode(const struct command *command, struct blob **out_blob
       set_standing.broker = command->broker.id;
       set_standing.standing = command->broker.standing;
       break;
+    case COMMAND_GROW_TOPIC:
+      message.change_case = CAIRN__INTERNAL__V1__COMMAND__CHANGE_GROW_TOPIC;
+      message.grow_topic = &grow_topic;
+      grow_topic.topic_id = command->topic_id;
+      grow_topic.n_partitions = command->topic.partition_count;
+      grow_topic.partitions = partitions_to_message(arena, command->topic.partitions, command->topic.partition_count);
+      break;
   }
   enum status status = pack_blob(&message.base, NULL, out_blob);
   arena_free(arena);
@@ -106,6 +114,10 @@ static enum status from_message(const Cairn__Internal__V1__Command *message, str
       command->kind = COMMAND_SET_STANDING;
       command->broker.id = message->set_standing->broker;
       return standing_from_message(message->set_standing->standing, &command->broker.standing);
+    case CAIRN__INTERNAL__V1__COMMAND__CHANGE_GROW_TOPIC:
+      command->kind = COMMAND_GROW_TOPIC;
+      command->topic_id = message->grow_topic->topic_id;
+      return partitions_from_message(message->grow_topic->partitions, message->grow_topic->n_partitions, &command->topic);
     default: return STATUS_FOREIGN;
   }
 }

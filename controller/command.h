@@ -20,7 +20,8 @@ enum command_kind {
   COMMAND_DELETE_TOPIC = 5,
   COMMAND_MOVE_PARTITION = 6,
   COMMAND_PARTITION_MOVED = 7,
-  COMMAND_SET_STANDING = 8
+  COMMAND_SET_STANDING = 8,
+  COMMAND_GROW_TOPIC = 9
 };
 
 struct command {
@@ -28,10 +29,10 @@ struct command {
   int64_t time_ms;
   struct map_broker broker;            /* REGISTER_BROKER; SET_STANDING: id and standing */
   uint8_t cluster_id[CLUSTER_ID_SIZE]; /* REGISTER_BROKER, the first of all */
-  struct map_topic topic;              /* CREATE_TOPIC: all of it, ids included; owned by the command */
-  uint64_t topic_id;                   /* ALTER_TOPIC, DELETE_TOPIC */
-  struct topic_settings settings;      /* ALTER_TOPIC */
-  struct map_move move; /* MOVE_PARTITION: all but group and number; PARTITION_MOVED: topic_id, partition, number */
+  struct map_topic topic; /* CREATE_TOPIC: all of it, ids included; GROW_TOPIC: its new partitions; owned by the command */
+  uint64_t topic_id;      /* ALTER_TOPIC, DELETE_TOPIC, GROW_TOPIC */
+  struct topic_settings settings; /* ALTER_TOPIC */
+  struct map_move move;           /* MOVE_PARTITION: all but group and number; PARTITION_MOVED: topic_id, partition, number */
 };
 
 void command_deinit(struct command *command);

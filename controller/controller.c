@@ -81,6 +81,8 @@ static void tell(struct controller *controller, const struct command *command) {
   if (!controller->open || controller->applied_status != STATUS_OK) return;
   if (command->kind == COMMAND_CREATE_TOPIC) controller->watch.topic_created(controller->watch.context, controller->topic);
   else if (command->kind == COMMAND_ALTER_TOPIC) controller->watch.topic_altered(controller->watch.context, controller->topic);
+  else if (command->kind == COMMAND_GROW_TOPIC)
+    controller->watch.topic_grown(controller->watch.context, controller->topic, command->topic.partitions[0].number);
   else if (command->kind == COMMAND_MOVE_PARTITION || command->kind == COMMAND_PARTITION_MOVED)
     tell_placed(controller, controller->topic, command->move.partition);
   else if (command->kind == COMMAND_REGISTER_BROKER && controller->brokers.registered != NULL)
@@ -108,7 +110,7 @@ static void apply_command(struct controller *controller, const struct command *c
   controller->topic = NULL;
   if (command->kind == COMMAND_CREATE_TOPIC)
     controller->topic = cluster_map_topic(controller->map, bytes_of_string(command->topic.name));
-  else if (command->kind == COMMAND_ALTER_TOPIC || moves)
+  else if (command->kind == COMMAND_ALTER_TOPIC || command->kind == COMMAND_GROW_TOPIC || moves)
     controller->topic = cluster_map_topic_by_id(controller->map, controller->topic_id);
   tell(controller, command);
 }
@@ -329,9 +331,10 @@ static bool start(struct controller *controller, struct change *change) {
   struct map_topic altered;
   if (status == STATUS_OK && change->validate_only) {
     if (change->kind == COMMAND_CREATE_TOPIC) change->topic = &command.topic;
-    if (change->kind == COMMAND_ALTER_TOPIC) {
+    if (change->kind == COMMAND_ALTER_TOPIC || change->kind == COMMAND_GROW_TOPIC) {
       altered = *cluster_map_topic_by_id(controller->map, command.topic_id);
-      altered.settings = command.settings;
+      if (change->kind == COMMAND_ALTER_TOPIC) altered.settings = command.settings;
+      else altered.partition_count = change->partition_count;
       change->topic = &altered;
     }
     if (change->kind == COMMAND_MOVE_PARTITION) change->topic = cluster_map_topic_by_id(controller->map, command.move.topic_id);
@@ -340,6 +343,7 @@ static bool start(struct controller *controller, struct change *change) {
     return false;
   }
   bool unchanged = status == STATUS_OK && change->unchanged;
+  if (unchanged) change->topic = cluster_map_topic_by_id(controller->map, command.topic_id); /* of GROW_TOPIC */
   if (unchanged && is_alone(controller)) {
     command_deinit(&command);
     answer(change, STATUS_OK);

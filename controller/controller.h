@@ -25,6 +25,7 @@ struct controller;
 struct controller_watch {
   void (*topic_created)(void *context, const struct map_topic *topic);
   void (*topic_altered)(void *context, const struct map_topic *topic);
+  void (*topic_grown)(void *context, const struct map_topic *topic, uint32_t first); /* partitions from this one on are new */
   void (*topic_deleted)(void *context, const struct map_topic *topic); /* gone from the map; borrowed during the call */
   /* Its replicas, or where it is to move, are otherwise than before, or it came with a move. `move`: NULL, none is under way. Not before
    * caught_up: what a place was in between, others have done with long ago, and this broker too. */

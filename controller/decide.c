@@ -62,6 +62,29 @@ static void place(const struct cluster_map *map, uint32_t replicas, struct map_t
   memory_free(loads);
 }
 
+static enum status check_partitions(const struct decision_facts *facts, struct change *change, uint32_t topic_has,
+                                    uint32_t more) {
+  if (topic_has + more > TOPIC_PARTITIONS_MAX)
+    return decide_refuse(change, STATUS_INVALID, "a topic has at most 10000 partitions");
+  if (cluster_map_partition_count(facts->map) + more > MAP_PARTITIONS_MAX)
+    return decide_refuse(change, STATUS_TOO_LARGE, "a cluster has at most 200000 partitions: delete some topics first");
+  if (cluster_map_partition_count(facts->map) + more + 1 > facts->logs_max) /* and the controller's own */
+    return decide_refuse(change, STATUS_TOO_LARGE,
+                         "this broker's journal has files for fewer partitions: delete some, or raise journal-file-bytes");
+  return STATUS_OK;
+}
+
+/* With the next free groups, from this number on. */
+static void make_partitions(const struct cluster_map *map, uint32_t first, uint32_t count, uint32_t replicas,
+                            struct map_topic *topic) {
+  topic->partition_count = count;
+  topic->partitions = memory_new_array(count, sizeof *topic->partitions);
+  for (uint32_t i = 0; i < count; i++)
+    topic->partitions[i] =
+        (struct map_partition){.number = first + i, .group = cluster_map_next_group_id(map) + i, .instance = 1};
+  place(map, replicas, topic);
+}
+
 static enum status decide_create(const struct decision_facts *facts, struct change *change, struct command *command) {
   const struct cluster_map *map = facts->map;
   struct map_topic *topic = &command->topic;
@@ -73,15 +96,11 @@ static enum status decide_create(const struct decision_facts *facts, struct chan
     return decide_refuse(change, STATUS_TOPIC_EXISTS, "choose another name, or delete it first");
   uint32_t partitions = change->partition_count == 0 ? 1 : change->partition_count;
   uint32_t replicas = change->replicas == 0 ? placement_replicas_default(facts->brokers - count_leaving(map)) : change->replicas;
-  if (partitions > TOPIC_PARTITIONS_MAX) return decide_refuse(change, STATUS_INVALID, "a topic has at most 10000 partitions");
   enum status enough = check_replicas(facts, change, replicas);
+  if (enough == STATUS_OK) enough = check_partitions(facts, change, 0, partitions);
   if (enough != STATUS_OK) return enough;
-  if (cluster_map_partition_count(map) + partitions > MAP_PARTITIONS_MAX || cluster_map_topic_count(map) >= MAP_TOPICS_MAX)
-    return decide_refuse(change, STATUS_TOO_LARGE,
-                         "a cluster has at most 100000 topics and 200000 partitions: delete some first");
-  if (cluster_map_partition_count(map) + partitions + 1 > facts->logs_max) /* and the controller's own */
-    return decide_refuse(change, STATUS_TOO_LARGE,
-                         "this broker's journal has files for fewer partitions: delete some, or raise journal-file-bytes");
+  if (cluster_map_topic_count(map) >= MAP_TOPICS_MAX)
+    return decide_refuse(change, STATUS_TOO_LARGE, "a cluster has at most 100000 topics: delete some first");
   const char *problem = topic_settings_problem(&change->settings);
   if (problem != NULL) return decide_refuse(change, STATUS_INVALID, problem);
 
@@ -90,12 +109,29 @@ static enum status decide_create(const struct decision_facts *facts, struct chan
   topic->replicas = replicas;
   topic->settings = change->settings;
   topic->created_ms = command->time_ms;
-  topic->partition_count = partitions;
-  topic->partitions = memory_new_array(partitions, sizeof *topic->partitions);
-  for (uint32_t i = 0; i < partitions; i++)
-    topic->partitions[i] = (struct map_partition){.number = i, .group = cluster_map_next_group_id(map) + i, .instance = 1};
-  place(map, replicas, topic);
+  make_partitions(map, 0, partitions, replicas, topic);
   return STATUS_OK;
+}
+
+/* Records stay where they are, and keys may belong to other partitions from then on: whoever needs an order per key makes a new topic. */
+static enum status decide_grow(const struct decision_facts *facts, struct change *change, struct command *command) {
+  const struct map_topic *topic = cluster_map_topic(facts->map, bytes_of_string(change->name));
+  if (topic == NULL) return decide_refuse(change, STATUS_UNKNOWN_TOPIC, "");
+  if (change->partition_count < topic->partition_count) {
+    snprintf(change->problem, sizeof change->problem,
+             "it has %u partitions, and none is ever taken away: make a new topic with %u, and copy what it has",
+             topic->partition_count, change->partition_count);
+    return STATUS_INVALID;
+  }
+  command->topic_id = topic->id;
+  change->unchanged = change->partition_count == topic->partition_count;
+  if (change->unchanged) return STATUS_OK;
+  uint32_t more = change->partition_count - topic->partition_count;
+  uint32_t replicas = topic->replicas == 0 ? 1 : topic->replicas;
+  enum status status = check_replicas(facts, change, replicas);
+  if (status == STATUS_OK) status = check_partitions(facts, change, topic->partition_count, more);
+  if (status == STATUS_OK) make_partitions(facts->map, topic->partition_count, more, replicas, &command->topic);
+  return status;
 }
 
 static enum status decide_alter(const struct decision_facts *facts, struct change *change, struct command *command) {
@@ -348,6 +384,7 @@ enum status decide(const struct decision_facts *facts, struct change *change, st
   switch (change->kind) {
     case COMMAND_CREATE_TOPIC: return decide_create(facts, change, command);
     case COMMAND_ALTER_TOPIC: return decide_alter(facts, change, command);
+    case COMMAND_GROW_TOPIC: return decide_grow(facts, change, command);
     case COMMAND_DELETE_TOPIC: return decide_delete(facts, change, command);
     case COMMAND_REGISTER_BROKER: return decide_register(facts, change, command);
     case COMMAND_MOVE_PARTITION: return decide_move(facts, change, command);

@@ -18,7 +18,7 @@ struct change {
   enum command_kind kind;
   bool validate_only;
   /* CREATE_TOPIC: name, partition_count (0: 1), replicas (0: min(3, brokers)), settings. ALTER_TOPIC: name, and `set_...` says which settings
-   * count. DELETE_TOPIC: name. */
+   * count. DELETE_TOPIC: name. GROW_TOPIC: name, partition_count (as many as it is to have). */
   char name[TOPIC_NAME_MAX + 1];
   uint32_t partition_count;
   uint32_t replicas;
@@ -37,9 +37,10 @@ struct change {
   void (*done)(struct change *change);
   enum status status;
   char problem[256]; /* in words, when the status is not OK */
-  bool unchanged;    /* REGISTER_BROKER, SET_STANDING: the map has it so already, and nothing is written */
-  const struct map_topic
-      *topic;        /* CREATE, ALTER, MOVE, MOVED: the topic as it is now (validate_only: as it would be); valid during `done` */
+  bool unchanged;    /* REGISTER_BROKER, SET_STANDING, GROW_TOPIC: the map has it so already, and nothing is written */
+  const struct map_topic *
+      topic; /* CREATE, ALTER, GROW, MOVE, MOVED: the topic as it is now (validate_only: as it would be, and of partitions that are
+                      * not there yet only how many); valid during `done` */
   uint64_t topic_id; /* DELETE */
 };
 

@@ -33,6 +33,8 @@ static void tell_topics(const struct map_jump *jump) {
     if (known == NULL) jump->watch->topic_created(jump->watch->context, topic);
     else if (memcmp(&known->settings, &topic->settings, sizeof topic->settings) != 0)
       jump->watch->topic_altered(jump->watch->context, topic);
+    if (known != NULL && known->partition_count < topic->partition_count)
+      jump->watch->topic_grown(jump->watch->context, topic, known->partition_count);
     if (jump->places) tell_places(jump, known, topic);
   }
 }

@@ -203,10 +203,47 @@ enum status move_from_message(const Cairn__Internal__V1__Move *message, struct m
   return STATUS_OK;
 }
 
+Cairn__Internal__V1__PartitionPlace **partitions_to_message(struct arena *arena, const struct map_partition *partitions,
+                                                            uint32_t count) {
+  Cairn__Internal__V1__PartitionPlace *places = take(arena, count * sizeof *places);
+  Cairn__Internal__V1__PartitionPlace **list = take(arena, count * sizeof *list);
+  for (uint32_t i = 0; i < count; i++) {
+    cairn__internal__v1__partition_place__init(&places[i]);
+    places[i].partition = partitions[i].number;
+    places[i].group_id = partitions[i].group;
+    places[i].instance = partitions[i].instance;
+    replicas_to_message(arena, &partitions[i], &places[i]);
+    list[i] = &places[i];
+  }
+  return list;
+}
+
+/* Their numbers follow on one another, and their groups rise. */
+enum status partitions_from_message(Cairn__Internal__V1__PartitionPlace *const *messages, size_t count, struct map_topic *topic) {
+  if (count == 0 || count > TOPIC_PARTITIONS_MAX) return STATUS_CORRUPT;
+  topic->partition_count = (uint32_t)count;
+  topic->partitions = memory_new_array(count, sizeof *topic->partitions);
+  uint32_t first = messages[0]->partition;
+  uint64_t group = 0; /* of the partition before */
+  for (uint32_t i = 0; i < topic->partition_count; i++) {
+    const Cairn__Internal__V1__PartitionPlace *place = messages[i];
+    topic->partitions[i] =
+        (struct map_partition){.number = place->partition, .group = place->group_id, .instance = place->instance};
+    bool follows = place->partition == first + i && place->group_id > group && place->group_id != UINT64_MAX;
+    if (!follows || place->instance == 0 || !replicas_from_message(place, &topic->partitions[i])) {
+      memory_free(topic->partitions);
+      topic->partitions = NULL;
+      topic->partition_count = 0;
+      return STATUS_CORRUPT;
+    }
+    group = place->group_id;
+  }
+  return STATUS_OK;
+}
+
 Cairn__Internal__V1__TopicPlace *topic_to_message(struct arena *arena, const struct map_topic *topic) {
   Cairn__Internal__V1__TopicPlace *message = take(arena, sizeof *message);
   Cairn__Internal__V1__TopicSettings *settings = take(arena, sizeof *settings);
-  Cairn__Internal__V1__PartitionPlace *places = take(arena, topic->partition_count * sizeof *places);
   cairn__internal__v1__topic_place__init(message);
   *settings = settings_to_message(&topic->settings);
   message->name = topic->name;
@@ -215,44 +252,25 @@ Cairn__Internal__V1__TopicPlace *topic_to_message(struct arena *arena, const str
   message->settings = settings;
   message->created_ms = topic->created_ms;
   message->n_partitions = topic->partition_count;
-  message->partitions = take(arena, topic->partition_count * sizeof *message->partitions);
-  for (uint32_t i = 0; i < topic->partition_count; i++) {
-    cairn__internal__v1__partition_place__init(&places[i]);
-    places[i].partition = topic->partitions[i].number;
-    places[i].group_id = topic->partitions[i].group;
-    places[i].instance = topic->partitions[i].instance;
-    replicas_to_message(arena, &topic->partitions[i], &places[i]);
-    message->partitions[i] = &places[i];
-  }
+  message->partitions = partitions_to_message(arena, topic->partitions, topic->partition_count);
   return message;
 }
 
 enum status topic_from_message(const Cairn__Internal__V1__TopicPlace *message, struct map_topic *out) {
   struct map_topic topic = {0};
   if (message == NULL || message->id == 0 || message->id == UINT64_MAX) return STATUS_CORRUPT;
-  if (message->n_partitions == 0 || message->n_partitions > TOPIC_PARTITIONS_MAX) return STATUS_CORRUPT;
   if (!topic_name_valid(bytes_of_string(message->name))) return STATUS_CORRUPT;
   enum status status = settings_from_message(message->settings, &topic.settings);
-  if (status != STATUS_OK) return status;
-
+  if (status == STATUS_OK) status = partitions_from_message(message->partitions, message->n_partitions, &topic);
+  if (status == STATUS_OK && topic.partitions[0].number != 0) status = STATUS_CORRUPT;
+  if (status != STATUS_OK) {
+    map_topic_deinit(&topic);
+    return status;
+  }
   topic.name = memory_copy_string(message->name);
   topic.id = message->id;
   topic.replicas = message->replicas;
   topic.created_ms = message->created_ms;
-  topic.partition_count = (uint32_t)message->n_partitions;
-  topic.partitions = memory_new_array(topic.partition_count, sizeof *topic.partitions);
-  uint64_t group = 0; /* of the partition before: they rise */
-  for (uint32_t i = 0; i < topic.partition_count; i++) {
-    const Cairn__Internal__V1__PartitionPlace *place = message->partitions[i];
-    topic.partitions[i] =
-        (struct map_partition){.number = place->partition, .group = place->group_id, .instance = place->instance};
-    bool rises = place->partition == i && place->group_id > group && place->group_id != UINT64_MAX;
-    if (!rises || place->instance == 0 || !replicas_from_message(place, &topic.partitions[i])) {
-      map_topic_deinit(&topic);
-      return STATUS_CORRUPT;
-    }
-    group = place->group_id;
-  }
   *out = topic;
   return STATUS_OK;
 }

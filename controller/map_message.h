@@ -25,6 +25,12 @@ enum status broker_from_message(const Cairn__Internal__V1__Broker *message, stru
 Cairn__Internal__V1__Move *move_to_message(struct arena *arena, const struct map_move *move);
 enum status move_from_message(const Cairn__Internal__V1__Move *message, struct map_move *out) MUST_CHECK; /* all but the group */
 
+Cairn__Internal__V1__PartitionPlace **partitions_to_message(struct arena *arena, const struct map_partition *partitions,
+                                                            uint32_t count);
+/* Some of a topic, whatever number they begin with: into `topic`, which has none yet. STATUS_CORRUPT: it has none after it either. */
+enum status partitions_from_message(Cairn__Internal__V1__PartitionPlace *const *messages, size_t count,
+                                    struct map_topic *topic) MUST_CHECK;
+
 Cairn__Internal__V1__TopicPlace *topic_to_message(struct arena *arena, const struct map_topic *topic);
 enum status topic_from_message(const Cairn__Internal__V1__TopicPlace *message, struct map_topic *out) MUST_CHECK;
 

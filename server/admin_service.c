@@ -94,11 +94,23 @@ static void topic_is_open(struct map_follower_wait *wait) {
     blob_part_release(this->answer);
     struct failure *failure =
         wait->status == STATUS_UNKNOWN_TOPIC
-            ? refusal_new(STATUS_UNKNOWN_TOPIC, "topic \"%s\" was created and deleted again", this->change.name)
+            ? refusal_new(STATUS_UNKNOWN_TOPIC, "topic \"%s\" was changed, and is deleted by now", this->change.name)
             : refusal_of_status(wait->status);
     failure->executed = EXECUTED_YES;
     services_fail(this->call, failure);
   }
+  admin_call_finish(this);
+}
+
+/* When its partitions are open here. */
+static void answer_when_open(struct admin_call *this, struct blob_part answer) {
+  this->answer = answer;
+  this->wait.done = topic_is_open;
+  if (!this->change.validate_only) {
+    map_follower_when_open(this->services->follower, this->change.topic->id, &this->wait);
+    return;
+  }
+  services_answer(this->call, this->answer);
   admin_call_finish(this);
 }
 
@@ -110,14 +122,7 @@ static void created(struct change *change) {
   Cairn__V1__CreateTopicResponse response;
   cairn__v1__create_topic_response__init(&response);
   response.topic = &message.topic;
-  this->answer = pack_part(&response.base);
-  this->wait.done = topic_is_open;
-  if (!change->validate_only) {
-    map_follower_when_open(this->services->follower, change->topic->id, &this->wait);
-    return;
-  }
-  services_answer(this->call, this->answer);
-  admin_call_finish(this);
+  answer_when_open(this, pack_part(&response.base));
 }
 
 static void create_run(struct task *task) {
@@ -157,6 +162,28 @@ static void alter_run(struct task *task) {
   this->change.validate_only = request->validate_only != 0;
   read_config(&this->change, request->config);
   this->change.done = altered;
+  controller_change(this->services->controller, &this->change);
+}
+
+static void grown(struct change *change) {
+  struct admin_call *this = of_change(change);
+  if (refuse_change(this)) return;
+  struct topic_message message;
+  fill_topic(&message, change->topic);
+  Cairn__V1__AddPartitionsResponse response;
+  cairn__v1__add_partitions_response__init(&response);
+  response.topic = &message.topic;
+  answer_when_open(this, pack_part(&response.base));
+}
+
+static void grow_run(struct task *task) {
+  struct admin_call *this = container_of(task, struct admin_call, task);
+  const Cairn__V1__AddPartitionsRequest *request = (const void *)this->request;
+  if (!take_name(this, request->topic)) return;
+  this->change.kind = COMMAND_GROW_TOPIC;
+  this->change.validate_only = request->validate_only != 0;
+  this->change.partition_count = request->partitions;
+  this->change.done = grown;
   controller_change(this->services->controller, &this->change);
 }
 
@@ -321,6 +348,9 @@ void admin_service_describe_topic(void *services, struct rpc_call *call, struct 
 }
 void admin_service_alter_topic(void *services, struct rpc_call *call, struct blob *message) {
   admin_call_start_change(services, call, message, &cairn__v1__alter_topic_request__descriptor, alter_run);
+}
+void admin_service_add_partitions(void *services, struct rpc_call *call, struct blob *message) {
+  admin_call_start_change(services, call, message, &cairn__v1__add_partitions_request__descriptor, grow_run);
 }
 void admin_service_delete_topic(void *services, struct rpc_call *call, struct blob *message) {
   admin_call_start_change(services, call, message, &cairn__v1__delete_topic_request__descriptor, delete_run);

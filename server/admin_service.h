@@ -11,6 +11,7 @@ void admin_service_create_topic(void *services, struct rpc_call *call, struct bl
 void admin_service_list_topics(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_describe_topic(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_alter_topic(void *services, struct rpc_call *call, struct blob *message);
+void admin_service_add_partitions(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_delete_topic(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_move_partition(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_set_broker_standing(void *services, struct rpc_call *call, struct blob *message);

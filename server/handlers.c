@@ -43,6 +43,7 @@ const struct rpc_handler service_handlers[] = {
     {ADMIN "ListTopics", RPC_UNARY, .message = admin_service_list_topics},
     {ADMIN "DescribeTopic", RPC_UNARY, .message = admin_service_describe_topic},
     {ADMIN "AlterTopic", RPC_UNARY, .message = admin_service_alter_topic},
+    {ADMIN "AddPartitions", RPC_UNARY, .message = admin_service_add_partitions},
     {ADMIN "DeleteTopic", RPC_UNARY, .message = admin_service_delete_topic},
     {ADMIN "MovePartition", RPC_UNARY, .message = admin_service_move_partition},
     {ADMIN "SetBrokerStanding", RPC_UNARY, .message = admin_service_set_broker_standing},

@@ -132,12 +132,14 @@ static void tell(struct list *waits, enum status status) {
   }
 }
 
+/* The one that began last: a topic that grows may have several. */
 static struct opening *find_opening(struct map_follower *follower, uint64_t topic_id) {
+  struct opening *last = NULL;
   list_for_each(&follower->openings, node, following) {
     struct opening *opening = list_entry(node, struct opening, node);
-    if (opening->topic_id == topic_id) return opening;
+    if (opening->topic_id == topic_id) last = opening;
   }
-  return NULL;
+  return last;
 }
 
 static void wait_or_tell(struct list *waits, struct map_follower_wait *wait, bool ready) {
@@ -382,18 +384,29 @@ bool map_follower_has_lost(const struct map_follower *follower, const struct map
   return lost;
 }
 
-static void topic_created(void *context, const struct map_topic *topic) {
-  struct map_follower *follower = context;
-  routing_add_topic(follower->options.routing, bytes_of_string(topic->name), topic->partition_count);
-  struct map_partition *wanted = memory_new_array(topic->partition_count, sizeof *wanted);
-  bool *lost = memory_new_array(topic->partition_count, sizeof *lost);
+/* Partitions from this one on. */
+static void open_new(struct map_follower *follower, const struct map_topic *topic, uint32_t first) {
+  struct map_partition *wanted = memory_new_array(topic->partition_count - first, sizeof *wanted);
+  bool *lost = memory_new_array(topic->partition_count - first, sizeof *lost);
   uint32_t count = 0;
-  for (uint32_t i = 0; i < topic->partition_count; i++) {
+  for (uint32_t i = first; i < topic->partition_count; i++) {
     if (!map_follower_wants(follower, topic, i)) continue;
     lost[count] = map_follower_has_lost(follower, topic, i);
     (void)map_follower_own(follower, &topic->partitions[i], NULL, &wanted[count++]);
   }
   map_follower_open(follower, topic, wanted, count, lost);
+}
+
+static void topic_created(void *context, const struct map_topic *topic) {
+  struct map_follower *follower = context;
+  routing_add_topic(follower->options.routing, bytes_of_string(topic->name), topic->partition_count);
+  open_new(follower, topic, 0);
+}
+
+static void topic_grown(void *context, const struct map_topic *topic, uint32_t first) {
+  struct map_follower *follower = context;
+  routing_grow_topic(follower->options.routing, bytes_of_string(topic->name), topic->partition_count);
+  open_new(follower, topic, first);
 }
 
 static void topic_altered(void *context, const struct map_topic *topic) {
@@ -431,6 +444,7 @@ static void topic_deleted(void *context, const struct map_topic *topic) {
 struct controller_watch map_follower_watch(struct map_follower *follower) {
   return (struct controller_watch){.topic_created = topic_created,
                                    .topic_altered = topic_altered,
+                                   .topic_grown = topic_grown,
                                    .topic_deleted = topic_deleted,
                                    .partition_placed = map_follower_placed,
                                    .caught_up = map_follower_caught_up,

@@ -2,6 +2,7 @@
  * deleted, and keeps routing in step. It acts on the map and on nothing else.
  *
  *   created    routing knows the topic; its logs are made on their lanes; a partition is routed once its OPEN frame is durable
+ *   grown      the same for what is new of it
  *   altered    settings go to the partitions
  *   deleted    routing forgets the topic; its partitions answer whoever waits and delete their logs
  *   placed     a partition that is to move here gets a log with the number of its move: it is another replica than any that was here before

@@ -150,10 +150,10 @@ static void adopt_topic(struct adoption *adoption, const struct map_topic *topic
   for (uint32_t i = 0; i < topic->partition_count; i++) adopt_partition(adoption, topic, i);
 }
 
-/* A log is there only because its topic's creation was once known to be committed. It is opened wherever the partition is by now, as above. */
+/* A log is there only because what made its partition, its topic's creation or growth, was once known to be committed. It is opened wherever the partition is by now, as above. */
 static void adopt_early(struct adoption *adoption, const struct map_topic *topic) {
-  if (cluster_map_topic_by_id(adoption->map, topic->id) != NULL) return;
-  for (uint32_t i = 0; i < topic->partition_count; i++) {
+  const struct map_topic *known = cluster_map_topic_by_id(adoption->map, topic->id);
+  for (uint32_t i = known == NULL ? 0 : known->partition_count; i < topic->partition_count; i++) {
     const struct map_partition *place = &topic->partitions[i];
     struct log *log = map_get_number(adoption->logs, place->group);
     struct partition *partition = NULL;

@@ -169,6 +169,26 @@ int cairn_topic_alter(struct cairn_client *client, const char *name, const struc
   return CAIRN_OK;
 }
 
+int cairn_topic_grow(struct cairn_client *client, const char *name, uint32_t partitions, bool validate_only,
+                     struct cairn_topic *out_topic, struct cairn_error *error) {
+  Cairn__V1__AddPartitionsRequest request;
+  cairn__v1__add_partitions_request__init(&request);
+  request.topic = pack_text(name);
+  request.partitions = partitions;
+  request.validate_only = validate_only;
+  const struct exchange exchange = {.method = "/cairn.v1.Admin/AddPartitions",
+                                    .request = &request.base,
+                                    .idempotent = true, /* as many a second time change nothing */
+                                    .answer = &cairn__v1__add_partitions_response__descriptor};
+  Cairn__V1__AddPartitionsResponse *answer = NULL;
+  struct arena *arena = NULL;
+  int code = call_for(client, &exchange, &answer, &arena, error);
+  if (code != CAIRN_OK) return code;
+  topic_unpack_to(answer->topic, out_topic);
+  arena_free(arena);
+  return CAIRN_OK;
+}
+
 int cairn_topic_delete(struct cairn_client *client, const char *name, uint64_t *out_id, struct cairn_error *error) {
   Cairn__V1__DeleteTopicRequest request;
   cairn__v1__delete_topic_request__init(&request);

@@ -203,6 +203,7 @@ struct cairn_topic_options {
  *   list      all topics by name, page by page: one that is made or deleted meanwhile may be missed or shown
  *   describe  UNKNOWN_TOPIC; partitions in the order of their numbers
  *   alter     UNKNOWN_TOPIC, INVALID
+ *   grow      up to so many partitions; those that it has keep their numbers and records. UNKNOWN_TOPIC, INVALID (fewer than it has), TOO_LARGE
  *   delete    UNKNOWN_TOPIC; `*out_id` is the id that is never used again
  */
 int cairn_topic_create(struct cairn_client *client, const char *name, const struct cairn_topic_options *options,
@@ -214,6 +215,8 @@ int cairn_topic_describe(struct cairn_client *client, const char *name, struct c
                          struct cairn_error *error);
 int cairn_topic_alter(struct cairn_client *client, const char *name, const struct cairn_topic_config *config, bool validate_only,
                       struct cairn_topic *out_topic, struct cairn_error *error);
+int cairn_topic_grow(struct cairn_client *client, const char *name, uint32_t partitions, bool validate_only,
+                     struct cairn_topic *out_topic, struct cairn_error *error);
 int cairn_topic_delete(struct cairn_client *client, const char *name, uint64_t *out_id, struct cairn_error *error);
 
 /* Gives a partition other replicas; the first broker is to lead. It goes on meanwhile, and has arrived when cairn_topic_describe() says that it

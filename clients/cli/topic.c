@@ -239,25 +239,32 @@ const struct command topic_describe_command = {
 
 /* ---- alter ---- */
 
+/* What is refused is refused before anything is changed. */
 static int alter_run(struct cli *cli) {
   struct cairn_topic_config config = {0};
+  int64_t partitions = 0;
   int code = read_config(cli, &config);
+  if (code == CLI_OK) code = cli_option_number(cli, "partitions", 1, PARTITIONS_MAX, &partitions);
   if (code != CLI_OK) return code;
-  if (config.retention_bytes == 0 && config.retention_ms == 0 && config.segment_bytes == 0 && config.record_bytes_max == 0) {
-    return report_usage(cli, "no setting is given");
-  }
+  bool sets =
+      config.retention_bytes != 0 || config.retention_ms != 0 || config.segment_bytes != 0 || config.record_bytes_max != 0;
+  if (!sets && partitions == 0) return report_usage(cli, "no setting is given");
   code = cli_connect(cli);
   if (code != CLI_OK) return code;
   const char *name = cli->operands[0];
+  bool dry_run = cli_flag(cli, "dry-run");
   struct cairn_topic topic;
   struct cairn_error error;
-  if (cairn_topic_alter(cli->client, name, &config, cli_flag(cli, "dry-run"), &topic, &error) != CAIRN_OK) {
-    return report_error(cli, &error, (struct report_subject){.topic = name}, "cannot change topic \"%s\"", name);
-  }
+  bool done = partitions == 0 || cairn_topic_grow(cli->client, name, (uint32_t)partitions, true, &topic, &error) == CAIRN_OK;
+  done = done && (!sets || cairn_topic_alter(cli->client, name, &config, dry_run, &topic, &error) == CAIRN_OK);
+  if (done && partitions > 0)
+    done = cairn_topic_grow(cli->client, name, (uint32_t)partitions, dry_run, &topic, &error) == CAIRN_OK;
+  if (!done) return report_error(cli, &error, (struct report_subject){.topic = name}, "cannot change topic \"%s\"", name);
   return print_topic(cli, &topic);
 }
 
 static const struct option alter_options[] = {
+    {"partitions", 0, "N", "as many as it is to have: more than now; which one a key belongs to changes with their number"},
     CONFIG_OPTIONS,
     {"dry-run", 0, NULL, "check everything, change nothing"},
     {NULL, 0, NULL, NULL},
@@ -266,6 +273,8 @@ static const struct option alter_options[] = {
 static const char *const alter_examples[] = {
     "Keep at most 10 GiB per partition",
     "cairn topic alter clicks --retention-bytes 10GiB",
+    "Twelve partitions, where it had fewer",
+    "cairn topic alter clicks --partitions 12",
     "Keep for ever again",
     "cairn topic alter clicks --retention -1 --retention-bytes -1",
     NULL,

@@ -239,10 +239,15 @@ class CliTest(WithBroker):
         self.assertIn("life", [topic["name"] for topic in json.loads(self.out("topic", "list", "-o", "json"))])
         self.assertRegex(self.out("topic", "list").decode(), r"NAME +PARTITIONS[^\n]*\n(.*\n)*life +3 .*\n")
         self.out("topic", "alter", "life", "--retention", "-1", "--segment-bytes", "1MiB")
+        before = json.loads(self.out("-o", "json", "topic", "describe", "life"))["topic"]["partitions"]
+        grown = json.loads(self.out("-o", "json", "topic", "alter", "life", "--partitions", str(before + 2)))
+        self.assertEqual(grown["partitions"], before + 2)
+        self.assert_refused(2, "INVALID", "topic", "alter", "life", "--partitions", str(before), "--retention", "5d")
+        self.assertEqual(json.loads(self.out("-o", "json", "topic", "describe", "life"))["topic"]["config"]["retention_ms"], -1)
         described = json.loads(self.out("topic", "describe", "life", "-o", "json"))
         self.assertEqual(described["topic"]["config"]["retention_ms"], -1)
         self.assertEqual(described["topic"]["config"]["segment_bytes"], 1 << 20)
-        self.assertEqual(len(described["partitions"]), 3)
+        self.assertEqual(len(described["partitions"]), before + 2)
         self.out("topic", "rm", "life")
         self.assert_refused(3, "UNKNOWN_TOPIC", "topic", "describe", "life", suggests="cairn topic list")
 

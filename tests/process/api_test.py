@@ -252,6 +252,24 @@ class ApiTest(harness.Case):
         self.assertGreater(again.id, made.id)
         self.assertEqual(self.client.describe_partition(topic=name, partition=2).next_offset, 0)
 
+    def test_a_topic_grows(self):
+        name = self.topic + "-grows"
+        self.client.create_topic(name=name, partitions=2)
+        self.client.append(topic=name, partition=1, batch=batch(b"kept"))
+        self.refused(grpc.StatusCode.NOT_FOUND, "UNKNOWN_PARTITION", self.client.append, topic=name, partition=4, batch=batch(b"x"))
+        self.assertEqual(self.client.add_partitions(topic=name, partitions=5, validate_only=True).topic.partitions, 5)
+        self.assertEqual(self.client.describe_topic(name=name).topic.partitions, 2)
+
+        self.assertEqual(self.client.add_partitions(topic=name, partitions=5).topic.partitions, 5)
+
+        self.assertEqual(self.client.append(topic=name, partition=4, batch=batch(b"new")).base_offset, 0)
+        self.assertEqual(self.client.describe_partition(topic=name, partition=1).next_offset, 1)
+        self.assertEqual([p.partition for p in self.client.describe_topic(name=name).partitions], [0, 1, 2, 3, 4])
+        self.assertEqual(self.client.add_partitions(topic=name, partitions=5).topic.partitions, 5)
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID", self.client.add_partitions, topic=name, partitions=4)
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID", self.client.add_partitions, topic=name, partitions=10001)
+        self.refused(grpc.StatusCode.NOT_FOUND, "UNKNOWN_TOPIC", self.client.add_partitions, topic=name + "-not", partitions=5)
+
     def test_validate_only_changes_nothing(self):
         name = self.topic + "-3"
         self.assertEqual(self.client.create_topic(name=name, partitions=4, validate_only=True).topic.partitions, 4)

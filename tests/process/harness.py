@@ -147,6 +147,7 @@ class Client:
             "Admin/DescribeTopic", admin_pb2.DescribeTopicRequest, admin_pb2.DescribeTopicResponse
         )
         self.alter_topic = self._unary("Admin/AlterTopic", admin_pb2.AlterTopicRequest, admin_pb2.AlterTopicResponse)
+        self.add_partitions = self._unary("Admin/AddPartitions", admin_pb2.AddPartitionsRequest, admin_pb2.AddPartitionsResponse)
         self.move_partition = self._unary("Admin/MovePartition", admin_pb2.MovePartitionRequest, admin_pb2.MovePartitionResponse)
         self.delete_topic = self._unary("Admin/DeleteTopic", admin_pb2.DeleteTopicRequest, admin_pb2.DeleteTopicResponse)
         self.describe_broker = self._unary(

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/memory.h"
 #include "tests/unit/controller/map_rig.h"
 
 static void map_creates_topics_with_fresh_ids(void **state) {
@@ -43,6 +44,57 @@ static void map_refuses_a_second_topic_of_a_name(void **state) {
 
   assert_int_equal(cluster_map_topic_count(map), 1);
   assert_int_equal(cluster_map_version(map), 2);
+}
+
+/* `count` partitions more, as the next free groups. */
+static enum status grow(uint64_t id, uint32_t first, uint32_t count, uint64_t group) {
+  struct command command = {.kind = COMMAND_GROW_TOPIC, .topic_id = id};
+  command.topic.partition_count = count;
+  command.topic.partitions = memory_new_array(count, sizeof *command.topic.partitions);
+  for (uint32_t i = 0; i < count; i++)
+    command.topic.partitions[i] = (struct map_partition){.number = first + i, .group = group + i, .instance = 1};
+  enum status status = rig_apply_through_bytes(&command);
+  command_deinit(&command);
+  return status;
+}
+
+static void map_grows_a_topic_behind_what_it_has(void **state) {
+  (void)state;
+  assert_int_equal(rig_create("a", 2), STATUS_OK);
+  assert_int_equal(rig_create("b", 1), STATUS_OK);
+
+  assert_int_equal(grow(1, 2, 3, 4), STATUS_OK);
+
+  assert_int_equal(rig_find("a")->partition_count, 5);
+  assert_int_equal(rig_find("a")->partitions[1].group, 2);
+  for (uint32_t i = 2; i < 5; i++) {
+    assert_int_equal(rig_find("a")->partitions[i].number, i);
+    assert_int_equal(rig_find("a")->partitions[i].group, 2 + i);
+  }
+  assert_int_equal(cluster_map_partition_count(map), 6);
+  assert_int_equal(cluster_map_next_group_id(map), 7);
+  struct buffer bytes;
+  buffer_init(&bytes, 1 << 20);
+  struct cluster_map *copy = cluster_map_new(2);
+  assert_int_equal(cluster_map_encode(map, &bytes), STATUS_OK);
+  assert_int_equal(cluster_map_decode(copy, buffer_bytes(&bytes)), STATUS_OK);
+  assert_int_equal(cluster_map_topic_by_id(copy, 1)->partition_count, 5);
+  assert_int_equal(rig_delete(1), STATUS_OK);
+  assert_int_equal(cluster_map_partition_count(map), 1);
+  cluster_map_free(copy);
+  buffer_deinit(&bytes);
+}
+
+static void map_refuses_growth_that_does_not_follow(void **state) {
+  (void)state;
+  assert_int_equal(rig_create("a", 2), STATUS_OK);
+  assert_int_equal(grow(9, 2, 1, 3), STATUS_UNKNOWN_TOPIC);
+  assert_int_equal(grow(1, 1, 1, 3), STATUS_INVALID); /* it has that number */
+  assert_int_equal(grow(1, 3, 1, 3), STATUS_INVALID);
+  assert_int_equal(grow(1, 2, 1, 2), STATUS_INVALID); /* and somebody that group */
+  assert_int_equal(grow(1, 2, TOPIC_PARTITIONS_MAX - 1, 3), STATUS_INVALID);
+  assert_int_equal(rig_find("a")->partition_count, 2);
+  assert_int_equal(grow(1, 2, 1, 3), STATUS_OK);
 }
 
 static void map_refuses_what_does_not_exist(void **state) {
@@ -221,6 +273,8 @@ int main(void) {
       TEST(map_refuses_a_second_topic_of_a_name),
       TEST(map_refuses_what_does_not_exist),
       TEST(map_walks_topics_by_name),
+      TEST(map_grows_a_topic_behind_what_it_has),
+      TEST(map_refuses_growth_that_does_not_follow),
       TEST(map_keeps_its_first_cluster_id),
       TEST(map_survives_encoding),
       TEST(map_walks_brokers_by_number),

@@ -59,6 +59,11 @@ static void topic_altered(void *context, const struct map_topic *topic) {
            (long long)topic->settings.segment_bytes);
   tell(context, "  altered", words);
 }
+static void topic_grown(void *context, const struct map_topic *topic, uint32_t first) {
+  char words[64];
+  snprintf(words, sizeof words, "%s: from %u to %u", topic->name, first, topic->partition_count);
+  tell(context, "  grown", words);
+}
 static void topic_deleted(void *context, const struct map_topic *topic) { tell(context, "  deleted", topic->name); }
 
 static void partition_placed(void *context, const struct map_topic *topic, uint32_t partition, const struct map_move *move) {
@@ -77,7 +82,8 @@ static void answered(struct change *change) {
   struct request *request = container_of(change, struct request, change);
   static const char *const words[] = {
       [COMMAND_REGISTER_BROKER] = "register", [COMMAND_CREATE_TOPIC] = "create", [COMMAND_ALTER_TOPIC] = "alter",
-      [COMMAND_DELETE_TOPIC] = "delete",      [COMMAND_MOVE_PARTITION] = "move", [COMMAND_PARTITION_MOVED] = "moved"};
+      [COMMAND_DELETE_TOPIC] = "delete",      [COMMAND_MOVE_PARTITION] = "move", [COMMAND_PARTITION_MOVED] = "moved",
+      [COMMAND_GROW_TOPIC] = "grow"};
   char line[320];
   snprintf(line, sizeof line, "%s%s: %s", change->name, change->validate_only ? " (only validated)" : "",
            status_name(change->status));
@@ -92,6 +98,7 @@ static const struct controller_watch *watch_of(struct rig *rig) {
   static struct controller_watch watch;
   watch = (struct controller_watch){.topic_created = topic_created,
                                     .topic_altered = topic_altered,
+                                    .topic_grown = topic_grown,
                                     .topic_deleted = topic_deleted,
                                     .partition_placed = partition_placed,
                                     .caught_up = caught_up,

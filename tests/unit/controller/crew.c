@@ -25,6 +25,10 @@ static void topic_created(void *context, const struct map_topic *topic) {
   tell(member, "created", topic->name);
 }
 static void topic_altered(void *context, const struct map_topic *topic) { tell(context, "altered", topic->name); }
+static void topic_grown(void *context, const struct map_topic *topic, uint32_t first) {
+  (void)first;
+  tell(context, "grown", topic->name);
+}
 static void topic_deleted(void *context, const struct map_topic *topic) { tell(context, "deleted", topic->name); }
 static void registered(void *context, const struct map_broker *broker) { tell(context, "broker", broker->advertised); }
 
@@ -56,6 +60,7 @@ static void open_controller(void *context) {
   struct replica_options options = {.self = id_of(member->stage.broker), .founding = &member->crew->founding};
   struct controller_watch watch = {.topic_created = topic_created,
                                    .topic_altered = topic_altered,
+                                   .topic_grown = topic_grown,
                                    .topic_deleted = topic_deleted,
                                    .partition_placed = partition_placed,
                                    .caught_up = caught_up,

@@ -104,6 +104,12 @@ static struct change create_of(const char *name, uint32_t partitions, uint32_t r
   return change;
 }
 
+static struct change grow_of(const char *name, uint32_t partitions) {
+  struct change change = change_of(COMMAND_GROW_TOPIC, name);
+  change.partition_count = partitions;
+  return change;
+}
+
 static struct change alter_of(const char *name, int64_t retention_ms) {
   struct change change = change_of(COMMAND_ALTER_TOPIC, name);
   change.settings.retention_ms = retention_ms;
@@ -265,8 +271,7 @@ static void a_cluster_has_so_many_partitions_and_no_more(void **state) {
     snprintf(name, sizeof name, "t%u", have);
     assert_done(create_of(name, TOPIC_PARTITIONS_MAX, 1));
   }
-  assert_refused(create_of("more", 1, 1), STATUS_TOO_LARGE,
-                 "a cluster has at most 100000 topics and 200000 partitions: delete some first");
+  assert_refused(create_of("more", 1, 1), STATUS_TOO_LARGE, "a cluster has at most 200000 partitions: delete some topics first");
 }
 
 /* ---- Brokers and moves ---- */
@@ -370,6 +375,39 @@ static void of_a_move_that_is_over_its_number_is_told_and_nothing_else(void **st
   assert_int_equal(carry_out(&late), STATUS_NOT_FOUND);
 }
 
+static void a_topic_grows_and_never_shrinks(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 3; id++) assert_done(register_of(id, 1, "p:1"));
+  assert_done(create_of("t", 2, 2));
+  assert_done(grow_of("t", 5));
+  const struct map_topic *topic = rig_find("t");
+  assert_int_equal(topic->partition_count, 5);
+  unsigned firsts[4] = {0};
+  for (uint32_t i = 0; i < 5; i++) {
+    assert_int_equal(topic->partitions[i].replica_count, 2);
+    firsts[topic->partitions[i].replicas[0].broker]++;
+  }
+  for (uint32_t id = 1; id <= 3; id++) assert_in_range(firsts[id], 1, 2); /* spread as those of a new topic are */
+
+  struct change same = grow_of("t", 5);
+  struct command command = {0};
+  struct decision_facts facts = usual_facts();
+  assert_int_equal(decide(&facts, &same, &command), STATUS_OK);
+  assert_true(same.unchanged);
+  command_deinit(&command);
+  struct change fewer = grow_of("t", 4);
+  assert_int_equal(carry_out(&fewer), STATUS_INVALID);
+  assert_non_null(strstr(fewer.problem, "has 5 partitions, and none is ever taken away"));
+  struct change unknown = grow_of("u", 4);
+  assert_int_equal(carry_out(&unknown), STATUS_UNKNOWN_TOPIC);
+  struct change many = grow_of("t", TOPIC_PARTITIONS_MAX + 1);
+  assert_int_equal(carry_out(&many), STATUS_INVALID);
+  facts = usual_facts();
+  facts.logs_max = 6; /* the controller's own is one */
+  struct change more = grow_of("t", 6);
+  assert_int_equal(carry_out_with(&facts, &more), STATUS_TOO_LARGE);
+}
+
 #define REPLACED(name) cmocka_unit_test_setup_teardown(name, set_up_replaced, rig_tear_down)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 int main(void) {
@@ -392,6 +430,7 @@ int main(void) {
       TEST(a_partition_of_which_the_map_knows_no_replicas_cannot_be_moved),
       TEST(so_many_partitions_move_at_once_and_no_more),
       TEST(a_partition_is_sent_to_so_many_replicas_before_it_rests),
+      TEST(a_topic_grows_and_never_shrinks),
       TEST(of_a_move_that_is_over_its_number_is_told_and_nothing_else),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/memory.h"
 #include "controller/map_jump.h"
 #include "tests/unit/controller/map_rig.h"
 
@@ -26,6 +27,12 @@ static void topic_altered(void *context, const struct map_topic *topic) {
   (void)context;
   tell("altered", topic->name);
 }
+static void topic_grown(void *context, const struct map_topic *topic, uint32_t first) {
+  char of[64];
+  (void)context;
+  snprintf(of, sizeof of, "%s from %u to %u", topic->name, first, topic->partition_count);
+  tell("grown", of);
+}
 static void topic_deleted(void *context, const struct map_topic *topic) {
   (void)context;
   tell("deleted", topic->name);
@@ -43,6 +50,7 @@ static void registered(void *context, const struct map_broker *broker) {
 
 static const struct controller_watch watch = {.topic_created = topic_created,
                                               .topic_altered = topic_altered,
+                                              .topic_grown = topic_grown,
                                               .topic_deleted = topic_deleted,
                                               .partition_placed = partition_placed};
 static const struct broker_watch brokers = {.registered = registered};
@@ -149,6 +157,29 @@ static void a_new_topic_that_moves_already_is_told_to(void **state) {
   cluster_map_free(before);
 }
 
+static void what_grew_is_told_before_it_is_placed(void **state) {
+  (void)state;
+  found("a");
+  struct cluster_map *before = copy_of_map();
+  struct command command = {.kind = COMMAND_GROW_TOPIC, .topic_id = 1};
+  command.topic.partition_count = 2;
+  command.topic.partitions = memory_new_array(2, sizeof *command.topic.partitions);
+  for (uint32_t i = 0; i < 2; i++) {
+    struct map_partition *partition = &command.topic.partitions[i];
+    *partition =
+        (struct map_partition){.number = 2 + i, .group = cluster_map_next_group_id(map) + i, .instance = 1, .replica_count = 1};
+    partition->replicas[0] = (struct map_replica){.broker = 1, .incarnation = {1}};
+  }
+  assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
+  command_deinit(&command);
+  move_to_3(3);
+
+  jump_from(before, true);
+
+  assert_string_equal(story, "grown a from 2 to 4\nplaced a/3, moving\n");
+  cluster_map_free(before);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -156,6 +187,7 @@ int main(void) {
       TEST(what_came_went_and_changed_is_told),
       TEST(places_are_told_where_they_are_others_or_about_to_be),
       TEST(a_new_topic_that_moves_already_is_told_to),
+      TEST(what_grew_is_told_before_it_is_placed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -133,6 +133,65 @@ static void expect_open(void) {
   assert_int_equal(glimpse.high_watermark, 5);
 }
 
+/* Partition 1, of group 2. */
+static void grow_topic(struct cluster_map *of) {
+  struct command command = {.kind = COMMAND_GROW_TOPIC, .topic_id = 1};
+  command.topic.partition_count = 1;
+  command.topic.partitions = memory_new_array(1, sizeof *command.topic.partitions);
+  command.topic.partitions[0] = (struct map_partition){.number = 1, .group = cluster_map_next_group_id(of), .instance = 1};
+  assert_int_equal(cluster_map_apply(of, &command), STATUS_OK);
+  command_deinit(&command);
+}
+
+static void hear_growth(struct lab *of) {
+  (void)of;
+  struct controller_watch watch = map_follower_watch(follower);
+  watch.topic_grown(watch.context, cluster_map_topic_by_id(map, 1), 1);
+}
+
+static struct map_follower_wait opened;
+static atomic_bool is_open;
+static void tell_open(struct map_follower_wait *wait) { atomic_store(&is_open, wait->status == STATUS_OK); }
+static void wait_open(struct lab *of) {
+  (void)of;
+  opened = (struct map_follower_wait){.done = tell_open};
+  map_follower_when_open(follower, 1, &opened);
+}
+
+static enum status find_grown(void) {
+  struct route_found found;
+  enum status status = routing_find(routing, bytes_of_string("t"), 1, &found);
+  if (status == STATUS_OK) partition_release(found.partition);
+  return status;
+}
+
+/* Also one that is in the log of the map and not known to be committed when the broker starts again. */
+static void a_topic_that_grows_gets_its_partitions_opened(void **state) {
+  (void)state;
+  (void)start(0, 0, false);
+  assert_int_equal(find_grown(), STATUS_UNKNOWN_PARTITION);
+  struct cluster_map *before = map_of_one_topic();
+  grow_topic(map);
+  lab_on_lane(&lab, hear_growth);
+  atomic_store(&is_open, false);
+  lab_on_lane(&lab, wait_open);
+  lab_wait(&lab, &is_open);
+  assert_int_equal(find_grown(), STATUS_OK);
+  expect_open();
+  stop();
+
+  open_follower();
+  struct map_follower_report report = start_with(before, map);
+  assert_int_equal(report.opened, 1);
+  assert_int_equal(report.early, 1);
+  assert_int_equal(report.orphans, 0);
+  assert_int_equal(find_grown(), STATUS_UNKNOWN_PARTITION);
+  lab_on_lane(&lab, hear_growth);
+  assert_int_equal(find_grown(), STATUS_OK);
+  stop();
+  cluster_map_free(before);
+}
+
 static void a_partition_that_can_be_read_the_second_time_is_opened(void **state) {
   (void)state;
   struct map_follower_report report = start(0, 1, false);
@@ -245,6 +304,7 @@ static void a_topic_that_was_made_and_deleted_again_is_not_made_anew(void **stat
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      test(a_topic_that_grows_gets_its_partitions_opened),
       test(a_partition_that_can_be_read_the_second_time_is_opened),
       test(a_partition_that_cannot_be_read_is_neither_damaged_nor_made_anew),
       test(a_partition_of_a_topic_ahead_is_tried_again_too),
