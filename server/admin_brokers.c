@@ -1,5 +1,6 @@
 #include "base/memory.h"
 #include "cairn/v1/admin.pb-c.h"
+#include "controller/cluster_health.h"
 #include "controller/placement.h"
 #include "security/random.h"
 #include "server/admin_call.h"
@@ -38,6 +39,11 @@ static void broker_run(struct look *look) {
 
 /* ---- The cluster ---- */
 
+static bool is_up(void *context, uint32_t broker) {
+  const struct services *services = context;
+  return broker == services->identity.broker_id || lane_broker_up(services->hosts[0].lane, broker);
+}
+
 /* A broker with its incarnation in digits; it has what it names. */
 struct broker_message {
   Cairn__V1__Broker broker;
@@ -45,8 +51,8 @@ struct broker_message {
   char incarnation[RANDOM_ID_HEX_SIZE];
 };
 
-static void fill_broker(struct broker_message *message, const struct map_broker *broker, const struct placement_load *load,
-                        uint32_t controller) {
+static void fill_broker(struct services *services, struct broker_message *message, const struct map_broker *broker,
+                        const struct placement_load *load, uint32_t controller) {
   cairn__v1__broker__init(&message->broker);
   message->known = *broker;
   random_id_hex(broker->incarnation, message->incarnation);
@@ -58,6 +64,15 @@ static void fill_broker(struct broker_message *message, const struct map_broker 
   message->broker.replicas = load->replicas;
   message->broker.preferred = load->firsts;
   message->broker.standing = standing_words[broker->standing];
+  message->broker.liveness = is_up(services, broker->id) ? CAIRN__V1__BROKER_LIVENESS__BROKER_LIVENESS_UP
+                                                         : CAIRN__V1__BROKER_LIVENESS__BROKER_LIVENESS_DOWN;
+}
+
+static void fill_health(struct services *services, Cairn__V1__DescribeClusterResponse *response) {
+  struct cluster_health health = cluster_health_of(controller_map(services->controller), is_up, services);
+  response->partitions_without_quorum = health.without_quorum;
+  response->partitions_short_of_replicas = health.short_of_some;
+  response->partitions_moving = health.moving;
 }
 
 static void cluster_run(struct look *look) {
@@ -72,13 +87,14 @@ static void cluster_run(struct look *look) {
   response.controller_id = controller_leader(controller);
   response.topics = (uint32_t)cluster_map_topic_count(map);
   response.partitions = (uint32_t)cluster_map_partition_count(map);
+  fill_health(this->services, &response);
   size_t count = cluster_map_broker_count(map);
   struct broker_message *brokers = memory_new_array(count, sizeof *brokers);
   struct placement_load *loads = memory_new_array(count, sizeof *loads);
   response.brokers = memory_new_array(count, sizeof *response.brokers);
   response.n_brokers = placement_loads(map, loads);
   for (size_t i = 0; i < count; i++) {
-    fill_broker(&brokers[i], cluster_map_broker(map, loads[i].broker), &loads[i], response.controller_id);
+    fill_broker(this->services, &brokers[i], cluster_map_broker(map, loads[i].broker), &loads[i], response.controller_id);
     response.brokers[i] = &brokers[i].broker;
   }
   services_tell(this->services, this->call, &response.base);
@@ -122,7 +138,7 @@ static void standing_set(struct change *change) {
   (void)placement_loads(map, loads);
   while (loads[at].broker != broker->id) at++;
   struct broker_message message;
-  fill_broker(&message, broker, &loads[at], controller_leader(controller));
+  fill_broker(this->services, &message, broker, &loads[at], controller_leader(controller));
   memory_free(loads);
   Cairn__V1__SetBrokerStandingResponse response;
   cairn__v1__set_broker_standing_response__init(&response);

@@ -272,6 +272,9 @@ static void member_visit(const Cairn__V1__Broker *in, void (*visit)(void *contex
       .replicas = in->replicas,
       .preferred = in->preferred,
       .standing = standing_unpack(in->standing),
+      .liveness = in->liveness == CAIRN__V1__BROKER_LIVENESS__BROKER_LIVENESS_UP     ? CAIRN_BROKER_UP
+                  : in->liveness == CAIRN__V1__BROKER_LIVENESS__BROKER_LIVENESS_DOWN ? CAIRN_BROKER_DOWN
+                                                                                     : CAIRN_BROKER_UNTOLD,
   };
   visit(context, &member);
 }
@@ -293,7 +296,10 @@ int cairn_cluster_describe(struct cairn_client *client, struct cairn_cluster *ou
     *out_cluster = (struct cairn_cluster){.controller_id = answer->controller_id,
                                           .brokers = (uint32_t)answer->n_brokers,
                                           .topics = answer->topics,
-                                          .partitions = answer->partitions};
+                                          .partitions = answer->partitions,
+                                          .partitions_without_quorum = answer->partitions_without_quorum,
+                                          .partitions_short_of_replicas = answer->partitions_short_of_replicas,
+                                          .partitions_moving = answer->partitions_moving};
     snprintf(out_cluster->cluster_id, sizeof out_cluster->cluster_id, "%s", answer->cluster_id);
   }
   for (size_t i = 0; visit != NULL && i < answer->n_brokers; i++) member_visit(answer->brokers[i], visit, context);

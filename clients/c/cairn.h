@@ -241,6 +241,10 @@ struct cairn_cluster {
   uint32_t brokers;
   uint32_t topics;
   uint32_t partitions;
+  /* Of these, as the broker asked hears the others (0 where it is older): */
+  uint32_t partitions_without_quorum;    /* no majority of their replicas is up: nothing can be appended */
+  uint32_t partitions_short_of_replicas; /* of the rest: a replica is down, or its directory lost */
+  uint32_t partitions_moving;            /* on their way to other brokers */
 };
 /* What is wanted of a broker, and in the end what has become of it. */
 enum cairn_broker_standing {
@@ -249,6 +253,12 @@ enum cairn_broker_standing {
   CAIRN_BROKER_DRAINED = 2, /* it leads nothing that another one can lead */
   CAIRN_BROKER_LEAVING = 3, /* the same; its replicas go to others, and it gets no new ones */
   CAIRN_BROKER_GONE = 4     /* it has none any more, and its directory is no part of the cluster */
+};
+/* Whether the broker asked hears it. */
+enum cairn_broker_liveness {
+  CAIRN_BROKER_UNTOLD = 0, /* the one asked is older */
+  CAIRN_BROKER_UP = 1,
+  CAIRN_BROKER_DOWN = 2
 };
 /* Borrowed during the visit. */
 struct cairn_member {
@@ -260,6 +270,7 @@ struct cairn_member {
   uint32_t replicas;  /* that the map gives it */
   uint32_t preferred; /* of them: those that are to lead their partition */
   enum cairn_broker_standing standing;
+  enum cairn_broker_liveness liveness;
 };
 /* The brokers of the cluster, by number. UNSUPPORTED: the broker asked is older. `out_cluster` and `visit` may be NULL. */
 int cairn_cluster_describe(struct cairn_client *client, struct cairn_cluster *out_cluster,

@@ -14,6 +14,8 @@ const struct command *const commands[] = {
     &partition_producers_command,
     &partition_trim_command,
     &partition_move_command,
+    &cluster_status_command,
+    &cluster_health_command,
     &broker_list_command,
     &broker_describe_command,
     &broker_drain_command,

@@ -284,7 +284,7 @@ class CliTest(WithBroker):
         self.assertEqual((row["broker_id"], row["advertised"]), (1, self.broker.address))
         self.assertEqual((row["controller"], row["incarnation"]), (True, described["incarnation"]))
         self.assertEqual(row["standing"], "in")
-        self.assertRegex(self.out("broker", "ls").decode(), r"(?m)^BROKER +ADDRESS .*\n +1 +%s .*controller +in " % self.broker.address)
+        self.assertRegex(self.out("broker", "ls").decode(), r"(?m)^BROKER +ADDRESS .*\n +1 +%s .*controller +up +in " % self.broker.address)
 
     def test_a_broker_is_drained_and_in_again(self):
         self.topic()

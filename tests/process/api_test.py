@@ -306,7 +306,8 @@ class ApiTest(harness.Case):
         self.assertEqual((only.id, only.advertised, only.peer_address), (1, self.broker.address, ""))
         self.assertEqual((only.incarnation, only.controller), (broker.incarnation, True))
         self.assertEqual((only.replicas, only.preferred), (answer.partitions, answer.partitions))
-        self.assertEqual(only.standing, admin_pb2.BROKER_STANDING_IN)
+        self.assertEqual((only.standing, only.liveness), (admin_pb2.BROKER_STANDING_IN, admin_pb2.BROKER_LIVENESS_UP))
+        self.assertEqual((answer.partitions_without_quorum, answer.partitions_short_of_replicas, answer.partitions_moving), (0, 0, 0))
 
     def test_set_broker_standing(self):
         set_standing, drained, leaving = self.client.set_broker_standing, admin_pb2.BROKER_STANDING_DRAINED, admin_pb2.BROKER_STANDING_LEAVING

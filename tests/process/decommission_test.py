@@ -379,6 +379,37 @@ class CommandTest(StandingCase):
         self.assertEqual([row["standing"] for row in self.told("list")], ["in", "in", "in", "gone"])
         self.assertEqual(leaving.said().count("reason=DIRECTORY_REPLACED"), 1)
 
+    def health(self, code):
+        words = [harness.CAIRN, "--server", ",".join(self.follower.addresses), "-o", "json", "cluster", "health"]
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE_S)
+        return json.loads(done.stdout) if done.returncode == code else None
+
+    def test_health_is_in_the_exit_code(self):
+        self.create("t")
+        self.spread("t", 4)
+        self.create("alone", replicas=1)
+        self.wait_for("all is well", lambda: self.health(0))
+        well = self.health(0)
+        self.assertEqual((well["health"], well["brokers"], well["brokers_down"], well["topics"], well["partitions"]), ("ok", 4, 0, 2, 2 * PARTITIONS))
+        alone = [place.replicas[0] for place in self.call("describe_topic", name="alone").partitions].count(4)
+
+        self.cluster.brokers[3].kill()
+        self.forget(4)
+        code = 6 if alone else 7
+        self.wait_for("4 is missed", lambda: (self.health(code) or {}).get("brokers_down") == 1)
+        missed = self.health(code)
+        self.assertEqual((missed["partitions_short_of_replicas"], missed["partitions_without_quorum"]), (PARTITIONS, alone))
+        self.assertEqual(missed["health"], "unavailable" if alone else "degraded")
+        self.assertIn("brokers     4: 1 down, 0 drained, 0 leaving", self.run_cluster("status"))
+        self.assertEqual([row["liveness"] for row in self.told("list")], ["up", "up", "up", "down"])
+
+        self.cluster.brokers[3].start()
+        self.wait_for("all is well again", lambda: self.health(0))
+
+    def run_cluster(self, *words):
+        command = [harness.CAIRN, "--server", ",".join(self.follower.addresses), "cluster", *words]
+        return subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=PATIENCE_S).stdout.decode()
+
     def test_too_few_brokers_would_be_left(self):
         self.create("narrow", replicas=4)
         error = self.run_cairn("decommission", "2", code=4)
