@@ -20,6 +20,7 @@
 #define TURN_NS (30 * SECOND_NS)   /* and after so long more an append to every partition was answered OK */
 #define FINISH_NS (60 * SECOND_NS) /* a client's last call, retries included */
 #define READ_NS (120 * SECOND_NS)
+#define OLD_LEADER_NS (3 * SECOND_NS) /* in which a leader that hears of no majority gives up */
 
 /* ---- Time that counts ---- */
 
@@ -177,16 +178,16 @@ static void probe(void *context) {
   inspector->done = true;
 }
 
-/* Until nobody is to leave any more, as this inspector's broker has it. One that left may never hear of it. */
+/* Until nobody is to leave any more, as whoever leads the map has it: an old leader has noticed that it is none by the first look. */
 static void see_them_leave(void *context) {
   struct inspector *inspector = context;
   struct worker *worker = &inspector->worker;
   const struct run *run = worker->run;
   const bool *gone = &run->gone[inspector - inspectors];
-  for (;;) {
-    bool all_is_said = run->wishes == 0;
-    if (*gone || (workload_look_at_brokers(worker) && all_is_said)) break;
+  sim_app_sleep(worker->app, OLD_LEADER_NS);
+  while (!*gone && (run->wishes > 0 || workload_some_leave(worker))) {
     sim_app_sleep(worker->app, 50000000);
+    (void)workload_look_at_brokers(worker); /* who is gone is told to the nemesis */
   }
   inspector->done = true;
 }

@@ -57,3 +57,23 @@ void workload_set_standing(struct worker *worker) {
             code == CAIRN_OK ? "OK" : error.reason);
   if (code != CAIRN_OK) worker_error(worker, NULL, "standing", &error);
 }
+
+static void see_standing(void *context, const struct cairn_member *member) {
+  *(bool *)context = member->standing == CAIRN_BROKER_LEAVING;
+}
+
+/* That one could be "in" changes nothing, and tells how it stands. */
+bool workload_some_leave(struct worker *worker) {
+  struct run *run = worker->run;
+  for (uint32_t broker = 1; broker <= run->plan->nodes; broker++) {
+    struct cairn_error error = {0};
+    bool leaves = true;
+    run_call_begin(run);
+    int code = cairn_broker_set_standing(worker->client, broker, CAIRN_BROKER_IN, true, see_standing, &leaves, &error);
+    run_call_end(run);
+    if (code != CAIRN_OK) worker_error(worker, NULL, "standing", &error);
+    bool gone = code == CAIRN_NOT_FOUND && strcmp(error.reason, "BROKER_GONE") == 0;
+    if (gone ? !run->gone[broker - 1] : code != CAIRN_OK || leaves) return true;
+  }
+  return false;
+}
