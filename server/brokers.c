@@ -66,7 +66,7 @@ void brokers_free(struct brokers *brokers) {
 static void tell_peers(struct brokers *brokers) {
   if (brokers->wiring.peers == NULL) return;
   struct address_list list;
-  whereabouts_list(&brokers->whereabouts, controller_map(brokers->wiring.controller), &list);
+  whereabouts_peers(&brokers->whereabouts, controller_map(brokers->wiring.controller), &list);
   peers_set(brokers->wiring.peers, list.rows, list.count);
 }
 
@@ -183,7 +183,7 @@ static void answered(struct peer_question *question) {
  * False: there is nobody to ask. */
 static bool choose_whom(struct brokers *brokers, char out_address[PEER_ADDRESS_SIZE]) {
   struct address_list list;
-  whereabouts_list(&brokers->whereabouts, controller_map(brokers->wiring.controller), &list);
+  whereabouts_anybody(&brokers->whereabouts, controller_map(brokers->wiring.controller), &list);
   broker_id leader = controller_leader(brokers->wiring.controller);
   if (leader == 0) leader = brokers->whereabouts.leader;
   const struct peer_address *chosen = NULL;
@@ -214,7 +214,7 @@ static void ask(struct brokers *brokers, const char *address) {
 static bool is_led_by_a_stranger(const struct brokers *brokers) {
   struct address_list list;
   struct replica_id leader = controller_leader_id(brokers->wiring.controller);
-  whereabouts_list(&brokers->whereabouts, controller_map(brokers->wiring.controller), &list);
+  whereabouts_peers(&brokers->whereabouts, controller_map(brokers->wiring.controller), &list);
   for (size_t i = 0; i < list.count; i++)
     if (list.rows[i].id.broker == leader.broker) return !replica_same_directory(&list.rows[i].id, &leader);
   return leader.broker != 0 && leader.broker != brokers->wiring.self.id;

@@ -9,15 +9,17 @@
 
 #define ANSWER_ARENA_BYTES (64u << 10)
 
-static void add(struct address_list *list, uint32_t broker, const uint8_t incarnation[CLUSTER_ID_SIZE], const char *address) {
+static void add(struct address_list *list, uint32_t broker, const uint8_t incarnation[CLUSTER_ID_SIZE], const char *address,
+                bool gone) {
   if (list->count == PEER_BROKERS_MAX) return;
+  list->gone[list->count] = gone;
   struct peer_address *row = &list->rows[list->count++];
   row->id = replica_id_of(broker, incarnation);
   snprintf(row->address, sizeof row->address, "%s", address);
 }
 
 static void add_known(struct address_list *list, const struct map_broker *broker) {
-  add(list, broker->id, broker->incarnation, broker->standing == STANDING_GONE ? "" : broker->peer_address);
+  add(list, broker->id, broker->incarnation, broker->peer_address, broker->standing == STANDING_GONE);
 }
 
 static bool has(const struct address_list *list, uint32_t broker) {
@@ -26,14 +28,17 @@ static bool has(const struct address_list *list, uint32_t broker) {
   return false;
 }
 
-static void drop_those_without_address(struct address_list *list) {
+static void keep(struct address_list *list, bool gone_too) {
   size_t kept = 0;
-  for (size_t i = 0; i < list->count; i++)
-    if (list->rows[i].address[0] != '\0') list->rows[kept++] = list->rows[i];
+  for (size_t i = 0; i < list->count; i++) {
+    if (list->rows[i].address[0] == '\0' || (list->gone[i] && !gone_too)) continue;
+    list->gone[kept] = list->gone[i];
+    list->rows[kept++] = list->rows[i];
+  }
   list->count = kept;
 }
 
-void whereabouts_list(const struct whereabouts *whereabouts, const struct cluster_map *map, struct address_list *out_list) {
+static void gather(const struct whereabouts *whereabouts, const struct cluster_map *map, struct address_list *out_list) {
   bool told = whereabouts->told_version > cluster_map_version(map);
   out_list->count = 0;
   if (told) *out_list = whereabouts->told;
@@ -41,9 +46,18 @@ void whereabouts_list(const struct whereabouts *whereabouts, const struct cluste
   for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id)) add_known(out_list, broker);
   for (uint32_t i = 0; i < whereabouts->identity->founder_count; i++) {
     const struct log_founder *founder = &whereabouts->identity->founders[i];
-    if (!has(out_list, founder->broker_id)) add(out_list, founder->broker_id, founder->incarnation, founder->address);
+    if (!has(out_list, founder->broker_id)) add(out_list, founder->broker_id, founder->incarnation, founder->address, false);
   }
-  drop_those_without_address(out_list);
+}
+
+void whereabouts_peers(const struct whereabouts *whereabouts, const struct cluster_map *map, struct address_list *out_list) {
+  gather(whereabouts, map, out_list);
+  keep(out_list, false);
+}
+
+void whereabouts_anybody(const struct whereabouts *whereabouts, const struct cluster_map *map, struct address_list *out_list) {
+  gather(whereabouts, map, out_list);
+  keep(out_list, true);
 }
 
 struct blob_part whereabouts_answer(const struct cluster_map *map, bool elsewhere, broker_id leader) {

@@ -13,19 +13,22 @@
 
 struct address_list {
   struct peer_address rows[PEER_BROKERS_MAX];
+  bool gone[PEER_BROKERS_MAX]; /* beside them: with that directory it has left */
   size_t count;
 };
 
 struct whereabouts {
   const struct log_identity *identity;
   uint64_t told_version;    /* of the map that `told` is from; 0: nothing was told */
-  struct address_list told; /* all of that map; "" is the address of who is gone, or takes no peers */
+  struct address_list told; /* all of that map */
   bool elsewhere;           /* the last answer was of one that does not lead group 0 */
   broker_id leader;         /* and this one does; 0: it did not know */
 };
 
 /* No broker twice; without those that are gone, or take no peers. */
-void whereabouts_list(const struct whereabouts *whereabouts, const struct cluster_map *map, struct address_list *out_list);
+void whereabouts_peers(const struct whereabouts *whereabouts, const struct cluster_map *map, struct address_list *out_list);
+/* Who may know more: also where somebody was who is gone, for there may be another one by now, and even the one that leads. */
+void whereabouts_anybody(const struct whereabouts *whereabouts, const struct cluster_map *map, struct address_list *out_list);
 
 /* The answer to a broker that makes itself known: a RegisterResponse with what this map has. `elsewhere`: this one does not lead group 0, and
  * changed nothing; `leader` does. */

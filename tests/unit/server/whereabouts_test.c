@@ -45,10 +45,12 @@ static void set_standing(struct cluster_map *map, uint32_t id, enum map_standing
 }
 
 /* "1.2@a:1 3.1@b:1": broker 1 with its directory 2 at a:1, and so on. */
-static const char *list(const struct cluster_map *map) {
+static const char *print(void (*gather)(const struct whereabouts *of, const struct cluster_map *map,
+                                        struct address_list *out_list),
+                         const struct cluster_map *map) {
   static char text[1024];
   struct address_list found;
-  whereabouts_list(&whereabouts, map, &found);
+  gather(&whereabouts, map, &found);
   size_t at = 0;
   text[0] = '\0';
   for (size_t i = 0; i < found.count; i++) {
@@ -59,6 +61,8 @@ static const char *list(const struct cluster_map *map) {
   }
   return text;
 }
+
+static const char *list(const struct cluster_map *map) { return print(whereabouts_peers, map); }
 
 static enum status take_answer_of(const struct cluster_map *map) {
   struct blob_part part = whereabouts_answer(map, false, 0);
@@ -87,6 +91,7 @@ static void who_takes_no_peers_or_is_gone_is_not_asked(void **state) {
   assert_string_equal(list(map), "1.1@a:1 3.1@c:1");
   set_standing(map, 1, STANDING_GONE);
   assert_string_equal(list(map), "3.1@c:1");
+  assert_string_equal(print(whereabouts_anybody, map), "1.1@a:1 3.1@c:1"); /* another one may be there by now */
   cluster_map_free(map);
 }
 
@@ -102,6 +107,7 @@ static void what_is_told_counts_until_the_own_map_is_as_new(void **state) {
   assert_int_equal(take_answer_of(new), STATUS_OK);
 
   assert_string_equal(list(old), "1.2@n:1 3.2@n:1"); /* and no founder, for it knows them all */
+  assert_string_equal(print(whereabouts_anybody, old), "1.2@n:1 2.2@n:1 3.2@n:1");
   while (cluster_map_version(old) < cluster_map_version(new)) put(old, 1, 3, "a:3");
   assert_string_equal(list(old), "1.3@a:3 2.1@founder:2");
   cluster_map_free(old);
