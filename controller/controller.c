@@ -262,7 +262,9 @@ static void proposal_done(struct proposal *proposal, enum status status) {
 }
 
 /* What more is kept is not begun on a full disk. The rest is written there too: how else would it get room again? */
-static bool takes_room(const struct command *command) { return command->kind == COMMAND_CREATE_TOPIC; }
+static bool takes_room(const struct command *command) {
+  return command->kind == COMMAND_CREATE_TOPIC || command->kind == COMMAND_GROW_TOPIC;
+}
 
 static enum status propose(struct controller *controller, const struct command *command) {
   struct blob *blob = NULL;
@@ -454,6 +456,12 @@ static void tell_nobody(void *context, const struct map_topic *topic) {
   (void)topic;
 }
 
+static void tell_nobody_of_growth(void *context, const struct map_topic *topic, uint32_t first) {
+  (void)context;
+  (void)topic;
+  (void)first;
+}
+
 static void tell_nobody_of_place(void *context, const struct map_topic *topic, uint32_t partition, const struct map_move *move) {
   (void)context;
   (void)topic;
@@ -469,6 +477,7 @@ static void tell_nobody_of_map(void *context, const struct cluster_map *map) {
 void controller_hush(struct controller *controller) {
   controller->watch = (struct controller_watch){.topic_created = tell_nobody,
                                                 .topic_altered = tell_nobody,
+                                                .topic_grown = tell_nobody_of_growth,
                                                 .topic_deleted = tell_nobody,
                                                 .partition_placed = tell_nobody_of_place,
                                                 .caught_up = tell_nobody_of_map};

@@ -117,6 +117,7 @@ static enum status decide_create(const struct decision_facts *facts, struct chan
 static enum status decide_grow(const struct decision_facts *facts, struct change *change, struct command *command) {
   const struct map_topic *topic = cluster_map_topic(facts->map, bytes_of_string(change->name));
   if (topic == NULL) return decide_refuse(change, STATUS_UNKNOWN_TOPIC, "");
+  if (change->partition_count == 0) return decide_refuse(change, STATUS_INVALID, "a topic has 1 to 10000 partitions");
   if (change->partition_count < topic->partition_count) {
     snprintf(change->problem, sizeof change->problem,
              "it has %u partitions, and none is ever taken away: make a new topic with %u, and copy what it has",
@@ -210,6 +211,30 @@ static enum status check_room(const struct map_move *under_way, const struct map
   return STATUS_BUSY;
 }
 
+/* As many as can have replicas once this one has left, and all those that are to leave. */
+static uint32_t count_others(const struct cluster_map *map, uint32_t leaving) {
+  uint32_t others = 0;
+  const struct map_broker *broker = cluster_map_broker_after(map, 0);
+  for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id))
+    others += broker->id != leaving && broker->standing < STANDING_LEAVING && broker->peer_address[0] != '\0';
+  return others;
+}
+
+/* One that is to leave may keep it for now. Where no others are enough for it, it would have to for ever. */
+static enum status check_leaves(const struct cluster_map *map, const struct map_move *move, struct change *change) {
+  for (uint32_t i = 0; i < move->target_count; i++) {
+    uint32_t id = move->target[i].broker, others = count_others(map, id);
+    if (cluster_map_broker(map, id)->standing != STANDING_LEAVING || move->target_count <= others) continue;
+    snprintf(change->problem, sizeof change->problem,
+             "with %u replicas partition %u would keep broker %u, which is about to leave: %u brokers stay: name as many, or let "
+             "that one "
+             "stay first",
+             move->target_count, change->partition, id, others);
+    return STATUS_TOO_FEW_BROKERS;
+  }
+  return STATUS_OK;
+}
+
 static enum status decide_move(const struct decision_facts *facts, struct change *change, struct command *command) {
   const struct map_topic *topic = cluster_map_topic(facts->map, bytes_of_string(change->name));
   struct map_move *move = &command->move;
@@ -237,6 +262,8 @@ static enum status decide_move(const struct decision_facts *facts, struct change
     enum status status = add_target(facts, change, change->to[i], partition, move);
     if (status != STATUS_OK) return status;
   }
+  enum status leaves = check_leaves(facts->map, move, change);
+  if (leaves != STATUS_OK) return leaves;
   const struct map_move *under_way = cluster_map_move(facts->map, partition->group);
   uint64_t number = under_way == NULL ? 0 : under_way->number;
   if (change->exactly && number != change->move) return decide_refuse(change, STATUS_BUSY, "it is on its way elsewhere by now");
@@ -265,15 +292,6 @@ static enum status decide_moved(const struct decision_facts *facts, struct chang
 static bool leaves(const struct cluster_map *map, uint32_t broker, uint32_t too) {
   const struct map_broker *known = cluster_map_broker(map, broker);
   return broker == too || (known != NULL && known->standing == STANDING_LEAVING);
-}
-
-/* As many as can have replicas then. */
-static uint32_t count_others(const struct cluster_map *map, uint32_t leaving) {
-  uint32_t others = 0;
-  const struct map_broker *broker = cluster_map_broker_after(map, 0);
-  for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id))
-    others += broker->id != leaving && broker->standing < STANDING_LEAVING && broker->peer_address[0] != '\0';
-  return others;
 }
 
 /* Where it is to be. */

@@ -163,7 +163,7 @@ static void take_whereabouts(struct brokers *brokers, const struct blob *answer)
 static void take_refusal(struct brokers *brokers, const struct failure *failure) {
   trace_warn("broker_not_registered", "reason=%s text=\"%s\" do=\"it answers nobody any more\"", status_name(failure->reason),
              failure->text);
-  atomic_store_explicit(&brokers->refused, true, memory_order_release);
+  atomic_store(&brokers->refused, true);
   tell_changed(brokers);
 }
 
@@ -242,7 +242,7 @@ static void ask_fires(struct timer *timer) {
   else ask_later(brokers);
 }
 
-bool brokers_refused(const struct brokers *brokers) { return atomic_load_explicit(&brokers->refused, memory_order_acquire); }
+bool brokers_refused(const struct brokers *brokers) { return atomic_load(&brokers->refused); }
 
 void brokers_start(struct brokers *brokers, const struct brokers_wiring *wiring, void (*told)(void *context, enum status status),
                    void *context) {

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/probe.h"
 #include "base/trace.h"
 #include "controller/moves.h"
 #include "server/map_follower_internal.h"
@@ -405,6 +406,7 @@ static void topic_created(void *context, const struct map_topic *topic) {
 
 static void topic_grown(void *context, const struct map_topic *topic, uint32_t first) {
   struct map_follower *follower = context;
+  REACHED(topic_grows);
   routing_grow_topic(follower->options.routing, bytes_of_string(topic->name), topic->partition_count);
   open_new(follower, topic, first);
 }

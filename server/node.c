@@ -199,7 +199,7 @@ static void brokers_changed(void *context) {
   if (mine) map_follower_known(node->follower, controller_map(node->controller));
   atomic_store_explicit(&node->drained, standing != STANDING_IN, memory_order_release);
   steward_wake(node->steward);
-  bool serves = atomic_load_explicit(&node->services.stage, memory_order_acquire) == SERVICES_SERVING;
+  bool serves = atomic_load(&node->services.stage) == SERVICES_SERVING; /* or whoever sets that sees that it is refused */
   if (serves && brokers_refused(node->brokers)) health_set_all(node->services.health, false);
 }
 
@@ -336,7 +336,7 @@ static enum status become_ready(struct node *node, struct buffer *out_problem) {
   status = node_on_lane(node, 0, node_settle_partitions);
   if (status != STATUS_OK) trace_error("partitions_not_made", "reason=%s", status_name(status));
   for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, start_host);
-  atomic_store_explicit(&node->services.stage, SERVICES_SERVING, memory_order_release);
+  atomic_store(&node->services.stage, SERVICES_SERVING);
   health_set_all(node->services.health, true);
   if (brokers_refused(node->brokers)) health_set_all(node->services.health, false);
   return STATUS_OK;

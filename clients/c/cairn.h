@@ -203,7 +203,8 @@ struct cairn_topic_options {
  *   list      all topics by name, page by page: one that is made or deleted meanwhile may be missed or shown
  *   describe  UNKNOWN_TOPIC; partitions in the order of their numbers
  *   alter     UNKNOWN_TOPIC, INVALID
- *   grow      up to so many partitions; those that it has keep their numbers and records. UNKNOWN_TOPIC, INVALID (fewer than it has), TOO_LARGE
+ *   grow      up to so many partitions; those that it has keep their numbers and records. Producers and consumers that are open go on with as
+ *             many as there were. UNKNOWN_TOPIC, INVALID (fewer than it has), TOO_LARGE, DISK_FULL
  *   delete    UNKNOWN_TOPIC; `*out_id` is the id that is never used again
  */
 int cairn_topic_create(struct cairn_client *client, const char *name, const struct cairn_topic_options *options,

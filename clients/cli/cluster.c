@@ -33,7 +33,7 @@ static void count(void *context, const struct cairn_member *member) {
 /* What is drained, leaves or moves is so because somebody wants it. */
 static enum health health_of(const struct view *view) {
   const struct cairn_cluster *cluster = &view->cluster;
-  if (cluster->controller_id == 0 || cluster->partitions_without_quorum > 0) return HEALTH_UNAVAILABLE;
+  if (cluster->controller_id == 0 || view->brokers == 0 || cluster->partitions_without_quorum > 0) return HEALTH_UNAVAILABLE;
   return view->down > 0 || cluster->partitions_short_of_replicas > 0 ? HEALTH_DEGRADED : HEALTH_OK;
 }
 
@@ -125,8 +125,8 @@ static int health_run(struct cli *cli) {
 }
 
 static const char *const health_examples[] = {
-    "In a script: go on when all is well",
-    "cairn cluster health > /dev/null && ./restart-the-next-broker",
+    "In a script that watches",
+    "cairn cluster health -o json > health.json || page-somebody",
     NULL,
 };
 
@@ -134,6 +134,9 @@ const struct command cluster_health_command = {
     .noun = "cluster",
     .verb = "health",
     .summary = "The same, and the exit code says it: 0 ok, 7 degraded, 6 unavailable",
+    .details = "A broker that has just died is up for an election timeout, and who is up and has not caught up is not known: a "
+               "rolling restart\n"
+               "waits for each broker's `ready` besides.\n",
     .examples = health_examples,
     .run = health_run,
 };

@@ -253,18 +253,21 @@ static int alter_run(struct cli *cli) {
   if (code != CLI_OK) return code;
   const char *name = cli->operands[0];
   bool dry_run = cli_flag(cli, "dry-run");
-  struct cairn_topic topic;
+  struct cairn_topic topic = {0};
   struct cairn_error error;
-  bool done = partitions == 0 || cairn_topic_grow(cli->client, name, (uint32_t)partitions, true, &topic, &error) == CAIRN_OK;
-  done = done && (!sets || cairn_topic_alter(cli->client, name, &config, dry_run, &topic, &error) == CAIRN_OK);
-  if (done && partitions > 0)
-    done = cairn_topic_grow(cli->client, name, (uint32_t)partitions, dry_run, &topic, &error) == CAIRN_OK;
+  bool done =
+      partitions == 0 || cairn_topic_grow(cli->client, name, (uint32_t)partitions, dry_run || sets, &topic, &error) == CAIRN_OK;
+  uint32_t grown = done ? topic.partitions : 0;
+  if (done && sets) done = cairn_topic_alter(cli->client, name, &config, dry_run, &topic, &error) == CAIRN_OK;
+  if (done && sets && partitions > 0 && !dry_run)
+    done = cairn_topic_grow(cli->client, name, (uint32_t)partitions, false, &topic, &error) == CAIRN_OK;
+  if (done && partitions > 0 && dry_run) topic.partitions = grown;
   if (!done) return report_error(cli, &error, (struct report_subject){.topic = name}, "cannot change topic \"%s\"", name);
   return print_topic(cli, &topic);
 }
 
 static const struct option alter_options[] = {
-    {"partitions", 0, "N", "as many as it is to have: more than now; which one a key belongs to changes with their number"},
+    {"partitions", 0, "N", "as many as it is to have, no fewer than now; open producers and followers do not see the new ones"},
     CONFIG_OPTIONS,
     {"dry-run", 0, NULL, "check everything, change nothing"},
     {NULL, 0, NULL, NULL},

@@ -55,6 +55,7 @@ static const struct {
     {"shipped_from_disk", CLUSTER},
     {"small_tail_carried", BOTH},
     {"stalled_leader_reconnects", CLUSTER},
+    {"topic_grows", BOTH},
     {"torn_tail_cut", BOTH},
     {"unfinished_start_dropped", BOTH},
     {"vote_refused", CLUSTER},

@@ -176,6 +176,11 @@ static struct change *alter(struct rig *rig, const char *name, int64_t retention
   change->set_retention_ms = true;
   return change;
 }
+static struct change *grow(struct rig *rig, const char *name, uint32_t partitions) {
+  struct change *change = change_new(rig, COMMAND_GROW_TOPIC, name);
+  change->partition_count = partitions;
+  return change;
+}
 static struct change *delete_topic(struct rig *rig, const char *name) { return change_new(rig, COMMAND_DELETE_TOPIC, name); }
 
 static void hand_in(void *context) {
@@ -435,6 +440,21 @@ static void assert_restored(struct rig *rig, uint64_t version) {
   assert_story(rig, ""); /* history is told to nobody */
 }
 
+static void a_growth_is_told(void **state) {
+  struct rig *rig = *state;
+  create(rig, "a", 1);
+  grow(rig, "a", 3);
+  grow(rig, "a", 3);
+  grow(rig, "a", 2);
+  run(rig);
+  assert_story(rig, "  created a\n"
+                    "create a: OK\n"
+                    "  grown a: from 1 to 3\n"
+                    "grow a: OK\n"
+                    "grow a: OK\n"
+                    "grow a: INVALID\n");
+}
+
 static void hush(void *context) { controller_hush(((struct rig *)context)->controller); }
 
 /* The watch's lanes may be gone when a broker stops. What was not told is in the map. */
@@ -445,6 +465,7 @@ static void nobody_is_told_before_the_lanes_stop(void **state) {
   stage_on_lane(&rig->stage, hush, rig);
   create(rig, "a", 1);
   alter(rig, "a", 1000);
+  grow(rig, "a", 2);
   delete_topic(rig, "before");
 
   run(rig);
@@ -453,6 +474,7 @@ static void nobody_is_told_before_the_lanes_stop(void **state) {
                     "create before: OK\n"
                     "create a: OK\n"
                     "alter a: OK\n"
+                    "grow a: OK\n"
                     "delete before: OK\n");
   assert_non_null(find(rig, "a"));
   assert_null(find(rig, "before"));
@@ -526,6 +548,7 @@ int main(void) {
       TEST(validating_shows_the_topic_as_it_would_be),
       TEST(more_than_the_line_holds_is_busy),
       TEST(a_failing_journal_answers_all_that_wait),
+      TEST(a_growth_is_told),
       TEST(nobody_is_told_before_the_lanes_stop),
       TEST(nobody_is_told_of_moves_either),
       TEST(a_restart_knows_the_map_and_tells_nobody),

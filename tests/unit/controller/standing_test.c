@@ -126,6 +126,21 @@ static void all_that_leave_are_counted(void **state) {
   assert_int_equal(ask(3, STANDING_DRAINED, &change), STATUS_INVALID);
 }
 
+/* Two are to leave, and one stays: a partition with two replicas would keep one of them for ever. */
+static void a_move_does_not_keep_who_leaves(void **state) {
+  (void)state;
+  struct change change;
+  register_three();
+  assert_int_equal(create("a", 1, 1, &change), STATUS_OK); /* on 1 */
+  assert_int_equal(ask(1, STANDING_LEAVING, &change), STATUS_OK);
+  assert_int_equal(ask(2, STANDING_LEAVING, &change), STATUS_OK);
+  change = (struct change){.kind = COMMAND_MOVE_PARTITION, .name = "a", .to = {1, 3}, .to_count = 2};
+  assert_int_equal(carry_out(&change), STATUS_TOO_FEW_BROKERS);
+  assert_non_null(strstr(change.problem, "would keep broker 1, which is about to leave: 1 brokers stay"));
+  change = (struct change){.kind = COMMAND_MOVE_PARTITION, .name = "a", .to = {3}, .to_count = 1};
+  assert_int_equal(carry_out(&change), STATUS_OK);
+}
+
 static void what_is_so_already_is_not_written(void **state) {
   (void)state;
   struct change change;
@@ -263,6 +278,7 @@ int main(void) {
       TEST(a_broker_is_in_until_something_else_is_said),
       TEST(who_is_gone_comes_back_with_another_directory_only),
       TEST(a_new_directory_changes_nothing_of_it),
+      TEST(a_move_does_not_keep_who_leaves),
       TEST(what_is_so_already_is_not_written),
       TEST(of_one_that_is_gone_nothing_is_wanted),
       TEST(the_last_one_stays),
