@@ -152,11 +152,16 @@ static void register_here(struct brokers *brokers) {
 
 static void take_whereabouts(struct brokers *brokers, const struct blob *answer) {
   struct whereabouts *whereabouts = &brokers->whereabouts;
+  broker_id before = whereabouts->leader;
   enum status status = whereabouts_take(whereabouts, bytes_of(answer->data, answer->size));
   if (status == STATUS_OK) tell_peers(brokers);
   else trace_warn("whereabouts_not_taken", "reason=%s", status_name(status));
-  if (status == STATUS_OK && whereabouts->elsewhere && !is_known(brokers))
-    trace_info("broker_not_registered", "reason=NOT_LEADER leader=%u", whereabouts->leader);
+  if (status != STATUS_OK || !whereabouts->elsewhere || is_known(brokers)) return;
+  trace_info("broker_not_registered", "reason=NOT_LEADER leader=%u", whereabouts->leader);
+  bool earlier_self = whereabouts->leader == brokers->wiring.self.id;
+  if (whereabouts->leader == 0 || earlier_self) return;
+  brokers->asked += brokers->asked % 2;                                    /* that one is next, ... */
+  if (whereabouts->leader != before) brokers->ask_again_ns = ASK_AGAIN_NS; /* ... and soon */
 }
 
 /* Whatever the map says of it by then. */
@@ -186,6 +191,7 @@ static bool choose_whom(struct brokers *brokers, char out_address[PEER_ADDRESS_S
   whereabouts_anybody(&brokers->whereabouts, controller_map(brokers->wiring.controller), &list);
   broker_id leader = controller_leader(brokers->wiring.controller);
   if (leader == 0) leader = brokers->whereabouts.leader;
+  if (leader == brokers->wiring.self.id) leader = 0; /* it was, with another directory */
   const struct peer_address *chosen = NULL;
   unsigned turn = brokers->asked++;
   for (size_t i = 0; i < list.count; i++)
