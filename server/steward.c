@@ -36,7 +36,7 @@ struct steward {
   struct absence *absent; /* by number */
   size_t absent_count;
   uint64_t looked_ns;         /* when it was last noted who is missed */
-  uint32_t refused;           /* its step was: others come first at the next look */
+  uint32_t refused;           /* its step was: others have the next look */
   enum status refused_status; /* of the last step; OK: it was not */
   struct standstill told[TOLD_MAX];
   size_t told_count;
@@ -196,21 +196,20 @@ static bool take_step(struct steward *steward, const struct cluster_map *map, ui
   return true;
 }
 
-/* Each in turn; whoever's step was refused comes last. False: for all of them there is nothing to ask for just now. */
+/* Each in turn, but whoever's step was refused: it is passed over once. False: for all others there is nothing to ask for now. */
 static bool take_any_step(struct steward *steward, const struct cluster_map *map, bool *out_any) {
-  uint32_t last = steward->refused, broker = 0;
+  uint32_t refused = steward->refused, broker = 0;
   steward->refused = 0;
   *out_any = false;
   while ((broker = evacuation_broker(map, broker)) != 0) {
     *out_any = true;
-    if (broker != last && take_step(steward, map, broker, true)) return true;
+    if (broker != refused && take_step(steward, map, broker, true)) return true;
   }
   while (steward->wiring.replace_after_ns > 0 && (broker = long_missed(steward, map, broker)) != 0) {
     *out_any = true;
-    if (broker != last && take_step(steward, map, broker, false)) return true;
+    if (broker != refused && take_step(steward, map, broker, false)) return true;
   }
-  const struct map_broker *late = last == 0 ? NULL : cluster_map_broker(map, last);
-  return late != NULL && late->standing == STANDING_LEAVING && take_step(steward, map, last, true);
+  return false;
 }
 
 static void look(struct steward *steward) {
