@@ -220,7 +220,7 @@ static uint32_t count_others(const struct cluster_map *map, uint32_t leaving) {
   return others;
 }
 
-/* One that is to leave may keep it for now. Where no others are enough for it, it would have to for ever. */
+/* A broker that is to leave may be named, as long as enough others stay to take its place: else it could never leave. */
 static enum status check_leaves(const struct cluster_map *map, const struct map_move *move, struct change *change) {
   for (uint32_t i = 0; i < move->target_count; i++) {
     uint32_t id = move->target[i].broker, others = count_others(map, id);
