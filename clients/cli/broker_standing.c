@@ -1,7 +1,6 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/world.h"
 #include "clients/cli/commands.h"
@@ -12,7 +11,6 @@
 #include "clients/cli/table.h"
 #include "clients/cli/terminal.h"
 
-#define LOOK_NS 200000000
 #define LOOKS_EMPTY 2u /* in a row: one look at who leads what may miss what is on its way */
 #define TEXT_SIZE 512u
 
@@ -96,7 +94,7 @@ static int report_replaced(const struct wish *wish) {
 
 /* ---- Waiting ---- */
 
-static void show_waiting(const struct wish *wish, struct progress *progress) {
+static void wait_a_while(const struct wish *wish, struct progress *progress) {
   char text[TEXT_SIZE];
   if (wish->standing == CAIRN_BROKER_LEAVING)
     snprintf(text, sizeof text, "broker %u is leaving, %u replica%s left to go to others", wish->broker, wish->replicas,
@@ -135,8 +133,7 @@ static int wait_for_end(struct wish *wish) {
     if (empty == LOOKS_EMPTY && !replaced) return print_drained(wish);
     if (terminal_interrupted()) return report_interrupted(wish);
     if (replaced) return report_replaced(wish);
-    show_waiting(wish, &progress);
-    nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+    wait_a_while(wish, &progress);
   }
 }
 

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/world.h"
 #include "clients/cli/commands.h"
@@ -11,7 +10,6 @@
 #include "clients/cli/table.h"
 #include "clients/cli/terminal.h"
 
-#define LOOK_NS 200000000
 #define LIST_SIZE 80u /* seven brokers, as text */
 
 struct brokers {
@@ -112,7 +110,7 @@ static int report_interrupted(const struct move *move) {
   return report_failure(move->cli, CLI_INTERRUPTED, "INTERRUPTED", what, why, try_this);
 }
 
-static void show_waiting(const struct move *move, struct progress *progress) {
+static void wait_a_while(const struct move *move, struct progress *progress) {
   char text[CAIRN_NAME_MAX + LIST_SIZE + 128];
   snprintf(text, sizeof text, "partition %u of %s is on its way to %s, which must all be up and catch up", move->partition,
            move->topic, move->to_text);
@@ -132,8 +130,7 @@ static int follow(struct move *move, bool waits, struct progress *progress, enum
     if (*out_stage == STAGE_ELSEWHERE) return report_replaced(move);
     if (rests) return CLI_OK;
     if (terminal_interrupted()) return report_interrupted(move);
-    show_waiting(move, progress);
-    nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+    wait_a_while(move, progress);
   }
 }
 

@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clients/cli/quantity.h"
 
 #define PROGRESS_AFTER_NS 1000000000u
 #define PROGRESS_EVERY_NS 200000000u
+#define WAIT_NS 200000000
 
 bool terminal_color(int fd) {
   const char *term = getenv("TERM");
@@ -68,8 +70,9 @@ void progress_show(struct progress *progress, uint64_t now_ns, const char *what,
 }
 
 void progress_wait(struct progress *progress, uint64_t now_ns, const char *what) {
-  if (!progress_due(progress, now_ns)) return;
-  fprintf(stderr, "\r%s: %" PRIu64 " s\033[K", what, (now_ns - progress->begun_ns) / 1000000000u);
+  if (progress_due(progress, now_ns))
+    fprintf(stderr, "\r%s: %" PRIu64 " s\033[K", what, (now_ns - progress->begun_ns) / 1000000000u);
+  nanosleep(&(struct timespec){.tv_nsec = WAIT_NS}, NULL);
 }
 
 void progress_end(struct progress *progress) {

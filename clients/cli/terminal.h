@@ -23,7 +23,7 @@ void progress_begin(struct progress *progress, uint64_t now_ns);
 /* `what`: "appended". `total_bytes` 0: unknown. Cheap when nothing is to be drawn. */
 void progress_show(struct progress *progress, uint64_t now_ns, const char *what, uint64_t records, uint64_t bytes,
                    uint64_t total_bytes);
-/* Of what has no numbers: `what`, and for how long. */
+/* Of what has no numbers: `what`, and for how long. Then 200 ms pass, or less when that is interrupted: until it is looked at again. */
 void progress_wait(struct progress *progress, uint64_t now_ns, const char *what);
 void progress_end(struct progress *progress); /* clears the line */
 
