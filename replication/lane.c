@@ -26,7 +26,8 @@ struct lane {
   struct log_set *logs;
   unsigned number;
   struct raft_timing timing;
-  struct peer_lane *wires;    /* NULL: alone */
+  struct peers *peers;        /* NULL: alone */
+  struct peer_lane *wires;    /* NULL: alone, or not joined yet */
   struct raft_entry *entries; /* of the message at hand; NULL: alone */
   struct list senders;        /* replicas with something to gather */
   unsigned fetching;
@@ -257,10 +258,14 @@ struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number
   take_slot(lane);
   atomic_init(&lane->drained, false);
   loop_set_turn_hook(lane->loop, turn_ended, lane);
-  if (peers == NULL) return lane;
-  lane->entries = memory_new_array(RAFT_ENTRIES_MAX, sizeof *lane->entries);
-  lane->wires = peers_lane(peers, number, lane->loop, &wires_ops, lane);
+  lane->peers = peers;
+  if (peers != NULL) lane->entries = memory_new_array(RAFT_ENTRIES_MAX, sizeof *lane->entries);
   return lane;
+}
+
+void lane_join(struct lane *lane) {
+  PRE(lane->wires == NULL);
+  if (lane->peers != NULL) lane->wires = peers_lane(lane->peers, lane->number, lane->loop, &wires_ops, lane);
 }
 
 static void begin_stop(struct task *task) {

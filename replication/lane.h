@@ -30,6 +30,9 @@ struct peers;
  * heartbeat each 100 ms. */
 struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number, struct peers *peers,
                       const struct raft_timing *timing);
+/* Once, on the lane or before it has anything to do: only now do the wires bring it anything. So until then another thread may open the
+ * replicas that its broker had before. */
+void lane_join(struct lane *lane);
 /* From outside, when no more work is posted (and after peers_stop()): finishes what was submitted, stops the loop. The lane stays until
  * lane_free(). */
 void lane_stop(struct lane *lane);

@@ -237,7 +237,7 @@ bool replica_state_of(const struct replica *replica, struct replica_state *out_s
 
 void lane_add(struct lane *lane, struct replica *replica);
 void lane_remove(struct lane *lane, struct replica *replica);
-struct peer_lane *lane_wires(const struct lane *lane); /* NULL: alone */
+struct peer_lane *lane_wires(const struct lane *lane); /* NULL: alone, or not joined yet */
 /* A replica that does not count yet was given so much, or took it. When the next may come: now, or later. */
 uint64_t lane_took(struct lane *lane, uint64_t bytes);
 bool lane_reluctant(const struct lane *lane); /* this broker had better not lead */

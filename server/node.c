@@ -92,7 +92,6 @@ static void found_group_0(struct lane_errand *errand) {
   struct log_settings settings = {.segment_bytes = 64u << 20, .retention_bytes = -1, .retention_ms = -1};
   struct log *log = log_create(node->logs, node->hosts[0].loop, lane_write(node->lanes[0]), 0, 1, &settings);
   errand->status = open_controller(node, log);
-  if (errand->status == STATUS_OK) controller_start(node->controller);
   errand_done(errand);
 }
 
@@ -121,13 +120,13 @@ static enum status start_controller(struct node *node, struct buffer *out_proble
   return status;
 }
 
-/* What was recovered is opened on this thread, because that reads files; then each lane takes what is its own, one lane after the other. */
+/* What was recovered is opened on this thread, because that reads files; then each lane takes what is its own, one lane after the other.
+ * Nothing comes to a lane by the wires before. */
 static void adopt_on_lane(struct lane_errand *errand) {
   struct node *node = errand->node;
-  if (errand->lane == 0 && node->controller_log != NULL) {
-    log_adopt(node->controller_log, node->hosts[0].loop);
-    controller_start(node->controller);
-  }
+  lane_join(node->lanes[errand->lane]);
+  if (errand->lane == 0 && node->controller_log != NULL) log_adopt(node->controller_log, node->hosts[0].loop);
+  if (errand->lane == 0) controller_start(node->controller);
   partition_host_adopt(&node->hosts[errand->lane]);
   errand_done(errand);
 }
