@@ -265,9 +265,14 @@ class DecommissionTest(StandingCase):
         self.create("t")
         self.spread("t", 3)
         taker = self.cluster.brokers[3]
-        self.cluster.pause(taker)
-        self.set_standing(3, LEAVING)
-        self.wait_for("something is to go there", lambda: any(4 in place.moving_to for place in self.call("describe_topic", name="t").partitions))
+        for attempt in range(5):
+            if self.goes_to_paused("t", taker):
+                break
+            self.set_standing(3, IN)
+            self.cluster.resume(taker)
+            self.wait_for("4 is up", lambda: self.is_up(4))
+        else:
+            self.fail("in %d attempts nothing was to go to a broker that stood still" % (attempt + 1))
         self.cluster.resume(taker)
         taker.kill()
         shutil.rmtree(taker.data)
@@ -275,6 +280,22 @@ class DecommissionTest(StandingCase):
         self.forget(3)
         self.wait_for("3 is gone", lambda: self.standing(3) == GONE)
         self.assertEqual(len(self.replicas_on("t", 4)), PARTITIONS)
+
+
+    def goes_to_paused(self, topic, taker):
+        """3 is to leave while `taker`, number 4, stands still. False: that was seen before anything was to go there."""
+        self.cluster.pause(taker)
+        self.set_standing(3, LEAVING)
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            if any(4 in place.moving_to for place in self.call("describe_topic", name=topic).partitions):
+                return True
+            time.sleep(0.05)
+        return False
+
+    def is_up(self, number):
+        brokers = self.call("describe_cluster").brokers
+        return any(broker.id == number and broker.liveness == admin_pb2.BROKER_LIVENESS_UP for broker in brokers)
 
 
 class MissedTest(StandingCase):

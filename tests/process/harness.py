@@ -133,7 +133,8 @@ class Client:
     """One channel, all methods."""
 
     def __init__(self, address, options=()):
-        self.channel = grpc.insecure_channel(address, options=list(options))
+        # A connection of its own: one that another client left, and nobody reads from, may be that of a process that has ended.
+        self.channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1), *options])
         self.append = self._unary("Log/Append", log_pb2.AppendRequest, log_pb2.AppendResponse)
         self.read = self._unary("Log/Read", log_pb2.ReadRequest, log_pb2.ReadResponse)
         self.describe_partition = self._unary(
