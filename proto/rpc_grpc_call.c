@@ -274,7 +274,7 @@ void rpc_grpc_call_finish(struct rpc_call *base, enum grpc_status code, const ch
 
 /* ---- Completions, on the polling thread ---- */
 
-/* One batch is over. Gives C core its call back when it was the last thing that could happen. */
+/* One batch is over. Gives C core its call back when it was the last thing that could happen; only then may the listener go. */
 static void settle(struct server_call *call) {
   pthread_mutex_lock(&call->lock);
   call->pending--;
@@ -282,8 +282,10 @@ static void settle(struct server_call *call) {
   if (handle != NULL) call->handle = NULL;
   pthread_mutex_unlock(&call->lock);
   if (handle == NULL) return;
+  struct serving *serving = call->serving;
   grpc_call_unref(handle);
   rpc_grpc_call_release(&call->base);
+  atomic_fetch_sub_explicit(&serving->held_calls, 1, memory_order_release); /* the last look at `serving` */
 }
 
 static void on_ended(struct tag *tag, bool ok) {
@@ -298,7 +300,7 @@ static void on_ended(struct tag *tag, bool ok) {
   pthread_mutex_unlock(&call->lock);
   if (tell) call->handler->closed(service_of(call), &call->base, cancelled);
   callers_leave(call->serving->callers, call->caller);
-  atomic_fetch_sub_explicit(&call->serving->open_calls, 1, memory_order_release); /* the last look at `serving` */
+  call->serving->open_calls--;
   settle(call);
 }
 
@@ -386,7 +388,8 @@ static void on_received(struct tag *tag, bool ok) {
 
 static void open_call(struct server_call *call) {
   struct serving *serving = call->serving;
-  unsigned open = atomic_fetch_add_explicit(&serving->open_calls, 1, memory_order_relaxed) + 1;
+  unsigned open = ++serving->open_calls;
+  atomic_fetch_add_explicit(&serving->held_calls, 1, memory_order_relaxed);
   call->caller = callers_enter(serving->callers, call->base.peer);
   if (call->handler == NULL) {
     failure_refuse_call(&call->base, STATUS_UNSUPPORTED, "no such method; this broker may be older than the client");

@@ -159,8 +159,9 @@ struct serving {
   unsigned calls_max;
   unsigned peer_calls_max;
   struct callers *callers; /* polling thread */
+  unsigned open_calls;     /* polling thread; until their end was told */
   struct silence silence;
-  atomic_uint open_calls;       /* counted by the polling thread */
+  atomic_uint held_calls; /* counted by the polling thread, until nothing of theirs comes any more: the listener outlives them */
   atomic_uint_fast64_t sent_ns; /* when another thread last had something to send */
 };
 struct serving *rpc_grpc_serving(struct listener *listener);

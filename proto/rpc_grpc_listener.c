@@ -423,7 +423,7 @@ static struct listener *new_listener(struct transport *transport, const struct r
   listener->serving.peer_calls_max = options->peer_calls_max == 0 ? options->calls_max : options->peer_calls_max;
   listener->serving.callers = callers_new(options->hash_seed);
   silence_init(&listener->serving.silence, options->message_wait_ns);
-  atomic_init(&listener->serving.open_calls, 0);
+  atomic_init(&listener->serving.held_calls, 0);
   listener->streams_max = options->streams_max;
   build_table(listener, options->handlers, options->handler_count);
   listener->quota = grpc_resource_quota_create("cairn");
@@ -455,7 +455,7 @@ static void shut_down(struct listener *listener, uint64_t grace_ns) {
   pthread_mutex_lock(&listener->lock);
   for (struct server *server = listener->servers; server != NULL; server = server->next) tell_down(server, cancel_at_ns);
   /* C core may call a server down while calls of a lost connection are still to be told so. */
-  while (listener->servers != NULL || atomic_load_explicit(&listener->serving.open_calls, memory_order_acquire) > 0) {
+  while (listener->servers != NULL || atomic_load_explicit(&listener->serving.held_calls, memory_order_acquire) > 0) {
     if (rpc_grpc_now_ns() >= give_up_at_ns) silence_give_up_all(&listener->serving.silence);
     cancel_overdue(listener, rpc_grpc_now_ns());
     wait_until(listener, rpc_grpc_now_ns() + UINT64_C(5000000));
