@@ -110,7 +110,7 @@ class Broker:
             return int(re.search(r"VmHWM:\s+(\d+) kB", status.read()).group(1)) * 1024
 
     def bound(self, size):
-        """What `size` bytes may become where a sanitizer has its own memory beside ours, and keeps what was freed."""
+        """What so much, bytes or seconds, may become where a sanitizer has its own memory beside ours, keeps what was freed, and looks on."""
         with open("/proc/%d/maps" % self.process.pid) as maps:
             loaded = maps.read()
         return size * (12 if "libtsan" in loaded else 4 if "libasan" in loaded else 1)
