@@ -1,8 +1,10 @@
 #include "log/retention.h"
 
-/* A segment without a single record's time is as old as its last entry. */
+/* Clients choose the times of their records, and may err by a unit: none is newer than when the last entry was taken. A segment without a
+ * single record's time is as old as that. */
 static int64_t newest_time(const struct segment_info *segment) {
-  return segment->max_time_ms > 0 ? segment->max_time_ms : segment->leader_time_ms;
+  bool untold = segment->max_time_ms <= 0, ahead = segment->leader_time_ms > 0 && segment->max_time_ms > segment->leader_time_ms;
+  return untold || ahead ? segment->leader_time_ms : segment->max_time_ms;
 }
 
 record_offset retention_start(const struct log_settings *settings, const struct segment_info *segments, size_t count,

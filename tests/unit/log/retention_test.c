@@ -41,6 +41,19 @@ static void age_goes_by_the_newest_record_of_a_segment(void **state) {
   assert_int_equal(start(-1, 10, 0, 0, 1000), 300); /* never the newest */
 }
 
+/* Nanoseconds for milliseconds, in one record: its segment would stay for ever, and all those behind it. */
+static void a_time_far_ahead_counts_from_when_it_was_taken(void **state) {
+  (void)state;
+  const struct segment_info ahead[] = {
+      {.end_offset = 100, .length = 1000, .max_time_ms = INT64_MAX, .leader_time_ms = 10, .sealed = true},
+      {.first_offset = 100, .end_offset = 200, .length = 1000, .max_time_ms = 5, .leader_time_ms = 20, .sealed = true},
+      {.first_offset = 200, .end_offset = 300, .length = 1000, .max_time_ms = 40, .leader_time_ms = 40},
+  };
+  struct log_settings settings = {.retention_bytes = -1, .retention_ms = 10};
+  assert_int_equal(retention_start(&settings, ahead, 3, 0, 0, 20), 0);
+  assert_int_equal(retention_start(&settings, ahead, 3, 0, 0, 21), 200);
+}
+
 static void the_start_never_goes_back(void **state) {
   (void)state;
   assert_int_equal(start(2500, -1, 0, 250, 0), 250);
@@ -154,6 +167,7 @@ int main(void) {
       cmocka_unit_test(without_bounds_nothing_goes),
       cmocka_unit_test(bytes_keep_at_least_what_was_asked),
       cmocka_unit_test(age_goes_by_the_newest_record_of_a_segment),
+      cmocka_unit_test(a_time_far_ahead_counts_from_when_it_was_taken),
       cmocka_unit_test(the_start_never_goes_back),
       cmocka_unit_test(a_round_is_due_when_memory_or_the_ring_fills_up),
       cmocka_unit_test(after_a_round_in_vain_only_what_came_since_counts),
