@@ -336,7 +336,10 @@ void checkpoint_round_write(struct checkpoint_round *round) {
   if (round->update_count == 0 && round->removal_count == 0 && set->gone.count == 0 && !round->last) return;
   enum status status = commit(round);
   if (status != STATUS_OK) {
-    trace_error("checkpoint_failed", "status=%s", status_name(status));
+    if (status == STATUS_NO_SPACE)
+      trace_error("checkpoint_failed", "status=NO_SPACE do=\"make room on the disk; where it has enough, start with a larger "
+                                       "store-bytes-max: until then the journal fills up\"");
+    else trace_error("checkpoint_failed", "status=%s", status_name(status));
     if (status != STATUS_NO_SPACE) atomic_store(&set->fenced, true);
     abandon(round, status);
     return;

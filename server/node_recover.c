@@ -56,7 +56,10 @@ static void explain(const struct node *node, enum status status, const struct bu
         "empty directory, or restore its identity file",
         directory);
   else if (status == STATUS_NO_SPACE)
-    SAY(out_problem, "no space left for the journal (%" PRIu64 " bytes in %s): free some, or lower journal-bytes",
+    SAY(out_problem,
+        "no room left in the journal (%" PRIu64
+        " bytes in %s), and nothing was lost: free space on its disk; where it has enough, "
+        "the tables cannot grow: start with a larger store-bytes-max",
         node->options->journal_bytes, directory);
   else SAY(out_problem, "cannot open data directory %s: %s (%s)", directory, status_text(status), status_name(status));
 }

@@ -18,7 +18,10 @@ struct failure *refusal_new(enum status reason, const char *format, ...) {
 
 static const char *advice(enum status status) {
   switch (status) {
-    case STATUS_FENCED: return "look at the broker's log, give it a good disk and restart it; reads go on meanwhile";
+    case STATUS_FENCED:
+      return "reads go on, and from other replicas it mends itself. The broker's log says which of the two it was: after a "
+             "failure restart it "
+             "on a good disk; rot where there is no other replica stays: read what there is into a new topic";
     case STATUS_BUSY: return "try again in a moment, or send less at once";
     case STATUS_NO_MEMORY: return "try again in a moment; memory-bytes sets the budget";
     case STATUS_JOURNAL_FULL: return "try again in a moment; journal-bytes sets its size";
