@@ -1,8 +1,9 @@
 /* Door 4 (base/rpc.h) spoken in gRPC C core. The only files that see grpc/ headers are proto/rpc_grpc*.c and their internal
  * header.
  *
- * One instance has one completion queue and one thread that polls it, for the calls it answers and for those it makes: on two
- * cores a second poller is slower than one. A second instance (for peers) has its own.
+ * One instance has one completion queue and one thread that polls it, for the calls it answers and for those it makes. A second
+ * instance (for peers) has its own, or shares that of the first: C core lets one thread of a process wait for sockets at a time, so two
+ * of them hand that place to each other with every event, which on few processors costs more than the second one does (decision 0016).
  *
  * Beside it runs a watchdog while the instance serves: C core 1.51 stops accepting for good after one EMFILE, so once a second
  * it speaks to its own port, and after three silences in a row it makes a new listener on the same port. Calls on the old
@@ -22,6 +23,8 @@
 
 /* STATUS_IO when the operating system gives no thread. */
 enum status rpc_grpc_open(struct rpc **out_rpc) MUST_CHECK;
+/* Another instance on the thread of this one, which lives until both are closed. */
+struct rpc *rpc_grpc_open_beside(struct rpc *rpc);
 
 /* Stops serving if need be. PRE: all channels are closed, all calls and requests released. Waits for what C core still holds of calls that are over:
  * some 10 s where a network swallows what goes out. NULL is fine. */

@@ -470,7 +470,7 @@ void rpc_grpc_call_arm(struct server *server) {
   grpc_metadata_array_init(&call->metadata);
 
   atomic_fetch_add_explicit(&server->armed, 1, memory_order_relaxed);
-  grpc_completion_queue *queue = serving->transport->queue;
+  grpc_completion_queue *queue = serving->transport->poller->queue;
   tag_leaves(&call->requested);
   grpc_call_error error =
       grpc_server_request_call(server->handle, &call->handle, &call->details, &call->metadata, queue, queue, &call->requested);

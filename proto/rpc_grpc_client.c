@@ -429,8 +429,8 @@ struct rpc_request *rpc_grpc_request_start(struct rpc_channel *base, const char 
 
   grpc_slice path = grpc_slice_from_copied_string(method);
   pthread_mutex_lock(&request->lock);
-  request->handle = grpc_channel_create_call(channel->handle, NULL, GRPC_PROPAGATE_DEFAULTS, channel->transport->queue, path,
-                                             NULL, deadline_after(timeout_ns), NULL);
+  request->handle = grpc_channel_create_call(channel->handle, NULL, GRPC_PROPAGATE_DEFAULTS, channel->transport->poller->queue,
+                                             path, NULL, deadline_after(timeout_ns), NULL);
   if (kind != RPC_UNARY) {
     start_stream(request);
     if (auto_receive) start_receive(request);

@@ -125,7 +125,7 @@ static int find_flood(const struct watch *before, uint64_t *out_bytes) {
 /* ---- Looking ---- */
 
 static uint64_t turns(const struct flood_guard *guard) {
-  return atomic_load_explicit(&guard->transport->turns, memory_order_relaxed);
+  return atomic_load_explicit(&guard->transport->poller->turns, memory_order_relaxed);
 }
 
 /* False: it is to stop. */
@@ -229,7 +229,7 @@ struct flood_guard *flood_guard_start(struct transport *transport, uint16_t port
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_cond_init(&guard->changed, &monotonic);
   pthread_condattr_destroy(&monotonic);
-  if (pthread_getcpuclockid(transport->thread, &guard->thread_clock) == 0 &&
+  if (pthread_getcpuclockid(transport->poller->thread, &guard->thread_clock) == 0 &&
       pthread_create(&guard->thread, NULL, guard_forever, guard) == 0) {
     pthread_setname_np(guard->thread, "rpc-guard");
     return guard;

@@ -64,20 +64,26 @@ struct errand {
   void (*run)(struct errand *errand);
 };
 
-struct transport {
-  struct rpc base;
+/* A queue of completions and the one thread that takes them; instances may share it. */
+struct poller {
   grpc_completion_queue *queue;
   pthread_t thread;
-  pthread_mutex_t lock;
-  struct listener *listener; /* NULL while it does not serve; under `lock` */
-  atomic_uint_fast64_t listener_rebuilds;
-  atomic_int thread_id;       /* of the polling thread, as the kernel calls it; 0: not running yet */
-  atomic_uint_fast64_t turns; /* of the polling thread: how often it came back from C core */
-  atomic_uint channels;       /* open ones */
+  atomic_int thread_id;       /* as the kernel calls it; 0: not running yet */
+  atomic_uint_fast64_t turns; /* how often it came back from C core */
+  atomic_uint holders;
   struct tag woken;
   pthread_mutex_t errands_lock; /* guards what follows */
   struct errand *first_errand;
   struct errand **last_errand;
+};
+
+struct transport {
+  struct rpc base;
+  struct poller *poller;
+  pthread_mutex_t lock;
+  struct listener *listener; /* NULL while it does not serve; under `lock` */
+  atomic_uint_fast64_t listener_rebuilds;
+  atomic_uint channels; /* open ones */
 };
 
 static inline struct transport *transport_of(struct rpc *rpc) { return (struct transport *)(void *)rpc; }

@@ -175,7 +175,7 @@ static bool bind_handle(struct listener *listener, grpc_server *handle, uint16_t
 /* A started server on the listener's port, not on its list yet; NULL when the port cannot be had. */
 static struct server *open_server(struct listener *listener) {
   grpc_server *handle = create_handle(listener);
-  grpc_server_register_completion_queue(handle, listener->serving.transport->queue, NULL);
+  grpc_server_register_completion_queue(handle, listener->serving.transport->poller->queue, NULL);
   uint16_t port = 0;
   if (!bind_handle(listener, handle, &port)) {
     grpc_server_destroy(handle);
@@ -246,7 +246,7 @@ static void tell_down(struct server *server, uint64_t cancel_at_ns) {
   server->cancel_at_ns = cancel_at_ns == 0 ? 1 : cancel_at_ns;
   if (told) return;
   tag_leaves(&server->down);
-  grpc_server_shutdown_and_notify(server->handle, server->listener->serving.transport->queue, &server->down);
+  grpc_server_shutdown_and_notify(server->handle, server->listener->serving.transport->poller->queue, &server->down);
 }
 
 /* True when there is a listener again. */
@@ -276,7 +276,8 @@ static bool rebuild(struct listener *listener) {
 /* How long the polling thread has run or waited for a processor, ever; 0 where the kernel does not tell. */
 static uint64_t thread_busy_ns(const struct transport *transport) {
   char path[64];
-  snprintf(path, sizeof path, "/proc/self/task/%d/schedstat", atomic_load_explicit(&transport->thread_id, memory_order_relaxed));
+  snprintf(path, sizeof path, "/proc/self/task/%d/schedstat",
+           atomic_load_explicit(&transport->poller->thread_id, memory_order_relaxed));
   unsigned long long ran_ns = 0;
   unsigned long long waited_ns = 0;
   FILE *file = fopen(path, "r");

@@ -198,7 +198,9 @@ static enum status run(const struct options *options, struct buffer *out_problem
     SAY(out_problem, "the operating system gives no more threads; raise the limit of processes");
     goto out;
   }
-  if (options->peer_listen[0] != '\0') status = rpc_grpc_open(&world->peers);
+  bool few_processors = options->lanes == 1;
+  if (options->peer_listen[0] != '\0' && few_processors) world->peers = rpc_grpc_open_beside(world->rpc);
+  else if (options->peer_listen[0] != '\0') status = rpc_grpc_open(&world->peers);
   if (status == STATUS_OK) status = start(world, options, &node, out_problem);
   if (status == STATUS_OK) {
     say_ready(node, options);

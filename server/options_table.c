@@ -41,7 +41,8 @@ const struct option_row option_rows[] = {
      "what is written to standard error"},
 
     {"lanes", OPTION_COUNT, AT(lanes), "0", 0, 64, false, "N", "Work",
-     "threads that own partitions; 0: half of the processors, at least 1"},
+     "threads that own partitions; 0: half of the processors, at least 1. With 1, clients and brokers are heard on one thread "
+     "too"},
     {"readers", OPTION_COUNT, AT(readers), "2", 1, 16, false, "N", "Work", "threads that read cold data from disk"},
     {"catch-up-bytes-per-second", OPTION_SIZE, AT(catch_up_bytes_per_second), "32MiB", MIB, 64 * GIB, false, "SIZE", "Work",
      "how fast new replicas get what they lack, all that this broker gives, or takes: live traffic has the rest"},

@@ -44,18 +44,22 @@ static enum status serve(struct fixture *f, struct rpc *rpc, const char *listen,
   return rpc_serve(rpc, &options, out_port);
 }
 
-static int set_up(void **state) {
+static int set_up_on(void **state, bool beside) {
   struct fixture *f = calloc(1, sizeof *f);
   echo_init(&f->echo);
   account_init(&f->account, 16u * 1024 * 1024);
   assert_int_equal(rpc_grpc_open(&f->server), STATUS_OK);
-  assert_int_equal(rpc_grpc_open(&f->client), STATUS_OK);
+  if (beside) f->client = rpc_grpc_open_beside(f->server);
+  else assert_int_equal(rpc_grpc_open(&f->client), STATUS_OK);
   assert_int_equal(serve(f, f->server, "127.0.0.1:0", &f->port), STATUS_OK);
   snprintf(f->address, sizeof f->address, "127.0.0.1:%u", f->port);
   f->channel = rpc_channel_open(f->client, f->address);
   *state = f;
   return 0;
 }
+
+static int set_up(void **state) { return set_up_on(state, false); }
+static int set_up_beside(void **state) { return set_up_on(state, true); }
 
 static int tear_down(void **state) {
   struct fixture *f = *state;
@@ -299,7 +303,26 @@ static void compressed_message_is_refused_unread(void **state) {
   exchange_end(&f->exchange);
 }
 
+/* ---- Two on one thread ---- */
+
+static void the_thread_lives_as_long_as_one_of_them(void **state) {
+  struct fixture *f = *state;
+  exchange_unary(&f->exchange, f->channel, "/test.Echo/Unary", "x", 1);
+  assert_echoed(&f->exchange, "x", 1);
+  exchange_end(&f->exchange);
+  rpc_channel_close(f->channel);
+  rpc_grpc_close(f->client); /* the server's is not the worse for it */
+
+  f->client = rpc_grpc_open_beside(f->server);
+  f->channel = rpc_channel_open(f->client, f->address);
+  exchange_unary(&f->exchange, f->channel, "/test.Echo/Unary", "y", 1);
+  assert_echoed(&f->exchange, "y", 1);
+  exchange_end(&f->exchange);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST_BESIDE(name) \
+  { #name "_on_one_thread", name, set_up_beside, tear_down, NULL }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -309,6 +332,10 @@ int main(void) {
       TEST(broker_that_vanishes_may_have_done_it),
       TEST(message_that_is_missing_or_cut_is_malformed),
       TEST(compressed_message_is_refused_unread),
+      TEST_BESIDE(many_answers_come_from_other_threads_at_once),
+      TEST_BESIDE(flock_arrives_whole_while_the_stream_stays_open),
+      TEST_BESIDE(broker_that_vanishes_may_have_done_it),
+      TEST_BESIDE(the_thread_lives_as_long_as_one_of_them),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
