@@ -44,7 +44,7 @@ struct failure *partition_read_failure(const struct partition *partition, const 
           refusal_new(STATUS_DAMAGED,
                       "the records from offset %" PRId64 " to %" PRId64
                       " cannot be read: their bytes on disk are damaged; restore them from elsewhere, or read on from %" PRId64,
-                      read->offset, read->next_offset, read->next_offset);
+                      read->offset, read->next_offset - 1, read->next_offset);
       break;
     case STATUS_NOT_FOUND: return partition_closed_failure(partition);
     default: return refusal_of_status(read->status);

@@ -83,6 +83,7 @@ class DamageTest(harness.Case):
                 self.assertEqual((failure.code, failure.reason), (grpc.StatusCode.DATA_LOSS, "DAMAGED"))
                 after = int(failure.next_offset)
                 self.assertGreater(after, offset)
+                self.assertIn("from offset %d to %d cannot be read" % (offset, after - 1), failure.text)
                 lost.extend(range(offset, after))
                 offset = after
         self.assertEqual(len(lost), 1, "one entry is damaged, no more are given up")
