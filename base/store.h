@@ -20,6 +20,12 @@
 #define STORE_KEY_MAX 128u
 #define STORE_TABLES_MAX 16u
 
+enum {
+  STORE_CREATE = 1 << 0, /* make it if it is absent */
+  STORE_READ_ONLY =
+      1 << 1 /* for whoever only looks: changes nothing on the disk, also not beside it. PRE of commit: not so opened */
+};
+
 struct store_change {
   unsigned table; /* below STORE_TABLES_MAX; the numbers are the caller's (log/tables.h) */
   struct bytes key;

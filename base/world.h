@@ -17,8 +17,8 @@ struct world_ops {
   /* A new, running loop. `name` appears in traces; at most 15 characters. `flags`: LOOP_MAY_BLOCK. */
   struct loop *(*loop_new)(struct world *world, const char *name, unsigned flags);
   /* Opens the ordered tables kept in `path` of the data directory, with room for `size_max` bytes. STATUS_CORRUPT: it is there and cannot
-   * be what was written (empty, shorter than its own header says, not LMDB). `create` makes it when absent. */
-  enum status (*store_open)(struct world *world, const char *path, uint64_t size_max, bool create, struct store **out_store);
+   * be what was written (empty, shorter than its own header says, not LMDB). `flags`: STORE_CREATE, STORE_READ_ONLY. */
+  enum status (*store_open)(struct world *world, const char *path, uint64_t size_max, unsigned flags, struct store **out_store);
   /* Waits until another loop has set the flag. */
   void (*wait)(struct world *world, const atomic_bool *flag);
   void (*wait_word)(struct world *world, const atomic_uint *word, unsigned seen, uint64_t timeout_ns);
@@ -38,9 +38,9 @@ struct world {
 static inline struct loop *world_loop_new(struct world *world, const char *name, unsigned flags) {
   return world->ops->loop_new(world, name, flags);
 }
-static inline MUST_CHECK enum status world_store_open(struct world *world, const char *path, uint64_t size_max, bool create,
+static inline MUST_CHECK enum status world_store_open(struct world *world, const char *path, uint64_t size_max, unsigned flags,
                                                       struct store **out_store) {
-  return world->ops->store_open(world, path, size_max, create, out_store);
+  return world->ops->store_open(world, path, size_max, flags, out_store);
 }
 /* For code that opens and closes, outside every loop: waits until a loop has set the flag (release order). Never on a loop. */
 static inline void world_wait(struct world *world, const atomic_bool *flag) { world->ops->wait(world, flag); }

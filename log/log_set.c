@@ -106,7 +106,7 @@ static enum status set_aside(struct disk *disk) {
 
 /* STATUS_CORRUPT: to be rebuilt. */
 static enum status open_store(struct log_set *set, bool fresh, const struct log_identity *identity) {
-  enum status status = world_store_open(set->world, STORE_PATH, set->options.store_bytes_max, fresh, &set->store);
+  enum status status = world_store_open(set->world, STORE_PATH, set->options.store_bytes_max, fresh ? STORE_CREATE : 0, &set->store);
   if (status == STATUS_NOT_FOUND) return STATUS_CORRUPT;
   if (status != STATUS_OK || fresh) return status;
   struct log_identity found;
@@ -182,7 +182,7 @@ static enum status recover(struct log_set *set, struct recovery *recovery, bool 
     recovery_init(recovery, set, recovery->report);
     status = set_aside(set->world->disk);
     if (status == STATUS_OK) {
-      status = world_store_open(set->world, STORE_PATH, set->options.store_bytes_max, true, &set->store);
+      status = world_store_open(set->world, STORE_PATH, set->options.store_bytes_max, STORE_CREATE, &set->store);
     }
     if (status == STATUS_OK) status = recovery_rebuild(recovery);
   }

@@ -360,27 +360,46 @@ static enum status disk_os_space(struct disk *disk, struct disk_space *out_space
 
 /* ---- The lock ---- */
 
-static enum status disk_os_lock(struct disk *disk, const char *path, struct disk_lock **out_lock) {
+/* It belongs to the open file, not to the process: a second opening in this very process is refused too. */
+static enum status open_lock(struct disk *disk, const char *path, int open_flags, int lock_flags, int *out_descriptor) {
   blocking_check();
   if (!path_allowed(path)) return STATUS_INVALID;
-  int descriptor = descriptors_open(disk_os_of(disk)->directory, path, O_RDWR | O_CREAT);
+  int descriptor = descriptors_open(disk_os_of(disk)->directory, path, open_flags);
   if (descriptor < 0) return status_of_errno(errno);
-  /* Belongs to the open file, not to the process: a second opening in this very process is refused too. */
-  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+  if (flock(descriptor, lock_flags | LOCK_NB) != 0) {
     enum status status = errno == EWOULDBLOCK ? STATUS_LOCKED : status_of_errno(errno);
     descriptors_close(descriptor);
     return status;
   }
+  *out_descriptor = descriptor;
+  return STATUS_OK;
+}
+
+static struct disk_lock *lock_new(int descriptor) {
+  struct disk_lock *lock = NEW(struct disk_lock);
+  lock->descriptor = descriptor;
+  return lock;
+}
+
+static enum status disk_os_lock(struct disk *disk, const char *path, struct disk_lock **out_lock) {
+  int descriptor = -1;
+  enum status status = open_lock(disk, path, O_RDWR | O_CREAT, LOCK_EX, &descriptor);
+  if (status != STATUS_OK) return status;
   /* For whoever wonders who holds it. A full disk does not matter here. */
   char text[32];
   int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
   if (ftruncate(descriptor, 0) == 0 && pwrite(descriptor, text, (size_t)length, 0) != length) {
     if (ftruncate(descriptor, 0) != 0) length = 0; /* nothing to be done about it either */
   }
-  struct disk_lock *lock = NEW(struct disk_lock);
-  lock->descriptor = descriptor;
-  *out_lock = lock;
+  *out_lock = lock_new(descriptor);
   return STATUS_OK;
+}
+
+enum status disk_os_lock_shared(struct disk *disk, const char *path, struct disk_lock **out_lock) {
+  int descriptor = -1;
+  enum status status = open_lock(disk, path, O_RDONLY, LOCK_SH, &descriptor);
+  if (status == STATUS_OK) *out_lock = lock_new(descriptor);
+  return status;
 }
 
 static void disk_os_unlock(struct disk_lock *lock) {

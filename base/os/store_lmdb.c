@@ -41,7 +41,8 @@ struct store_lmdb {
   struct store store;
   MDB_env *environment;
   MDB_dbi tables[STORE_TABLES_ALL];
-  int descriptor;        /* holds the lock */
+  int descriptor; /* holds the lock */
+  bool read_only;
   atomic_int broken;     /* STATUS_OK, or what every call answers from now on */
   atomic_bool abandoned; /* LMDB failed an assertion: its structures may not even be freed */
   struct store_lmdb *abandoned_before;
@@ -244,6 +245,7 @@ static void keep_room(int descriptor) {
 
 static enum status store_lmdb_commit(struct store *store, const struct store_change *changes, size_t count) {
   struct store_lmdb *os = store_lmdb_of(store);
+  PRE(!os->read_only);
   if (count == 0) return STATUS_OK;
   struct commit commit = {.changes = changes, .count = count};
   enum status status = guarded(os, NULL, commit_guarded, &commit);
@@ -393,7 +395,7 @@ static const struct store_ops store_lmdb_ops = {
     .close = store_lmdb_close,
 };
 
-static enum status open_environment(const char *path, uint64_t size_max, MDB_env **out_environment) {
+static enum status open_environment(const char *path, uint64_t size_max, unsigned flags, MDB_env **out_environment) {
   MDB_env *environment = NULL;
   int result = mdb_env_create(&environment);
   if (result != MDB_SUCCESS) return status_of_lmdb(result);
@@ -403,7 +405,7 @@ static enum status open_environment(const char *path, uint64_t size_max, MDB_env
   if (result == MDB_SUCCESS) result = mdb_env_set_maxdbs(environment, STORE_TABLES_ALL);
   if (result == MDB_SUCCESS) result = mdb_env_set_maxreaders(environment, READERS_MAX);
   if (result == MDB_SUCCESS) result = mdb_env_set_assert(environment, on_assertion);
-  if (result == MDB_SUCCESS) result = mdb_env_open(environment, path, OPEN_FLAGS, FILE_MODE);
+  if (result == MDB_SUCCESS) result = mdb_env_open(environment, path, OPEN_FLAGS | flags, FILE_MODE);
   if (result != MDB_SUCCESS) {
     mdb_env_close(environment);
     return status_of_lmdb(result);
@@ -459,7 +461,7 @@ static enum status make_file(const char *path, uint64_t size_max) {
   unlink(fresh_lock);
   MDB_env *environment = NULL;
   MDB_dbi tables[STORE_TABLES_ALL];
-  enum status status = open_environment(fresh, size_max, &environment);
+  enum status status = open_environment(fresh, size_max, 0, &environment);
   if (status == STATUS_OK) {
     status = open_tables(environment, MDB_CREATE, tables);
     mdb_env_close(environment);
@@ -473,14 +475,25 @@ static enum status make_file(const char *path, uint64_t size_max) {
   return status;
 }
 
-static enum status lock_file(int descriptor) {
-  if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) return STATUS_OK;
+/* Whoever only reads lets others read. */
+static enum status lock_file(int descriptor, bool read_only) {
+  if (flock(descriptor, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) return STATUS_OK;
   return errno == EWOULDBLOCK ? STATUS_LOCKED : STATUS_IO;
 }
 
-enum status store_lmdb_open(const char *path, uint64_t size_max, bool create, struct store **out_store) {
+/* LMDB's lock file is about processes that are gone: ours is the lock that counts. */
+static void remove_lock_file(const char *path) {
+  char *lock = path_with(path, "-lock");
+  unlink(lock);
+  memory_free(lock);
+}
+
+enum status store_lmdb_open(const char *path, uint64_t size_max, unsigned flags, struct store **out_store) {
   blocking_check();
-  int descriptor = open(path, O_RDWR | O_CLOEXEC);
+  bool read_only = (flags & STORE_READ_ONLY) != 0;
+  bool create = (flags & STORE_CREATE) != 0;
+  PRE(IMPLIES(read_only, !create));
+  int descriptor = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
   if (descriptor < 0 && errno == ENOENT && create) {
     enum status made = make_file(path, size_max);
     if (made != STATUS_OK) return made;
@@ -490,15 +503,11 @@ enum status store_lmdb_open(const char *path, uint64_t size_max, bool create, st
   struct store_lmdb *os = NEW(struct store_lmdb);
   os->store.ops = &store_lmdb_ops;
   os->descriptor = descriptor;
-  enum status status = lock_file(descriptor);
+  os->read_only = read_only;
+  enum status status = lock_file(descriptor, read_only);
   if (status == STATUS_OK) status = store_digest_check_file(descriptor);
-  if (status == STATUS_OK) {
-    /* LMDB's lock file is about processes that are gone: ours is the lock that counts. */
-    char *lock = path_with(path, "-lock");
-    unlink(lock);
-    memory_free(lock);
-    status = open_environment(path, size_max, &os->environment);
-  }
+  if (status == STATUS_OK && !read_only) remove_lock_file(path);
+  if (status == STATUS_OK) status = open_environment(path, size_max, read_only ? MDB_RDONLY | MDB_NOLOCK : 0, &os->environment);
   if (status == STATUS_OK) status = open_tables(os->environment, 0, os->tables);
   if (status != STATUS_OK) {
     store_lmdb_close(&os->store);

@@ -27,13 +27,13 @@ static struct loop *world_os_loop_new(struct world *world, const char *name, uns
   return loop_os_new(name, flags);
 }
 
-static enum status world_os_store_open(struct world *world, const char *path, uint64_t size_max, bool create,
+static enum status world_os_store_open(struct world *world, const char *path, uint64_t size_max, unsigned flags,
                                        struct store **out_store) {
   struct world_os *os = container_of(world, struct world_os, world);
   size_t size = strlen(os->directory) + 1 + strlen(path) + 1;
   char *whole = memory_grow_array(NULL, size, 1);
   snprintf(whole, size, "%s/%s", os->directory, path);
-  enum status status = store_lmdb_open(whole, size_max, create, out_store);
+  enum status status = store_lmdb_open(whole, size_max, flags, out_store);
   memory_free(whole);
   return status;
 }

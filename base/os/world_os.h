@@ -17,7 +17,10 @@ unsigned long world_os_raise_file_limit(void);
 struct loop *loop_os_new(const char *name, unsigned flags);
 enum status disk_os_open(const char *directory, bool create, struct disk **out_disk) MUST_CHECK;
 void disk_os_close(struct disk *disk);
-enum status store_lmdb_open(const char *path, uint64_t size_max, bool create, struct store **out_store) MUST_CHECK;
+/* For whoever only looks: keeps disk_lock() from everybody else until disk_unlock(), and writes nothing. Others who look may share it.
+ * STATUS_LOCKED: it is taken. STATUS_NOT_FOUND: there is no such file, so nobody has ever taken it. */
+enum status disk_os_lock_shared(struct disk *disk, const char *path, struct disk_lock **out_lock) MUST_CHECK;
+enum status store_lmdb_open(const char *path, uint64_t size_max, unsigned flags, struct store **out_store) MUST_CHECK;
 struct entropy *entropy_os_new(void);
 void entropy_os_free(struct entropy *entropy);
 

@@ -244,7 +244,7 @@ bool sim_store_flip(struct store *base, unsigned table, struct bytes key, size_t
 
 uint64_t sim_store_commits(const struct store *base) { return ((const struct sim_store *)(const void *)base)->commit; }
 
-enum status sim_store_open(struct sim_process *process, struct disk *disk, const char *path, uint64_t size_max, bool create,
+enum status sim_store_open(struct sim_process *process, struct disk *disk, const char *path, uint64_t size_max, unsigned flags,
                            struct store **out_store) {
   char lock_path[DISK_PATH_MAX];
   snprintf(lock_path, sizeof lock_path, "%s-lock", path);
@@ -256,7 +256,7 @@ enum status sim_store_open(struct sim_process *process, struct disk *disk, const
   snprintf(store->path, sizeof store->path, "%s", path);
   struct disk_stat stat = {0};
   enum status status = disk_stat_path(disk, path, &stat);
-  if (status == STATUS_NOT_FOUND && create) status = create_file(disk, path);
+  if (status == STATUS_NOT_FOUND && (flags & STORE_CREATE) != 0) status = create_file(disk, path);
   if (status == STATUS_OK) status = disk_lock(disk, lock_path, &store->lock);
   if (status == STATUS_OK) status = disk_open(disk, path, 0, &store->file);
   if (status == STATUS_OK) status = load(store);

@@ -16,7 +16,7 @@
 #include "base/store.h"
 #include "tests/sim/sim.h"
 
-enum status sim_store_open(struct sim_process *process, struct disk *disk, const char *path, uint64_t size_max, bool create,
+enum status sim_store_open(struct sim_process *process, struct disk *disk, const char *path, uint64_t size_max, unsigned flags,
                            struct store **out_store) MUST_CHECK;
 
 /* Rot in a page that is in memory: flips a byte of a kept value. False: no such pair, or it is shorter. */

@@ -38,8 +38,9 @@ static struct loop *world_loop(struct world *world, const char *name, unsigned f
   return sim_loop_new(&sim_world_of(world)->loops, name, flags);
 }
 
-static enum status world_store(struct world *world, const char *path, uint64_t size_max, bool create, struct store **out_store) {
-  return sim_store_open(&sim_world_of(world)->process, world->disk, path, size_max, create, out_store);
+static enum status world_store(struct world *world, const char *path, uint64_t size_max, unsigned flags,
+                               struct store **out_store) {
+  return sim_store_open(&sim_world_of(world)->process, world->disk, path, size_max, flags, out_store);
 }
 
 static uint64_t now_ns(struct world *world) {

@@ -277,6 +277,28 @@ static void lock_excludes_others_names_its_holder_and_ends_with_it(void **state)
   disk_unlock(fixture.disk, NULL);
 }
 
+static void who_only_looks_shares_a_lock_that_is_there(void **state) {
+  (void)state;
+  struct disk_lock *held = NULL;
+  struct disk_lock *one = NULL;
+  struct disk_lock *other = NULL;
+  struct disk_stat stat = {0};
+
+  assert_status(disk_os_lock_shared(fixture.disk, "lock", &one), STATUS_NOT_FOUND);
+  assert_status(disk_stat_path(fixture.disk, "lock", &stat), STATUS_NOT_FOUND);
+  assert_ok(disk_lock(fixture.disk, "lock", &held));
+  assert_status(disk_os_lock_shared(fixture.disk, "lock", &one), STATUS_LOCKED);
+  disk_unlock(fixture.disk, held);
+
+  assert_ok(disk_os_lock_shared(fixture.disk, "lock", &one));
+  assert_ok(disk_os_lock_shared(fixture.disk, "lock", &other));
+  assert_status(disk_lock(fixture.disk, "lock", &held), STATUS_LOCKED);
+  disk_unlock(fixture.disk, one);
+  disk_unlock(fixture.disk, other);
+  assert_ok(disk_lock(fixture.disk, "lock", &held));
+  disk_unlock(fixture.disk, held);
+}
+
 static void data_directory_is_made_one_level_when_asked(void **state) {
   (void)state;
   char path[300];
@@ -338,6 +360,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(names_are_listed_sorted_made_renamed_and_removed, setup, teardown),
       cmocka_unit_test_setup_teardown(space_is_told, setup, teardown),
       cmocka_unit_test_setup_teardown(lock_excludes_others_names_its_holder_and_ends_with_it, setup, teardown),
+      cmocka_unit_test_setup_teardown(who_only_looks_shares_a_lock_that_is_there, setup, teardown),
       cmocka_unit_test_setup_teardown(data_directory_is_made_one_level_when_asked, setup, teardown),
       cmocka_unit_test_setup_teardown(only_loops_that_may_block_may_use_the_disk, setup, teardown),
   };

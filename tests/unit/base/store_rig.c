@@ -6,7 +6,7 @@
 
 struct rig rig;
 
-enum status rig_open(bool create) { return store_lmdb_open(rig.path, MAP_SIZE, create, &rig.store); }
+enum status rig_open(bool create) { return store_lmdb_open(rig.path, MAP_SIZE, create ? STORE_CREATE : 0, &rig.store); }
 
 void rig_close(void) {
   store_close(rig.store);

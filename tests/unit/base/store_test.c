@@ -5,8 +5,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/codec.h"
 #include "base/memory.h"
@@ -179,7 +182,7 @@ static void full_map_takes_nothing_of_the_commit_and_goes_on(void **state) {
   (void)state;
   rig_close();
   assert_int_equal(unlink(rig.path), 0);
-  assert_ok(store_lmdb_open(rig.path, 1 << 20, true, &rig.store));
+  assert_ok(store_lmdb_open(rig.path, 1 << 20, STORE_CREATE, &rig.store));
   static char large[1 << 20];
   memset(large, 'x', sizeof large - 1);
   struct store_change changes[] = {rig_put_of(0, "a", "small"), rig_put_of(0, "b", large)};
@@ -219,8 +222,35 @@ static void second_opening_is_locked_out(void **state) {
   (void)state;
   struct store *second = NULL;
 
-  assert_status(store_lmdb_open(rig.path, MAP_SIZE, false, &second), STATUS_LOCKED);
+  assert_status(store_lmdb_open(rig.path, MAP_SIZE, 0, &second), STATUS_LOCKED);
 
+  rig_close();
+  assert_ok(rig_open(false));
+}
+
+static void who_only_reads_leaves_no_trace_and_lets_others_read(void **state) {
+  (void)state;
+  struct store *other = NULL;
+  char lock[300];
+  struct stat before;
+  struct stat after;
+  assert_ok(rig_put(0, "a", "kept"));
+  rig_close();
+  snprintf(lock, sizeof lock, "%s-lock", rig.path);
+  unlink(lock);
+  assert_int_equal(stat(rig.path, &before), 0);
+
+  assert_ok(store_lmdb_open(rig.path, MAP_SIZE, STORE_READ_ONLY, &rig.store));
+  assert_ok(store_lmdb_open(rig.path, MAP_SIZE, STORE_READ_ONLY, &other));
+  assert_ok(rig_get(0, "a"));
+  rig_assert_buffer(&rig.value, "kept");
+  store_close(other);
+  assert_status(store_lmdb_open(rig.path, MAP_SIZE, 0, &other), STATUS_LOCKED);
+
+  assert_int_equal(access(lock, F_OK), -1);
+  assert_int_equal(stat(rig.path, &after), 0);
+  assert_int_equal(before.st_size, after.st_size);
+  assert_memory_equal(&before.st_mtim, &after.st_mtim, sizeof before.st_mtim);
   rig_close();
   assert_ok(rig_open(false));
 }
@@ -313,6 +343,7 @@ int main(void) {
       WITH_STORE(full_map_takes_nothing_of_the_commit_and_goes_on),
       WITH_STORE(full_disk_takes_nothing_of_the_commit_and_goes_on),
       WITH_STORE(second_opening_is_locked_out),
+      WITH_STORE(who_only_reads_leaves_no_trace_and_lets_others_read),
       WITH_STORE(absent_is_not_found_and_only_made_when_asked),
       WITH_STORE(a_creation_that_was_cut_short_is_begun_again),
       WITH_STORE(readers_run_beside_the_writer),

@@ -76,8 +76,8 @@ static void tables_lie_in_the_data_directory_wherever_the_process_goes(void **st
   assert_non_null(getcwd(before, sizeof before));
   assert_int_equal(chdir("/"), 0);
 
-  assert_status(world_store_open(world, "store.mdb", 1 << 20, false, &store), STATUS_NOT_FOUND);
-  assert_ok(world_store_open(world, "store.mdb", 1 << 20, true, &store));
+  assert_status(world_store_open(world, "store.mdb", 1 << 20, 0, &store), STATUS_NOT_FOUND);
+  assert_ok(world_store_open(world, "store.mdb", 1 << 20, STORE_CREATE, &store));
 
   store_close(store);
   store_close(NULL);

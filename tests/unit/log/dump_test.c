@@ -25,7 +25,7 @@ static int set_up(void **state) {
   snprintf(fixture->directory, sizeof fixture->directory, "%.200s/dump.XXXXXX", base != NULL ? base : "/tmp");
   assert_non_null(mkdtemp(fixture->directory));
   assert_int_equal(world_os_open(fixture->directory, true, &fixture->world), STATUS_OK);
-  assert_int_equal(world_store_open(fixture->world, "store.mdb", 64u << 20, true, &fixture->store), STATUS_OK);
+  assert_int_equal(world_store_open(fixture->world, "store.mdb", 64u << 20, STORE_CREATE, &fixture->store), STATUS_OK);
   assert_int_equal(disk_make_dir(fixture->world->disk, "dump"), STATUS_OK);
   *state = fixture;
   return 0;

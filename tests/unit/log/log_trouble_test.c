@@ -506,9 +506,9 @@ static const struct store_ops liar_ops = {
 
 static const struct world_ops *honest_ops;
 
-static enum status open_liar(struct world *world, const char *path, uint64_t size_max, bool create, struct store **out_store) {
+static enum status open_liar(struct world *world, const char *path, uint64_t size_max, unsigned flags, struct store **out_store) {
   struct store *inner = NULL;
-  enum status status = honest_ops->store_open(world, path, size_max, create, &inner);
+  enum status status = honest_ops->store_open(world, path, size_max, flags, &inner);
   if (status != STATUS_OK) return status;
   struct liar *liar = NEW(struct liar);
   liar->store.ops = &liar_ops;

@@ -175,7 +175,7 @@ static void commit_twice(void *context) {
   struct fixture *fixture = context;
   struct store *store = NULL;
   uint8_t value[3000];
-  if (world_store_open(sim_world_doors(fixture->node), "store.mdb", 1 << 20, true, &store) != STATUS_OK) return;
+  if (world_store_open(sim_world_doors(fixture->node), "store.mdb", 1 << 20, STORE_CREATE, &store) != STATUS_OK) return;
   struct store_change change = {.table = 1, .key = bytes_of_string("key"), .value = filling(value, sizeof value, 'a')};
   if (store_commit(store, &change, 1) == STATUS_OK) tell(fixture, "a");
   filling(value, sizeof value, 'b');
@@ -187,7 +187,7 @@ static void read_store(void *context) {
   struct fixture *fixture = context;
   struct store *store = NULL;
   struct buffer value = {.max = 4096};
-  enum status status = world_store_open(sim_world_doors(fixture->node), "store.mdb", 1 << 20, true, &store);
+  enum status status = world_store_open(sim_world_doors(fixture->node), "store.mdb", 1 << 20, STORE_CREATE, &store);
   assert_int_equal(status, STATUS_OK);
   status = store_get(store, 1, bytes_of_string("key"), &value);
   fixture->text[0] = status == STATUS_NOT_FOUND ? '-' : (char)value.data[0];

@@ -15,7 +15,7 @@
 static struct store *opened(void **state, bool create) {
   struct contract *contract = *state;
   struct store *store = NULL;
-  assert_int_equal(world_store_open(contract->world, "store.mdb", STORE_BYTES, create, &store), STATUS_OK);
+  assert_int_equal(world_store_open(contract->world, "store.mdb", STORE_BYTES, create ? STORE_CREATE : 0, &store), STATUS_OK);
   return store;
 }
 
@@ -43,7 +43,7 @@ static void assert_absent(struct store *store, unsigned table, const char *key) 
 static void absent_stores_are_made_only_on_request(void **state) {
   struct contract *contract = *state;
   struct store *store = NULL;
-  assert_int_equal(world_store_open(contract->world, "store.mdb", STORE_BYTES, false, &store), STATUS_NOT_FOUND);
+  assert_int_equal(world_store_open(contract->world, "store.mdb", STORE_BYTES, 0, &store), STATUS_NOT_FOUND);
   store_close(opened(state, true));
   store_close(opened(state, false));
 }
@@ -151,7 +151,7 @@ static void a_flipped_byte_is_found_when_it_is_opened(void **state) {
   assert_int_equal(disk_write(file, (uint64_t)(at - bytes), bytes_of_string("X")), STATUS_OK);
   disk_close(file);
 
-  assert_int_equal(world_store_open(contract->world, "store.mdb", STORE_BYTES, true, &store), STATUS_CORRUPT);
+  assert_int_equal(world_store_open(contract->world, "store.mdb", STORE_BYTES, STORE_CREATE, &store), STATUS_CORRUPT);
 }
 
 static void an_empty_file_is_no_store(void **state) {
@@ -160,7 +160,7 @@ static void an_empty_file_is_no_store(void **state) {
   struct store *store = NULL;
   assert_int_equal(disk_open(contract->world->disk, "store.mdb", DISK_CREATE, &file), STATUS_OK);
   disk_close(file);
-  assert_int_equal(world_store_open(contract->world, "store.mdb", STORE_BYTES, true, &store), STATUS_CORRUPT);
+  assert_int_equal(world_store_open(contract->world, "store.mdb", STORE_BYTES, STORE_CREATE, &store), STATUS_CORRUPT);
 }
 
 int main(void) {
