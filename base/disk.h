@@ -5,7 +5,8 @@
  *
  * STATUS_NO_SPACE: the disk or quota is full, the file may have grown. STATUS_IO: anything else the operating system says;
  * after a failed write or sync the file must never be written again, nor be read through the page cache (a retried fsync
- * returns success with the data dropped). STATUS_NOT_FOUND, STATUS_EXISTS, STATUS_DENIED, STATUS_LOCKED as they say.
+ * returns success with the data dropped). STATUS_NOT_FOUND, STATUS_EXISTS, STATUS_DENIED, STATUS_LOCKED, STATUS_WRONG_KIND,
+ * STATUS_NAME_TOO_LONG as they say.
  */
 #ifndef CAIRN_BASE_DISK_H
 #define CAIRN_BASE_DISK_H

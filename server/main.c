@@ -68,7 +68,11 @@ static enum status read_config_file(struct options *options, struct buffer *out_
   struct buffer contents;
   buffer_init(&contents, OPTIONS_FILE_BYTES_MAX);
   enum status status = read_small_file(options->config, &contents);
-  if (status != STATUS_OK)
+  if (status == STATUS_WRONG_KIND)
+    SAY(out_problem,
+        "cannot read the configuration file %s: it is a directory, or leads through a file; name a file with --config",
+        options->config);
+  else if (status != STATUS_OK)
     SAY(out_problem, "cannot read the configuration file %s: %s; does it exist, and may you read it?", options->config,
         status_text(status));
   else status = options_read_file(options, options->config, buffer_bytes(&contents), out_problem);
@@ -145,8 +149,12 @@ static enum status open_directory(const struct options *options, struct world **
   else if (status == STATUS_DENIED)
     SAY(out_problem, "may not use data directory %s; give this user the right to write there, or name another --data-dir",
         directory);
-  else if (status != STATUS_OK)
-    SAY(out_problem, "cannot open data directory %s: %s; is it a directory?", directory, status_text(status));
+  else if (status == STATUS_WRONG_KIND)
+    SAY(out_problem, "cannot use data directory %s: it is a file, or leads through one; name a directory with --data-dir",
+        directory);
+  else if (status == STATUS_NAME_TOO_LONG)
+    SAY(out_problem, "cannot use data directory %s: %s; name another one with --data-dir", directory, status_text(status));
+  else if (status != STATUS_OK) SAY(out_problem, "cannot open data directory %s: %s", directory, status_text(status));
   if (status != STATUS_OK) return status;
   if (log_set_survey((*out_world)->disk) == STATUS_FOREIGN) {
     SAY(out_problem,
@@ -155,7 +163,8 @@ static enum status open_directory(const struct options *options, struct world **
   }
   status = disk_lock((*out_world)->disk, "lock", out_lock);
   if (status == STATUS_LOCKED)
-    SAY(out_problem, "another broker runs on data directory %s; stop it, or name another --data-dir", directory);
+    SAY(out_problem, "another broker runs on data directory %s; stop it, or name another --data-dir",
+        directory);
   else if (status == STATUS_DENIED)
     SAY(out_problem, "may not write in data directory %s; give this user the right to, or name another --data-dir", directory);
   else if (status != STATUS_OK) SAY(out_problem, "cannot lock data directory %s: %s", directory, status_text(status));

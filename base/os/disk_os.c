@@ -60,6 +60,9 @@ static enum status status_of_errno(int error) {
     case EPERM:
     case EROFS: return STATUS_DENIED;
     case ENOENT: return STATUS_NOT_FOUND;
+    case ENOTDIR:
+    case EISDIR: return STATUS_WRONG_KIND;
+    case ENAMETOOLONG: return STATUS_NAME_TOO_LONG;
     case EEXIST:
     case ENOTEMPTY: return STATUS_EXISTS;
     default: return STATUS_IO;

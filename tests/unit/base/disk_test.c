@@ -1,6 +1,7 @@
 #include "tests/unit/base/cmocka_base.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -201,10 +202,29 @@ static void read_of_a_directory_is_an_error_not_an_end(void **state) {
   char into[16];
   size_t size = 77;
 
-  assert_status(disk_read(file, 0, into, sizeof into, &size), STATUS_IO);
+  assert_status(disk_read(file, 0, into, sizeof into, &size), STATUS_WRONG_KIND);
 
   assert_int_equal(size, 77);
   disk_close(file);
+}
+
+static void a_path_that_makes_no_sense_is_no_failure_of_the_disk(void **state) {
+  (void)state;
+  struct disk_file *file = open_file("f", DISK_CREATE);
+  struct disk *disk = NULL;
+  char path[600];
+  char long_name[301];
+  memset(long_name, 'n', sizeof long_name - 1);
+  long_name[sizeof long_name - 1] = '\0';
+  disk_close(file);
+  assert_ok(disk_make_dir(fixture.disk, "d"));
+
+  assert_status(disk_open(fixture.disk, "d", 0, &file), STATUS_WRONG_KIND);
+  assert_status(disk_open(fixture.disk, "f/below", DISK_READ_ONLY, &file), STATUS_WRONG_KIND);
+  snprintf(path, sizeof path, "%s/f", fixture.directory);
+  assert_status(disk_os_open(path, false, &disk), STATUS_WRONG_KIND);
+  snprintf(path, sizeof path, "%s/%s", fixture.directory, long_name);
+  assert_status(disk_os_open(path, true, &disk), STATUS_NAME_TOO_LONG);
 }
 
 static void take_name(void *context, const char *name) {
@@ -357,6 +377,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(limit_on_file_size_is_no_space_and_the_file_goes_on_when_it_is_lifted, setup, teardown),
       cmocka_unit_test_setup_teardown(after_a_failed_write_or_sync_the_file_is_never_written_again, setup, teardown),
       cmocka_unit_test_setup_teardown(read_of_a_directory_is_an_error_not_an_end, setup, teardown),
+      cmocka_unit_test_setup_teardown(a_path_that_makes_no_sense_is_no_failure_of_the_disk, setup, teardown),
       cmocka_unit_test_setup_teardown(names_are_listed_sorted_made_renamed_and_removed, setup, teardown),
       cmocka_unit_test_setup_teardown(space_is_told, setup, teardown),
       cmocka_unit_test_setup_teardown(lock_excludes_others_names_its_holder_and_ends_with_it, setup, teardown),
