@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/codec.h"
+#include "log/tables.h"
 
 #define IDENTITY_MAGIC 0x494e5243u /* "CRNI" */
 #define IDENTITY_VERSION 2u
@@ -138,6 +139,15 @@ enum status identity_read_file(struct disk *disk, const char *path, struct log_i
   disk_close(file);
   if (status != STATUS_OK) return status;
   return identity_decode(bytes_of(bytes, got), out_identity);
+}
+
+enum status identity_read_store(struct store *store, struct log_identity *out_identity) {
+  struct buffer value;
+  buffer_init(&value, FILE_SIZE_MAX);
+  enum status status = store_get(store, TABLE_IDENTITY, bytes_of_string("identity"), &value);
+  if (status == STATUS_OK) status = identity_decode(buffer_bytes(&value), out_identity);
+  buffer_deinit(&value);
+  return status;
 }
 
 enum status identity_read(struct disk *disk, struct log_identity *out_identity) {

@@ -25,6 +25,7 @@
 
 #include "base/disk.h"
 #include "base/status.h"
+#include "base/store.h"
 #include "log/log_set.h"
 
 #define IDENTITY_HEAD_SIZE 64u
@@ -49,6 +50,8 @@ enum status identity_write(struct disk *disk, const struct log_identity *identit
 /* From either file; a bad or missing one is written again from the good one. STATUS_NOT_FOUND: neither is there. STATUS_CORRUPT: none that
  * is there can be read. STATUS_FOREIGN: of a newer Cairn. */
 enum status identity_read(struct disk *disk, struct log_identity *out_identity) MUST_CHECK;
+/* The store's copy. STATUS_NOT_FOUND, STATUS_CORRUPT, STATUS_FOREIGN. */
+enum status identity_read_store(struct store *store, struct log_identity *out_identity) MUST_CHECK;
 /* From one file, mending nothing. */
 enum status identity_read_file(struct disk *disk, const char *path, struct log_identity *out_identity) MUST_CHECK;
 

@@ -234,13 +234,13 @@ static void journal_found(void *context, const struct journal_found *frame) {
   check->report->journal_frames++;
 }
 
-static void journal_damaged(void *context, bool known, group_id group, instance_id instance, entry_index first_index) {
+static void journal_damaged(void *context, const struct journal_loss *loss) {
   tell(context, &(struct inspect_finding){.file = "journal",
-                                          .position = first_index,
-                                          .group = known ? group : 0,
-                                          .instance = known ? instance : 0,
+                                          .position = loss->first_index,
+                                          .group = loss->group,
+                                          .instance = loss->instance,
                                           .fatal = true,
-                                          .what = known ? "a frame of this log is damaged"
+                                          .what = loss->known ? "a frame of this log is damaged"
                                                         : "a frame is damaged, and it cannot be told whose it was",
                                           .advice = "start the broker: what is in segments already is not concerned, the rest is "
                                                     "fenced until it is repaired"});

@@ -19,7 +19,7 @@
  *   rotten   a later valid group, or the checkpoint, says synced_through >= n: it was durable once. Its frames are lost; the groups they
  *            belonged to are reported as damaged (by the directory if that is whole, else every group that may have had a
  *            frame there), and everything valid after it is used.
- *   torn     otherwise: n and all behind it were never acknowledged; dropped quietly.
+ *   torn     otherwise: n and all behind it were never acknowledged; dropped, and said. Rot in the last group of all looks the same.
  *
  * 1. A write is answered OK only after its groups, and all before them, are durable.
  * 2. Answers come in the order of submission.
@@ -136,12 +136,28 @@ struct journal_found {
   struct journal_place place;
 };
 
+/* A frame that is there no more, or does not count. Plain data. */
+struct journal_loss {
+  bool known; /* whose it was; else only the place is told, and every replica may have lost some */
+  group_id group;
+  instance_id instance;
+  enum frame_kind kind;
+  entry_index first_index;
+  entry_index last_index; /* the same, until neighbours are merged */
+  record_offset first_offset;
+  record_offset end_offset;   /* the same: none, or they cannot be read */
+  struct journal_place place; /* of its group, or, where that cannot be seen, of the one behind it; file 0: none is */
+};
+/* Makes one of each stretch of a log's entries in one group. Returns how many are left. */
+size_t journal_losses_merge(struct journal_loss *losses, size_t count);
+
 /* What the scan tells. A table's rows are told as HARD_STATE frames, before the file's other frames. */
 struct journal_replay {
   void (*found)(void *context, const struct journal_found *frame);
-  /* Frames of this replica between these indexes are lost to rot. `known` is false when it cannot be told whose: then every
-   * replica may have lost some. */
-  void (*damaged)(void *context, bool known, group_id group, instance_id instance, entry_index first_index);
+  void (*damaged)(void *context, const struct journal_loss *loss); /* lost to rot */
+  /* Taken for torn at the end, and dropped: never acknowledged, unless it was rot that hit the very end, which looks the same. NULL: not
+   * told. */
+  void (*dropped)(void *context, const struct journal_loss *loss);
   void *context;
 };
 

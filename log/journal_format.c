@@ -124,6 +124,11 @@ enum status journal_group_head_decode(struct bytes group, const struct journal_f
   return STATUS_OK;
 }
 
+bool journal_group_head_resembles(const uint8_t head[JOURNAL_GROUP_HEAD_SIZE], const struct journal_file_head *file,
+                                  uint32_t block) {
+  return memcmp(head, GROUP_MAGIC, 4) == 0 && get_u64(head + 40) == file->sequence && get_u32(head + 56) == block;
+}
+
 /* ---- Directory row ---- */
 
 void journal_row_encode(const struct journal_row *row, uint8_t out[JOURNAL_ROW_SIZE]) {

@@ -120,6 +120,9 @@ void journal_group_head_seal(struct journal_group_head *head, uint64_t salt, uin
  * block; or beyond what was read. */
 enum status journal_group_head_decode(struct bytes group, const struct journal_file_head *file, uint32_t block,
                                       struct journal_group_head *out_head) MUST_CHECK;
+/* Is it at least meant to be one of this file at this block? Whatever else it says is not to be believed. */
+bool journal_group_head_resembles(const uint8_t head[JOURNAL_GROUP_HEAD_SIZE], const struct journal_file_head *file,
+                                  uint32_t block);
 /* The bytes of head and directory, as the head claims; 0 when it cannot be a head. */
 size_t journal_group_directory_end(const uint8_t head[JOURNAL_GROUP_HEAD_SIZE]);
 

@@ -20,8 +20,9 @@ enum file_state { FILE_READABLE, FILE_BLANK, FILE_UNREADABLE };
 struct scan_file {
   struct journal_file file;
   enum file_state state;
-  uint64_t size; /* as the disk says */
-  bool counts;   /* a group of it is good or rotten */
+  uint64_t size;     /* as the disk says */
+  bool counts;       /* a group of it is good or rotten */
+  uint64_t bad_head; /* where the last group stands whose head is damaged; 0: none */
 };
 
 struct scan {
@@ -210,6 +211,7 @@ static enum status see_groups(struct scan *scan, size_t file) {
   while (at < end) {
     struct journal_group_head group;
     if (!group_at(scan, head, at, end, &group)) {
+      if (journal_group_head_resembles(scan->memory + at, head, (uint32_t)(at / JOURNAL_BLOCK))) scan->files[file].bad_head = at;
       at += JOURNAL_BLOCK;
       continue;
     }
@@ -239,15 +241,26 @@ static void forget_losses_before(struct journal_seen *first) {
   if (first->lost_before > known) first->lost_before = known;
 }
 
+/* What an unfinished start carried stands where it was found, too. */
+static bool is_dropped(const struct journal_seen *seen) {
+  return seen->verdict == VERDICT_TORN && (seen->head.flags & GROUP_CARRIED) == 0;
+}
+
 static void tell_groups(struct scan *scan, struct scan_file *file, uint64_t end, struct journal_seen *seen, size_t count,
                         struct journal_teller *teller) {
   for (size_t i = 0; i < count; i++) {
-    if (seen[i].lost_before > 0) journal_tell_lost(teller, seen[i].lost_frames);
-    if (seen[i].verdict <= VERDICT_TORN) continue;
     uint64_t at = (uint64_t)seen[i].head.block * JOURNAL_BLOCK;
+    struct journal_place place = {.file = seen[i].head.file, .offset = at};
+    if (seen[i].lost_before > 0) journal_tell_lost(teller, seen[i].lost_frames, place);
+    if (seen[i].verdict <= VERDICT_TORN && !is_dropped(&seen[i])) continue;
     struct journal_group_head head;
-    if (!group_at(scan, &file->file.head, at, end, &head) || head.hash != seen[i].head.hash) {
-      journal_tell_lost(teller, true); /* it could be read a moment ago */
+    bool there = group_at(scan, &file->file.head, at, end, &head) && head.hash == seen[i].head.hash;
+    if (is_dropped(&seen[i])) {
+      if (there) journal_tell_dropped(teller, &head, scan->memory + at);
+      continue;
+    }
+    if (!there) {
+      journal_tell_lost(teller, true, place); /* it could be read a moment ago */
       continue;
     }
     if (journal_tell_group(teller, &file->file.head, &head, scan->memory + at)) file->file.has_table = true;
@@ -257,13 +270,16 @@ static void tell_groups(struct scan *scan, struct scan_file *file, uint64_t end,
   }
 }
 
-static size_t groups_of_file(const struct scan *scan, size_t first, bool *out_counts, bool *out_lost) {
+/* `out_load`: they are to be looked at once more. `out_lost`: some that cannot be seen are. */
+static size_t groups_of_file(const struct scan *scan, size_t first, bool *out_counts, bool *out_load, bool *out_lost) {
   size_t count = 0;
   *out_counts = false;
+  *out_load = false;
   *out_lost = false;
   while (first + count < scan->seen_count && scan->seen[first + count].file == scan->seen[first].file) {
     const struct journal_seen *seen = &scan->seen[first + count++];
     if (seen->verdict > VERDICT_TORN) *out_counts = true;
+    if (seen->verdict > VERDICT_TORN || is_dropped(seen)) *out_load = true;
     if (seen->lost_before > 0) *out_lost = true;
   }
   return count;
@@ -273,20 +289,33 @@ static enum status tell_files(struct scan *scan, struct journal_teller *teller) 
   bool any = false;
   for (size_t first = 0, count = 0; first < scan->seen_count; first += count) {
     struct scan_file *file = &scan->files[scan->seen[first].file];
+    bool load_it = false;
     bool lost = false;
-    count = groups_of_file(scan, first, &file->counts, &lost);
+    count = groups_of_file(scan, first, &file->counts, &load_it, &lost);
     if (file->file.head.sequence < scan->released_below) continue;
     if (!any) forget_losses_before(&scan->seen[first]);
     any = true;
     uint64_t end = 0;
-    if (!file->counts && !lost) continue;
-    if (file->counts) {
+    if (!load_it && !lost) continue;
+    if (load_it) {
       enum status status = load(scan, file, &end);
       if (status != STATUS_OK) return status;
     }
     tell_groups(scan, file, end, scan->seen + first, count, teller);
   }
   return STATUS_OK;
+}
+
+/* A group behind all that counts, with a damaged head: it was torn, or rot hit the end. Whose frames it held cannot be read. */
+static void tell_bad_head_at_end(const struct scan *scan, const struct journal_replay *replay) {
+  size_t i = scan->file_count;
+  while (i > 0 && !scan->files[i - 1].counts) i--;
+  for (i = i > 0 ? i - 1 : 0; i < scan->file_count && replay->dropped != NULL; i++) {
+    const struct scan_file *file = &scan->files[i];
+    if (file->bad_head == 0 || file->bad_head < file->file.end) continue;
+    struct journal_place place = {.file = file->file.head.sequence, .offset = file->bad_head};
+    replay->dropped(replay->context, &(struct journal_loss){.place = place});
+  }
 }
 
 /* A file whose head is lost in both copies. Between others the numbers of the groups tell whether it held any; before the oldest
@@ -329,7 +358,9 @@ static enum status scan_and_tell(struct scan *scan, uint64_t durable_through, st
   scan->released_below = released_below(scan);
   status = tell_files(scan, teller);
   if (status != STATUS_OK) return status;
-  if (judgement.lost_at_end > 0 || unreadable_matters(scan)) journal_tell_lost(teller, true);
+  bool lost = judgement.lost_at_end > 0 || unreadable_matters(scan);
+  if (lost) journal_tell_lost(teller, true, (struct journal_place){0});
+  else tell_bad_head_at_end(scan, teller->replay);
   journal_tell_end(teller);
   result->next_sequence = judgement.next_sequence;
   result->last_hash = judgement.last_hash;

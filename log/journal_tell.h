@@ -36,8 +36,10 @@ void journal_teller_deinit(struct journal_teller *teller);
 /* The next group, whole in memory. True if a table ended in it. */
 bool journal_tell_group(struct journal_teller *teller, const struct journal_file_head *file,
                         const struct journal_group_head *head, const uint8_t *group);
-/* Groups are lost here; with `frames`, nobody knows whose. */
-void journal_tell_lost(struct journal_teller *teller, bool frames);
+/* Groups are lost before this place; with `frames`, nobody knows whose. */
+void journal_tell_lost(struct journal_teller *teller, bool frames, struct journal_place place);
+/* A group that does not count, whole in memory: what began in it is told as dropped. */
+void journal_tell_dropped(struct journal_teller *teller, const struct journal_group_head *head, const uint8_t *group);
 /* Nothing follows. What is half done was torn. */
 void journal_tell_end(struct journal_teller *teller);
 

@@ -80,15 +80,6 @@ static void explain(struct buffer *out_reason, const char *text) {
 
 /* ---- Identity ---- */
 
-static enum status identity_of_store(struct store *store, struct log_identity *out_identity) {
-  struct buffer value;
-  buffer_init(&value, 1024);
-  enum status status = store_get(store, TABLE_IDENTITY, bytes_of_string("identity"), &value);
-  if (status == STATUS_OK) status = identity_decode(buffer_bytes(&value), out_identity);
-  buffer_deinit(&value);
-  return status;
-}
-
 static enum status set_aside(struct disk *disk) {
   for (unsigned i = 0; i < 1000; i++) {
     char path[DISK_PATH_MAX];
@@ -106,11 +97,12 @@ static enum status set_aside(struct disk *disk) {
 
 /* STATUS_CORRUPT: to be rebuilt. */
 static enum status open_store(struct log_set *set, bool fresh, const struct log_identity *identity) {
-  enum status status = world_store_open(set->world, STORE_PATH, set->options.store_bytes_max, fresh ? STORE_CREATE : 0, &set->store);
+  enum status status =
+      world_store_open(set->world, STORE_PATH, set->options.store_bytes_max, fresh ? STORE_CREATE : 0, &set->store);
   if (status == STATUS_NOT_FOUND) return STATUS_CORRUPT;
   if (status != STATUS_OK || fresh) return status;
   struct log_identity found;
-  status = identity_of_store(set->store, &found);
+  status = identity_read_store(set->store, &found);
   if (status == STATUS_FOREIGN) return status;
   bool same = status == STATUS_OK && (identity == NULL || memcmp(&found, identity, sizeof found) == 0);
   if (same) {
@@ -215,6 +207,7 @@ static enum status open_all(struct log_set *set, bool fresh, struct log_set_repo
       if (!log->closed) recovered_damage(log, UINT64_MAX);
     }
   }
+  if (status == STATUS_OK) recovery_judge(&recovery);
   if (status == STATUS_OK) status = recovery_finish(&recovery);
   if (status == STATUS_OK) recovery_make_logs(&recovery);
   recovery_deinit(&recovery);

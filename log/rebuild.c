@@ -38,7 +38,7 @@ static void take_dumped(void *context, unsigned table, struct bytes key, struct 
 }
 
 struct owner {
-  const struct log_identity *wanted;
+  const struct log_identity *wanted; /* NULL: anybody's will do */
   bool ours;
 };
 static void find_owner(void *context, unsigned table, struct bytes key, struct bytes value) {
@@ -46,14 +46,14 @@ static void find_owner(void *context, unsigned table, struct bytes key, struct b
   struct log_identity identity;
   (void)key;
   if (table != TABLE_IDENTITY || identity_decode(value, &identity) != STATUS_OK) return;
-  owner->ours = memcmp(&identity, owner->wanted, sizeof identity) == 0;
+  owner->ours = owner->wanted == NULL || memcmp(&identity, owner->wanted, sizeof identity) == 0;
 }
 
 static void take_newest_dump(struct recovery *recovery) {
   uint64_t generations[DUMPS_MAX];
   size_t count = dump_list(recovery->set->world->disk, generations, DUMPS_MAX);
   for (size_t i = 0; i < count; i++) {
-    struct owner owner = {.wanted = &recovery->set->identity};
+    struct owner owner = {.wanted = recovery->owner_known ? &recovery->set->identity : NULL};
     enum status status = dump_read(recovery->set->world->disk, generations[i], find_owner, &owner);
     if (status == STATUS_OK && !owner.ours) status = STATUS_FOREIGN; /* another broker's was put here */
     if (status == STATUS_OK) status = dump_read(recovery->set->world->disk, generations[i], take_dumped, recovery);
@@ -153,10 +153,10 @@ static enum status open_segment(struct recovery *recovery, const struct group_ro
   status = disk_stat_file(file, &stat);
   if (status == STATUS_OK) status = disk_read(file, 0, block, SEGMENT_HEADER_SIZE, &got);
   if (status == STATUS_OK) status = got < SEGMENT_HEADER_SIZE ? STATUS_CORRUPT : segment_header_decode(block, out_header);
-  if (status == STATUS_OK &&
-      (out_header->group != row->group || out_header->instance != row->instance || out_header->first_index != first ||
-       memcmp(out_header->owner, recovery->set->identity.incarnation, SEGMENT_OWNER_SIZE) != 0)) {
-    status = STATUS_CORRUPT;
+  if (status == STATUS_OK) {
+    bool named = out_header->group == row->group && out_header->instance == row->instance && out_header->first_index == first;
+    bool ours = memcmp(out_header->owner, recovery->set->identity.incarnation, SEGMENT_OWNER_SIZE) == 0;
+    if (!named || (recovery->owner_known && !ours)) status = STATUS_CORRUPT;
   }
   memory_free(block);
   if (status != STATUS_OK) {
@@ -283,6 +283,7 @@ static enum status scan_group(struct recovery *recovery, group_id group, instanc
   struct recovered *log = recovery_get(recovery, group, instance, true);
   log->told = true;
   for (size_t i = 0; i < firsts.count && status == STATUS_OK; i++) {
+    if (log->closed && recovery->looks) break;
     if (log->closed) { /* a tombstone names them */
       segment_path(path, group, instance, firsts.at[i]);
       status = disk_remove(recovery->set->world->disk, path);

@@ -9,6 +9,7 @@
 #include "base/trace.h"
 
 #define OPEN_FLAG_LOST 1u
+#define DROPPED_TRACED_MAX 16u
 #define RECOVERY_GAP_MAX (1u << 24) /* indexes: a frame further ahead is not believed */
 
 _Static_assert(OPEN_FRAME_SPARE_SIZE <= JOURNAL_FRAME_HEAD_MAX, "it is written as a frame's head");
@@ -52,7 +53,8 @@ enum status open_frame_decode(struct bytes body, struct open_frame *out_frame) {
 }
 
 void recovery_init(struct recovery *recovery, struct log_set *set, struct log_set_report *report) {
-  *recovery = (struct recovery){.set = set, .report = report, .logs = map_new(entropy_next(set->world->entropy))};
+  *recovery =
+      (struct recovery){.set = set, .report = report, .logs = map_new(entropy_next(set->world->entropy)), .owner_known = true};
   table_changes_init(&recovery->changes);
   journal_write_init(&recovery->carried, NULL, NULL);
 }
@@ -73,7 +75,8 @@ void recovery_deinit(struct recovery *recovery) {
     memory_free(log);
   }
   map_free(recovery->logs);
-  memory_free(recovery->damage);
+  memory_free(recovery->damage.at);
+  memory_free(recovery->dropped.at);
   table_changes_deinit(&recovery->changes);
   journal_write_deinit(&recovery->carried);
 }
@@ -116,6 +119,7 @@ static enum status take_segment(struct recovery *recovery, struct bytes key, str
   if (status == STATUS_OK) status = segment_row_decode(value, &info);
   if (status != STATUS_OK) return status;
   struct recovered *log = recovery_get(recovery, numbers[0], numbers[1], true);
+  if (info.dropped && recovery->looks) return STATUS_OK;
   if (info.dropped) { /* its file may still be there */
     char path[DISK_PATH_MAX];
     segment_path(path, numbers[0], numbers[1], info.first_index);
@@ -291,16 +295,41 @@ void recovery_close_earlier(struct recovery *recovery) {
   map_free(newest);
 }
 
-static void damaged(void *context, bool known, group_id group, instance_id instance, entry_index first_index) {
+static void add_loss(struct recovery_losses *losses, const struct journal_loss *loss) {
+  losses->at = memory_grow_array(losses->at, losses->count + 1, sizeof *losses->at);
+  losses->at[losses->count++] = *loss;
+}
+
+static void damaged(void *context, const struct journal_loss *loss) {
   struct recovery *recovery = context;
-  recovery->damage = memory_grow_array(recovery->damage, recovery->damage_count + 1, sizeof *recovery->damage);
-  recovery->damage[recovery->damage_count++] =
-      (struct recovery_damage){.known = known, .group = group, .instance = instance, .first_index = first_index};
+  add_loss(&recovery->damage, loss);
+}
+
+static void dropped(void *context, const struct journal_loss *loss) {
+  struct recovery *recovery = context;
+  add_loss(&recovery->dropped, loss);
+}
+
+/* A tear is no damage. But rot in the last group looks like one, so it is said what was there. */
+static void trace_dropped(struct recovery *recovery) {
+  struct recovery_losses *losses = &recovery->dropped;
+  losses->count = journal_losses_merge(losses->at, losses->count);
+  for (size_t i = 0; i < losses->count && i < DROPPED_TRACED_MAX; i++) {
+    const struct journal_loss *loss = &losses->at[i];
+    trace_warn("journal_dropped",
+               "file=%" PRIu64 " position=%" PRIu64 " known=%d group=%" PRIu64 " instance=%" PRIu64
+               " kind=%d first_index=%" PRIu64 " last_index=%" PRIu64 " first_offset=%" PRId64 " end_offset=%" PRId64,
+               loss->place.file, loss->place.offset, loss->known, loss->group, loss->instance, (int)loss->kind, loss->first_index,
+               loss->last_index, loss->first_offset, loss->end_offset);
+  }
+  if (losses->count > DROPPED_TRACED_MAX) trace_warn("journal_dropped_more", "count=%zu", losses->count - DROPPED_TRACED_MAX);
 }
 
 enum status recovery_scan_journal(struct recovery *recovery) {
   struct log_set *set = recovery->set;
-  struct journal_replay replay = {.found = found, .damaged = damaged, .context = recovery};
-  return journal_open(set->world, &set->options.journal, set->checkpointed.durable_group, &replay, &set->journal,
-                      &recovery->report->journal);
+  struct journal_replay replay = {.found = found, .damaged = damaged, .dropped = dropped, .context = recovery};
+  enum status status = journal_open(set->world, &set->options.journal, set->checkpointed.durable_group, &replay, &set->journal,
+                                    &recovery->report->journal);
+  if (status == STATUS_OK) trace_dropped(recovery);
+  return status;
 }

@@ -53,19 +53,19 @@ struct recovered {
 /* Entries were lost, none of them above `through`. UINT64_MAX: it cannot be told. */
 void recovered_damage(struct recovered *log, entry_index through);
 
-struct recovery_damage {
-  bool known;
-  group_id group;
-  instance_id instance;
-  entry_index first_index;
+struct recovery_losses {
+  struct journal_loss *at;
+  size_t count;
 };
 
 struct recovery {
   struct log_set *set;
+  bool looks;       /* changes nothing on the disk: for whoever only wants to know what a start would find */
+  bool owner_known; /* else, which only who looks goes on with, files are anybody's */
   struct log_set_report *report;
-  struct map *logs; /* of struct recovered, by group and instance */
-  struct recovery_damage *damage;
-  size_t damage_count;
+  struct map *logs;               /* of struct recovered, by group and instance */
+  struct recovery_losses damage;  /* of the journal, to rot */
+  struct recovery_losses dropped; /* taken for torn */
   struct table_changes changes;
   struct checkpoint_row newest_frame; /* CHECKPOINT */
   bool dump_owed;                     /* a log began or ended, and no dump knows */
@@ -86,7 +86,11 @@ void recovery_take_row(struct recovery *recovery, unsigned table, struct bytes k
 enum status recovery_scan_journal(struct recovery *recovery) MUST_CHECK;
 /* What is of an earlier series than another log of its group was closed before that one began: where no frame says so any more, it was lost. */
 void recovery_close_earlier(struct recovery *recovery);
-/* Links entries up, judges damage, flushes, commits, and starts the journal. */
+/* Links entries up, judges damage. */
+void recovery_judge(struct recovery *recovery);
+/* Is what the journal lost there all the same, or not needed? */
+bool recovery_is_harmless(struct recovery *recovery, const struct journal_loss *loss);
+/* Flushes, commits, and starts the journal. */
 enum status recovery_finish(struct recovery *recovery) MUST_CHECK;
 /* recovery_logs.c: makes the logs. */
 void recovery_make_logs(struct recovery *recovery);

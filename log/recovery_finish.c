@@ -68,26 +68,37 @@ static void link_up(struct recovered *log) {
   }
 }
 
-/* Is what was lost there all the same? */
-static bool harmless(const struct recovered *log, entry_index index) {
+static bool has_index(const struct recovered *log, entry_index index) {
   if (index == 0) return false;
   if (index <= log->image->row.flushed_index) return true;
   size_t at = (size_t)(index - log->image->row.flushed_index - 1);
   return at < log->count && !log->entries[at].lost;
 }
 
-static void judge(struct recovery *recovery) {
-  for (size_t i = 0; i < recovery->damage_count; i++) {
-    const struct recovery_damage *damage = &recovery->damage[i];
+bool recovery_is_harmless(struct recovery *recovery, const struct journal_loss *loss) {
+  if (!loss->known) return false;
+  const struct recovered *log = recovery_get(recovery, loss->group, loss->instance, false);
+  return log != NULL && (log->closed || has_index(log, loss->first_index));
+}
+
+static void judge_losses(struct recovery *recovery) {
+  for (size_t i = 0; i < recovery->damage.count; i++) {
+    const struct journal_loss *damage = &recovery->damage.at[i];
     struct map_cursor cursor = {0};
     for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) {
       const struct group_row *row = &log->image->row;
       if (damage->known && (row->group != damage->group || row->instance != damage->instance)) continue;
-      if (damage->known && harmless(log, damage->first_index)) continue;
+      if (damage->known && has_index(log, damage->first_index)) continue;
       /* Without an index it was a hard state, perhaps. */
       recovered_damage(log, damage->known && damage->first_index > 0 ? damage->first_index : UINT64_MAX);
     }
   }
+}
+
+void recovery_judge(struct recovery *recovery) {
+  struct map_cursor cursor = {0};
+  for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) link_up(log);
+  judge_losses(recovery);
 }
 
 /* ---- Flushing and recording ---- */
@@ -385,9 +396,6 @@ static enum status carry(struct recovery *recovery) {
 
 enum status recovery_finish(struct recovery *recovery) {
   struct map_cursor cursor = {0};
-  for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) link_up(log);
-  judge(recovery);
-  cursor = (struct map_cursor){0};
   for (struct recovered *log = NULL; (log = map_next(recovery->logs, &cursor)) != NULL;) {
     if (log->closed) continue;
     recovery->report->recovered_logs++;

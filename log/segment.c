@@ -119,7 +119,7 @@ enum status segment_header_decode(const uint8_t in[SEGMENT_HEADER_SIZE], struct 
 }
 
 enum status segment_check_owner(struct disk_file *file, group_id group, instance_id instance, entry_index first_index,
-                                const uint8_t owner[SEGMENT_OWNER_SIZE]) {
+                                const uint8_t *owner) {
   uint8_t *block = memory_new_aligned(DISK_BLOCK_SIZE, SEGMENT_HEADER_SIZE);
   struct segment_header header;
   size_t got = 0;
@@ -128,7 +128,7 @@ enum status segment_check_owner(struct disk_file *file, group_id group, instance
   memory_free(block);
   if (!whole) return status;
   bool ours = header.group == group && header.instance == instance && header.first_index == first_index &&
-              memcmp(header.owner, owner, SEGMENT_OWNER_SIZE) == 0;
+              (owner == NULL || memcmp(header.owner, owner, SEGMENT_OWNER_SIZE) == 0);
   return ours ? STATUS_OK : STATUS_FOREIGN;
 }
 

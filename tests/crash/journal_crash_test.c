@@ -327,11 +327,10 @@ static void told(void *context, const struct journal_found *frame) {
   if (at >= model->released) carry(telling, frame);
 }
 
-static void damaged(void *context, bool known, group_id group, instance_id instance, entry_index first_index) {
+static void damaged(void *context, const struct journal_loss *loss) {
   struct telling *telling = context;
-  (void)instance;
-  crash_violation(telling->driver->lab, "called rotten: known %d group %llu index %llu", known, (unsigned long long)group,
-                  (unsigned long long)first_index);
+  crash_violation(telling->driver->lab, "called rotten: known %d group %llu index %llu", loss->known,
+                  (unsigned long long)loss->group, (unsigned long long)loss->first_index);
 }
 
 static void check_found(struct crash_lab *lab, struct model *model) {

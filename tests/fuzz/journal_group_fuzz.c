@@ -16,12 +16,9 @@ static void found(void *context, const struct journal_found *frame) {
   *sum += xxh3(0, frame->body); /* touches every byte */
 }
 
-static void damaged(void *context, bool known, group_id group, instance_id instance, entry_index first_index) {
+static void damaged(void *context, const struct journal_loss *loss) {
   (void)context;
-  (void)known;
-  (void)group;
-  (void)instance;
-  (void)first_index;
+  (void)loss;
 }
 
 static bool decode(const uint8_t *data, size_t size, struct journal_group_head *out_head) {
@@ -30,14 +27,15 @@ static bool decode(const uint8_t *data, size_t size, struct journal_group_head *
 
 static void tell(const uint8_t *data, const struct journal_group_head *head) {
   uint64_t sum = 0;
-  struct journal_replay replay = {.found = found, .damaged = damaged, .context = &sum};
+  struct journal_replay replay = {.found = found, .damaged = damaged, .dropped = damaged, .context = &sum};
   struct journal_report report = {0};
   struct journal_states *states = journal_states_new(1);
   struct journal_teller teller;
   journal_teller_init(&teller, &replay, states, &report);
   journal_tell_group(&teller, &file, head, data);
   journal_tell_group(&teller, &file, head, data);
-  journal_tell_lost(&teller, true);
+  journal_tell_dropped(&teller, head, data);
+  journal_tell_lost(&teller, true, (struct journal_place){0});
   journal_tell_end(&teller);
   struct buffer table;
   buffer_init(&table, JOURNAL_BODY_MAX);

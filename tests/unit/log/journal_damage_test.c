@@ -21,6 +21,14 @@ static void expect_whole(const struct rig *rig) {
   rig_expect_entries(rig, 1, 1, ENTRIES, 1000);
 }
 
+static void expect_one_dropped(const struct rig *rig, struct journal_place place, entry_index index) {
+  assert_int_equal(rig->dropped_count, 1);
+  assert_int_equal(rig->dropped[0].place.file, place.file);
+  assert_int_equal(rig->dropped[0].place.offset, place.offset);
+  assert_int_equal(rig->dropped[0].known, index != 0);
+  assert_int_equal(rig->dropped[0].first_index, index);
+}
+
 /* Everything but entry `lost`, which is said to be damaged. */
 static void expect_one_lost(const struct rig *rig, entry_index lost, bool known) {
   assert_int_equal(rig->report.rotten_groups, 1);
@@ -206,6 +214,41 @@ static void damage_of_a_whole_file_between_others_is_noticed(void **state) {
   assert_int_equal(rig->found[rig->found_count - 1].index, next - 1);
 }
 
+/* ---- Stretches ---- */
+
+static struct journal_loss entry_of(uint64_t group_offset, group_id group, entry_index index, record_offset first,
+                                    record_offset end) {
+  return (struct journal_loss){.known = true,
+                               .group = group,
+                               .instance = 1,
+                               .kind = FRAME_ENTRY,
+                               .first_index = index,
+                               .last_index = index,
+                               .first_offset = first,
+                               .end_offset = end,
+                               .place = {.file = 1, .offset = group_offset}};
+}
+
+static void neighbours_of_a_log_in_one_group_are_one_stretch(void **state) {
+  (void)state;
+  struct journal_loss losses[] = {
+      entry_of(4096, 1, 5, 50, 52), entry_of(4096, 2, 9, 0, 0),   entry_of(4096, 1, 6, 52, 53), entry_of(4096, 2, 10, 0, 0),
+      entry_of(4096, 1, 8, 60, 61), entry_of(8192, 1, 9, 61, 62), entry_of(8192, 1, 10, 0, 0),
+  };
+
+  size_t count = journal_losses_merge(losses, sizeof losses / sizeof *losses);
+
+  assert_int_equal(count, 5);
+  assert_int_equal(losses[0].last_index, 6);
+  assert_int_equal(losses[0].first_offset, 50);
+  assert_int_equal(losses[0].end_offset, 53);
+  assert_int_equal(losses[1].group, 2);
+  assert_int_equal(losses[1].last_index, 10);
+  assert_int_equal(losses[2].first_index, 8);  /* one is missing before it */
+  assert_int_equal(losses[3].first_index, 9);  /* of another group of the journal */
+  assert_int_equal(losses[4].first_index, 10); /* nobody knows its offsets */
+}
+
 /* ---- At the end: torn ---- */
 
 /* The last group, cut at every sector; behind the cut zeros, or our own bytes in the wrong place. */
@@ -255,6 +298,8 @@ static void tail_with_a_flipped_bit_is_dropped(void **state) {
     rig_open(rig);
     assert_int_equal(rig->damage_count, 0);
     rig_expect_entries(rig, 1, 1, ENTRIES - 1, 1000);
+    if (at[i] > 0) expect_one_dropped(rig, last, at[i] < JOURNAL_GROUP_HEAD_SIZE + JOURNAL_ROW_SIZE ? 0 : ENTRIES);
+    else assert_int_equal(rig->dropped_count, 0); /* without its magic it is nothing */
     rig_close(rig);
     rig_flip(rig, last.file, last.offset + at[i], 1);
   }
@@ -423,6 +468,7 @@ int main(void) {
       test(damage_of_either_file_head_harms_nobody),
       test(damage_of_both_file_heads_is_anybodys_loss),
       test(damage_of_a_whole_file_between_others_is_noticed),
+      test(neighbours_of_a_log_in_one_group_are_one_stretch),
       test(tail_torn_at_any_sector_is_dropped),
       test(tail_with_a_flipped_bit_is_dropped),
       test(tail_that_a_closing_group_vouches_for_is_rotten),

@@ -42,10 +42,10 @@ static void told(void *context, const struct journal_found *frame) {
   stage->found++;
 }
 
-static void damaged(void *context, bool known, group_id group, instance_id instance, entry_index first_index) {
+static void damaged(void *context, const struct journal_loss *loss) {
   (void)context;
-  fail_msg("damaged: known %d group %llu instance %llu index %llu", known, (unsigned long long)group,
-           (unsigned long long)instance, (unsigned long long)first_index);
+  fail_msg("damaged: known %d group %llu instance %llu index %llu", loss->known, (unsigned long long)loss->group,
+           (unsigned long long)loss->instance, (unsigned long long)loss->first_index);
 }
 
 static void add_entry(struct journal_write *write, entry_index index, size_t size) {

@@ -86,17 +86,24 @@ static void note_found(void *context, const struct journal_found *frame) {
   if (frame->kind == FRAME_HARD_STATE) assert_ok(journal_hard_state_decode(frame->body, &noted->state));
 }
 
-static void note_damage(void *context, bool known, group_id group, instance_id instance, entry_index first_index) {
+static void note_damage(void *context, const struct journal_loss *loss) {
   struct rig *rig = context;
   assert_true(rig->damage_count < sizeof rig->damage / sizeof *rig->damage);
   rig->damage[rig->damage_count++] =
-      (struct rig_damage){.known = known, .group = group, .instance = instance, .index = first_index};
+      (struct rig_damage){.known = loss->known, .group = loss->group, .instance = loss->instance, .index = loss->first_index};
+}
+
+static void note_dropped(void *context, const struct journal_loss *loss) {
+  struct rig *rig = context;
+  assert_true(rig->dropped_count < sizeof rig->dropped / sizeof *rig->dropped);
+  rig->dropped[rig->dropped_count++] = *loss;
 }
 
 enum status rig_try_open(struct rig *rig, uint64_t durable_through) {
-  struct journal_replay replay = {.found = note_found, .damaged = note_damage, .context = rig};
+  struct journal_replay replay = {.found = note_found, .damaged = note_damage, .dropped = note_dropped, .context = rig};
   rig->found_count = 0;
   rig->damage_count = 0;
+  rig->dropped_count = 0;
   return journal_open(rig->world, &rig->options, durable_through, &replay, &rig->journal, &rig->report);
 }
 

@@ -45,6 +45,8 @@ struct rig {
   size_t found_count;
   struct rig_damage damage[64];
   size_t damage_count;
+  struct journal_loss dropped[64];
+  size_t dropped_count;
 };
 
 /* Small files: 256 KiB, groups of 32 KiB, a ring of 2 MiB. */
