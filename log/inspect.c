@@ -25,7 +25,8 @@ static bool seek_head(struct segment_cursor *cursor) {
     size_t i = 0;
     for (; i + ENTRY_HEAD_SIZE <= got && !found; i++) {
       struct entry_head head;
-      found = chunk[i] == 'C' && entry_decode_head(chunk + i, &head) == STATUS_OK && head.index > cursor->next_index;
+      found = chunk[i] == 'C' && entry_decode_head(chunk + i, &head) == STATUS_OK && head.index > cursor->next_index &&
+              (cursor->last_index == 0 || head.index <= cursor->last_index);
       if (!found) continue;
       cursor->position = at + i;
       cursor->next_index = 0;
@@ -37,9 +38,10 @@ static bool seek_head(struct segment_cursor *cursor) {
   return found;
 }
 
-/* The damaged stretch at the cursor; false when nothing follows it. */
-static bool step_over(struct segment_cursor *cursor, struct inspect_entry *out_found) {
-  *out_found = (struct inspect_entry){.position = cursor->position, .damaged = true, .what = "head"};
+/* The damaged stretch at the cursor; false when nothing follows it. `size`: of the file. */
+static bool step_over(struct segment_cursor *cursor, uint64_t size, struct inspect_entry *out_found) {
+  *out_found =
+      (struct inspect_entry){.position = cursor->position, .damaged = true, .what = cursor->position < size ? "head" : "end"};
   out_found->entry.head.index = cursor->next_index;
   bool more = true;
   if (cursor->skippable) {
@@ -53,15 +55,15 @@ static bool step_over(struct segment_cursor *cursor, struct inspect_entry *out_f
   return more;
 }
 
-static enum status walk(struct segment_cursor *cursor, bool (*visit)(void *context, const struct inspect_entry *entry),
-                        void *context) {
+static enum status walk(struct segment_cursor *cursor, uint64_t size,
+                        bool (*visit)(void *context, const struct inspect_entry *entry), void *context) {
   for (bool more = true; more;) {
     struct inspect_entry found = {0};
     enum status status = segment_cursor_next(cursor, &found.entry);
     if (status == STATUS_END) return STATUS_OK;
     if (status != STATUS_OK && status != STATUS_CORRUPT) return status;
     if (status == STATUS_CORRUPT) {
-      more = step_over(cursor, &found);
+      more = step_over(cursor, size, &found);
     } else {
       found.size = entry_size(&found.entry.head);
       found.position = cursor->position - found.size;
@@ -73,8 +75,9 @@ static enum status walk(struct segment_cursor *cursor, bool (*visit)(void *conte
   return STATUS_OK;
 }
 
-enum status inspect_segment(struct disk *disk, const char *path, struct segment_header *out_header,
-                            bool (*visit)(void *context, const struct inspect_entry *entry), void *context) {
+enum status inspect_segment(struct disk *disk, const char *path, const struct segment_info *recorded,
+                            struct segment_header *out_header, bool (*visit)(void *context, const struct inspect_entry *entry),
+                            void *context) {
   struct disk_file *file = NULL;
   enum status status = disk_open(disk, path, DISK_READ_ONLY, &file);
   if (status != STATUS_OK) return status;
@@ -89,8 +92,8 @@ enum status inspect_segment(struct disk *disk, const char *path, struct segment_
                                 .previous_chain = header.previous_chain,
                                 .chained = head_status == STATUS_OK && header.chained};
     struct segment_cursor cursor;
-    segment_cursor_init(&cursor, file, &info, NULL, SEGMENT_CHUNK_BYTES);
-    status = walk(&cursor, visit, context);
+    segment_cursor_init(&cursor, file, recorded != NULL ? recorded : &info, NULL, SEGMENT_CHUNK_BYTES);
+    status = walk(&cursor, stat.size, visit, context);
     segment_cursor_deinit(&cursor);
   }
   disk_close(file);

@@ -163,7 +163,7 @@ static enum status open_directory(const struct options *options, struct world **
   }
   status = disk_lock((*out_world)->disk, "lock", out_lock);
   if (status == STATUS_LOCKED)
-    SAY(out_problem, "another broker runs on data directory %s; stop it, or name another --data-dir",
+    SAY(out_problem, "another broker runs on data directory %s, or `cairn verify` reads it; stop it, or name another --data-dir",
         directory);
   else if (status == STATUS_DENIED)
     SAY(out_problem, "may not write in data directory %s; give this user the right to, or name another --data-dir", directory);

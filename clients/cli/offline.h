@@ -8,7 +8,8 @@
 /* `cairn segment dump FILE`: operand 0 is the file. Returns the exit code. */
 int offline_segment_dump(struct cli *cli);
 
-/* `cairn verify DATA_DIR`: operand 0 is the directory. CLI_CHECK_FAILED when there is damage. */
+/* `cairn verify DATA_DIR`: operand 0 is the directory. CLI_CHECK_FAILED when there is damage, CLI_PRECONDITION while a
+ * broker runs on it. */
 int offline_verify(struct cli *cli);
 
 #endif

@@ -29,4 +29,5 @@ def journal_frames(data):
                 body += size
 
 
+FRAME_ENTRY = 1
 FRAME_OPEN = 4

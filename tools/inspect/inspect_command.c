@@ -138,10 +138,22 @@ static enum status open_directory_of(const char *path, struct disk **out_disk, c
   return disk_os_open(directory, false, out_disk);
 }
 
-static int report_status(const struct cli *cli, enum status status, const char *what, const char *try_this) {
+struct refusal {
+  const char *why; /* NULL: what the status says */
+  const char *try_this;
+};
+
+static int report_status(const struct cli *cli, enum status status, const char *what, struct refusal refusal) {
   int code = status == STATUS_NOT_FOUND ? CLI_NOT_FOUND : status == STATUS_DENIED ? CLI_DENIED : CLI_FAILED;
   if (status == STATUS_LOCKED || status == STATUS_FOREIGN) code = CLI_PRECONDITION;
-  return report_failure(cli, code, status_name(status), what, status_text(status), try_this);
+  return report_failure(cli, code, status_name(status), what, refusal.why != NULL ? refusal.why : status_text(status),
+                        refusal.try_this);
+}
+
+static struct refusal dump_refusal(enum status status) {
+  if (status == STATUS_WRONG_KIND)
+    return (struct refusal){"it is a directory, or leads through a file", "a file below DATA_DIR/p"};
+  return (struct refusal){.try_this = "a file below DATA_DIR/p"};
 }
 
 int offline_segment_dump(struct cli *cli) {
@@ -151,13 +163,13 @@ int offline_segment_dump(struct cli *cli) {
   struct segment_header header = {0};
   enum status status = open_directory_of(cli->operands[0], &disk, &name);
   if (status == STATUS_OK) {
-    status = inspect_segment(disk, name, &header, dump_visit, &dump);
+    status = inspect_segment(disk, name, NULL, &header, dump_visit, &dump);
     disk_os_close(disk);
   }
   output_flush(cli->output);
   char what[512];
   snprintf(what, sizeof what, "cannot read segment %s", cli->operands[0]);
-  if (status != STATUS_OK) return report_status(cli, status, what, "a file below DATA_DIR/p");
+  if (status != STATUS_OK) return report_status(cli, status, what, dump_refusal(status));
   if (!cli->json) {
     output_printf(cli->output,
                   "segment group=%" PRIu64 " instance=%" PRIu64 " first_index=%" PRIu64 " entries=%" PRIu64 " damaged=%" PRIu64
@@ -169,21 +181,44 @@ int offline_segment_dump(struct cli *cli) {
 
 /* ---- verify ---- */
 
+static const char *severity_name(enum inspect_severity severity) {
+  switch (severity) {
+    case INSPECT_DROPPED: return "dropped";
+    case INSPECT_DAMAGED: return "damaged";
+    case INSPECT_LOST: return "lost";
+  }
+  return "unknown";
+}
+
 static void print_finding_json(struct output *output, const struct inspect_finding *finding) {
-  output_printf(output, "{\"file\":");
+  output_printf(output, "{\"severity\":\"%s\",\"file\":", severity_name(finding->severity));
   format_write_json_bytes((struct cairn_bytes){finding->file, strlen(finding->file)}, output);
-  output_printf(output,
-                ",\"position\":%" PRIu64 ",\"group_id\":%" PRIu64 ",\"instance\":%" PRIu64 ",\"first_offset\":%" PRId64
-                ",\"end_offset\":%" PRId64 ",\"fatal\":%s,\"what\":\"%s\",\"advice\":\"%s\"}\n",
-                finding->position, finding->group, finding->instance, finding->first, finding->end,
-                finding->fatal ? "true" : "false", finding->what, finding->advice);
+  if (finding->has_position) output_printf(output, ",\"position\":%" PRIu64, finding->position);
+  if (finding->instance != 0) {
+    output_printf(output, ",\"group_id\":%" PRIu64 ",\"instance\":%" PRIu64, finding->group, finding->instance);
+  }
+  if (finding->first_index != 0) {
+    output_printf(output, ",\"first_index\":%" PRIu64 ",\"last_index\":%" PRIu64, finding->first_index, finding->last_index);
+  }
+  if (finding->first < finding->end) {
+    output_printf(output, ",\"first_offset\":%" PRId64 ",\"end_offset\":%" PRId64, finding->first, finding->end);
+  }
+  output_printf(output, ",\"fatal\":%s,\"what\":\"%s\",\"advice\":\"%s\"}\n",
+                finding->severity == INSPECT_LOST ? "true" : "false", finding->what, finding->advice);
 }
 
 static void print_finding(struct output *output, const struct inspect_finding *finding) {
-  output_printf(output, "%s: %s, position %" PRIu64, finding->fatal ? "lost" : "damaged", finding->file, finding->position);
-  if (finding->group != 0) output_printf(output, ", group %" PRIu64, finding->group);
-  if (finding->first < finding->end) {
+  output_printf(output, "%s: %s", severity_name(finding->severity), finding->file);
+  if (finding->has_position) output_printf(output, ", position %" PRIu64, finding->position);
+  if (finding->instance != 0) output_printf(output, ", group %" PRIu64, finding->group);
+  if (finding->first + 1 == finding->end) {
+    output_printf(output, ", offset %" PRId64, finding->first);
+  } else if (finding->first < finding->end) {
     output_printf(output, ", offsets %" PRId64 " to %" PRId64, finding->first, finding->end - 1);
+  } else if (finding->first_index != 0 && finding->first_index == finding->last_index) {
+    output_printf(output, ", entry %" PRIu64, finding->first_index);
+  } else if (finding->first_index != 0) {
+    output_printf(output, ", entries %" PRIu64 " to %" PRIu64, finding->first_index, finding->last_index);
   }
   output_printf(output, ": %s\n  %s\n", finding->what, finding->advice);
 }
@@ -194,38 +229,77 @@ static void verify_tell(void *context, const struct inspect_finding *finding) {
   else print_finding(cli->output, finding);
 }
 
-static void print_report(const struct cli *cli, const struct inspect_report *report) {
-  if (cli->json) {
-    output_printf(cli->output,
-                  "{\"segments\":%" PRIu64 ",\"segment_bytes\":%" PRIu64 ",\"entries\":%" PRIu64 ",\"records\":%" PRIu64
-                  ",\"logs\":%" PRIu64 ",\"spares\":%" PRIu64 ",\"journal_frames\":%" PRIu64 ",\"findings\":%" PRIu64
-                  ",\"fatal\":%" PRIu64 "}\n",
-                  report->segments, report->segment_bytes, report->entries, report->records, report->logs, report->spares,
-                  report->journal_frames, report->findings, report->fatal);
-    return;
-  }
-  char size[32];
-  output_printf(cli->output,
-                "verified %" PRIu64 " partitions: %" PRIu64 " segments, %s, %" PRIu64 " entries, %" PRIu64 " records, %" PRIu64
-                " journal frames: %" PRIu64 " findings, %" PRIu64 " with loss\n",
-                report->logs, report->segments, quantity_format_bytes(size, sizeof size, (double)report->segment_bytes),
-                report->entries, report->records, report->journal_frames, report->findings, report->fatal);
-  if (report->spares > 0) output_printf(cli->output, "%" PRIu64 " of them are being replaced by a snapshot\n", report->spares);
+static void print_count(struct output *output, uint64_t count, const char *one, const char *many) {
+  output_printf(output, "%" PRIu64 " %s", count, count == 1 ? one : many);
 }
+
+static void print_report_json(struct output *output, const struct inspect_report *report) {
+  output_printf(output,
+                "{\"segments\":%" PRIu64 ",\"segment_bytes\":%" PRIu64 ",\"entries\":%" PRIu64 ",\"records\":%" PRIu64
+                ",\"logs\":%" PRIu64 ",\"spares\":%" PRIu64 ",\"journal_frames\":%" PRIu64 ",\"journal_entries\":%" PRIu64
+                ",\"journal_records\":%" PRIu64 ",\"findings\":%" PRIu64 ",\"fatal\":%" PRIu64 "}\n",
+                report->segments, report->segment_bytes, report->entries, report->records, report->logs, report->spares,
+                report->journal_frames, report->journal_entries, report->journal_records, report->findings, report->fatal);
+}
+
+static void print_report(struct output *output, const struct inspect_report *report) {
+  char size[32];
+  output_printf(output, "verified ");
+  print_count(output, report->logs, "partition: ", "partitions: ");
+  print_count(output, report->segments, "segment, ", "segments, ");
+  output_printf(output, "%s, ", quantity_format_bytes(size, sizeof size, (double)report->segment_bytes));
+  print_count(output, report->entries, "entry, ", "entries, ");
+  print_count(output, report->records, "record", "records");
+  output_printf(output, "; only in the journal ");
+  print_count(output, report->journal_entries, "entry, ", "entries, ");
+  print_count(output, report->journal_records, "record", "records");
+  output_printf(output, " (of ");
+  print_count(output, report->journal_frames, "frame): ", "frames): ");
+  print_count(output, report->findings, "finding", "findings");
+  output_printf(output, ", %" PRIu64 " with loss\n", report->fatal);
+  if (report->spares > 0) output_printf(output, "%" PRIu64 " of them are being replaced by a snapshot\n", report->spares);
+}
+
+/* A broker holds it alone while it runs. Where there is no such file none ever ran. */
+static enum status lock_directory(struct world *world, struct disk_lock **out_lock) {
+  enum status status = disk_os_lock_shared(world->disk, "lock", out_lock);
+  return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
+static struct refusal verify_refusal(enum status status) {
+  switch (status) {
+    case STATUS_LOCKED:
+      return (struct refusal){"a broker runs on it, and what it is about to write would look like damage",
+                              "stop the broker, or verify a copy, as a snapshot of its disk"};
+    case STATUS_WRONG_KIND:
+      return (struct refusal){"it is a file, or leads through one", "the directory that the broker's --data-dir names"};
+    case STATUS_DENIED: return (struct refusal){.try_this = "as a user who may read all of it; the right to write is not needed"};
+    case STATUS_FOREIGN:
+      return (struct refusal){.try_this =
+                                  "the directory that the broker's --data-dir names, with the version of Cairn that wrote it"};
+    default: return (struct refusal){.try_this = "the data directory of a broker that is stopped"};
+  }
+}
+
+/* What a recovery would log is told by findings. */
+static void ignore_line(void *context, const char *line) { (void)context, (void)line; }
 
 int offline_verify(struct cli *cli) {
   const char *directory = cli->operands[0];
   struct inspect_report report = {0};
   struct world *world = NULL;
+  struct disk_lock *lock = NULL;
+  trace_set_sink(ignore_line, NULL);
   enum status status = world_os_open(directory, false, &world);
-  if (status == STATUS_OK) {
-    status = inspect_directory(world, verify_tell, cli, &report);
-    world_os_close(world);
-  }
+  if (status == STATUS_OK) status = lock_directory(world, &lock);
+  if (status == STATUS_OK) status = inspect_directory(world, verify_tell, cli, &report);
+  if (lock != NULL) disk_unlock(world->disk, lock);
+  world_os_close(world);
   output_flush(cli->output);
   char what[512];
   snprintf(what, sizeof what, "cannot verify %s", directory);
-  if (status != STATUS_OK) return report_status(cli, status, what, "the data directory of a broker that is stopped");
-  print_report(cli, &report);
+  if (status != STATUS_OK) return report_status(cli, status, what, verify_refusal(status));
+  if (cli->json) print_report_json(cli->output, &report);
+  else print_report(cli->output, &report);
   return report.findings > 0 ? CLI_CHECK_FAILED : CLI_OK;
 }
