@@ -52,18 +52,30 @@ static void check_identity(struct inspection *inspection) {
                       "one of the two came from elsewhere: restore the right one, the broker does not start on two");
 }
 
-static void ignore_row(void *context, unsigned table, struct bytes key, struct bytes value) {
-  (void)context, (void)table, (void)key, (void)value;
+struct dump_check {
+  const struct log_identity *wanted;
+  bool ours;
+};
+
+static void find_owner(void *context, unsigned table, struct bytes key, struct bytes value) {
+  struct dump_check *check = context;
+  struct log_identity identity;
+  (void)key;
+  if (table != TABLE_IDENTITY || identity_decode(value, &identity) != STATUS_OK) return;
+  check->ours = memcmp(&identity, check->wanted, sizeof identity) == 0;
 }
 
 static void check_dumps(struct inspection *inspection) {
   uint64_t generations[DUMPS_MAX];
   size_t count = dump_list(inspection->world->disk, generations, DUMPS_MAX);
   for (size_t i = 0; i < count; i++) {
-    if (dump_read(inspection->world->disk, generations[i], ignore_row, NULL) == STATUS_OK) continue;
+    struct dump_check check = {.wanted = &inspection->set->identity};
+    bool good = dump_read(inspection->world->disk, generations[i], find_owner, &check) == STATUS_OK;
+    if (good && (check.ours || !inspection->recovery.owner_known)) continue;
     char path[DISK_PATH_MAX];
     snprintf(path, sizeof path, "dump/%020" PRIu64, generations[i]);
-    inspect_tell_file(inspection, INSPECT_DAMAGED, path, "the dump is damaged", "the next checkpoints write new ones");
+    inspect_tell_file(inspection, INSPECT_DAMAGED, path, good ? "another broker's" : "the dump is damaged",
+                      "it is passed over, and the next checkpoints write new ones");
   }
 }
 

@@ -345,6 +345,15 @@ class VerifyTest(harness.Case):
         self.assert_one(found, severity="damaged", file="store.mdb", what="another broker's")
         self.assertEqual(report["records"] + report["journal_records"], 400)
 
+    def test_a_dump_of_another_broker(self):
+        self.filled("t")
+        with harness.Broker(options=OPTIONS) as other:
+            other.stop()
+            theirs = glob.glob(os.path.join(other.data, "dump", "*"))[0]
+            place = os.path.join(self.broker.data, "dump", os.path.basename(theirs))
+            shutil.copyfile(theirs, place)
+        self.assert_one(self.findings()[0], severity="damaged", file=self.short(place), what="another broker's")
+
     def test_a_store_of_an_earlier_day(self):
         self.create("t")
         self.fill("t", 150)
