@@ -9,11 +9,11 @@
 
 static void config_pack(const struct cairn_topic_config *config, Cairn__V1__TopicConfig *out) {
   cairn__v1__topic_config__init(out);
-  if (config->retention_bytes != 0) {
+  if (config->has_retention_bytes || config->retention_bytes != 0) {
     out->retention_bytes_presence_case = CAIRN__V1__TOPIC_CONFIG__RETENTION_BYTES_PRESENCE_RETENTION_BYTES;
     out->retention_bytes = config->retention_bytes;
   }
-  if (config->retention_ms != 0) {
+  if (config->has_retention_ms || config->retention_ms != 0) {
     out->retention_ms_presence_case = CAIRN__V1__TOPIC_CONFIG__RETENTION_MS_PRESENCE_RETENTION_MS;
     out->retention_ms = config->retention_ms;
   }
@@ -37,6 +37,10 @@ static void topic_unpack(const Cairn__V1__Topic *in, struct cairn_topic *out) {
   out->replicas = in->replicas;
   out->created_ms = in->created_ms;
   if (in->config == NULL) return;
+  out->config.has_retention_bytes =
+      in->config->retention_bytes_presence_case == CAIRN__V1__TOPIC_CONFIG__RETENTION_BYTES_PRESENCE_RETENTION_BYTES;
+  out->config.has_retention_ms =
+      in->config->retention_ms_presence_case == CAIRN__V1__TOPIC_CONFIG__RETENTION_MS_PRESENCE_RETENTION_MS;
   out->config.retention_bytes = in->config->retention_bytes;
   out->config.retention_ms = in->config->retention_ms;
   out->config.segment_bytes = in->config->segment_bytes;

@@ -156,8 +156,11 @@ void cairn_client_free(struct cairn_client *client);
 
 /* ---- Topics and brokers ---- */
 
-/* 0: not given; the setting keeps its value, or gets its default. -1 for the first two: no bound. */
+/* A setting that is 0 is not given: it keeps its value, or gets its default. For the first two -1 means no bound, and 0 that every segment goes
+ * once it is full: there `has_` says that 0 is meant. It is looked at with 0 alone, and set in what a broker answers. */
 struct cairn_topic_config {
+  bool has_retention_bytes;
+  bool has_retention_ms;
   int64_t retention_bytes;
   int64_t retention_ms;
   int64_t segment_bytes;

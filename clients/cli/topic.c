@@ -53,15 +53,18 @@ static int print_topic(const struct cli *cli, const struct cairn_topic *topic) {
 
 /* ---- Settings ---- */
 
-#define CONFIG_OPTIONS                                                                                      \
-  {"retention-bytes", 0, "SIZE", "delete the oldest segments beyond this; -1: no bound"},                   \
-      {"retention", 0, "TIME", "delete segments whose newest record is older: 12h, 7d; -1: keep for ever"}, \
-      {"segment-bytes", 0, "SIZE", "size of a segment file, 1MiB to 1GiB"}, {                               \
-    "record-bytes-max", 0, "SIZE", "refuse larger records; at most 3MiB"                                    \
+#define CONFIG_OPTIONS                                                                                          \
+  {"retention-bytes", 0, "SIZE", "delete the oldest segments beyond this; 0: all that are full; -1: no bound"}, \
+      {"retention", 0, "TIME",                                                                                  \
+       "delete segments whose newest record is older: 12h, 7d; 0: all that are full; -1: keep for ever"},       \
+      {"segment-bytes", 0, "SIZE", "size of a segment file, 1MiB to 1GiB"}, {                                   \
+    "record-bytes-max", 0, "SIZE", "refuse larger records; at most 3MiB"                                        \
   }
 
-/* The broker judges the values; here they only must be numbers. 0 would mean "not given". */
+/* The broker judges the values; here they only must be numbers. */
 static int read_config(const struct cli *cli, struct cairn_topic_config *config) {
+  config->has_retention_bytes = cli_option(cli, "retention-bytes") != NULL;
+  config->has_retention_ms = cli_option(cli, "retention") != NULL;
   int code = cli_option_bytes(cli, "retention-bytes", RETENTION_NONE, INT64_MAX, &config->retention_bytes);
   if (code == CLI_OK) code = cli_option_duration_ms(cli, "retention", RETENTION_NONE, INT64_MAX, &config->retention_ms);
   if (code == CLI_OK) code = cli_option_bytes(cli, "segment-bytes", 1, INT64_MAX, &config->segment_bytes);
@@ -246,8 +249,7 @@ static int alter_run(struct cli *cli) {
   int code = read_config(cli, &config);
   if (code == CLI_OK) code = cli_option_number(cli, "partitions", 1, PARTITIONS_MAX, &partitions);
   if (code != CLI_OK) return code;
-  bool sets =
-      config.retention_bytes != 0 || config.retention_ms != 0 || config.segment_bytes != 0 || config.record_bytes_max != 0;
+  bool sets = config.has_retention_bytes || config.has_retention_ms || config.segment_bytes != 0 || config.record_bytes_max != 0;
   if (!sets && partitions == 0) return report_usage(cli, "no setting is given");
   code = cli_connect(cli);
   if (code != CLI_OK) return code;

@@ -251,6 +251,17 @@ class CliTest(WithBroker):
         self.out("topic", "rm", "life")
         self.assert_refused(3, "UNKNOWN_TOPIC", "topic", "describe", "life", suggests="cairn topic list")
 
+    def test_a_retention_of_zero_is_zero(self):
+        def config(*words):
+            return json.loads(self.out("-o", "json", "topic", *words))["config"]
+
+        created = config("create", "fleeting", "--retention", "0", "--retention-bytes", "0")
+        self.assertEqual((created["retention_ms"], created["retention_bytes"]), (0, 0))
+        altered = config("alter", "fleeting", "--retention", "1h")
+        self.assertEqual((altered["retention_ms"], altered["retention_bytes"]), (3600000, 0))
+        self.assertEqual(config("alter", "fleeting", "--retention", "0")["retention_ms"], 0)
+        self.assertRegex(self.out("topic", "describe", "fleeting").decode(), r"(?m)^retention +0ms$")
+
     def test_a_dry_run_changes_nothing(self):
         self.assertIn(b"would create", self.out("topic", "create", "dry", "--dry-run"))
         self.assert_refused(3, "UNKNOWN_TOPIC", "topic", "describe", "dry")

@@ -73,6 +73,24 @@ static void a_client_that_reaches_nobody_says_so_soon(void **state) {
   assert_int_equal(cairn_client_new(&wrong, &client, &error), CAIRN_INVALID_ARGUMENT);
 }
 
+/* ---- Topics ---- */
+
+static void create_sends_the_settings_that_are_given(void **state) {
+  struct fixture *fixture = *state;
+  struct cairn_topic topic;
+  const struct cairn_topic_options bare = {.partitions = 1};
+  assert_int_equal(cairn_topic_create(fixture->client, "bare", &bare, &topic, NULL), CAIRN_OK);
+  assert_false(topic.config.has_retention_bytes);
+  assert_false(topic.config.has_retention_ms);
+
+  const struct cairn_topic_options nothing = {.config = {.has_retention_ms = true, .retention_bytes = -1}};
+  assert_int_equal(cairn_topic_create(fixture->client, "nothing", &nothing, &topic, NULL), CAIRN_OK);
+  assert_true(topic.config.has_retention_ms);
+  assert_int_equal(topic.config.retention_ms, 0);
+  assert_true(topic.config.has_retention_bytes);
+  assert_int_equal(topic.config.retention_bytes, -1);
+}
+
 /* ---- Consuming ---- */
 
 static void consumer_follows_and_gets_over_a_lost_stream(void **state) {
@@ -158,6 +176,7 @@ int main(void) {
       TEST(append_and_read_block_until_done),          TEST(append_is_sent_again_only_when_that_is_safe),
       TEST(a_client_that_reaches_nobody_says_so_soon), TEST(consumer_follows_and_gets_over_a_lost_stream),
       TEST(consumer_stops_seeks_and_counts),           TEST(consumer_reports_rot_and_where_the_log_ends),
+      TEST(create_sends_the_settings_that_are_given),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

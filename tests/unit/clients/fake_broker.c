@@ -139,8 +139,13 @@ static void create_topic(void *service, struct rpc_call *call, struct blob *mess
       pack_unpack(arena, &cairn__v1__create_topic_request__descriptor, bytes_of(message->data, message->size), (void *)&request);
   CHECK(status == STATUS_OK);
   fake_broker_add_topic(broker, request->name, request->partitions == 0 ? 1 : request->partitions);
+  Cairn__V1__Topic topic;
+  cairn__v1__topic__init(&topic);
+  topic.name = request->name;
+  topic.config = request->config; /* as it came, also what would not be in force */
   Cairn__V1__CreateTopicResponse response;
   cairn__v1__create_topic_response__init(&response);
+  response.topic = &topic;
   answer_packed(call, &response.base);
   arena_free(arena);
   blob_release(message);
