@@ -95,23 +95,24 @@ static void bench_delivered(void *context, const struct cairn_delivery *delivery
   bench->batches++;
 }
 
-/* Until the record may be added: when its time has come, or when there is room in the window. */
-static void wait_for_turn(struct bench *bench, struct cairn_producer *producer, uint64_t added, uint64_t due_ns) {
+/* Until the record may be added: when its time has come, or when there is room in the window. False: the bench is over before that. */
+static bool wait_for_turn(struct bench *bench, struct cairn_producer *producer, uint64_t added, uint64_t due_ns) {
   int64_t per_batch = bench->batch_bytes / bench->record_bytes;
   uint64_t window = (uint64_t)(bench->in_flight * (per_batch < 1 ? 1 : per_batch));
   while (!bench->failed && !terminal_interrupted()) {
-    if (bench->rate == 0 && added - bench->done < window) return;
+    if (bench->rate == 0 && added - bench->done < window) return true;
     uint64_t now = now_ns(bench);
-    if (bench->rate > 0 && now >= due_ns) return;
+    if (bench->rate > 0 && now >= due_ns) return true;
     cairn_producer_poll(producer, bench->rate > 0 && due_ns - now < 2000000 ? 0 : 1);
   }
+  return false;
 }
 
 static int append_records(struct bench *bench, struct cairn_producer *producer, uint8_t *value) {
   bench->begun_ns = now_ns(bench);
-  for (int64_t i = 0; i < bench->records && !bench->failed && !terminal_interrupted(); i++) {
+  for (int64_t i = 0; i < bench->records; i++) {
     uint64_t due_ns = bench->begun_ns + (bench->rate == 0 ? 0 : (uint64_t)((double)i * 1e9 / (double)bench->rate));
-    wait_for_turn(bench, producer, (uint64_t)i, due_ns);
+    if (!wait_for_turn(bench, producer, (uint64_t)i, due_ns)) break;
     uint64_t stamp = bench->rate == 0 ? now_ns(bench) : due_ns;
     struct cairn_message message = {.topic = bench->topic,
                                     .partition = (int32_t)(i / 64 % bench->partitions),
@@ -136,7 +137,18 @@ static int append_records(struct bench *bench, struct cairn_producer *producer, 
                       "the bench cannot append to \"%s\"", bench->topic);
 }
 
-/* The topic has its own number of partitions when it exists. */
+/* What was measured on fewer partitions than were asked for would be taken for something else. */
+static int check_partitions(const struct bench *bench, uint32_t partitions) {
+  if (bench->partitions <= partitions) return CLI_OK;
+  char why[512];
+  char try_this[512];
+  snprintf(why, sizeof why, "%lld partitions are asked for, and topic \"%s\" has %u", (long long)bench->partitions, bench->topic,
+           partitions);
+  snprintf(try_this, sizeof try_this, "another topic, or `cairn topic alter %s --partitions %lld`", bench->topic,
+           (long long)bench->partitions);
+  return report_failure(bench->cli, CLI_PRECONDITION, "TOO_FEW_PARTITIONS", "the bench cannot spread so far", why, try_this);
+}
+
 static int find_or_create_topic(struct bench *bench) {
   struct cairn_topic topic;
   struct cairn_error error;
@@ -149,8 +161,7 @@ static int find_or_create_topic(struct bench *bench) {
     return report_error(bench->cli, &error, (struct report_subject){.topic = bench->topic}, "cannot use topic \"%s\"",
                         bench->topic);
   }
-  if (bench->partitions > topic.partitions) bench->partitions = topic.partitions;
-  return CLI_OK;
+  return check_partitions(bench, topic.partitions);
 }
 
 static int bench_append(struct bench *bench) {
@@ -210,7 +221,7 @@ static const struct option bench_append_options[] = {
     {"record-bytes", 0, "SIZE", "size of a value (default 1KiB)"},
     {"batch-bytes", 'b', "SIZE", "how much is sent at once (default 64KiB)"},
     {"in-flight", 0, "N", "batches on their way (default 8)"},
-    {"partitions", 'p', "N", "spread over so many (default 1)"},
+    {"partitions", 'p', "N", "spread over so many (default 1); a topic that is there must have them"},
     {"rate", 0, "N", "records a second, whatever the answers do (an open loop); 0 (default): as fast as answers come"},
     {NULL, 0, NULL, NULL},
 };

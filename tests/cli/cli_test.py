@@ -368,6 +368,26 @@ class CliTest(WithBroker):
         rated = json.loads(self.out("bench", "append", "bench-topic", "--records", "500", "--rate", "1000", "-o", "json"))
         self.assertAlmostEqual(rated["seconds"], 0.5, delta=0.4)
 
+    def test_bench_that_is_interrupted_counts_what_was_due(self):
+        name = self.topic()
+        with subprocess.Popen(
+            self.command("bench", "append", name, "--rate", "1", "--records", "2000", "-o", "json"),
+            stdout=subprocess.PIPE,
+            env=self.environment(),
+        ) as process:
+            while self.out("read", name, "-f", "%o ") != b"0 ":
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            result = json.loads(process.stdout.read())
+            self.assertEqual(process.wait(30), 130)
+        self.assertEqual(result["records"], len(self.out("read", name, "-f", "%o ").split()))
+        self.assertLess(result["latency_us"]["max"], 60e6)
+
+    def test_bench_measures_what_it_was_asked_for(self):
+        name = self.topic()
+        self.assert_refused(4, "TOO_FEW_PARTITIONS", "bench", "append", name, "-p", "5", suggests=f"cairn topic alter {name} --partitions 5")
+        self.assertEqual(self.out("read", name), b"")
+
     def test_every_command_has_help_with_examples(self):
         overview = self.out().decode()
         for line in overview[overview.index("Commands:") :].splitlines()[1:]:
