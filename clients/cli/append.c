@@ -12,6 +12,8 @@
 #define MEMORY_BYTES_MAX (64u * 1024 * 1024)
 /* Progress is looked at once in so many lines. */
 #define LINES_PER_LOOK 4096u
+#define TEXT_SIZE 512u
+#define COUNTS_SIZE 128u
 
 struct append {
   struct cli *cli;
@@ -100,19 +102,18 @@ static int append_lines(struct append *append) {
   return CLI_OK;
 }
 
-static int append_input(struct append *append) {
+/* STATUS_OK: to its end, or as far as anything may be added. Else it cannot be read on behind the lines that were added. */
+static enum status append_input(struct append *append) {
   while (append_goes_on(append)) {
     append_lines(append);
     append_look(append);
     if (!append_goes_on(append)) break;
     enum status status = input_fill(append->input, append->wake_fd);
-    if (status == STATUS_END) return CLI_OK;
+    if (status == STATUS_END) return STATUS_OK;
     if (status == STATUS_BUSY) wake_clear(append->wake_fd);
-    if (status == STATUS_OK || status == STATUS_BUSY) continue;
-    return report_failure(append->cli, CLI_FAILED, status_name(status), "cannot read the input", status_text(status),
-                          status == STATUS_TOO_LARGE ? "records of one line have at most 4 MiB" : "look at the file");
+    if (status != STATUS_OK && status != STATUS_BUSY) return status;
   }
-  return CLI_OK;
+  return STATUS_OK;
 }
 
 /* ---- The end ---- */
@@ -124,24 +125,51 @@ static void print_counts(const struct append *append) {
                 (unsigned long long)append->unknown);
 }
 
+/* For the end of a sentence. */
+static const char *counts_text(const struct append *append, char into[COUNTS_SIZE]) {
+  snprintf(into, COUNTS_SIZE, "%llu records acknowledged, %llu not appended, %llu unknown",
+           (unsigned long long)append->acknowledged, (unsigned long long)append->refused, (unsigned long long)append->unknown);
+  return into;
+}
+
 static int append_failed(struct append *append) {
+  char counts[COUNTS_SIZE];
   struct report_subject subject = {.topic = append->topic, .unknown = append->unknown};
   if (append->partition >= 0) {
     subject.has_partition = true;
     subject.partition = (uint32_t)append->partition;
   }
-  int code = report_error(append->cli, &append->error, subject,
-                          "cannot append to topic \"%s\": %llu records acknowledged, %llu not appended, %llu unknown",
-                          append->topic, (unsigned long long)append->acknowledged, (unsigned long long)append->refused,
-                          (unsigned long long)append->unknown);
+  int code = report_error(append->cli, &append->error, subject, "cannot append to topic \"%s\": %s", append->topic,
+                          counts_text(append, counts));
   return append->acknowledged > 0 ? CLI_PARTIAL : code;
 }
 
-static int append_finish(struct append *append) {
+/* Everything before the line that could not be had was added. */
+static int input_failed(const struct append *append, enum status status) {
+  char what[TEXT_SIZE];
+  char why[TEXT_SIZE];
+  char try_this[TEXT_SIZE];
+  char counts[COUNTS_SIZE];
+  unsigned long long line = append->added + 1;
+  snprintf(what, sizeof what, "cannot append all of the input to topic \"%s\": %s", append->topic, counts_text(append, counts));
+  if (status == STATUS_TOO_LARGE) {
+    snprintf(why, sizeof why, "line %llu is longer than %u MiB, which no record may be", line,
+             INPUT_LINE_BYTES_MAX / 1024 / 1024);
+    snprintf(try_this, sizeof try_this, "split line %llu or leave it out, and append the input from there on", line);
+  } else {
+    snprintf(why, sizeof why, "line %llu cannot be read: %s", line, status_text(status));
+    snprintf(try_this, sizeof try_this, "see what is wrong with the input, and append it from line %llu on", line);
+  }
+  return report_failure(append->cli, append->acknowledged > 0 ? CLI_PARTIAL : CLI_FAILED, status_name(status), what, why,
+                        try_this);
+}
+
+static int append_finish(struct append *append, enum status input_status) {
   cairn_producer_flush(append->producer, CAIRN_FOREVER, NULL);
   progress_end(&append->progress);
   print_counts(append);
   if (append->failed || append->stopped) return append_failed(append);
+  if (input_status != STATUS_OK) return input_failed(append, input_status);
   if (!terminal_interrupted()) return CLI_OK;
   char why[128];
   snprintf(why, sizeof why, "%llu records were read and acknowledged; the rest of the input was not read",
@@ -186,26 +214,32 @@ static int open_input(struct append *append) {
   const char *path = cli_option(append->cli, "file");
   enum status status = input_open(path, &append->input);
   if (status == STATUS_OK) return CLI_OK;
-  if (status == STATUS_INVALID)
-    return report_failure(append->cli, CLI_USAGE, status_name(status), "cannot open the input", "it is a directory",
-                          "name a file with --file, or give the records on standard input");
-  return report_failure(append->cli, status == STATUS_NOT_FOUND ? CLI_NOT_FOUND : CLI_FAILED, status_name(status),
-                        "cannot open the input", status_text(status), path == NULL ? "another standard input" : path);
+  bool standard = path == NULL || strcmp(path, "-") == 0;
+  char what[TEXT_SIZE] = "cannot read standard input";
+  if (!standard) snprintf(what, sizeof what, "cannot open \"%s\"", path);
+  const char *why = status_text(status);
+  if (status == STATUS_NOT_FOUND) why = "there is no such file";
+  else if (status == STATUS_INVALID) why = "it is a directory";
+  else if (status == STATUS_DENIED) why = standard ? "it is closed, or open for writing only" : "you may not read it";
+  int code = status == STATUS_NOT_FOUND ? CLI_NOT_FOUND : status == STATUS_INVALID ? CLI_USAGE : CLI_FAILED;
+  return report_failure(append->cli, code, status_name(status), what, why,
+                        standard ? "name a file with --file" : "another --file, or none and the records on standard input");
 }
 
 /* So that a wrong name is told at once, even when there is no input yet. */
 static int check_topic(struct append *append) {
   struct cairn_topic topic;
-  struct cairn_error error;
-  if (cairn_topic_describe(append->cli->client, append->topic, &topic, NULL, NULL, &error) != CAIRN_OK) {
-    return report_error(append->cli, &error, (struct report_subject){.topic = append->topic}, "cannot append to topic \"%s\"",
-                        append->topic);
+  if (cairn_topic_describe(append->cli->client, append->topic, &topic, NULL, NULL, &append->error) != CAIRN_OK) {
+    return append_failed(append);
   }
   if (append->partition < (int32_t)topic.partitions) return CLI_OK;
-  char why[128];
-  snprintf(why, sizeof why, "it has the partitions 0 to %u", topic.partitions - 1);
-  return report_failure(append->cli, CLI_NOT_FOUND, "UNKNOWN_PARTITION", "the topic has no such partition", why,
-                        "another --partition, or none");
+  char what[TEXT_SIZE];
+  char why[TEXT_SIZE];
+  char counts[COUNTS_SIZE];
+  snprintf(what, sizeof what, "cannot append to partition %d of topic \"%s\": %s", append->partition, append->topic,
+           counts_text(append, counts));
+  snprintf(why, sizeof why, "the topic has the partitions 0 to %u", topic.partitions - 1);
+  return report_failure(append->cli, CLI_NOT_FOUND, "UNKNOWN_PARTITION", what, why, "another --partition, or none");
 }
 
 static int append_run(struct cli *cli) {
@@ -230,9 +264,8 @@ static int append_run(struct cli *cli) {
   }
   if (code == CLI_OK) {
     progress_begin(&append.progress, world_now_ns(cli->world));
-    int input_code = append_input(&append);
-    code = append_finish(&append);
-    if (code == CLI_OK) code = input_code;
+    enum status input_status = append_input(&append);
+    code = append_finish(&append, input_status);
   }
   cairn_producer_free(append.producer);
   wake_close(append.wake_fd);

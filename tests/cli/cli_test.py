@@ -319,7 +319,8 @@ class CliTest(WithBroker):
         self.out("append", name, stdin=b"x\n")
         self.assert_refused(3, "UNKNOWN_TOPIC", "append", "nowhere", suggests="cairn topic create nowhere")
         self.assert_refused(3, "UNKNOWN_TOPIC", "read", "nowhere", suggests="cairn topic create nowhere")
-        self.assert_refused(3, "UNKNOWN_PARTITION", "append", name, "-p", "7")
+        said = self.assert_refused(3, "UNKNOWN_PARTITION", "append", name, "-p", "7")
+        self.assertIn(f'cannot append to partition 7 of topic "{name}": 0 records acknowledged, 0 not appended, 0 unknown', said)
         self.assert_refused(3, "UNKNOWN_PARTITION", "read", name, "-p", "7", suggests=f"cairn topic describe {name}")
         self.assert_refused(4, "TOPIC_EXISTS", "topic", "create", name, suggests=f"cairn topic describe {name}")
         self.assert_refused(2, "BAD_NAME", "topic", "create", "no such name")
@@ -339,11 +340,22 @@ class CliTest(WithBroker):
         self.assert_refused(2, "USAGE", "broker", "decommission", "1", "--wait", "--undo", suggests="cairn broker decommission --help")
         self.assert_refused(2, "USAGE", "topic", "frobnicate", suggests="cairn topic --help")
         self.assert_refused(1, "TOO_LARGE", "append", name, stdin=b"x" * 2000000, suggests="--record-bytes-max")
-        self.assert_refused(3, "NOT_FOUND", "append", name, "--file", "/nowhere")
+        self.assertIn('"/nowhere"', self.assert_refused(3, "NOT_FOUND", "append", name, "--file", "/nowhere", suggests="another --file"))
         self.assert_refused(2, "INVALID", "append", name, "--file", "/", suggests="--file")
         self.assert_refused(2, "USAGE", "append", suggests="cairn append --help")
         self.assert_refused(2, "USAGE", "topic", "creat", "x")
         self.assert_refused(2, "USAGE", "read", name, "-f", "%q")
+
+    def test_a_line_that_is_too_long_leaves_a_prefix_and_counts(self):
+        name = self.topic(2)
+        data = b"a\n" + b"x" * (5 << 20) + b"\nb\n"
+        done = self.run_cairn("append", name, "-p", "1", "--print-offsets", stdin=data, code=7)
+        self.assertEqual(done.stdout, b"1:0\n")
+        said = done.stderr.decode()
+        self.assertIn("1 records acknowledged, 0 not appended, 0 unknown", said)
+        self.assertIn("why: line 2 is longer than 4 MiB", said)
+        self.assert_refused(1, "TOO_LARGE", "append", name, stdin=b"x" * (5 << 20))
+        self.assertEqual(self.out("read", name), b"a\n")
 
     def test_errors_are_json_when_asked(self):
         done = self.run_cairn("-o", "json", "read", "nowhere", code=3)
