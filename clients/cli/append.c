@@ -34,6 +34,7 @@ struct append {
   struct cairn_error error; /* the first */
   bool failed;
   bool stopped; /* nothing more can be added */
+  int64_t record_bytes_max;
 };
 
 /* ---- Deliveries: on our own thread ---- */
@@ -134,7 +135,8 @@ static const char *counts_text(const struct append *append, char into[COUNTS_SIZ
 
 static int append_failed(struct append *append) {
   char counts[COUNTS_SIZE];
-  struct report_subject subject = {.topic = append->topic, .unknown = append->unknown};
+  struct report_subject subject = {
+      .topic = append->topic, .unknown = append->unknown, .record_bytes_max = append->record_bytes_max};
   if (append->partition >= 0) {
     subject.has_partition = true;
     subject.partition = (uint32_t)append->partition;
@@ -232,6 +234,7 @@ static int check_topic(struct append *append) {
   if (cairn_topic_describe(append->cli->client, append->topic, &topic, NULL, NULL, &append->error) != CAIRN_OK) {
     return append_failed(append);
   }
+  append->record_bytes_max = topic.config.record_bytes_max;
   if (append->partition < (int32_t)topic.partitions) return CLI_OK;
   char what[TEXT_SIZE];
   char why[TEXT_SIZE];
@@ -307,6 +310,7 @@ const struct command append_command = {
     .operands_min = 1,
     .operands_max = 1,
     .summary = "Append records, one per line of the input",
+    .changes = CHANGES_RECORDS,
     .options = append_options,
     .details =
         "An empty line is a record with an empty value; a last line without a newline counts. Keyed records go to the\n"

@@ -242,6 +242,7 @@ const struct command bench_append_command = {
     .operands = "[TOPIC]",
     .operands_max = 1,
     .summary = "Measure appending: throughput and latency",
+    .changes = CHANGES_RECORDS,
     .options = bench_append_options,
     .details =
         "The topic (default cairn-bench) is created when it is not there, and kept. Latency is from the add, or in an open loop\n"

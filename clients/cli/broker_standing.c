@@ -242,6 +242,7 @@ const struct command broker_drain_command = {
     .operands_min = 1,
     .operands_max = 1,
     .summary = "Let a broker lead nothing, for maintenance",
+    .changes = CHANGES_BROKERS,
     .details = "It keeps its replicas, and others lead what they can, until --undo, over restarts too. What has no other live "
                "replica it\n"
                "goes on leading. --wait ends when it leads nothing else; Ctrl-C ends the wait, and the drain goes on.\n",
@@ -275,6 +276,7 @@ const struct command broker_decommission_command = {
     .operands_min = 1,
     .operands_max = 1,
     .summary = "Move a broker's replicas to others, then let it go",
+    .changes = CHANGES_BROKERS,
     .details =
         "Partitions are appended to and read all the while. A broker that is dead can leave as well: its replicas are made anew\n"
         "from the others. When it is gone, stop it; its number may come back, with an empty directory. --wait has no end of its\n"

@@ -44,6 +44,9 @@ struct option {
 
 struct cli;
 
+/* What a command changes: where its outcome is unknown, that is where one looks. */
+enum changes { CHANGES_NOTHING, CHANGES_RECORDS, CHANGES_TOPICS, CHANGES_BROKERS };
+
 struct command {
   const char *noun;     /* "topic" */
   const char *verb;     /* "create"; NULL when the noun is all there is */
@@ -51,6 +54,7 @@ struct command {
   const char *operands; /* "TOPIC"; for the usage line */
   unsigned operands_min;
   unsigned operands_max;
+  enum changes changes;
   const char *summary;          /* one line */
   const struct option *options; /* ends with a NULL name; may be NULL */
   const char *details;          /* more paragraphs; may be NULL */

@@ -178,6 +178,7 @@ const struct command partition_trim_command = {
     .operands_min = 2,
     .operands_max = 2,
     .summary = "Give up the oldest records of a partition, for good",
+    .changes = CHANGES_TOPICS,
     .options = trim_options,
     .details = "Space is freed later, a segment at a time. Offsets are never used again.\n",
     .examples = trim_examples,

@@ -208,6 +208,7 @@ const struct command partition_move_command = {
     .operands_min = 2,
     .operands_max = 2,
     .summary = "Give a partition other replicas",
+    .changes = CHANGES_TOPICS,
     .details =
         "It is read and appended to all the while. New replicas get the records from its leader before they count; old ones are\n"
         "given up when all new ones are in, so all brokers that are named must be up. cairn topic describe shows where "

@@ -31,44 +31,106 @@ int report_exit_code(const struct cairn_error *error) {
 
 /* ---- What to try ---- */
 
-static void suggest(const struct cli *cli, const struct cairn_error *error, struct report_subject subject, char *into,
-                    size_t size) {
-  char cairn[128] = "cairn";
-  if (cli->server_given) snprintf(cairn, sizeof cairn, "cairn --server %s", cli->server);
-  char partition[32] = "";
-  if (subject.has_partition) snprintf(partition, sizeof partition, " --partition %u", subject.partition);
-  const char *topic = subject.topic == NULL ? "TOPIC" : subject.topic;
+#define PREFIX_SIZE 128u
+#define RECORD_BYTES_MAX (3 * 1024 * 1024)
+
+/* What it goes by. */
+struct suggestion {
+  const struct cli *cli;
+  const struct cairn_error *error;
+  struct report_subject subject;
+  char cairn[PREFIX_SIZE];
+  char partition[32];
+  const char *topic;
+};
+
+static enum changes changes_of(const struct cli *cli) { return cli->command == NULL ? CHANGES_NOTHING : cli->command->changes; }
+static bool noun_is(const struct cli *cli, const char *noun) {
+  return cli->command != NULL && strcmp(cli->command->noun, noun) == 0;
+}
+
+/* Can there be a topic of that name, and can it be typed as it is? */
+static bool is_name(const char *topic) {
+  static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+  size_t size = strlen(topic);
+  if (size == 0 || size > CAIRN_NAME_MAX || topic[0] == '-') return false;
+  return topic[strspn(topic, letters)] == '\0' && strcmp(topic, ".") != 0 && strcmp(topic, "..") != 0;
+}
+
+static void suggest_topic(const struct suggestion *this, char *into, size_t size) {
+  bool there = noun_is(this->cli, "topic") || noun_is(this->cli, "partition"); /* these are about one that is there */
+  if (there || !is_name(this->topic)) snprintf(into, size, "%s topic list", this->cairn);
+  else if (noun_is(this->cli, "bench")) snprintf(into, size, "%s bench append %s", this->cairn, this->topic);
+  else snprintf(into, size, "%s topic create %s", this->cairn, this->topic);
+}
+
+static void suggest_smaller(const struct suggestion *this, char *into, size_t size) {
+  if (changes_of(this->cli) == CHANGES_TOPICS)
+    snprintf(into, size, "fewer partitions, or `%s topic list` to see what can be deleted", this->cairn);
+  else if (this->subject.topic == NULL || this->subject.record_bytes_max >= RECORD_BYTES_MAX)
+    snprintf(into, size, "smaller records");
+  else snprintf(into, size, "smaller records, or `%s topic alter %s --record-bytes-max 3MiB`", this->cairn, this->topic);
+}
+
+/* Where to see whether it was done. */
+static void suggest_look(const struct suggestion *this, char *into, size_t size) {
+  static const char until[] = "to see what was done before you do it again";
+  switch (changes_of(this->cli)) {
+    case CHANGES_NOTHING: snprintf(into, size, "the same with a longer --timeout, or `%s cluster health`", this->cairn); return;
+    case CHANGES_RECORDS:
+      snprintf(into, size, "%s read %s%s --from -10, %s", this->cairn, this->topic, this->partition, until);
+      return;
+    case CHANGES_TOPICS:
+      if (is_name(this->topic)) snprintf(into, size, "%s topic describe %s, %s", this->cairn, this->topic, until);
+      else snprintf(into, size, "%s topic list, %s", this->cairn, until);
+      return;
+    case CHANGES_BROKERS: snprintf(into, size, "%s broker list, %s", this->cairn, until); return;
+  }
+}
+
+static void suggest_help(const struct command *command, char *into, size_t size) {
+  snprintf(into, size, "cairn %s%s%s --help", command->noun, command->verb == NULL ? "" : " ",
+           command->verb == NULL ? "" : command->verb);
+}
+
+static void suggest_room(const struct suggestion *this, char *into, size_t size) {
+  if (changes_of(this->cli) == CHANGES_RECORDS)
+    snprintf(into, size, "free space on the broker's disk, or `%s topic alter %s --retention-bytes SIZE`", this->cairn,
+             this->topic);
+  else snprintf(into, size, "free space on the broker's disk: `%s topic list` shows what could go", this->cairn);
+}
+
+static void suggest(const struct suggestion *this, char *into, size_t size) {
+  const struct cli *cli = this->cli;
+  const struct cairn_error *error = this->error;
   const char *reason = error->reason;
-  const char *noun = cli->command == NULL ? "" : cli->command->noun;
-  bool about_topics = strcmp(noun, "topic") == 0 || strcmp(noun, "partition") == 0;
-  if (strcmp(reason, "UNKNOWN_TOPIC") == 0 && about_topics) {
-    snprintf(into, size, "%s topic list", cairn);
-  } else if (strcmp(reason, "UNKNOWN_TOPIC") == 0) {
-    snprintf(into, size, "%s topic create %s", cairn, topic);
+  if (strcmp(reason, "UNKNOWN_TOPIC") == 0) {
+    suggest_topic(this, into, size);
   } else if (strcmp(reason, "NOT_FOUND") == 0) { /* of what a broker can miss, these are left */
-    snprintf(into, size, "%s broker list", cairn);
-  } else if (strcmp(reason, "TOO_LARGE") == 0 && subject.topic != NULL) {
-    snprintf(into, size, "smaller records, or `%s topic alter %s --record-bytes-max 3MiB`", cairn, topic);
+    snprintf(into, size, "%s broker list", this->cairn);
+  } else if (strcmp(reason, "TOO_LARGE") == 0) {
+    suggest_smaller(this, into, size);
   } else if (strcmp(reason, "UNKNOWN_PARTITION") == 0 || strcmp(reason, "TOPIC_EXISTS") == 0) {
-    snprintf(into, size, "%s topic describe %s", cairn, topic);
-  } else if (subject.unknown > 0) {
+    snprintf(into, size, "%s topic describe %s", this->cairn, this->topic);
+  } else if (this->subject.unknown > 0) {
     snprintf(into, size, "%s read %s%s --from -%llu, to see which of the unknown records are there before you append the rest",
-             cairn, topic, partition, (unsigned long long)subject.unknown);
+             this->cairn, this->topic, this->partition, (unsigned long long)this->subject.unknown);
+  } else if (error->executed == CAIRN_EXECUTED_MAYBE && changes_of(cli) != CHANGES_NOTHING) {
+    suggest_look(this, into, size);
   } else if (strcmp(reason, "TRANSPORT") == 0) {
     snprintf(into, size, "start a broker with `cairnd`, or name one with --server HOST:PORT (asked: %s)", cli->server);
-  } else if (error->has_next_offset && cli->command != NULL && strcmp(cli->command->noun, "read") == 0) {
-    snprintf(into, size, "%s read %s%s --from %lld", cairn, topic, partition, (long long)error->next_offset);
-  } else if (strcmp(reason, "BEYOND_END") == 0 && error->has_next_offset && subject.has_partition) {
-    snprintf(into, size, "%s partition describe %s %u", cairn, topic, subject.partition);
+  } else if (error->has_next_offset && noun_is(cli, "read")) {
+    snprintf(into, size, "%s read %s%s --from %lld", this->cairn, this->topic, this->partition, (long long)error->next_offset);
+  } else if (strcmp(reason, "BEYOND_END") == 0 && error->has_next_offset && this->subject.has_partition) {
+    snprintf(into, size, "%s partition describe %s %u", this->cairn, this->topic, this->subject.partition);
   } else if (strcmp(reason, "DISK_FULL") == 0) {
-    snprintf(into, size, "free space on the broker's disk, or `%s topic alter %s --retention-bytes SIZE`", cairn, topic);
-  } else if (error->executed == CAIRN_EXECUTED_MAYBE && subject.topic != NULL) {
-    snprintf(into, size, "%s read %s%s --from -10, to see what was done before you do it again", cairn, topic, partition);
+    suggest_room(this, into, size);
+  } else if (error->executed == CAIRN_EXECUTED_MAYBE) {
+    suggest_look(this, into, size);
   } else if (error->code == CAIRN_INVALID_ARGUMENT && cli->command != NULL) {
-    snprintf(into, size, "cairn %s%s%s --help", cli->command->noun, cli->command->verb == NULL ? "" : " ",
-             cli->command->verb == NULL ? "" : cli->command->verb);
+    suggest_help(cli->command, into, size);
   } else {
-    snprintf(into, size, "%s broker describe", cairn);
+    snprintf(into, size, "%s broker describe", this->cairn);
   }
 }
 
@@ -112,7 +174,11 @@ int report_error(const struct cli *cli, const struct cairn_error *error, struct 
   vsnprintf(what, sizeof what, format, arguments);
   va_end(arguments);
   char try_this[TEXT_SIZE];
-  suggest(cli, error, subject, try_this, sizeof try_this);
+  struct suggestion suggestion = {.cli = cli, .error = error, .subject = subject, .cairn = "cairn"};
+  if (cli->server_given) snprintf(suggestion.cairn, sizeof suggestion.cairn, "cairn --server %s", cli->server);
+  if (subject.has_partition) snprintf(suggestion.partition, sizeof suggestion.partition, " --partition %u", subject.partition);
+  suggestion.topic = subject.topic == NULL ? "TOPIC" : subject.topic;
+  suggest(&suggestion, try_this, sizeof try_this);
   print(cli, error, error->reason, what, error->message, try_this);
   return report_exit_code(error);
 }
@@ -134,8 +200,7 @@ int report_usage(const struct cli *cli, const char *format, ...) {
   if (command == NULL && cli->noun != NULL) {
     snprintf(try_this, sizeof try_this, "cairn %s --help", cli->noun);
   } else if (command != NULL) {
-    snprintf(try_this, sizeof try_this, "cairn %s%s%s --help", command->noun, command->verb == NULL ? "" : " ",
-             command->verb == NULL ? "" : command->verb);
+    suggest_help(command, try_this, sizeof try_this);
   }
   print(cli, NULL, "USAGE", "the command line makes no sense", why, try_this);
   return CLI_USAGE;

@@ -16,7 +16,8 @@ struct report_subject {
   const char *topic;
   bool has_partition;
   uint32_t partition;
-  uint64_t unknown; /* records that may have been appended */
+  uint64_t unknown;         /* records that may have been appended */
+  int64_t record_bytes_max; /* the topic's, where it is known */
 };
 
 /* `format` says what could not be done. Returns the exit code. */

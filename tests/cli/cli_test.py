@@ -346,6 +346,31 @@ class CliTest(WithBroker):
         self.assert_refused(2, "USAGE", "topic", "creat", "x")
         self.assert_refused(2, "USAGE", "read", name, "-f", "%q")
 
+    def test_what_is_suggested_can_be_done(self):
+        for never in ("bad name", "", "..", "x" * 250):
+            said = self.assert_refused(3, "UNKNOWN_TOPIC", "append", "--", never, suggests="cairn topic list")
+            self.assertIn("0 records acknowledged", said)
+        name = self.topic()
+        self.out("topic", "alter", name, "--record-bytes-max", "3MiB")
+        said = self.assert_refused(1, "TOO_LARGE", "append", name, stdin=b"x" * 4000000)
+        self.assertRegex(said, r"(?m)^try: smaller records$")
+
+    def test_an_outcome_that_is_unknown_is_looked_up_where_it_would_be(self):
+        name = self.topic()
+        self.out("append", name, stdin=b"x\n")
+        self.broker.process.send_signal(signal.SIGSTOP)
+        try:
+            for words, suggests in (
+                (("read", name), "the same with a longer --timeout"),
+                (("topic", "list"), "the same with a longer --timeout"),
+                (("topic", "create", "late"), "cairn topic describe late, to see what was done"),
+                (("partition", "trim", name, "0", "--before", "1"), f"cairn topic describe {name}, to see what was done"),
+                (("broker", "drain", "1", "--undo"), "cairn broker list, to see what was done"),
+            ):
+                self.assert_refused(6, "DEADLINE", "--timeout", "700ms", *words, suggests=suggests)
+        finally:
+            self.broker.process.send_signal(signal.SIGCONT)
+
     def test_a_line_that_is_too_long_leaves_a_prefix_and_counts(self):
         name = self.topic(2)
         data = b"a\n" + b"x" * (5 << 20) + b"\nb\n"
