@@ -118,10 +118,15 @@ static bool from_in_range(struct cairn_consumer *consumer) {
   if (from.kind != CAIRN_AT_OFFSET || !start->described) return true;
   bool below = from.value < start->log_start_offset;
   if (!below && from.value <= start->end_offset) return true;
+  enum status status = below ? STATUS_BELOW_START : STATUS_BEYOND_END;
   struct failure failure;
-  failure_set(&failure, below ? STATUS_BELOW_START : STATUS_BEYOND_END,
-              "offset %lld is asked for; partition %u of \"%s\" has the offsets %lld to %lld", (long long)from.value,
-              consumer->partition, consumer->topic, (long long)start->log_start_offset, (long long)start->end_offset - 1);
+  if (start->log_start_offset == start->end_offset)
+    failure_set(&failure, status, "offset %lld is asked for; partition %u of \"%s\" is empty and begins at %lld",
+                (long long)from.value, consumer->partition, consumer->topic, (long long)start->end_offset);
+  else
+    failure_set(&failure, status, "offset %lld is asked for; partition %u of \"%s\" has the offsets %lld to %lld",
+                (long long)from.value, consumer->partition, consumer->topic, (long long)start->log_start_offset,
+                (long long)start->end_offset - 1);
   failure.has_next_offset = true;
   failure.next_offset = below ? start->log_start_offset : start->end_offset;
   consumer_fail(consumer, &failure);

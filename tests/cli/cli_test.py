@@ -271,7 +271,9 @@ class CliTest(WithBroker):
         self.out("append", name, stdin=b"a\nb\nc\n")
         self.assertIn(b"offset 2", self.out("partition", "trim", name, "0", "--before", "2"))
         self.assertEqual(self.out("read", name), b"c\n")
-        self.assertEqual(json.loads(self.out("-o", "json", "partition", "describe", name, "0"))["log_start_offset"], 2)
+        self.out("partition", "trim", name, "0", "--before", "3")
+        self.assertIn("is empty and begins at 3", self.assert_refused(1, "BELOW_START", "read", name, "--from", "0"))
+        self.assertEqual(json.loads(self.out("-o", "json", "partition", "describe", name, "0"))["log_start_offset"], 3)
 
     def test_producers_are_listed_with_where_they_are(self):
         name = self.topic()

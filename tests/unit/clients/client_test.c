@@ -146,6 +146,18 @@ static void consumer_stops_seeks_and_counts(void **state) {
   cairn_consumer_free(consumer);
 }
 
+static void consumer_says_that_a_partition_is_empty(void **state) {
+  struct fixture *fixture = *state;
+  const struct cairn_consumer_options options = {.from = {CAIRN_AT_OFFSET, 7}, .to = {CAIRN_AT_END, 0}};
+  struct cairn_consumer *consumer = NULL;
+  struct cairn_record record;
+  struct cairn_error error;
+  assert_int_equal(cairn_consumer_new(fixture->client, "events", 0, &options, &consumer, NULL), CAIRN_OK);
+  assert_int_equal(cairn_consumer_next(consumer, 5000, &record, &error), CAIRN_OUT_OF_RANGE);
+  assert_non_null(strstr(error.message, "is empty and begins at 0"));
+  cairn_consumer_free(consumer);
+}
+
 static void consumer_reports_rot_and_where_the_log_ends(void **state) {
   struct fixture *fixture = *state;
   const struct cairn_message message = {.value = {"x", 1}};
@@ -176,7 +188,7 @@ int main(void) {
       TEST(append_and_read_block_until_done),          TEST(append_is_sent_again_only_when_that_is_safe),
       TEST(a_client_that_reaches_nobody_says_so_soon), TEST(consumer_follows_and_gets_over_a_lost_stream),
       TEST(consumer_stops_seeks_and_counts),           TEST(consumer_reports_rot_and_where_the_log_ends),
-      TEST(create_sends_the_settings_that_are_given),
+      TEST(create_sends_the_settings_that_are_given),  TEST(consumer_says_that_a_partition_is_empty),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
