@@ -252,7 +252,8 @@ const struct command read_command = {
     .options = read_options_table,
     .details =
         "With -o json there is one object per line: topic, partition, offset, timestamp_ms, key, value, headers. Bytes that\n"
-        "are not UTF-8 are {\"base64\": \"...\"}; an absent key or value is null. Every checksum is verified.\n",
+        "are not UTF-8, or have a NUL among them, are {\"base64\": \"...\"}; an absent key or value is null. Every checksum is\n"
+        "verified.\n",
     .examples = read_examples,
     .run = read_run,
 };
