@@ -8,6 +8,7 @@
 #include "clients/cli/report.h"
 
 #define TIMEOUT_MS_DEFAULT 30000
+#define TIMEOUT_MS_MAX (UINT32_MAX / 2)
 
 enum global { GLOBAL_SERVER, GLOBAL_OUTPUT, GLOBAL_TIMEOUT, GLOBAL_HELP, GLOBAL_COUNT };
 
@@ -141,9 +142,10 @@ static int take_globals(struct parse *parse, const char *environment_server) {
   cli->json = output != NULL && strcmp(output, "json") == 0;
   int64_t timeout_ms = TIMEOUT_MS_DEFAULT;
   const char *timeout = parse->globals[GLOBAL_TIMEOUT];
-  if (timeout != NULL && (!quantity_parse_duration_ms(timeout, &timeout_ms) || timeout_ms < 1 || timeout_ms > UINT32_MAX / 2)) {
-    return report_usage(cli, "--timeout is \"%s\"; it can be 500ms, 30s, 5m", timeout);
-  }
+  enum status status = timeout == NULL ? STATUS_OK : quantity_parse_duration_ms(timeout, &timeout_ms);
+  if (status == STATUS_INVALID) return report_usage(cli, "--timeout is \"%s\"; it should look like 500ms, 30s or 5m", timeout);
+  if (status != STATUS_OK || timeout_ms < 1 || timeout_ms > TIMEOUT_MS_MAX)
+    return report_usage(cli, "--timeout is %s; it can be 1ms to %us", timeout, TIMEOUT_MS_MAX / 1000);
   cli->timeout_ms = (uint32_t)timeout_ms;
   return CLI_OK;
 }
@@ -199,7 +201,7 @@ bool cli_flag(const struct cli *cli, const char *name) { return cli_option(cli, 
 
 int cli_operand_partition(const struct cli *cli, unsigned operand, uint32_t *out_partition) {
   int64_t number = 0;
-  if (!quantity_parse_number(cli->operands[operand], &number) || number < 0 || number > INT32_MAX)
+  if (quantity_parse_number(cli->operands[operand], &number) != STATUS_OK || number < 0 || number > INT32_MAX)
     return report_usage(cli, "\"%s\" is not the number of a partition", cli->operands[operand]);
   *out_partition = (uint32_t)number;
   return CLI_OK;
@@ -207,33 +209,45 @@ int cli_operand_partition(const struct cli *cli, unsigned operand, uint32_t *out
 
 int cli_operand_broker(const struct cli *cli, unsigned operand, uint32_t *out_broker) {
   int64_t number = 0;
-  if (!quantity_parse_number(cli->operands[operand], &number) || number < 1 || number > UINT32_MAX)
+  if (quantity_parse_number(cli->operands[operand], &number) != STATUS_OK || number < 1 || number > UINT32_MAX)
     return report_usage(cli, "\"%s\" is not the number of a broker, as cairn broker list shows them", cli->operands[operand]);
   *out_broker = (uint32_t)number;
   return CLI_OK;
 }
 
-static int option_quantity(const struct cli *cli, const char *name, bool (*parse)(const char *text, int64_t *out),
-                           const char *example, const int64_t bounds[2], int64_t *out) {
+/* How an option's value is written. */
+struct quantity {
+  enum status (*parse)(const char *text, int64_t *out);
+  const char *example;
+  const char *unit; /* of its bounds */
+};
+
+static int option_quantity(const struct cli *cli, const char *name, const struct quantity *quantity, const int64_t bounds[2],
+                           int64_t *out) {
   const char *text = cli_option(cli, name);
   if (text == NULL) return CLI_OK;
   int64_t value = 0;
-  if (!parse(text, &value)) return report_usage(cli, "--%s is \"%s\"; it should look like %s", name, text, example);
-  if (value < bounds[0] || value > bounds[1]) {
-    return report_usage(cli, "--%s is %s; it can be %lld to %lld", name, text, (long long)bounds[0], (long long)bounds[1]);
+  enum status status = quantity->parse(text, &value);
+  if (status == STATUS_INVALID) return report_usage(cli, "--%s is \"%s\"; it should look like %s", name, text, quantity->example);
+  if (status != STATUS_OK || value < bounds[0] || value > bounds[1]) {
+    return report_usage(cli, "--%s is %s; it can be %lld to %lld%s", name, text, (long long)bounds[0], (long long)bounds[1],
+                        quantity->unit);
   }
   *out = value;
   return CLI_OK;
 }
 
 int cli_option_number(const struct cli *cli, const char *name, int64_t min, int64_t max, int64_t *out) {
-  return option_quantity(cli, name, quantity_parse_number, "42", (const int64_t[]){min, max}, out);
+  static const struct quantity number = {quantity_parse_number, "42", ""};
+  return option_quantity(cli, name, &number, (const int64_t[]){min, max}, out);
 }
 
 int cli_option_bytes(const struct cli *cli, const char *name, int64_t min, int64_t max, int64_t *out) {
-  return option_quantity(cli, name, quantity_parse_bytes, "65536, 64KiB or 1MiB", (const int64_t[]){min, max}, out);
+  static const struct quantity bytes = {quantity_parse_bytes, "65536, 64KiB or 1MiB", " bytes"};
+  return option_quantity(cli, name, &bytes, (const int64_t[]){min, max}, out);
 }
 
 int cli_option_duration_ms(const struct cli *cli, const char *name, int64_t min, int64_t max, int64_t *out) {
-  return option_quantity(cli, name, quantity_parse_duration_ms, "250ms, 30s, 15m, 12h or 7d", (const int64_t[]){min, max}, out);
+  static const struct quantity duration = {quantity_parse_duration_ms, "250ms, 30s, 15m, 12h or 7d", " ms"};
+  return option_quantity(cli, name, &duration, (const int64_t[]){min, max}, out);
 }

@@ -32,7 +32,8 @@ static const struct topic topics[] = {
      "  end          behind the newest record\n"
      "  42           offset 42\n"
      "  -10          10 records before the end\n"
-     "  @2024-05-01T10:00:00Z   the first record of that time or later; also @2024-05-01, @...+02:00\n"
+     "  @2024-05-01T10:00:00Z   the first record of that time or later; also @2024-05-01, which is its midnight\n"
+     "                          Z or nothing is UTC, whatever the time here; @2024-05-01T12:00+02:00 is another zone's\n"
      "  @-15m        15 minutes ago (ms, s, m, h, d)\n"
      "  @1714557600000          ms since 1970\n\n"
      "`--to` ends before its position, and at the end of the log if that comes first; with --follow it is waited for.\n"},

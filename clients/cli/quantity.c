@@ -1,6 +1,7 @@
 #include "clients/cli/quantity.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,23 +14,29 @@
 
 /* ---- Numbers with a unit ---- */
 
+/* Saturated where it is too large. */
 static bool parse_leading_number(const char *text, int64_t *out, const char **out_rest) {
   const char *digits = text + (*text == '-' || *text == '+');
   if (*digits < '0' || *digits > '9') return false;
   char *end = NULL;
-  long long number = strtoll(text, &end, 10);
-  if (number == INT64_MAX || number == INT64_MIN) return false; /* saturated; nobody means it */
-  *out = number;
+  *out = strtoll(text, &end, 10);
   *out_rest = end;
   return true;
 }
 
-bool quantity_parse_number(const char *text, int64_t *out) {
+static enum status multiply(int64_t number, int64_t factor, int64_t *out) {
+  int64_t product = 0;
+  if (number == INT64_MAX || number == INT64_MIN) return STATUS_TOO_LARGE; /* saturated; nobody means it */
+  if (__builtin_mul_overflow(number, factor, &product)) return STATUS_TOO_LARGE;
+  *out = product;
+  return STATUS_OK;
+}
+
+enum status quantity_parse_number(const char *text, int64_t *out) {
   const char *rest = NULL;
   int64_t number = 0;
-  if (!parse_leading_number(text, &number, &rest) || *rest != '\0') return false;
-  *out = number;
-  return true;
+  if (!parse_leading_number(text, &number, &rest) || *rest != '\0') return STATUS_INVALID;
+  return multiply(number, 1, out);
 }
 
 struct unit {
@@ -37,18 +44,17 @@ struct unit {
   int64_t factor;
 };
 
-static bool parse_with_unit(const char *text, const struct unit *units, bool fold_case, int64_t *out) {
+static enum status parse_with_unit(const char *text, const struct unit *units, bool fold_case, int64_t *out) {
   const char *rest = NULL;
   int64_t number = 0;
-  if (!parse_leading_number(text, &number, &rest)) return false;
+  if (!parse_leading_number(text, &number, &rest)) return STATUS_INVALID;
   for (; units->name != NULL; units++) {
-    if ((fold_case ? strcasecmp(rest, units->name) : strcmp(rest, units->name)) != 0) continue;
-    return !__builtin_mul_overflow(number, units->factor, out);
+    if ((fold_case ? strcasecmp(rest, units->name) : strcmp(rest, units->name)) == 0) return multiply(number, units->factor, out);
   }
-  return false;
+  return STATUS_INVALID;
 }
 
-bool quantity_parse_bytes(const char *text, int64_t *out) {
+enum status quantity_parse_bytes(const char *text, int64_t *out) {
   static const struct unit units[] = {
       {"", 1},          {"b", 1},         {"k", 1 << 10},    {"kb", 1 << 10},    {"kib", 1 << 10},
       {"m", 1 << 20},   {"mb", 1 << 20},  {"mib", 1 << 20},  {"g", 1 << 30},     {"gb", 1 << 30},
@@ -57,7 +63,7 @@ bool quantity_parse_bytes(const char *text, int64_t *out) {
   return parse_with_unit(text, units, true, out);
 }
 
-bool quantity_parse_duration_ms(const char *text, int64_t *out) {
+enum status quantity_parse_duration_ms(const char *text, int64_t *out) {
   static const struct unit units[] = {
       {"", 1}, {"ms", 1}, {"s", SECOND_MS}, {"m", MINUTE_MS}, {"h", HOUR_MS}, {"d", DAY_MS}, {NULL, 0},
   };
@@ -93,6 +99,12 @@ static bool take(const char **at, char c) {
   return true;
 }
 
+static int days_of_month(int year, int month) {
+  static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+  bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+  return days[month - 1] + (month == 2 && leap ? 1 : 0);
+}
+
 static bool take_date(const char **at, int64_t *out_ms) {
   int year = 0;
   int month = 0;
@@ -101,7 +113,7 @@ static bool take_date(const char **at, int64_t *out_ms) {
       !take_digits(at, 2, &day)) {
     return false;
   }
-  if (month < 1 || month > 12 || day < 1 || day > 31) return false;
+  if (month < 1 || month > 12 || day < 1 || day > days_of_month(year, month)) return false;
   *out_ms = days_from_civil(year, month, day) * DAY_MS;
   return true;
 }
@@ -133,20 +145,22 @@ static bool take_zone(const char **at, int64_t *out_ms) {
   return true;
 }
 
-bool quantity_parse_time_ms(const char *text, int64_t now_ms, int64_t *out) {
+enum status quantity_parse_time_ms(const char *text, int64_t now_ms, int64_t *out) {
   int64_t value = 0;
   if (text[0] == '-') {
-    if (!quantity_parse_duration_ms(text, &value)) return false;
+    enum status status = quantity_parse_duration_ms(text, &value);
+    if (status != STATUS_OK) return status;
     *out = now_ms + value;
-    return true;
+    return STATUS_OK;
   }
-  if (quantity_parse_number(text, out)) return true;
+  enum status status = quantity_parse_number(text, out);
+  if (status != STATUS_INVALID) return status;
   const char *at = text;
-  if (!take_date(&at, &value)) return false;
-  if ((take(&at, 'T') || take(&at, ' ')) && !take_clock(&at, &value)) return false;
-  if (!take_zone(&at, &value) || *at != '\0') return false;
+  if (!take_date(&at, &value)) return STATUS_INVALID;
+  if ((take(&at, 'T') || take(&at, ' ')) && !take_clock(&at, &value)) return STATUS_INVALID;
+  if (!take_zone(&at, &value) || *at != '\0') return STATUS_INVALID;
   *out = value;
-  return true;
+  return STATUS_OK;
 }
 
 /* ---- The way out ---- */

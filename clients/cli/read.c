@@ -170,7 +170,11 @@ static int read_topic(struct read *read) {
 static int read_position(const struct read *read, const char *name, struct cairn_position *position) {
   const char *text = cli_option(read->cli, name);
   if (text == NULL) return CLI_OK;
-  if (position_parse(text, world_wall_ms(read->cli->world), position)) return CLI_OK;
+  enum status status = position_parse(text, world_wall_ms(read->cli->world), position);
+  if (status == STATUS_OK) return CLI_OK;
+  if (status == STATUS_TOO_LARGE)
+    return report_usage(read->cli, "--%s is \"%s\", further than any record can be; `cairn help positions` lists what it can be",
+                        name, text);
   return report_usage(read->cli, "--%s is \"%s\"; it can be start, end, 42, -10, @2024-05-01T10:00:00Z or @-15m", name, text);
 }
 

@@ -348,6 +348,17 @@ class CliTest(WithBroker):
         self.assert_refused(2, "USAGE", "topic", "creat", "x")
         self.assert_refused(2, "USAGE", "read", name, "-f", "%q")
 
+    def test_too_large_is_not_told_as_badly_written(self):
+        for words, bounds in (
+            (("topic", "create", "t", "--retention", "99999999999999d"), "it can be -1 to 9223372036854775807 ms"),
+            (("partition", "trim", "t", "0", "--before", "99999999999999999999"), "it can be 0 to 9223372036854775807"),
+            (("read", "t", "--from", "99999999999999999999"), "further than any record can be"),
+            (("--timeout", "9999999999d", "topic", "list"), "it can be 1ms to 2147483s"),
+        ):
+            self.assertIn(bounds, self.assert_refused(2, "USAGE", *words))
+        self.assert_refused(2, "USAGE", "read", "t", "--from", "@2024-02-30")
+        self.assertIn("UTC", self.out("help", "positions").decode())
+
     def test_what_is_suggested_can_be_done(self):
         for never in ("bad name", "", "..", "x" * 250):
             said = self.assert_refused(3, "UNKNOWN_TOPIC", "append", "--", never, suggests="cairn topic list")

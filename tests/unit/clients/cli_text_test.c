@@ -22,33 +22,40 @@
 static void quantity_reads_sizes_and_durations(void **state) {
   (void)state;
   int64_t value = 0;
-  assert_true(quantity_parse_bytes("4096", &value) && value == 4096);
-  assert_true(quantity_parse_bytes("64KiB", &value) && value == 65536);
-  assert_true(quantity_parse_bytes("2g", &value) && value == 2147483648);
-  assert_true(quantity_parse_bytes("-1", &value) && value == -1);
-  assert_false(quantity_parse_bytes("KiB", &value));
-  assert_false(quantity_parse_bytes("9999999999T", &value));
-  assert_true(quantity_parse_duration_ms("7d", &value) && value == 604800000);
-  assert_true(quantity_parse_duration_ms("250", &value) && value == 250);
-  assert_false(quantity_parse_duration_ms("7 days", &value));
-  assert_false(quantity_parse_number("12x", &value));
-  assert_false(quantity_parse_number("", &value));
-  assert_false(quantity_parse_number("99999999999999999999", &value));
+  assert_true(quantity_parse_bytes("4096", &value) == STATUS_OK && value == 4096);
+  assert_true(quantity_parse_bytes("64KiB", &value) == STATUS_OK && value == 65536);
+  assert_true(quantity_parse_bytes("2g", &value) == STATUS_OK && value == 2147483648);
+  assert_true(quantity_parse_bytes("-1", &value) == STATUS_OK && value == -1);
+  assert_int_equal(quantity_parse_bytes("KiB", &value), STATUS_INVALID);
+  assert_int_equal(quantity_parse_bytes("9999999999T", &value), STATUS_TOO_LARGE);
+  assert_true(quantity_parse_duration_ms("7d", &value) == STATUS_OK && value == 604800000);
+  assert_true(quantity_parse_duration_ms("250", &value) == STATUS_OK && value == 250);
+  assert_int_equal(quantity_parse_duration_ms("7 days", &value), STATUS_INVALID);
+  assert_int_equal(quantity_parse_duration_ms("99999999999999d", &value), STATUS_TOO_LARGE);
+  assert_int_equal(quantity_parse_duration_ms("99999999999999999999 days", &value), STATUS_INVALID);
+  assert_int_equal(quantity_parse_number("12x", &value), STATUS_INVALID);
+  assert_int_equal(quantity_parse_number("", &value), STATUS_INVALID);
+  assert_int_equal(quantity_parse_number("99999999999999999999", &value), STATUS_TOO_LARGE);
 }
 
 static void quantity_reads_times(void **state) {
   (void)state;
   int64_t value = 0;
-  assert_true(quantity_parse_time_ms("1970-01-01", 0, &value) && value == 0);
-  assert_true(quantity_parse_time_ms("2024-05-01T10:00:00Z", 0, &value) && value == 1714557600000);
-  assert_true(quantity_parse_time_ms("2024-05-01T10:00", 0, &value) && value == 1714557600000);
-  assert_true(quantity_parse_time_ms("2024-05-01T12:00:00.250+02:00", 0, &value) && value == 1714557600250);
-  assert_true(quantity_parse_time_ms("2000-02-29 23:59:59", 0, &value) && value == 951868799000);
-  assert_true(quantity_parse_time_ms("-15m", 1000000, &value) && value == 100000);
-  assert_true(quantity_parse_time_ms("1714557600000", 0, &value) && value == 1714557600000);
-  assert_false(quantity_parse_time_ms("2024-13-01", 0, &value));
-  assert_false(quantity_parse_time_ms("2024-05-01T25:00", 0, &value));
-  assert_false(quantity_parse_time_ms("yesterday", 0, &value));
+  assert_true(quantity_parse_time_ms("1970-01-01", 0, &value) == STATUS_OK && value == 0);
+  assert_true(quantity_parse_time_ms("2024-05-01T10:00:00Z", 0, &value) == STATUS_OK && value == 1714557600000);
+  assert_true(quantity_parse_time_ms("2024-05-01T10:00", 0, &value) == STATUS_OK && value == 1714557600000);
+  assert_true(quantity_parse_time_ms("2024-05-01T12:00:00.250+02:00", 0, &value) == STATUS_OK && value == 1714557600250);
+  assert_true(quantity_parse_time_ms("2000-02-29 23:59:59", 0, &value) == STATUS_OK && value == 951868799000);
+  assert_true(quantity_parse_time_ms("-15m", 1000000, &value) == STATUS_OK && value == 100000);
+  assert_true(quantity_parse_time_ms("1714557600000", 0, &value) == STATUS_OK && value == 1714557600000);
+  assert_int_equal(quantity_parse_time_ms("2024-13-01", 0, &value), STATUS_INVALID);
+  assert_int_equal(quantity_parse_time_ms("2024-02-30", 0, &value), STATUS_INVALID);
+  assert_int_equal(quantity_parse_time_ms("2023-02-29", 0, &value), STATUS_INVALID);
+  assert_int_equal(quantity_parse_time_ms("1900-02-29", 0, &value), STATUS_INVALID);
+  assert_int_equal(quantity_parse_time_ms("2024-04-31", 0, &value), STATUS_INVALID);
+  assert_int_equal(quantity_parse_time_ms("2024-02-29", 0, &value), STATUS_OK);
+  assert_int_equal(quantity_parse_time_ms("2024-05-01T25:00", 0, &value), STATUS_INVALID);
+  assert_int_equal(quantity_parse_time_ms("yesterday", 0, &value), STATUS_INVALID);
 }
 
 static void quantity_prints_what_it_reads(void **state) {
@@ -56,7 +63,7 @@ static void quantity_prints_what_it_reads(void **state) {
   char text[40];
   for (int64_t time_ms = -5000000000000; time_ms < 5000000000000; time_ms += 86399999777) {
     int64_t value = 0;
-    assert_true(quantity_parse_time_ms(quantity_format_time(text, sizeof text, time_ms), 0, &value));
+    assert_int_equal(quantity_parse_time_ms(quantity_format_time(text, sizeof text, time_ms), 0, &value), STATUS_OK);
     assert_int_equal(value, time_ms);
   }
   assert_string_equal(quantity_format_bytes(text, sizeof text, 1536), "1.5 KiB");
@@ -69,7 +76,7 @@ static void quantity_prints_what_it_reads(void **state) {
 
 static void expect_position(const char *text, enum cairn_position_kind kind, int64_t value) {
   struct cairn_position position = {0};
-  assert_true(position_parse(text, 1000000, &position));
+  assert_int_equal(position_parse(text, 1000000, &position), STATUS_OK);
   assert_int_equal(position.kind, kind);
   assert_int_equal(position.value, value);
 }
@@ -84,9 +91,10 @@ static void position_reads_all_its_forms(void **state) {
   expect_position("@-1s", CAIRN_AT_TIME, 999000);
   expect_position("@2024-05-01", CAIRN_AT_TIME, 1714521600000);
   struct cairn_position position;
-  assert_false(position_parse("middle", 0, &position));
-  assert_false(position_parse("@", 0, &position));
-  assert_false(position_parse("1.5", 0, &position));
+  assert_int_equal(position_parse("middle", 0, &position), STATUS_INVALID);
+  assert_int_equal(position_parse("@", 0, &position), STATUS_INVALID);
+  assert_int_equal(position_parse("1.5", 0, &position), STATUS_INVALID);
+  assert_int_equal(position_parse("99999999999999999999", 0, &position), STATUS_TOO_LARGE);
 }
 
 /* ---- The format language ---- */
