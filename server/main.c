@@ -250,6 +250,8 @@ static void settle_lanes(struct options *options) {
   if (options->lanes > 64) options->lanes = 64;
 }
 
+DESCRIPTORS_HOLD_STANDARD_FIRST;
+
 int main(int argc, char **argv) {
   struct options options;
   struct buffer problem;

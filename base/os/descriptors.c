@@ -15,6 +15,14 @@ static struct {
   bool begun;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+void descriptors_hold_standard(void) {
+  for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++) {
+    if (fcntl(descriptor, F_GETFD) >= 0) continue;
+    int held = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    (void)held; /* the least that is free, so it is this one */
+  }
+}
+
 static void fill(void) {
   pthread_mutex_lock(&pool.lock);
   while (pool.count < DESCRIPTORS_RESERVED) {

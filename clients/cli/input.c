@@ -30,6 +30,8 @@ enum status input_open(const char *path, struct input **out_input) {
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return errno == ENOENT ? STATUS_NOT_FOUND : errno == EACCES ? STATUS_DENIED : STATUS_IO;
   }
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || (flags & O_ACCMODE) == O_WRONLY) return STATUS_DENIED; /* standard input alone can be so */
   struct stat stat = {0};
   if (fstat(fd, &stat) == 0 && S_ISDIR(stat.st_mode)) {
     if (fd != STDIN_FILENO) close(fd);

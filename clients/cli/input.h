@@ -14,7 +14,7 @@
 
 struct input;
 
-/* `path` NULL or "-": standard input. STATUS_NOT_FOUND, STATUS_DENIED, STATUS_IO. */
+/* `path` NULL or "-": standard input. STATUS_NOT_FOUND, STATUS_INVALID (a directory), STATUS_DENIED (also: not open for reading), STATUS_IO. */
 enum status input_open(const char *path, struct input **out_input) MUST_CHECK;
 void input_close(struct input *input); /* NULL is fine */
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/os/descriptors.h"
 #include "base/os/world_os.h"
 #include "clients/cli/arguments.h"
 #include "clients/cli/cli.h"
@@ -22,6 +23,8 @@ static int run(struct cli *cli, int argc, char *const *argv) {
   return report_failure(cli, CLI_FAILED, "OUTPUT", "cannot write to standard output", strerror(output_error(cli->output)),
                         "free space, or write elsewhere");
 }
+
+DESCRIPTORS_HOLD_STANDARD_FIRST;
 
 int main(int argc, char **argv) {
   struct cli cli = {.output = output_new(STDOUT_FILENO)};

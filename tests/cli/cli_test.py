@@ -6,6 +6,7 @@ CAIRN and CAIRND name the programs; by default those that Bazel built.
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -394,6 +395,22 @@ class CliTest(WithBroker):
         self.assertIn("why: line 2 is longer than 4 MiB", said)
         self.assert_refused(1, "TOO_LARGE", "append", name, stdin=b"x" * (5 << 20))
         self.assertEqual(self.out("read", name), b"a\n")
+
+    def test_streams_that_are_closed_are_told_of(self):
+        name = self.topic()
+
+        def run(redirections, *words):
+            line = shlex.join(self.command(*words)) + " " + redirections
+            return subprocess.run(["sh", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment(), timeout=30)
+
+        done = run("<&-", "append", name)
+        self.assertEqual((done.returncode, done.stdout), (1, b""))
+        self.assertIn(b"error[DENIED]: cannot read standard input", done.stderr)
+        self.out("append", name, stdin=b"x\n")
+        done = run(">&-", "read", name)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"error[OUTPUT]", done.stderr)
+        self.assertEqual(run("<&- 2>&-", "read", name).stdout, b"x\n")
 
     def test_errors_are_json_when_asked(self):
         done = self.run_cairn("-o", "json", "read", "nowhere", code=3)
