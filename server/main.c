@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -91,7 +92,7 @@ static enum status read_options(struct options *options, int argc, char **argv, 
   return status;
 }
 
-static int print_and_exit(enum options_action action, const struct options *options) {
+static enum status print_asked(enum options_action action, const struct options *options, struct buffer *out_problem) {
   struct buffer out;
   buffer_init(&out, PRINT_BYTES_MAX);
   if (action == OPTIONS_HELP) options_print_help(&out);
@@ -99,7 +100,9 @@ static int print_and_exit(enum options_action action, const struct options *opti
   else SAY(&out, "cairnd %s\n", CAIRND_VERSION);
   print(stdout, &out);
   buffer_deinit(&out);
-  return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  if (fflush(stdout) == 0 && ferror(stdout) == 0) return STATUS_OK;
+  SAY(out_problem, "cannot write to standard output: %s", strerror(errno));
+  return STATUS_IO;
 }
 
 /* ---- Signals ---- */
@@ -258,10 +261,10 @@ int main(int argc, char **argv) {
   buffer_init(&problem, PROBLEM_BYTES_MAX);
   enum options_action action = OPTIONS_RUN;
   enum status status = read_options(&options, argc, argv, &action, &problem);
-  if (status == STATUS_OK && action != OPTIONS_RUN) return print_and_exit(action, &options);
-  int code = EXIT_USAGE;
-  if (status == STATUS_OK) {
-    code = EXIT_FAILURE;
+  int code = status == STATUS_OK ? EXIT_FAILURE : EXIT_USAGE;
+  if (status == STATUS_OK && action != OPTIONS_RUN) {
+    status = print_asked(action, &options, &problem);
+  } else if (status == STATUS_OK) {
     take_signals();
     trace_set_level((enum trace_level)options.log_level);
     settle_lanes(&options);

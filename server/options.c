@@ -152,7 +152,31 @@ static struct bytes up_to(struct bytes text, char mark) {
   return at == NULL ? text : bytes_of(text.data, (size_t)(at - text.data));
 }
 
+/* A value goes as it stands, to the end of the line or a '#': with quotes around it, these would be a part of it. */
+static bool is_quoted(struct bytes value) { return value.size > 0 && (value.data[0] == '"' || value.data[0] == '\''); }
+
+static enum status set_from_line(struct options *options, struct bytes name, struct bytes value, const char *where,
+                                 struct buffer *out_problem) {
+  const struct option_row *row = option_find(name);
+  if (row == NULL) return unknown(where, name, out_problem);
+  if (row->offset == offsetof(struct options, config)) {
+    SAY(out_problem, "%s: a file cannot name another; give --config as a flag, or CAIRN_CONFIG", where);
+    return STATUS_INVALID;
+  }
+  if (is_quoted(value)) {
+    SAY(out_problem, "%s: %s = %.*s has quotes; give the value without them", where, row->name, (int)value.size,
+        (const char *)value.data);
+    return STATUS_INVALID;
+  }
+  return set(options, row, value, ORIGIN_FILE, where, out_problem);
+}
+
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
+
 enum status options_read_file(struct options *options, const char *path, struct bytes contents, struct buffer *out_problem) {
+  size_t mark_size = strlen(BYTE_ORDER_MARK);
+  bool marked = contents.size >= mark_size && memcmp(contents.data, BYTE_ORDER_MARK, mark_size) == 0;
+  if (marked) contents = bytes_after(contents, mark_size); /* some editors put one in front of UTF-8 */
   unsigned line_number = 0;
   while (contents.size > 0) {
     struct bytes line = up_to(contents, '\n');
@@ -168,10 +192,7 @@ enum status options_read_file(struct options *options, const char *path, struct 
       return STATUS_INVALID;
     }
     struct bytes value = trimmed(bytes_after(text, name.size + 1));
-    name = trimmed(name);
-    const struct option_row *row = option_find(name);
-    if (row == NULL || row->offset == offsetof(struct options, config)) return unknown(where, name, out_problem);
-    enum status status = set(options, row, value, ORIGIN_FILE, where, out_problem);
+    enum status status = set_from_line(options, trimmed(name), value, where, out_problem);
     if (status != STATUS_OK) return status;
   }
   return STATUS_OK;

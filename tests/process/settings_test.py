@@ -11,6 +11,13 @@ import harness
 
 
 class StreamsTest(unittest.TestCase):
+    def test_settings_that_cannot_be_printed_are_told_of(self):
+        for action in ("--print-config", "--help"):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([harness.CAIRND, action], stdout=full, stderr=subprocess.PIPE, timeout=30)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(b"cairnd: cannot write to standard output: No space left", done.stderr)
+
     def test_nothing_takes_the_place_of_a_closed_stream(self):
         with tempfile.TemporaryDirectory(prefix="cairn-test-") as home:
             command = 'exec "$0" --data-dir "$1" --listen 127.0.0.1:0 <&- >&- 2>&-'

@@ -124,6 +124,26 @@ static void a_line_without_a_value_is_an_error(void **state) {
   assert_int_equal(flags("lanes", NULL), STATUS_INVALID);
 }
 
+static void a_file_names_no_other(void **state) {
+  (void)state;
+  assert_int_equal(file("config = other.conf\n"), STATUS_INVALID);
+  assert_true(problem_has("cairn.conf:1: a file cannot name another") && !problem_has("did you mean"));
+}
+
+static void a_value_in_quotes_is_an_error(void **state) {
+  (void)state;
+  assert_int_equal(file("lanes = 2\ndata-dir = \"q\"\n"), STATUS_INVALID);
+  assert_true(problem_has("cairn.conf:2: data-dir = \"q\" has quotes"));
+  assert_int_equal(file("listen = '127.0.0.1:1'\n"), STATUS_INVALID);
+  assert_string_equal(options.data_dir, "./cairn-data");
+}
+
+static void a_mark_in_front_of_a_file_is_passed_over(void **state) {
+  (void)state;
+  assert_int_equal(file("\xef\xbb\xbflanes = 2\n"), STATUS_OK);
+  assert_int_equal(options.lanes, 2);
+}
+
 static void a_listener_beyond_loopback_wants_insecure_and_an_address(void **state) {
   (void)state;
   assert_int_equal(flags("--listen", "10.0.0.1:7411"), STATUS_OK);
@@ -260,6 +280,9 @@ int main(void) {
       TEST(a_bad_value_is_an_error_that_names_the_bounds),
       TEST(a_bad_value_is_an_error_even_where_it_would_be_overridden),
       TEST(a_line_without_a_value_is_an_error),
+      TEST(a_file_names_no_other),
+      TEST(a_value_in_quotes_is_an_error),
+      TEST(a_mark_in_front_of_a_file_is_passed_over),
       TEST(a_listener_beyond_loopback_wants_insecure_and_an_address),
       TEST(values_that_do_not_go_together_are_refused),
       TEST(a_ring_that_could_never_admit_a_whole_request_is_refused),
