@@ -15,7 +15,7 @@
 #include "server/node.h"
 #include "server/options.h"
 
-/* cairnd: reads its settings, opens the real world, starts a node, waits for a signal, stops it. */
+/* cairnd: reads its settings, opens the real world, starts a node, waits for signals, stops it. */
 
 /* Of descriptors, beyond those that the data directory takes: what the process has by itself (the transport, standard streams), and room for
  * so many connections that it is worth starting. */
@@ -81,10 +81,22 @@ static enum status read_config_file(struct options *options, struct buffer *out_
   return status;
 }
 
-static enum status read_options(struct options *options, int argc, char **argv, enum options_action *out_action,
+struct arguments {
+  int count;
+  char **words;
+};
+
+static void settle_lanes(struct options *options) {
+  if (options->lanes > 0) return;
+  long processors = sysconf(_SC_NPROCESSORS_ONLN);
+  options->lanes = processors > 3 ? (uint64_t)processors / 2 : 1;
+  if (options->lanes > 64) options->lanes = 64;
+}
+
+static enum status read_options(struct options *options, struct arguments arguments, enum options_action *out_action,
                                 struct buffer *out_problem) {
   options_init(options);
-  enum status status = options_read_flags(options, argc, argv, out_action, out_problem);
+  enum status status = options_read_flags(options, arguments.count, arguments.words, out_action, out_problem);
   if (status != STATUS_OK || *out_action == OPTIONS_HELP || *out_action == OPTIONS_VERSION) return status;
   status = options_read_environment(options, environ, out_problem);
   if (status == STATUS_OK) status = read_config_file(options, out_problem);
@@ -105,6 +117,41 @@ static enum status print_asked(enum options_action action, const struct options 
   return STATUS_IO;
 }
 
+/* ---- Settings again, while the broker runs ---- */
+
+static void tell_change(const struct option_change *change) {
+  char was[2 * OPTION_TEXT_SIZE], is[2 * OPTION_TEXT_SIZE];
+  trace_quote(was, sizeof was, (const char *)change->was.data, change->was.size);
+  trace_quote(is, sizeof is, (const char *)change->is.data, change->is.size);
+  if (change->taken) trace_info("setting_changed", "name=%s was=%s is=%s", change->name, was, is);
+  else trace_warn("setting_needs_restart", "name=%s in_force=%s given=%s", change->name, was, is);
+}
+
+static void take_options(struct node *node, struct options *options, const struct options *fresh) {
+  if (fresh->log_level > options->log_level) trace_set_level((enum trace_level)fresh->log_level);
+  struct options_reloaded reloaded = options_reload(options, fresh, tell_change);
+  node_reload(node);
+  trace_info("settings_reloaded", "changed=%zu need_restart=%zu", reloaded.taken, reloaded.need_restart);
+  trace_set_level((enum trace_level)options->log_level);
+}
+
+static void reload(struct node *node, struct options *options, struct arguments arguments) {
+  struct options fresh;
+  struct buffer problem;
+  buffer_init(&problem, PROBLEM_BYTES_MAX);
+  enum options_action action = OPTIONS_RUN;
+  enum status status = read_options(&fresh, arguments, &action, &problem);
+  if (status == STATUS_OK) {
+    settle_lanes(&fresh);
+    take_options(node, options, &fresh);
+  } else {
+    char why[PROBLEM_BYTES_MAX];
+    trace_quote(why, sizeof why, (const char *)problem.data, problem.size);
+    trace_error("settings_not_reloaded", "why=%s do=\"all stays as it was: correct it, and send SIGHUP again\"", why);
+  }
+  buffer_deinit(&problem);
+}
+
 /* ---- Signals ---- */
 
 static void stop_at_once(int signal) {
@@ -123,17 +170,31 @@ static sigset_t stop_signals(void) {
   return set;
 }
 
-/* Before any thread: all of them inherit the mask, and only main() takes these. */
-static void take_signals(void) {
-  signal(SIGPIPE, SIG_IGN);
+static sigset_t all_signals(void) {
   sigset_t set = stop_signals();
-  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  sigaddset(&set, SIGHUP);
+  return set;
 }
 
-static void wait_for_signal(void) {
-  sigset_t set = stop_signals();
+/* Before any thread: all of them inherit the mask, and only main() takes these. SIGHUP waits while the broker starts or stops. */
+static void take_signals(void) {
+  signal(SIGPIPE, SIG_IGN);
+  sigset_t set = all_signals();
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  signal(SIGHUP, SIG_DFL); /* one that is ignored, as nohup has it, cannot be waited for */
+}
+
+static int next_signal(void) {
+  sigset_t set = all_signals();
   int signal_number = 0;
   while (sigwait(&set, &signal_number) != 0) continue;
+  return signal_number;
+}
+
+static void wait_for_stop(struct node *node, struct options *options, struct arguments arguments) {
+  int signal_number = next_signal();
+  for (; signal_number == SIGHUP; signal_number = next_signal()) reload(node, options, arguments);
+  sigset_t set = stop_signals();
   trace_info("stopping", "signal=%s", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
   struct sigaction action = {.sa_handler = stop_at_once};
   sigaction(SIGTERM, &action, NULL);
@@ -199,7 +260,7 @@ static enum status start(struct world *world, const struct options *options, str
   return status;
 }
 
-static enum status run(const struct options *options, struct buffer *out_problem) {
+static enum status run(struct options *options, struct arguments arguments, struct buffer *out_problem) {
   struct world *world = NULL;
   struct disk_lock *lock = NULL;
   struct node *node = NULL;
@@ -216,7 +277,7 @@ static enum status run(const struct options *options, struct buffer *out_problem
   if (status == STATUS_OK) status = start(world, options, &node, out_problem);
   if (status == STATUS_OK) {
     say_ready(node, options);
-    if (!atomic_load_explicit(&stop_wanted, memory_order_acquire)) wait_for_signal();
+    if (!atomic_load_explicit(&stop_wanted, memory_order_acquire)) wait_for_stop(node, options, arguments);
     node_stop(node, true);
     trace_info("stopped", "data=%s", options->data_dir);
   }
@@ -246,21 +307,15 @@ static enum status raise_file_limit(const struct options *options, struct buffer
   return STATUS_OK;
 }
 
-static void settle_lanes(struct options *options) {
-  if (options->lanes > 0) return;
-  long processors = sysconf(_SC_NPROCESSORS_ONLN);
-  options->lanes = processors > 3 ? (uint64_t)processors / 2 : 1;
-  if (options->lanes > 64) options->lanes = 64;
-}
-
 DESCRIPTORS_HOLD_STANDARD_FIRST;
 
 int main(int argc, char **argv) {
+  const struct arguments arguments = {argc, argv};
   struct options options;
   struct buffer problem;
   buffer_init(&problem, PROBLEM_BYTES_MAX);
   enum options_action action = OPTIONS_RUN;
-  enum status status = read_options(&options, argc, argv, &action, &problem);
+  enum status status = read_options(&options, arguments, &action, &problem);
   int code = status == STATUS_OK ? EXIT_FAILURE : EXIT_USAGE;
   if (status == STATUS_OK && action != OPTIONS_RUN) {
     status = print_asked(action, &options, &problem);
@@ -269,7 +324,7 @@ int main(int argc, char **argv) {
     trace_set_level((enum trace_level)options.log_level);
     settle_lanes(&options);
     status = raise_file_limit(&options, &problem);
-    if (status == STATUS_OK) status = run(&options, &problem);
+    if (status == STATUS_OK) status = run(&options, arguments, &problem);
   }
   code = status == STATUS_OK ? EXIT_SUCCESS : fail(&problem, code);
   buffer_deinit(&problem);

@@ -400,6 +400,17 @@ failed:
   return status;
 }
 
+static void reload_host(struct lane_errand *errand) {
+  struct node *node = errand->node;
+  partition_host_set_retention(&node->hosts[errand->lane], node->options->retention_check_interval_ms * NS_PER_MS);
+  errand_done(errand);
+}
+
+/* What else is reloadable is looked at when it is needed, or by main(). */
+void node_reload(struct node *node) {
+  for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, reload_host);
+}
+
 struct node_info node_info(const struct node *node) {
   return (struct node_info){.address = node->address,
                             .advertised = node->services.advertised,

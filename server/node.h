@@ -4,7 +4,7 @@
  *   node_start: found, or recover ─> peers ─> lanes ─> group 0 ─> partitions ─> serve (LOADING) ─> serve, register in the map
  *   node_stop:  refuse ─> end what waits ─> finish what is in work ─> stop peers and lanes ─> checkpoint ─> free
  *
- * Both run outside every loop, and block.
+ * They and node_reload() run outside every loop, one after the other, and block.
  */
 #ifndef CAIRN_SERVER_NODE_H
 #define CAIRN_SERVER_NODE_H
@@ -18,7 +18,7 @@
 
 struct node;
 
-/* Borrows world and options until node_stop(). The caller has locked the data directory and has an rpc door in the world, and one for peers if
+/* Borrows world and options until node_stop(); of these only what is reloadable may change meanwhile, followed by node_reload(). The caller has locked the data directory and has an rpc door in the world, and one for peers if
  * the options have peer_listen. On failure nothing is left behind, and `out_problem` says what happened, why, and what to do. A broker that is to
  * found a cluster waits for the others: `cancelled`, if not NULL, ends that with STATUS_CANCELLED. */
 enum status node_start(struct world *world, const struct options *options, const atomic_bool *cancelled, struct node **out_node,
@@ -26,6 +26,9 @@ enum status node_start(struct world *world, const struct options *options, const
 
 /* So many files of the data directory may be open at once. */
 uint64_t node_files_max(const struct options *options);
+
+/* The options have other values of what is reloadable: from now on they hold. */
+void node_reload(struct node *node);
 
 /* Gives open calls at most `drain_ms` of the options. `checkpoint`: take one at the end, so that the next start has nothing to replay.
  * NULL is fine. */

@@ -93,6 +93,21 @@ void options_named(const struct options *options, struct join *out_named);
 /* Where other brokers reach this one; "": nowhere, it has no peers. PRE: checked. */
 void options_peer_address(const struct options *options, char out_address[ADDRESS_TEXT_SIZE]);
 
+/* One setting that was read anew with another value. */
+struct option_change {
+  const char *name;
+  struct bytes was, is;
+  bool taken; /* false: it needs a restart */
+};
+struct options_reloaded {
+  size_t taken;
+  size_t need_restart;
+};
+/* Takes over from `fresh`, which was read and checked like the first, what may change without a restart, and tells all that differs: each change
+ * before it is taken. */
+struct options_reloaded options_reload(struct options *options, const struct options *fresh,
+                                       void (*tell)(const struct option_change *change));
+
 void options_print_help(struct buffer *out);
 void options_print_config(const struct options *options, struct buffer *out);
 

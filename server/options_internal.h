@@ -1,4 +1,4 @@
-/* The table of settings, and one row's values in and out. Shared by options.c (who sets what) and options_print.c. */
+/* The table of settings, and one row's values in and out. Shared by options.c (who sets what), options_print.c and options_reload.c. */
 #ifndef CAIRN_SERVER_OPTIONS_INTERNAL_H
 #define CAIRN_SERVER_OPTIONS_INTERNAL_H
 

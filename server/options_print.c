@@ -51,6 +51,7 @@ void options_print_help(struct buffer *out) {
              "  --help, --version                      print and exit\n"
              "  --print-config                         print every setting, its value and where that came from\n\n"
              "SIGTERM or SIGINT: finish open calls (at most drain-ms), take a checkpoint, exit 0. A second one: exit at once.\n"
+             "SIGHUP: read --config again. What --print-config calls reloadable is taken over; the log says what else differs.\n"
              "Exit status: 0 stopped as asked, 1 it could not start or go on, 2 a setting makes no sense.\n");
 }
 

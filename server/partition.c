@@ -364,6 +364,11 @@ void partition_host_start(struct partition_host *host) {
   loop_timer_set(host->loop, &host->retention_timer, loop_now_ns(host->loop) + host->retention_interval_ns);
 }
 
+void partition_host_set_retention(struct partition_host *host, uint64_t interval_ns) {
+  host->retention_interval_ns = interval_ns;
+  partition_host_start(host);
+}
+
 void partition_host_drain(struct partition_host *host) {
   host->draining = true;
   loop_timer_cancel(host->loop, &host->retention_timer);

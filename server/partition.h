@@ -75,6 +75,8 @@ void partition_host_init(struct partition_host *host);
 void partition_host_adopt(struct partition_host *host);
 /* On the lane: from now on retention is looked after. */
 void partition_host_start(struct partition_host *host);
+/* On the lane: as often from now on. */
+void partition_host_set_retention(struct partition_host *host, uint64_t interval_ns);
 /* On the lane: the broker is shutting down. Waiting reads are answered with what is there, followers end. */
 void partition_host_drain(struct partition_host *host);
 /* After the lane stopped: frees what is left. */

@@ -1,6 +1,7 @@
 """What a broker is given besides its data: settings, signals, standard streams."""
 
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -8,6 +9,75 @@ import time
 import unittest
 
 import harness
+from cairn.v1 import admin_pb2
+from harness import batch
+
+
+SEGMENT_BYTES = 1 << 20
+
+
+class ReloadTest(harness.Case):
+    def setUp(self):
+        self.home = tempfile.mkdtemp(prefix="cairn-test-")
+        self.addCleanup(shutil.rmtree, self.home)
+        self.config = os.path.join(self.home, "cairn.conf")
+        self.write("retention-check-interval-ms = 1h\nreaders = 2\n")
+        self.broker = harness.Broker(options=["--config", self.config, "--checkpoint-interval-ms", "50ms"])
+        self.addCleanup(self.broker.close)
+
+    def write(self, text):
+        with open(self.config, "w") as file:
+            file.write(text)
+
+    def await_said(self, words):
+        deadline = time.monotonic() + 20
+        while words not in self.broker.said():
+            self.assertTrue(self.broker.alive(), self.broker.said())
+            self.assertLess(time.monotonic(), deadline, self.broker.said())
+            time.sleep(0.02)
+
+    def hang_up(self, awaited):
+        self.broker.process.send_signal(signal.SIGHUP)
+        self.await_said(awaited)
+
+    def test_what_may_change_changes_and_the_rest_is_named(self):
+        self.broker.start()
+        client = harness.Client(self.broker.address)
+        self.addCleanup(client.close)
+        config = admin_pb2.TopicConfig(retention_bytes=0, segment_bytes=SEGMENT_BYTES)
+        client.create_topic(name="t", config=config)
+        for _ in range(6):
+            client.append(topic="t", partition=0, batch=batch(b"x" * (SEGMENT_BYTES // 2)))
+        self.assertEqual(client.describe_partition(topic="t", partition=0).log_start_offset, 0)
+
+        self.write("retention-check-interval-ms = 20ms\nreaders = 3\nlog-level = debug\n")
+        self.hang_up("event=settings_reloaded changed=2 need_restart=1")
+        said = self.broker.said()
+        self.assertIn('event=setting_changed name=log-level was="info" is="debug"', said)
+        self.assertIn('event=setting_needs_restart name=readers in_force="2" given="3"', said)
+        self.await_said("event=retention_trimmed")
+        self.assertGreater(client.describe_partition(topic="t", partition=0).log_start_offset, 0)
+        self.assertEqual(self.broker.stop(), 0)
+
+    def test_a_bad_file_changes_nothing(self):
+        self.broker.start()
+        self.write("log-level = debug\nreaders = many\n")
+        self.hang_up("event=settings_not_reloaded")
+        self.assertIn("cairn.conf:2", self.broker.said())
+        os.remove(self.config)
+        self.hang_up("cannot read the configuration file")
+        self.write("retention-check-interval-ms = 1h\nreaders = 2\n")
+        self.hang_up("event=settings_reloaded changed=0 need_restart=0")
+        self.assertEqual(self.broker.stop(), 0)
+
+    def test_a_terminal_that_hangs_up_early_does_not_end_it(self):
+        self.broker.prefix = ["nohup"]  # and neither what nohup does to the signal
+        self.broker.start(wait=False)
+        self.await_said("level=info")
+        self.broker.process.send_signal(signal.SIGHUP)
+        self.broker.wait_ready()
+        self.await_said("event=settings_reloaded changed=0")
+        self.assertEqual(self.broker.stop(), 0)
 
 
 class StreamsTest(unittest.TestCase):

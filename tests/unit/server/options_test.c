@@ -196,6 +196,40 @@ static void what_is_printed_can_be_read_again(void **state) {
   buffer_deinit(&printed);
 }
 
+/* ---- Settings again ---- */
+
+static unsigned told_taken, told_restart;
+static char told[256];
+
+static void tell(const struct option_change *change) {
+  if (change->taken) told_taken++;
+  else told_restart++;
+  snprintf(told, sizeof told, "%s %.*s %.*s", change->name, (int)change->was.size, (const char *)change->was.data,
+           (int)change->is.size, (const char *)change->is.data);
+}
+
+static void reload_takes_what_may_change_and_tells_the_rest(void **state) {
+  (void)state;
+  struct options fresh = options;
+  told_taken = told_restart = 0;
+  assert_int_equal(options_reload(&options, &fresh, tell).taken, 0);
+  assert_int_equal(options_read_file(&fresh, "f", bytes_of_string("drain-ms = 3s\nlog-level = debug\n"), &problem), STATUS_OK);
+  struct options_reloaded reloaded = options_reload(&options, &fresh, tell);
+  assert_int_equal(reloaded.taken, 2);
+  assert_int_equal(reloaded.need_restart, 0);
+  assert_string_equal(told, "drain-ms 10s 3s");
+  assert_memory_equal(&options, &fresh, sizeof options);
+
+  assert_int_equal(options_read_file(&fresh, "f", bytes_of_string("data-dir = /elsewhere\n"), &problem), STATUS_OK);
+  reloaded = options_reload(&options, &fresh, tell);
+  assert_int_equal(reloaded.taken, 0);
+  assert_int_equal(reloaded.need_restart, 1);
+  assert_string_equal(told, "data-dir ./cairn-data /elsewhere");
+  assert_string_equal(options.data_dir, "./cairn-data");
+  assert_int_equal(told_taken, 2);
+  assert_int_equal(told_restart, 1);
+}
+
 static void every_setting_is_in_the_help(void **state) {
   (void)state;
   struct buffer printed;
@@ -287,6 +321,7 @@ int main(void) {
       TEST(values_that_do_not_go_together_are_refused),
       TEST(a_ring_that_could_never_admit_a_whole_request_is_refused),
       TEST(what_is_printed_can_be_read_again),
+      TEST(reload_takes_what_may_change_and_tells_the_rest),
       TEST(every_setting_is_in_the_help),
       TEST(peers_are_told_an_address_they_can_use),
       TEST(whoever_joins_names_itself_too),
