@@ -49,6 +49,24 @@ class Broker:
             self.process.wait(30)
         self.process = None
 
+    def freeze(self):
+        """Stops all of its threads, and waits until they stand: until then it may still answer."""
+        self.process.send_signal(signal.SIGSTOP)
+        tasks = "/proc/%d/task" % self.process.pid
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            states = []
+            for task in os.listdir(tasks):
+                with open(os.path.join(tasks, task, "stat"), encoding="utf-8") as file:
+                    states.append(file.read().rpartition(")")[2].split()[0])
+            if set(states) == {"T"}:
+                return
+            time.sleep(0.01)
+        raise AssertionError("the broker does not stand still")
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def remove(self):
         self.stop(signal.SIGKILL)
         shutil.rmtree(self.home)
@@ -372,7 +390,7 @@ class CliTest(WithBroker):
     def test_an_outcome_that_is_unknown_is_looked_up_where_it_would_be(self):
         name = self.topic()
         self.out("append", name, stdin=b"x\n")
-        self.broker.process.send_signal(signal.SIGSTOP)
+        self.broker.freeze()
         try:
             for words, suggests in (
                 (("read", name), "the same with a longer --timeout"),
@@ -383,7 +401,7 @@ class CliTest(WithBroker):
             ):
                 self.assert_refused(6, "DEADLINE", "--timeout", "700ms", *words, suggests=suggests)
         finally:
-            self.broker.process.send_signal(signal.SIGCONT)
+            self.broker.thaw()
 
     def test_a_line_that_is_too_long_leaves_a_prefix_and_counts(self):
         name = self.topic(2)
