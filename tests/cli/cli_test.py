@@ -73,9 +73,11 @@ class Broker:
 
 
 class WithBroker(unittest.TestCase):
+    OPTIONS = ("--checkpoint-interval-ms", "100ms")
+
     @classmethod
     def setUpClass(cls):
-        cls.broker = Broker("--checkpoint-interval-ms", "100ms")
+        cls.broker = Broker(*cls.OPTIONS)
         cls.broker.start()
         cls.names = 0
 
@@ -489,6 +491,15 @@ class CliTest(WithBroker):
                 self.assertRegex(page, r"(?m)^  # .*\n  cairn %s " % noun)
         for topic in ("format", "positions", "exit-codes", "environment"):
             self.assertGreater(len(self.out("help", topic)), 100)
+
+
+class SmallJournalTest(WithBroker):
+    """A broker whose journal has files for a few thousand partitions."""
+
+    OPTIONS = ("--journal-bytes", "12MiB", "--journal-file-bytes", "1MiB", "--journal-group-bytes", "64KiB")
+
+    def test_too_many_partitions_are_no_matter_of_their_records(self):
+        self.assert_refused(1, "TOO_LARGE", "topic", "create", "wide", "-p", "9999", suggests="fewer partitions")
 
 
 class RestartTest(WithBroker):
