@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import socket
 import threading
 import time
@@ -27,16 +26,6 @@ def free_ports(count):
     for one in sockets:
         one.close()
     return ports
-
-
-def thread_states(pid):
-    """One letter each, as proc(5) has them."""
-    for task in os.listdir("/proc/%d/task" % pid):
-        try:
-            with open("/proc/%d/task/%s/stat" % (pid, task)) as stat:
-                yield stat.read().rpartition(")")[2].split()[0]
-        except FileNotFoundError:  # it ended meanwhile
-            pass
 
 
 class Cluster:
@@ -113,15 +102,6 @@ class Cluster:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.05)
-
-    def pause(self, broker):
-        """Returns when all its threads stand still, also those that were in the middle of a write."""
-        broker.process.send_signal(signal.SIGSTOP)
-        while any(state != "T" for state in thread_states(broker.process.pid)):
-            time.sleep(0.001)
-
-    def resume(self, broker):
-        broker.process.send_signal(signal.SIGCONT)
 
 
 class Follower:

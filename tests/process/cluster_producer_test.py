@@ -39,9 +39,9 @@ class ClusterProducerTest(harness.Case):
 
     def pause_leader(self):
         leader = self.cluster.leader("t")
-        self.cluster.pause(leader)
+        leader.pause()
         time.sleep(self.chance.uniform(0.1, 1.5))
-        self.cluster.resume(leader)
+        leader.resume()
         self.hurt["paused"] += 1
 
     def kill_all(self):

@@ -206,10 +206,10 @@ class GivingUpTest(WithBroker):
 
     def test_a_call_whose_time_is_up_says_nothing_of_what_it_did(self):
         self.client.append(topic="t", batch=batch(b"0"))
-        self.broker.process.send_signal(signal.SIGSTOP)
+        self.broker.pause()
         with self.assertRaises(grpc.RpcError) as caught:
             self.client.append(topic="t", batch=batch(b"1"), timeout=0.5)
-        self.broker.process.send_signal(signal.SIGCONT)
+        self.broker.resume()
         failure = Failure(caught.exception)
         self.assertEqual((failure.code, failure.executed), (grpc.StatusCode.DEADLINE_EXCEEDED, None))  # which means: maybe
         self.client.append(topic="t", batch=batch(b"2"))

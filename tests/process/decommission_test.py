@@ -218,12 +218,12 @@ class DecommissionTest(StandingCase):
     def test_one_that_was_away_meanwhile_is_told(self):
         """It has nothing, so it is gone at once, and nobody speaks to it of the map any more."""
         away = self.cluster.brokers[3]
-        self.cluster.pause(away)
+        away.pause()
         time.sleep(1.5)  # the others take it for dead, and keep nothing for it
         self.forget(4)
         self.set_standing(4, LEAVING)
         self.wait_for("4 is gone", lambda: self.standing(4) == GONE)
-        self.cluster.resume(away)
+        away.resume()
         self.wait_for("it is told to stop", lambda: "reason=DIRECTORY_REPLACED" in away.said())
 
 
@@ -269,11 +269,11 @@ class DecommissionTest(StandingCase):
             if self.goes_to_paused("t", taker):
                 break
             self.set_standing(3, IN)
-            self.cluster.resume(taker)
+            taker.resume()
             self.wait_for("4 is up", lambda: self.is_up(4))
         else:
             self.fail("in %d attempts nothing was to go to a broker that stood still" % (attempt + 1))
-        self.cluster.resume(taker)
+        taker.resume()
         taker.kill()
         shutil.rmtree(taker.data)
         taker.start(timeout=PATIENCE_S)
@@ -284,7 +284,7 @@ class DecommissionTest(StandingCase):
 
     def goes_to_paused(self, topic, taker):
         """3 is to leave while `taker`, number 4, stands still. False: that was seen before anything was to go there."""
-        self.cluster.pause(taker)
+        taker.pause()
         self.set_standing(3, LEAVING)
         end = time.monotonic() + 5
         while time.monotonic() < end:

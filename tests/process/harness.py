@@ -36,6 +36,16 @@ def sanitized():
     return b"__asan_init" in content or b"__tsan_init" in content
 
 
+def thread_states(pid):
+    """One letter each, as proc(5) has them."""
+    for task in os.listdir("/proc/%d/task" % pid):
+        try:
+            with open("/proc/%d/task/%s/stat" % (pid, task)) as stat:
+                yield stat.read().rpartition(")")[2].split()[0]
+        except FileNotFoundError:  # it ended meanwhile
+            pass
+
+
 class Broker:
     """cairnd on a directory. `data` stays from one start to the next; close() removes what this object made. `address`: where it
     listens, None: on a port that it picks. `prefix`: a command that runs it, as `ip netns exec NAME`."""
@@ -96,6 +106,15 @@ class Broker:
         """Asks it to stop; returns the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
+
+    def pause(self):
+        """Returns when all its threads stand still, also those that were in the middle of a write: until then it may still answer."""
+        self.process.send_signal(signal.SIGSTOP)
+        while any(state != "T" for state in thread_states(self.process.pid)):
+            time.sleep(0.001)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
 
     def alive(self):
         return self.process is not None and self.process.poll() is None

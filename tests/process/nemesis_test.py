@@ -114,7 +114,7 @@ class ProcessTest(Nemesis):
 
     def test_pause(self):
         """The old leader wakes up, and answers nothing stale."""
-        self.rounds("SIGSTOP", lambda i: self.cluster.pause(self.cluster.brokers[i]), lambda i: self.cluster.resume(self.cluster.brokers[i]))
+        self.rounds("SIGSTOP", lambda i: self.cluster.brokers[i].pause(), lambda i: self.cluster.brokers[i].resume())
 
     def test_kill_all(self):
         def hurt(_):
@@ -285,10 +285,10 @@ class FailingSyncTest(DiskNemesis):
     def test_failing_sync(self):
         def hurt(i):
             broker = self.cluster.brokers[i]
-            self.cluster.pause(broker)  # nobody may write meanwhile
+            broker.pause()  # nobody may write meanwhile
             for path, kept in journal_files.kept(os.path.join(broker.data, "journal")).items():
                 self.disks[i].break_syncs(path, kept)
-            self.cluster.resume(broker)
+            broker.resume()
 
         def mend(i):
             broker = self.cluster.brokers[i]
@@ -312,7 +312,7 @@ class PowerCutTest(DiskNemesis):
 
         def hurt(_):
             for broker in self.cluster.brokers:
-                self.cluster.pause(broker)
+                broker.pause()
             copies = [disk.power_cut() for disk in self.disks]
             for i, copy in enumerate(copies):
                 self.addCleanup(copy.close)

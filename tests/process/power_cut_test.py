@@ -7,7 +7,6 @@ test sees that it does. TEST_ROUNDS sets the number of rounds (in the suite 4; b
 import ctypes
 import os
 import random
-import signal
 import statistics
 import subprocess
 import tempfile
@@ -80,7 +79,7 @@ def power_cut_round(chance, round_number, environment=None):
         # What is acknowledged before the cut must be in the copy. Stopped, the broker issues no write while the image is copied, so the
         # copy is of one instant; what it had not synced is in the page cache all the same.
         told = [list(appender.acknowledged) for appender in appenders]
-        broker.process.send_signal(signal.SIGSTOP)
+        broker.pause()
         copy = disk.power_cut()
         for appender in appenders:
             appender.stop()
