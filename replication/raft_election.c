@@ -18,12 +18,18 @@ static bool needed(const struct raft *raft) {
          (!removed_for_sure && raft_config_votes(&raft->previous_config, &raft->self));
 }
 
-/* One that may not campaign, or that leads whenever it is asked to (docs/decisions/0005), waits without a timer. */
+/* Not one that may not campaign, nor one that leads whenever it is asked to (docs/decisions/0005). */
+static bool waits_to_campaign(const struct raft *raft) {
+  return !raft->stopped && !raft->damage.damaged && raft->install == NULL && !raft_alone(raft) && needed(raft);
+}
+
+/* Whoever does not wait to campaign has the timer only to forget a leader that it hears nothing of any more: it may be out of the group, and
+ * nobody would tell it. */
 void raft_arm_election(struct raft *raft, uint64_t least_ns) {
-  bool waits = !raft->stopped && !raft->damage.damaged && raft->install == NULL && !raft_alone(raft) && needed(raft);
+  bool waits = waits_to_campaign(raft), forgets = !raft->stopped && raft->leader.broker != 0 && !raft->vouched;
   uint64_t jitter = waits ? next_jitter(raft) % raft->timing.election_ns : 0;
   if (raft->reluctant) least_ns += raft->timing.election_ns; /* after all who are willing */
-  raft->election_deadline_ns = waits ? raft->now_ns + least_ns + jitter : RAFT_NEVER;
+  raft->election_deadline_ns = waits || forgets ? raft->now_ns + least_ns + jitter : RAFT_NEVER;
 }
 
 void raft_hear_leader(struct raft *raft) {
@@ -60,7 +66,8 @@ bool raft_can_campaign(const struct raft *raft) {
 
 void raft_election_timer(struct raft *raft) {
   if (raft->now_ns < raft->election_deadline_ns) return;
-  if (raft_can_campaign(raft)) raft_pre_campaign(raft);
+  if (!waits_to_campaign(raft)) raft_lose_leader(raft);
+  else if (raft_can_campaign(raft)) raft_pre_campaign(raft);
   else raft_arm_election(raft, raft->timing.election_ns);
 }
 

@@ -69,6 +69,12 @@ static void find_the_lost(struct cluster *cluster, struct cluster_node *node) {
   }
 }
 
+/* The term in which it leads a group that the other one belongs to; 0: it does not. */
+static entry_term leads(const struct cluster_node *node, const struct cluster_node *other) {
+  bool member = raft_config_find(&node->raft.config, &other->id) != RAFT_NO_POSITION;
+  return member && node->raft.role == RAFT_LEADER ? raft_term(&node->raft) : 0;
+}
+
 void cluster_heartbeats(struct cluster *cluster, struct cluster_node *node) {
   find_the_silent(cluster, node);
   if (node->up) find_the_lost(cluster, node);
@@ -77,7 +83,7 @@ void cluster_heartbeats(struct cluster *cluster, struct cluster_node *node) {
     struct cluster_packet packet = {.heartbeat = true,
                                     .boot = node->boot,
                                     .reluctant = node->reluctant,
-                                    .leads = node->raft.role == RAFT_LEADER ? raft_term(&node->raft) : 0,
+                                    .leads = leads(node, &cluster->nodes[broker]),
                                     .message = {.from = node->id, .to = {.broker = broker}}};
     put(cluster, &packet);
   }
