@@ -77,14 +77,19 @@ class AbuseTest(harness.Case):
                 stream = 1 + 2 * i
                 connection.send(headers(connection, stream, "Log/AppendStream"))
                 connection.send_data(stream, [request] * 1100)
+            dropped = False
         except TimeoutError:
-            pass  # nothing is read from it any more, as it should
+            dropped = False  # nothing is read from it any more, as it should
+        except (BrokenPipeError, ConnectionResetError):
+            dropped = True
+            self.assertTrue(harness.sanitized(), "only a broker that a sanitizer slows down may take it for a flood of frames")
         time.sleep(1)
         self.served()
         grown = self.broker.resident_bytes() - before
         appended = self.client.describe_partition(topic="t", partition=0).high_watermark
         self.show("%d MiB for %d appends on %d streams" % (grown >> 20, appended, requests))
-        self.assertGreater(appended, 20_000)
+        if not dropped:
+            self.assertGreater(appended, 20_000)
         self.assertLess(grown, self.broker.bound(160 << 20))
 
         def others():
