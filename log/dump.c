@@ -12,7 +12,6 @@
 #define DUMP_VERSION 1u
 #define DUMP_HEAD_SIZE 48u
 #define DUMP_BYTES_MAX (1ull << 30)
-#define DUMP_LIST_MAX 64u
 
 static void dump_path(char out[DISK_PATH_MAX], uint64_t generation) {
   snprintf(out, DISK_PATH_MAX, "dump/%020" PRIu64, generation);

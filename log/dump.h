@@ -24,6 +24,7 @@
 #include "base/store.h"
 
 #define DUMP_KEEP 2u
+#define DUMP_LIST_MAX 64u /* generations that are looked at; more than DUMP_KEEP only where somebody put them there */
 
 /* Writes the tables identity, group, state and meta of the store as this generation, synced, and removes all but the newest. */
 enum status dump_write(struct disk *disk, struct store *store, uint64_t generation) MUST_CHECK;

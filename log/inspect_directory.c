@@ -10,8 +10,6 @@
 #include "log/inspect_private.h"
 #include "log/journal_ring.h"
 
-#define DUMPS_MAX 64u
-#define STORE_PATH "store.mdb"
 #define STORE_BYTES_MAX (16ull << 30) /* addresses, not memory */
 
 void inspect_tell(struct inspection *inspection, const struct inspect_finding *finding) {
@@ -52,29 +50,15 @@ static void check_identity(struct inspection *inspection) {
                       "one of the two came from elsewhere: restore the right one, the broker does not start on two");
 }
 
-struct dump_check {
-  const struct log_identity *wanted;
-  bool ours;
-};
-
-static void find_owner(void *context, unsigned table, struct bytes key, struct bytes value) {
-  struct dump_check *check = context;
-  struct log_identity identity;
-  (void)key;
-  if (table != TABLE_IDENTITY || identity_decode(value, &identity) != STATUS_OK) return;
-  check->ours = memcmp(&identity, check->wanted, sizeof identity) == 0;
-}
-
 static void check_dumps(struct inspection *inspection) {
-  uint64_t generations[DUMPS_MAX];
-  size_t count = dump_list(inspection->world->disk, generations, DUMPS_MAX);
+  uint64_t generations[DUMP_LIST_MAX];
+  size_t count = dump_list(inspection->world->disk, generations, DUMP_LIST_MAX);
   for (size_t i = 0; i < count; i++) {
-    struct dump_check check = {.wanted = &inspection->set->identity};
-    bool good = dump_read(inspection->world->disk, generations[i], find_owner, &check) == STATUS_OK;
-    if (good && (check.ours || !inspection->recovery.owner_known)) continue;
+    enum status status = recovery_check_dump(&inspection->recovery, generations[i]);
+    if (status == STATUS_OK) continue;
     char path[DISK_PATH_MAX];
     snprintf(path, sizeof path, "dump/%020" PRIu64, generations[i]);
-    inspect_tell_file(inspection, INSPECT_DAMAGED, path, good ? "another broker's" : "the dump is damaged",
+    inspect_tell_file(inspection, INSPECT_DAMAGED, path, status == STATUS_EXISTS ? "another broker's" : "the dump is damaged",
                       "it is passed over, and the next checkpoints write new ones");
   }
 }

@@ -15,7 +15,6 @@
 #include "log/reader.h"
 #include "log/recovery.h"
 
-#define STORE_PATH "store.mdb"
 #define FILES_IN_WORK 16u /* the tables and their lock, a directory, what a checkpoint writes, what a recovery reads */
 
 /* ---- The directory ---- */

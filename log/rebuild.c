@@ -11,7 +11,6 @@
 #include "log/recovery.h"
 
 #define NAMES_FIRST 64u
-#define DUMPS_MAX 16u
 
 struct numbers {
   uint64_t *at;
@@ -49,13 +48,17 @@ static void find_owner(void *context, unsigned table, struct bytes key, struct b
   owner->ours = owner->wanted == NULL || memcmp(&identity, owner->wanted, sizeof identity) == 0;
 }
 
+enum status recovery_check_dump(const struct recovery *recovery, uint64_t generation) {
+  struct owner owner = {.wanted = recovery->owner_known ? &recovery->set->identity : NULL};
+  enum status status = dump_read(recovery->set->world->disk, generation, find_owner, &owner);
+  return status == STATUS_OK && !owner.ours ? STATUS_EXISTS : status;
+}
+
 static void take_newest_dump(struct recovery *recovery) {
-  uint64_t generations[DUMPS_MAX];
-  size_t count = dump_list(recovery->set->world->disk, generations, DUMPS_MAX);
+  uint64_t generations[DUMP_LIST_MAX];
+  size_t count = dump_list(recovery->set->world->disk, generations, DUMP_LIST_MAX);
   for (size_t i = 0; i < count; i++) {
-    struct owner owner = {.wanted = recovery->owner_known ? &recovery->set->identity : NULL};
-    enum status status = dump_read(recovery->set->world->disk, generations[i], find_owner, &owner);
-    if (status == STATUS_OK && !owner.ours) status = STATUS_FOREIGN; /* another broker's was put here */
+    enum status status = recovery_check_dump(recovery, generations[i]);
     if (status == STATUS_OK) status = dump_read(recovery->set->world->disk, generations[i], take_dumped, recovery);
     trace_info("dump_read", "generation=%" PRIu64 " status=%s", generations[i], status_name(status));
     if (status == STATUS_OK) return;

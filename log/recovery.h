@@ -86,6 +86,8 @@ void recovery_take_row(struct recovery *recovery, unsigned table, struct bytes k
 enum status recovery_scan_journal(struct recovery *recovery) MUST_CHECK;
 /* What is of an earlier series than another log of its group was closed before that one began: where no frame says so any more, it was lost. */
 void recovery_close_earlier(struct recovery *recovery);
+/* Reads a dump, and takes nothing. STATUS_EXISTS: it is another broker's. STATUS_CORRUPT, STATUS_FOREIGN: as dump_read(). */
+enum status recovery_check_dump(const struct recovery *recovery, uint64_t generation) MUST_CHECK;
 /* Links entries up, judges damage. */
 void recovery_judge(struct recovery *recovery);
 /* Is what the journal lost there all the same, or not needed? */

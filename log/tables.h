@@ -26,6 +26,7 @@
 /* On disk: numbers are never given a new meaning. */
 enum table { TABLE_IDENTITY = 0, TABLE_GROUP = 1, TABLE_SEGMENT = 2, TABLE_INDEX = 3, TABLE_STATE = 4, TABLE_META = 5 };
 
+#define STORE_PATH "store.mdb"       /* in the data directory */
 #define TABLE_STATE_MAX (256u << 20) /* an owner's snapshot */
 
 struct table_key {
