@@ -81,6 +81,14 @@ class VerifyTest(harness.Case):
         self.assertEqual((found, report["findings"]), ([], 0))
         return report
 
+    def crash(self):
+        self.client.close()
+        self.broker.kill()
+
+    def entries(self, group):
+        """The frames of the journal that hold them."""
+        return [frame for frame in journal_frames(self.broker.data) if frame[1] == FRAME_ENTRY and frame[2] == group]
+
     def segments(self, group):
         return sorted(glob.glob(os.path.join(self.broker.data, "p", "%d-*" % group, "*.segment")))
 
@@ -109,8 +117,7 @@ class VerifyTest(harness.Case):
     def test_what_is_only_in_the_journal_is_counted(self):
         self.create("t")
         self.fill("t", 300, size=10)
-        self.client.close()
-        self.broker.kill()
+        self.crash()
         report = self.well()
         self.assertEqual((report["records"], report["journal_records"]), (0, 300))
         self.assertIn("only in the journal", self.verify()[1])
@@ -119,10 +126,9 @@ class VerifyTest(harness.Case):
     def test_a_deleted_topic_that_was_lost_is_no_finding(self):
         group = self.create("t")
         self.fill("t", 20, size=500)
-        self.client.close()
-        self.broker.kill()
-        hit = [frame for frame in journal_frames(self.broker.data) if frame[1] == FRAME_ENTRY and frame[2] == group]
-        flip(hit[5][0], hit[5][3] + 200)
+        self.crash()
+        path, _, _, body, _ = self.entries(group)[5]
+        flip(path, body + 200)
         found, _ = self.findings()
         self.assertEqual([(one["severity"], one["group_id"]) for one in found], [("lost", group)])
         self.broker.start()
@@ -376,10 +382,8 @@ class VerifyTest(harness.Case):
     def test_a_damaged_frame_is_named(self):
         group = self.create("t")
         self.fill("t", 30, size=500)
-        self.client.close()
-        self.broker.kill()
-        frames = [one for one in journal_frames(self.broker.data) if one[1] == FRAME_ENTRY and one[2] == group]
-        path, _, _, body, _ = frames[10]
+        self.crash()
+        path, _, _, body, _ = self.entries(group)[10]
         flip(path, body + 300)
         found, report = self.findings()
         self.assertEqual(len(found), 1, found)
@@ -394,10 +398,8 @@ class VerifyTest(harness.Case):
         """The newest group of the journal, which nothing vouches for, damaged; its path and position."""
         group = self.create("t")
         self.fill("t", 30, size=500)
-        self.client.close()
-        self.broker.kill()
-        frames = list(journal_frames(self.broker.data))
-        path, _, _, body, size = [one for one in frames if one[1] == FRAME_ENTRY and one[2] == group][-1]
+        self.crash()
+        path, _, _, body, size = self.entries(group)[-1]
         begin = body // BLOCK * BLOCK
         with open(path, "r+b") as file:  # a closing group may be behind it, or not
             file.seek((body + size + BLOCK - 1) // BLOCK * BLOCK)
