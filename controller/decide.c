@@ -225,11 +225,11 @@ static enum status check_leaves(const struct cluster_map *map, const struct map_
   for (uint32_t i = 0; i < move->target_count; i++) {
     uint32_t id = move->target[i].broker, others = count_others(map, id);
     if (cluster_map_broker(map, id)->standing != STANDING_LEAVING || move->target_count <= others) continue;
-    snprintf(change->problem, sizeof change->problem,
-             "with %u replicas partition %u would keep broker %u, which is about to leave: %u brokers stay: name as many, or let "
-             "that one "
-             "stay first",
-             move->target_count, change->partition, id, others);
+    snprintf(
+        change->problem, sizeof change->problem,
+        "with %u replicas partition %u would keep broker %u, which is about to leave: %u brokers stay: name as many, or let it "
+        "stay first",
+        move->target_count, change->partition, id, others);
     return STATUS_TOO_FEW_BROKERS;
   }
   return STATUS_OK;

@@ -196,7 +196,7 @@ static bool take_step(struct steward *steward, const struct cluster_map *map, ui
   return true;
 }
 
-/* Each in turn, but whoever's step was refused: it is passed over once. False: for all others there is nothing to ask for now. */
+/* Each in turn, but whoever's step was refused: it is passed over in this look. False: nothing was asked for. */
 static bool take_any_step(struct steward *steward, const struct cluster_map *map, bool *out_any) {
   uint32_t refused = steward->refused, broker = 0;
   steward->refused = 0;
