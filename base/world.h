@@ -45,7 +45,7 @@ static inline MUST_CHECK enum status world_store_open(struct world *world, const
 /* For code that opens and closes, outside every loop: waits until a loop has set the flag (release order). Never on a loop. */
 static inline void world_wait(struct world *world, const atomic_bool *flag) { world->ops->wait(world, flag); }
 /* For threads of an application, which own no loop: waits while the word is still `seen`, until somebody wakes those who wait on it,
- * the time has passed (UINT64_MAX: never), or for no reason at all; the caller looks again. Never on a loop. */
+ * the time has passed (UINT64_MAX: never), or for no reason at all; the caller looks again. Never on a loop, unless it may block. */
 static inline void world_wait_word(struct world *world, const atomic_uint *word, unsigned seen, uint64_t timeout_ns) {
   world->ops->wait_word(world, word, seen, timeout_ns);
 }

@@ -208,8 +208,9 @@ static void begin_round(struct checkpoint *checkpoint, bool last) {
 
 static void write_round(struct checkpoint *checkpoint) {
   struct log_set *set = checkpoint->set;
-  uint64_t unflushed = atomic_load(&set->unflushed_bytes);
-  atomic_store(&set->round_bytes, unflushed + set->options.tail_bytes / 2);
+  uint64_t unflushed = atomic_load(&set->unflushed_bytes), room = set->options.tail_bytes / 2;
+  atomic_store(&set->round_bytes, unflushed + room);
+  checkpoint->round.room_bytes = room;
   checkpoint_round_write(&checkpoint->round);
   log_set_see_space(set); /* before the lanes stop counting as waiting what is on the disk now */
   if (checkpoint->round.committed) {
@@ -239,6 +240,15 @@ static void end_frame(struct checkpoint *checkpoint) {
   ask_lanes(checkpoint, LANE_APPLY);
 }
 
+static void answer_waiters(struct checkpoint *checkpoint, struct list *waiters) {
+  for (struct list_node *node = NULL; (node = list_pop_front(waiters)) != NULL;) {
+    struct waiter *waiter = list_entry(node, struct waiter, node);
+    if (waiter->done != NULL) loop_post(waiter->loop, waiter->done);
+    memory_free(waiter);
+    atomic_fetch_sub(&checkpoint->set->rounds_wanted, 1);
+  }
+}
+
 static void end_round(struct checkpoint *checkpoint) {
   checkpoint->phase = PHASE_IDLE;
   atomic_store(&checkpoint->set->hurried, atomic_load(&checkpoint->set->pressed));
@@ -253,11 +263,7 @@ static void end_round(struct checkpoint *checkpoint) {
   if (checkpoint->round.failed) checkpoint->failed_until_ns = now_ns + POLL_NS;
   checkpoint->in_vain_bytes = moved ? 0 : atomic_load_explicit(&checkpoint->set->unflushed_bytes, memory_order_relaxed);
   checkpoint_round_end(&checkpoint->round);
-  for (struct list_node *node = NULL; (node = list_pop_front(&checkpoint->served)) != NULL;) {
-    struct waiter *waiter = list_entry(node, struct waiter, node);
-    if (waiter->done != NULL) loop_post(waiter->loop, waiter->done);
-    memory_free(waiter);
-  }
+  answer_waiters(checkpoint, &checkpoint->served);
 }
 
 /* Does whatever can be done next. */
@@ -305,13 +311,7 @@ void checkpoint_lane_answered(struct checkpoint *checkpoint) {
   if (!atomic_exchange(&checkpoint->kicked, true)) loop_post(checkpoint->loop, &checkpoint->kick);
 }
 
-static void refuse_waiters(struct checkpoint *checkpoint) {
-  for (struct list_node *node = NULL; (node = list_pop_front(&checkpoint->waiters)) != NULL;) {
-    struct waiter *waiter = list_entry(node, struct waiter, node);
-    if (waiter->done != NULL) loop_post(waiter->loop, waiter->done);
-    memory_free(waiter);
-  }
-}
+static void refuse_waiters(struct checkpoint *checkpoint) { answer_waiters(checkpoint, &checkpoint->waiters); }
 
 static void waiter_run(struct task *task) {
   struct waiter *waiter = container_of(task, struct waiter, task);
@@ -327,6 +327,7 @@ static void waiter_run(struct task *task) {
 void checkpoint_request_round(struct checkpoint *checkpoint, struct loop *loop, struct task *done) {
   struct waiter *waiter = NEW(struct waiter);
   *waiter = (struct waiter){.checkpoint = checkpoint, .loop = loop, .done = done, .task.run = waiter_run};
+  atomic_fetch_add(&checkpoint->set->rounds_wanted, 1);
   loop_post(checkpoint->loop, &waiter->task);
 }
 

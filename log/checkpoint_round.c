@@ -120,7 +120,7 @@ static enum status flush_group(struct checkpoint_round *round, struct image_upda
   struct log_set *set = round->set;
   const struct group_row *flushed = &item->row;
   enum status status =
-      image_update_flush(update, set->world->disk, set->journal, item->entries, item->entry_count, &round->changes);
+      image_update_flush(update, set->world->disk, set->journal, &round->pace, item->entries, item->entry_count, &round->changes);
   update->row.flushed_index = flushed->flushed_index;
   update->row.flushed_offset = flushed->flushed_offset;
   update->row.flushed_chain = flushed->flushed_chain;
@@ -303,12 +303,23 @@ static void write_dump(struct checkpoint_round *round) {
 
 /* ---- The round ---- */
 
-static size_t count_items(const struct log_set *set) {
+static uint64_t bytes_of_item(const struct checkpoint_item *item) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < item->entry_count && item->flush; i++) bytes += entry_size(&item->entries[i].entry.head);
+  return bytes;
+}
+
+/* How many items there are, and how much they bring to write. */
+static size_t count_items(const struct log_set *set, uint64_t *out_bytes) {
   size_t count = 0;
+  *out_bytes = 0;
   for (size_t i = 0; i < LOG_LANES_MAX; i++) {
     struct log_lane *lane = atomic_load(&set->lanes[i]);
     if (lane == NULL) continue;
-    list_for_each(&lane->items, node, next) count++;
+    list_for_each(&lane->items, node, next) {
+      *out_bytes += bytes_of_item(list_entry(node, struct checkpoint_item, node));
+      count++;
+    }
   }
   return count;
 }
@@ -328,7 +339,9 @@ static void write_items(struct checkpoint_round *round) {
 void checkpoint_round_write(struct checkpoint_round *round) {
   struct log_set *set = round->set;
   uint64_t begin_ns = world_now_ns(set->world);
-  size_t count = count_items(set);
+  uint64_t bytes = 0;
+  size_t count = count_items(set, &bytes);
+  checkpoint_pace_begin(&round->pace, set, bytes, round->room_bytes);
   round->updates = memory_new_array(count + 1, sizeof *round->updates);
   round->updated = memory_new_array(count + 1, sizeof(struct checkpoint_item *));
   write_items(round);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "log/checkpoint.h"
+#include "log/checkpoint_pace.h"
 #include "log/image.h"
 
 /* A file that the newest transaction does not name any more. */
@@ -17,11 +18,13 @@ struct checkpoint_removal {
 struct checkpoint_round {
   struct log_set *set;
   struct checkpoint_request request;
-  bool last;        /* before closing: with a dump */
-  bool committed;   /* a transaction is durable */
-  bool carried;     /* something is appended again */
-  bool failed;      /* try again in a second */
-  bool may_release; /* what covers it is durable, in store and dump */
+  struct checkpoint_pace pace;
+  uint64_t room_bytes; /* may be appended while it runs, until appends wait for its end */
+  bool last;           /* before closing: with a dump */
+  bool committed;      /* a transaction is durable */
+  bool carried;        /* something is appended again */
+  bool failed;         /* try again in a second */
+  bool may_release;    /* what covers it is durable, in store and dump */
   /* Kept from round to round. */
   bool dump_owed;    /* the store knows what no dump does yet, and nothing could tell it again but the journal */
   bool release_held; /* so the journal keeps it: the dump failed, for another reason than lack of space */

@@ -97,6 +97,7 @@ struct flush {
   struct disk *disk;
   struct journal *journal;
   struct table_changes *changes;
+  struct checkpoint_pace *pace;
   struct segment_writer writer; /* of the last segment, while file is not NULL */
   struct index_builder index;
 };
@@ -145,7 +146,9 @@ static enum status open_new(struct flush *flush, const struct entry_head *first)
 static enum status close_writer(struct flush *flush) {
   if (flush->writer.file == NULL) return STATUS_OK;
   struct image_update *update = flush->update;
+  checkpoint_pace_writes(flush->pace);
   enum status status = segment_finish(&flush->writer);
+  checkpoint_pace_wrote(flush->pace, 0);
   segment_writer_close(&flush->writer);
   if (status != STATUS_OK) return status;
   *last_segment(update) = flush->writer.info;
@@ -195,7 +198,11 @@ static enum status write_run(struct flush *flush, struct entry *run, size_t coun
     note_flushed(&flush->update->row, &run[i].head);
   }
   flush->update->written = true;
-  return segment_append(&flush->writer, run, count);
+  checkpoint_pace_writes(flush->pace);
+  uint64_t before = flush->writer.info.length;
+  enum status status = segment_append(&flush->writer, run, count);
+  checkpoint_pace_wrote(flush->pace, flush->writer.info.length - before);
+  return status;
 }
 
 static enum status load(struct flush *flush, struct flush_entry *from, struct entry *out_entry) {
@@ -240,8 +247,9 @@ static enum status write_some(struct flush *flush, struct flush_entry *entries, 
 }
 
 enum status image_update_flush(struct image_update *update, struct disk *disk, struct journal *journal,
-                               struct flush_entry *entries, size_t count, struct table_changes *changes) {
-  struct flush flush = {.update = update, .disk = disk, .journal = journal, .changes = changes};
+                               struct checkpoint_pace *pace, struct flush_entry *entries, size_t count,
+                               struct table_changes *changes) {
+  struct flush flush = {.update = update, .disk = disk, .journal = journal, .changes = changes, .pace = pace};
   struct entry *run = memory_new_array(FLUSH_ENTRIES_MAX, sizeof *run);
   enum status status = STATUS_OK;
   for (size_t at = 0; at < count && status == STATUS_OK;) {

@@ -13,6 +13,7 @@
 #include "base/disk.h"
 #include "base/map.h"
 #include "base/store.h"
+#include "log/checkpoint_pace.h"
 #include "log/index.h"
 #include "log/journal.h"
 #include "log/segment.h"
@@ -68,9 +69,10 @@ struct image_update {
 
 void image_update_begin(struct image_update *update, struct image *image, const struct table_changes *changes);
 /* Writes entries behind what is flushed, rotating segments, syncing each file; adds segment and index rows. `journal`: where entries that are
- * not cached are read from. STATUS_NO_SPACE, STATUS_IO; STATUS_DAMAGED: an entry could not be read back, nothing counts. */
+ * not cached are read from. `pace`: who says how fast; NULL: nobody. STATUS_NO_SPACE, STATUS_IO; STATUS_DAMAGED: an entry could not be read back, nothing counts. */
 enum status image_update_flush(struct image_update *update, struct disk *disk, struct journal *journal,
-                               struct flush_entry *entries, size_t count, struct table_changes *changes) MUST_CHECK;
+                               struct checkpoint_pace *pace, struct flush_entry *entries, size_t count,
+                               struct table_changes *changes) MUST_CHECK;
 /* Drops the segments wholly below the row's start, or all when the row is closed. */
 void image_update_drop(struct image_update *update, struct store *store, struct table_changes *changes);
 /* Adds the group's row. */

@@ -135,6 +135,7 @@ struct log_set {
   atomic_bool pressed;      /* an append found no room in the journal: the next round is to free all it can */
   atomic_bool hurried; /* a round is under way, or an append waits for one: lanes look often, however little happens on them */
   atomic_bool lanes_stopped;
+  atomic_uint rounds_wanted; /* somebody waits for the end of a round */
   atomic_uint_fast64_t unflushed_bytes;
   atomic_uint_fast64_t round_bytes; /* unflushed_bytes above which appends wait for the round that runs; UINT64_MAX: none does */
   atomic_uint_fast64_t free_mark;   /* free on the disk when it was last seen, plus space_filled of the journal then */

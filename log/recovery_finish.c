@@ -148,7 +148,7 @@ static enum status begin_record(struct recovery *recovery, struct record *record
   row->closed = log->closed;
   if (flush == 0) return STATUS_OK;
   add_terms(row, log, flush);
-  return image_update_flush(&record->update, recovery->set->world->disk, NULL, log->entries, flush, &recovery->changes);
+  return image_update_flush(&record->update, recovery->set->world->disk, NULL, NULL, log->entries, flush, &recovery->changes);
 }
 
 static enum status record_one(struct recovery *recovery, struct recovered *log, struct record *record) {

@@ -18,6 +18,7 @@ static const struct {
     {"broker_is_emptied", CLUSTER},
     {"call_tried_again", BOTH},
     {"checkpoint_lacks_space", BOTH},
+    {"checkpoint_rests", BOTH},
     {"consumer_reconnects", BOTH},
     {"follower_read_from_disk", CLUSTER},
     {"follower_waits_for_room", CLUSTER},
