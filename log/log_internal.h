@@ -95,6 +95,7 @@ struct log_lane {
   struct tail_pool pool;
   struct timer tick;
   uint64_t tick_ns;         /* today's period */
+  uint64_t round_tick_ns;   /* the next one's while in_round */
   bool active;              /* something happened since the last tick */
   bool in_round;            /* between collect and apply of a round that has something of it */
   atomic_uint joining;      /* adopted logs that the lane has not met yet */

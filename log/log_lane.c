@@ -12,7 +12,7 @@
 #include "log/log_internal.h"
 #include "log/reader.h"
 
-#define TICK_ROUND_NS 1000000u /* while a round has something of the lane */
+#define TICK_ROUND_NS 1000000u /* while a round has something of the lane, at first; twice as long each time, up to TICK_FAST_NS */
 #define TICK_FAST_NS 20000000u
 #define TICK_SLOW_NS 320000000u
 
@@ -40,6 +40,13 @@ void log_lane_wake(struct log_lane *lane) {
   lane->active = true;
 }
 
+static uint64_t next_tick_ns(struct log_lane *lane) {
+  if (!lane->in_round) return lane->tick_ns;
+  uint64_t round_ns = lane->round_tick_ns;
+  if (2 * round_ns <= TICK_FAST_NS) lane->round_tick_ns = 2 * round_ns;
+  return round_ns;
+}
+
 static void tick(struct timer *timer) {
   struct log_lane *lane = container_of(timer, struct log_lane, tick);
   log_lane_turn(lane);
@@ -54,7 +61,7 @@ static void tick(struct timer *timer) {
     if (atomic_load(&lane->request) == LANE_NOTHING) return;
     atomic_store(&lane->ticking, true);
   }
-  loop_timer_set(lane->loop, timer, loop_now_ns(lane->loop) + (lane->in_round ? TICK_ROUND_NS : lane->tick_ns));
+  loop_timer_set(lane->loop, timer, loop_now_ns(lane->loop) + next_tick_ns(lane));
 }
 
 static void own_done(struct task *task) {
@@ -308,6 +315,7 @@ void log_lane_turn(struct log_lane *lane) {
     publish_floor(lane); /* what was on its way when it was published last is known by now */
     log_lane_collect(lane);
     lane->in_round = !list_empty(&lane->items);
+    lane->round_tick_ns = TICK_ROUND_NS;
   }
   if (request == LANE_APPLY) {
     apply(lane);
