@@ -3,11 +3,12 @@
  *
  * A session lives on the lane of the first partition that it appends to, its home. A request whose partition lives there is handed over
  * in a call; another travels to its lane and back, and the next one waits at home until it was accepted. So nothing behind a
- * request can be appended before that request was, and nothing behind a refused one ever is.
+ * request can be appended before that request was accepted, and in one partition nothing behind a refused one ever is.
  *
  * 1. At most one request is undecided in a partition's hands; every other one is decided, or waits here.
  * 2. Answers leave in the order of the requests.
- * 3. Behind a refusal nothing is appended: SESSION_BROKEN, executed no. Behind an outcome that is unknown, of what had been accepted,
+ * 3. Behind a refusal nothing is begun: SESSION_BROKEN, executed no. What another partition had accepted by then, because the refusal
+ *    came after its own acceptance (REPLACED), has its own outcome. Behind an outcome that is unknown, of what had been accepted,
  *    everything is answered UNKNOWN_OUTCOME, executed maybe. (A refusal may say yes or maybe of an earlier attempt: it is one all the same.)
  *
  * Everything runs at home unless it says otherwise.

@@ -164,6 +164,22 @@ static void nothing_behind_a_refusal_is_appended(void **state) {
   assert_int_equal(reasons[3], STATUS_SESSION_BROKEN);
 }
 
+static void what_another_partition_had_accepted_before_a_refusal_has_its_own_outcome(void **state) {
+  (void)state;
+  ask(1, 0);
+  ask(2, 1);
+  turn_down(0, STATUS_REPLACED, EXECUTED_NO);
+  ask(3, 1);
+  finish(1);
+
+  assert_int_equal(submitted_count, 2);
+  assert_int_equal(answered_count, 3);
+  assert_int_equal(reasons[0], STATUS_REPLACED);
+  assert_int_equal(reasons[1], STATUS_OK);
+  assert_int_equal(reasons[2], STATUS_SESSION_BROKEN);
+  assert_int_equal(executed[2], EXECUTED_NO);
+}
+
 static void a_request_that_was_refused_before_it_came_breaks_the_session_in_its_turn(void **state) {
   (void)state;
   ask(1, 0);
@@ -275,6 +291,7 @@ int main(void) {
       TEST(answers_leave_in_the_order_of_the_requests),
       TEST(nothing_behind_an_undecided_request_is_handed_over),
       TEST(nothing_behind_a_refusal_is_appended),
+      TEST(what_another_partition_had_accepted_before_a_refusal_has_its_own_outcome),
       TEST(a_request_that_was_refused_before_it_came_breaks_the_session_in_its_turn),
       TEST(behind_an_unknown_outcome_everything_is_unknown),
       TEST(a_request_for_another_lane_holds_back_the_next),
