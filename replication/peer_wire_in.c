@@ -146,6 +146,7 @@ struct outer {
   uint64_t kind;
   uint64_t from_placement;
   uint64_t to_placement;
+  bool wished;
   uint32_t body_number;
   struct bytes bodies[MESSAGE_SNAPSHOT + 1]; /* by field number */
   bool given[MESSAGE_SNAPSHOT + 1];
@@ -163,6 +164,7 @@ static enum status take_outer(struct bytes bytes, struct peer_received *received
       case MESSAGE_SEQUENCE: status = take_number(&field, &received->message.raft.sequence); break;
       case MESSAGE_FROM_PLACEMENT: status = take_number(&field, &outer->from_placement); break;
       case MESSAGE_TO_PLACEMENT: status = take_number(&field, &outer->to_placement); break;
+      case MESSAGE_WISHED: status = take_flag(&field, &outer->wished); break;
       case MESSAGE_VOTE:
       case MESSAGE_VOTE_ANSWER:
       case MESSAGE_APPEND:
@@ -204,9 +206,9 @@ static enum status decode_body(const struct outer *outer, struct rooms *rooms, s
       if (!outer->given[MESSAGE_SNAPSHOT]) return STATUS_MALFORMED;
       CHECK(rooms->config < rooms->configs_end);
       return decode_snapshot(outer->bodies[MESSAGE_SNAPSHOT], &raft->snapshot, rooms->config++);
+    case RAFT_TIMEOUT_NOW: raft->summons.wished = outer->wished; return STATUS_OK;
     case RAFT_READ_PROBE:
     case RAFT_READ_ANSWER:
-    case RAFT_TIMEOUT_NOW:
     case RAFT_RESIGN:
     case RAFT_PROVEN: return STATUS_OK;
   }

@@ -153,6 +153,7 @@ void peer_draft_add(struct peer_draft *draft, group_id group, const struct raft_
   at = wire_put_uint(at, MESSAGE_SEQUENCE, message->sequence);
   if (message->from.placement != 0) at = wire_put_uint(at, MESSAGE_FROM_PLACEMENT, message->from.placement);
   if (message->to.placement != 0) at = wire_put_uint(at, MESSAGE_TO_PLACEMENT, message->to.placement);
+  if (message->kind == RAFT_TIMEOUT_NOW && message->summons.wished) at = wire_put_uint(at, MESSAGE_WISHED, 1);
   if (body_number != 0) at = wire_put_bytes_head(at, body_number, inner_size);
   size_t head_size = (size_t)(at - head);
   add(draft, frame, (size_t)(wire_put_bytes_head(frame, PACKET_MESSAGES, head_size + inner_size) - frame));

@@ -285,6 +285,7 @@ static void dispatch(struct raft *raft, const struct raft_event *event) {
       raft_change_members(raft, event->config);
       break;
     case RAFT_TRANSFER: raft_transfer(raft, &event->peer); break;
+    case RAFT_OFFER: raft_offer(raft, event); break;
     case RAFT_CAMPAIGN:
       if (raft->role != RAFT_LEADER && !raft_alone(raft) && !raft->reluctant && raft_can_campaign(raft)) raft_pre_campaign(raft);
       break;
@@ -308,7 +309,8 @@ static void dispatch(struct raft *raft, const struct raft_event *event) {
 
 /* What a replica that has stopped still answers: that it has. */
 static enum status stopped_status(enum raft_event_kind kind) {
-  bool asks = kind == RAFT_PROPOSE || kind == RAFT_READ || kind == RAFT_CHANGE_MEMBERS || kind == RAFT_TRANSFER;
+  bool asks =
+      kind == RAFT_PROPOSE || kind == RAFT_READ || kind == RAFT_CHANGE_MEMBERS || kind == RAFT_TRANSFER || kind == RAFT_OFFER;
   return asks ? STATUS_FENCED : STATUS_OK;
 }
 
@@ -326,6 +328,7 @@ static void begin(struct raft *raft, struct raft_effects *effects, uint64_t now_
   raft->effects = effects;
   raft->now_ns = now_ns;
   effects->status = STATUS_OK;
+  effects->offer = RAFT_OFFER_NOT_LEADER;
   effects->save_hard_state = false;
   effects->cut = false;
   effects->append_count = 0;

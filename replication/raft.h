@@ -10,7 +10,7 @@
  *   raft_follow.c    the follower's: append, conflict, cut
  *   raft_member.c    joint consensus, learners, who may leave
  *   raft_read.c      linearizable reads
- *   raft_transfer.c  handing leadership over, and giving it up
+ *   raft_transfer.c  handing leadership over, offering it, and giving it up
  *   raft_snapshot.c  replicas that are too far behind
  *   raft_repair.c    replicas that have forgotten what they promised
  *   raft_config.h, raft_message.h, quorum.h, trail.h, progress.h    the nouns
@@ -147,6 +147,7 @@ enum raft_event_kind {
   RAFT_READ,           /* effects.read_ticket; confirmed when effects.reads_done reaches it */
   RAFT_CHANGE_MEMBERS, /* to `config`: each member's `then` */
   RAFT_TRANSFER,       /* to `peer`, or to whoever is best placed (broker 0) */
+  RAFT_OFFER,          /* to `peer`, if nobody has to wait for that: effects.offer says what came of it */
   RAFT_CAMPAIGN,       /* begin an election now, by pre-vote */
   RAFT_LEADER_HEARD,   /* peer, term */
   RAFT_LEADER_GONE,    /* peer, term */
@@ -179,11 +180,25 @@ struct raft_event {
   entry_term term;   /* LEADER_HEARD, LEADER_GONE; PROPOSE: the term in which it was decided, 0: whichever; INSTALLED */
   entry_index index; /* COMPACTED; INSTALLED */
   uint32_t count;    /* PROPOSE */
+  bool wished;       /* OFFER: somebody asked for it, and whoever takes it is to know (raft_wished()) */
+  bool tries;        /* OFFER: nothing begins, it is only said what would come of it */
   const struct raft_message *message;
   const struct raft_config *config;
   entry_index config_index; /* INSTALLED */
   struct raft_mark persisted;
   struct raft_sent sent;
+};
+
+/* What comes of an offer (raft_transfer.c). Only the first begins anything. */
+enum raft_offer {
+  RAFT_OFFER_BEGUN,
+  RAFT_OFFER_NOT_LEADER,
+  RAFT_OFFER_STRANGER,    /* no other voter of the group, or not for long any more */
+  RAFT_OFFER_RELUCTANT,   /* its broker had better not lead */
+  RAFT_OFFER_UNREACHABLE, /* nothing is heard of it */
+  RAFT_OFFER_UNSOUND,     /* it has lost something of its log, or of its promises */
+  RAFT_OFFER_BEHIND,      /* appends would stand still until it has what it lacks */
+  RAFT_OFFER_BUSY         /* another hand-over is under way, or a change of members, or this leadership has only begun */
 };
 
 enum raft_append_kind { RAFT_APPEND_NOOP, RAFT_APPEND_CONFIG, RAFT_APPEND_PROPOSAL, RAFT_APPEND_MESSAGE };
@@ -205,6 +220,7 @@ struct raft_held_message {
 struct raft_effects {
   enum status
       status; /* of PROPOSE, READ, CHANGE_MEMBERS, TRANSFER: OK, NOT_LEADER, FENCED, BUSY, INVALID; of MESSAGE: OK, CORRUPT */
+  enum raft_offer offer; /* of OFFER */
   bool save_hard_state;
   struct hard_state hard_state;
   bool cut;
@@ -281,6 +297,7 @@ struct raft {
   uint64_t read_id;
   struct raft_install *install;       /* under way */
   struct raft_leadership *leadership; /* NULL unless leader */
+  entry_term wished_term;             /* in which it was asked to lead because somebody wished it; 0: in none */
 
   struct raft_effects *effects; /* inside a step */
   uint64_t now_ns;              /* the same */
@@ -313,6 +330,10 @@ const struct progress *raft_progress(const struct raft *raft, size_t position);
 bool raft_quiet(const struct raft *raft);
 /* Leadership is being handed over. */
 bool raft_transferring(const struct raft *raft);
+/* It leads because somebody asked for just that (RAFT_OFFER, wished), and not by the way of things. */
+static inline bool raft_wished(const struct raft *raft) {
+  return raft->role == RAFT_LEADER && raft->wished_term == raft->hard_state.term;
+}
 
 void raft_check_invariants(const struct raft *raft);
 

@@ -35,6 +35,7 @@ void raft_become_leader(struct raft *raft) {
   raft->election_deadline_ns = RAFT_NEVER;
   raft->leadership = leadership;
   raft_append_own(raft, RAFT_APPEND_NOOP, 1);
+  leadership->ended[0] = leadership->ended[1] = raft->trail.last_index;
 }
 
 /* ---- Committing ---- */
@@ -271,6 +272,7 @@ void raft_leader_timer(struct raft *raft) {
   leadership->tick_ns = RAFT_NEVER;
   raft_check_quorum(raft);
   if (raft->role != RAFT_LEADER || give_up_when_stalled(raft)) return;
+  raft_note_end(raft);
   raft_transfer_timer(raft);
   raft_retry_reads(raft);
   for (size_t i = 0; i < leadership->count; i++) {

@@ -22,7 +22,9 @@ struct raft_leadership {
   uint64_t sequence;             /* of the newest append or snapshot to anybody */
   struct replica_id transfer_to; /* broker 0: nobody */
   uint64_t transfer_deadline_ns;
+  bool transfer_wished; /* somebody asked for that very one */
   bool timeout_now_sent;
+  entry_index ended[2];   /* where the log ended at the last tick, and at the one before */
   uint64_t keep_until_ns; /* a hand-over has failed: the next one of a reluctant leader's own not before */
   uint64_t read_attempt;  /* under way; 0: none */
   bool read_aged;         /* it was under way at the last tick already */
@@ -111,6 +113,8 @@ void raft_on_read_answer(struct raft *raft, const struct raft_message *message, 
 /* ---- raft_transfer.c ---- */
 
 void raft_transfer(struct raft *raft, const struct replica_id *to);
+void raft_offer(struct raft *raft, const struct raft_event *event);
+void raft_note_end(struct raft *raft); /* at each tick of a leader */
 /* A reluctant leader's: to whoever is willing and has what is committed, if there is one. */
 void raft_leave(struct raft *raft);
 bool raft_may_leave(const struct raft *raft);

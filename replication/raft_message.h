@@ -69,6 +69,10 @@ struct raft_vote_answer {
   bool granted;
 };
 
+struct raft_summons {
+  bool wished; /* somebody asked for this very leader */
+};
+
 struct raft_append {
   entry_index prev_index;
   entry_term prev_term;
@@ -119,6 +123,7 @@ struct raft_message {
     struct raft_append append;
     struct raft_append_answer append_answer;
     struct raft_snapshot snapshot;
+    struct raft_summons summons; /* TIMEOUT_NOW */
   };
 };
 

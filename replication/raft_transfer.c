@@ -1,16 +1,21 @@
-/* Handing leadership over (section 3.10), and giving it up. */
+/* Handing leadership over (section 3.10), offering it to one that can take it at once, and giving it up. */
 #include "replication/raft_internal.h"
 
 bool raft_transferring(const struct raft *raft) { return raft->leadership != NULL && raft->leadership->transfer_to.broker != 0; }
 
-/* Could it lead, as far as is known here? */
-static bool eligible(const struct raft *raft, size_t position) {
+/* Could it lead, as far as is known here? BEGUN: yes. */
+static enum raft_offer judge(const struct raft *raft, size_t position) {
   const struct raft_member *member = &raft->config.members[position];
   const struct progress *progress = &raft->leadership->followers[position];
   bool votes = raft_config_votes(&raft->config, &member->id) && member->then == RAFT_VOTER;
+  if (!votes || replica_id_equal(&member->id, &raft->self)) return RAFT_OFFER_STRANGER;
+  if (progress->reluctant) return RAFT_OFFER_RELUCTANT;
+  if (!raft_reachable(raft, position)) return RAFT_OFFER_UNREACHABLE;
   bool sound = !progress->suspect && !progress->reverted && !progress->unproven;
-  return votes && sound && !progress->reluctant && !replica_id_equal(&member->id, &raft->self) && raft_reachable(raft, position);
+  return sound ? RAFT_OFFER_BEGUN : RAFT_OFFER_UNSOUND;
 }
+
+static bool eligible(const struct raft *raft, size_t position) { return judge(raft, position) == RAFT_OFFER_BEGUN; }
 
 /* The one that has most, or RAFT_NO_POSITION. */
 static size_t best_placed(const struct raft *raft) {
@@ -23,10 +28,11 @@ static size_t best_placed(const struct raft *raft) {
 }
 
 /* From now on nothing is proposed, so the target can reach the end of the log. */
-static void begin_transfer(struct raft *raft, size_t position) {
+static void begin_transfer(struct raft *raft, size_t position, uint64_t patience_ns) {
   struct raft_leadership *leadership = raft->leadership;
   leadership->transfer_to = raft->config.members[position].id;
-  leadership->transfer_deadline_ns = raft->now_ns + raft->timing.election_ns;
+  leadership->transfer_deadline_ns = raft->now_ns + patience_ns;
+  leadership->transfer_wished = false;
   leadership->timeout_now_sent = false;
 }
 
@@ -41,8 +47,63 @@ void raft_transfer(struct raft *raft, const struct replica_id *to) {
     effects->status = STATUS_INVALID;
     return;
   }
-  begin_transfer(raft, position);
+  begin_transfer(raft, position, raft->timing.election_ns);
 }
+
+/* ---- Offers ---- */
+
+void raft_note_end(struct raft *raft) {
+  raft->leadership->ended[1] = raft->leadership->ended[0];
+  raft->leadership->ended[0] = raft->trail.last_index;
+}
+
+/* It has what the log had a heartbeat ago, or two: in about so much time, and mostly in far less, it has what the log has now. While a group
+ * has nothing to do nobody ticks, and everybody reachable has everything. */
+static bool in_step(const struct raft *raft, size_t position) {
+  const struct progress *progress = &raft->leadership->followers[position];
+  return progress->state == PROGRESS_PIPELINE && progress->match >= raft->leadership->ended[1];
+}
+
+/* A step of a change, and not the whole of it: a new member may need hours for the log, and who leads meanwhile is not its business. */
+static bool is_busy(const struct raft *raft) {
+  bool changing = raft->config_index > raft->hard_state.commit || raft->config.phase == RAFT_JOINT;
+  return changing || raft_transferring(raft) || raft->hard_state.commit < raft->leadership->term_start;
+}
+
+static enum raft_offer judge_offer(const struct raft *raft, size_t position) {
+  if (position == RAFT_NO_POSITION) return RAFT_OFFER_STRANGER;
+  enum raft_offer offer = judge(raft, position);
+  if (offer != RAFT_OFFER_BEGUN) return offer;
+  if (is_busy(raft)) return RAFT_OFFER_BUSY;
+  return in_step(raft, position) ? RAFT_OFFER_BEGUN : RAFT_OFFER_BEHIND;
+}
+
+static enum status offer_status(enum raft_offer offer) {
+  switch (offer) {
+    case RAFT_OFFER_BEGUN: return STATUS_OK;
+    case RAFT_OFFER_NOT_LEADER: return STATUS_NOT_LEADER;
+    case RAFT_OFFER_UNREACHABLE:
+    case RAFT_OFFER_UNSOUND:
+    case RAFT_OFFER_BEHIND:
+    case RAFT_OFFER_BUSY: return STATUS_BUSY;
+    case RAFT_OFFER_STRANGER:
+    case RAFT_OFFER_RELUCTANT: break;
+  }
+  return STATUS_INVALID;
+}
+
+/* Nobody has to lead elsewhere: where it does not take what is offered, half of the time that others are given is enough to find out. */
+void raft_offer(struct raft *raft, const struct raft_event *event) {
+  struct raft_effects *effects = raft->effects;
+  size_t position = raft_config_find(&raft->config, &event->peer);
+  if (raft->role == RAFT_LEADER) effects->offer = judge_offer(raft, position);
+  effects->status = offer_status(effects->offer);
+  if (effects->offer != RAFT_OFFER_BEGUN || event->tries) return;
+  begin_transfer(raft, position, raft->timing.election_ns / 2);
+  raft->leadership->transfer_wished = event->wished;
+}
+
+/* ---- A leader that had better not lead ---- */
 
 /* Somebody who waits for entries would keep proposals waiting for nothing. */
 static size_t successor(const struct raft *raft) {
@@ -58,8 +119,10 @@ void raft_leave(struct raft *raft) {
   size_t position = successor(raft);
   if (position == RAFT_NO_POSITION) return;
   REACHED(reluctant_leader_hands_over);
-  begin_transfer(raft, position);
+  begin_transfer(raft, position, raft->timing.election_ns);
 }
+
+/* ---- Under way ---- */
 
 static void stop_transfer(struct raft *raft) { raft->leadership->transfer_to = (struct replica_id){0}; }
 
@@ -73,6 +136,7 @@ void raft_advance_transfer(struct raft *raft) {
   }
   if (leadership->followers[position].match != raft->trail.last_index) return;
   struct raft_message message = raft_message_to(raft, RAFT_TIMEOUT_NOW, &leadership->transfer_to);
+  message.summons.wished = leadership->transfer_wished;
   raft_send(raft, &message);
   leadership->timeout_now_sent = true;
 }
@@ -98,6 +162,7 @@ void raft_on_timeout_now(struct raft *raft, const struct raft_message *message) 
   }
   REACHED(leadership_handed_over);
   raft_campaign(raft, true);
+  if (message->summons.wished) raft->wished_term = raft->hard_state.term;
 }
 
 /* Says so to everybody, and asks the best placed to campaign: nobody has to wait for a timeout. */

@@ -260,6 +260,15 @@ enum status replica_transfer(struct replica *replica, const struct replica_id *t
   return ask(replica, &(struct raft_event){.kind = RAFT_TRANSFER, .peer = *to});
 }
 
+enum raft_offer replica_offer(struct replica *replica, const struct replica_offer *offer) {
+  struct raft_event event = {.kind = RAFT_OFFER, .peer = offer->to, .wished = offer->wished, .tries = offer->tries};
+  struct replica_load load = {.offer = RAFT_OFFER_NOT_LEADER};
+  if (!replica->deleting) (void)replica_step(replica, &event, &load);
+  return load.offer;
+}
+
+bool replica_wished(const struct replica *replica) { return raft_wished(&replica->raft); }
+
 bool replica_hand_over(struct replica *replica) {
   if (raft_transferring(&replica->raft)) return true;
   return replica_transfer(replica, &(struct replica_id){0}) == STATUS_OK && replica->raft.role == RAFT_LEADER;

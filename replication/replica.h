@@ -88,6 +88,17 @@ void replica_read(struct replica *replica, struct replica_read *read);
 enum status replica_change_members(struct replica *replica, const struct raft_config *target) MUST_CHECK;
 /* Hands leadership to `to`, or to whoever is best placed (broker 0). OK: begun. NOT_LEADER, FENCED, INVALID. */
 enum status replica_transfer(struct replica *replica, const struct replica_id *to) MUST_CHECK;
+/* Offers it to `to`: it is handed over where appends do not stand still for it, and else it is said at once why not (raft.h). `wished`: by
+ * somebody, who wants `to` and no other; replica_wished() tells it there. `tries`: it is only said. An offer that was begun ends with
+ * role_changed() or with stays(). */
+struct replica_offer {
+  struct replica_id to;
+  bool wished;
+  bool tries;
+};
+enum raft_offer replica_offer(struct replica *replica, const struct replica_offer *offer) MUST_CHECK;
+/* It leads because somebody asked for that. */
+bool replica_wished(const struct replica *replica);
 /* Hands it to whoever is best placed, unless that is under way. False: it does not lead, or there is nobody who could. */
 bool replica_hand_over(struct replica *replica);
 /* Begins an election now, by pre-vote, if it may. */

@@ -106,6 +106,7 @@ struct replica_load {
   entry_index appended_from;   /* told: which of them were appended */
   uint32_t appended;
   struct replica_read *read;
+  enum raft_offer offer; /* told: what came of it */
 };
 /* Steps the protocol, does what it asks for, and tells the owner. `load` may be NULL. Returns effects.status. */
 enum status replica_step(struct replica *replica, struct raft_event *event, struct replica_load *load);

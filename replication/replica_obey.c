@@ -441,6 +441,7 @@ enum status replica_step(struct replica *replica, struct raft_event *event, stru
   struct raft_effects effects;
   event->now_ns = loop_now_ns(lane_loop(replica->lane));
   raft_step(&replica->raft, event, &effects);
+  if (load != NULL) load->offer = effects.offer;
   obey(replica, &effects, load, led, term);
   replica_arm(replica);
   settle(replica);

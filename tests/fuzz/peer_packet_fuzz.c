@@ -72,6 +72,7 @@ static void check_same(const struct peer_message *a, const struct peer_message *
       CHECK(a->raft.snapshot.index == b->raft.snapshot.index && a->raft.snapshot.index_term == b->raft.snapshot.index_term);
       CHECK(raft_config_equal(a->raft.snapshot.config, b->raft.snapshot.config));
       break;
+    case RAFT_TIMEOUT_NOW: CHECK(a->raft.summons.wished == b->raft.summons.wished); break;
     default: break;
   }
 }
@@ -111,6 +112,7 @@ static void check_against_stock(struct bytes bytes, const struct peer_packet *pa
       const struct peer_received *received = &packet->messages[at++];
       CHECK(received->group == message->group && received->message.raft.term == message->term);
       CHECK(received->message.raft.kind + 1 == (unsigned)message->kind);
+      if (received->message.raft.kind == RAFT_TIMEOUT_NOW) CHECK(received->message.raft.summons.wished == (message->wished != 0));
       if (received->message.raft.kind != RAFT_APPEND || message->append == NULL) continue;
       CHECK(received->message.count == message->append->n_entries);
       CHECK(received->message.raft.append.prev_index == message->append->prev_index);

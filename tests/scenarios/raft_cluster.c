@@ -276,7 +276,7 @@ void cluster_step(struct cluster *cluster, struct cluster_node *node, struct raf
   cluster->hash = cluster_mix(cluster->hash, cluster_mix(cluster->now_ns, effects.commit));
   cluster->hash = cluster_mix(cluster->hash, cluster_mix(effects.term, raft_last_index(&node->raft)));
   if (out_status != NULL) *out_status = effects.status;
-  cluster_tell_effects(cluster, node, &effects);
+  cluster_tell_effects(cluster, node, event, &effects);
   obey(cluster, node, &effects, packet);
   if (node->up) send_held(cluster, node);
 }

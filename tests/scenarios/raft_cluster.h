@@ -191,6 +191,8 @@ void cluster_run(struct cluster *cluster, uint64_t span_ns);
 enum status cluster_propose(struct cluster *cluster, broker_id broker, uint32_t count);
 enum status cluster_read(struct cluster *cluster, broker_id broker);
 enum status cluster_transfer(struct cluster *cluster, broker_id broker, broker_id to);
+/* `wished`: by somebody. */
+enum status cluster_offer(struct cluster *cluster, broker_id broker, broker_id to, bool wished);
 /* Bit b of the sets: broker b. */
 enum status cluster_change(struct cluster *cluster, broker_id broker, unsigned voters, unsigned learners);
 void cluster_campaign(struct cluster *cluster, broker_id broker);
@@ -239,6 +241,7 @@ void cluster_check_reads(struct cluster *cluster, struct cluster_node *node, con
 
 void cluster_say(struct cluster *cluster, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cluster_tell_event(struct cluster *cluster, const struct cluster_node *node, const struct raft_event *event);
-void cluster_tell_effects(struct cluster *cluster, const struct cluster_node *node, const struct raft_effects *effects);
+void cluster_tell_effects(struct cluster *cluster, const struct cluster_node *node, const struct raft_event *event,
+                          const struct raft_effects *effects);
 
 #endif

@@ -31,6 +31,10 @@ enum status cluster_transfer(struct cluster *cluster, broker_id broker, broker_i
   return ask(cluster, broker, &event);
 }
 
+enum status cluster_offer(struct cluster *cluster, broker_id broker, broker_id to, bool wished) {
+  return ask(cluster, broker, &(struct raft_event){.kind = RAFT_OFFER, .peer = cluster->nodes[to].id, .wished = wished});
+}
+
 enum status cluster_change(struct cluster *cluster, broker_id broker, unsigned voters, unsigned learners) {
   struct raft_config target = {.phase = RAFT_STABLE};
   for (broker_id member = 1; member <= CLUSTER_NODES_MAX; member++) {

@@ -78,7 +78,9 @@ static void add_message(struct buffer *out, const struct raft_message *message) 
       break;
     case RAFT_READ_PROBE: add(out, "read %lu of term %lu: do I still lead?", message->sequence, message->term); break;
     case RAFT_READ_ANSWER: add(out, "read %lu of term %lu: yes", message->sequence, message->term); break;
-    case RAFT_TIMEOUT_NOW: add(out, "campaign now, term %lu", message->term); break;
+    case RAFT_TIMEOUT_NOW:
+      add(out, "campaign now, term %lu%s", message->term, message->summons.wished ? ", it is wished" : "");
+      break;
     case RAFT_RESIGN: add(out, "leads term %lu no longer", message->term); break;
     case RAFT_PROVEN: add(out, "entry %lu shows it: count again", message->sequence); break;
     case RAFT_FETCH_STATE:
@@ -134,6 +136,10 @@ void cluster_tell_event(struct cluster *cluster, const struct cluster_node *node
           : event->kind == RAFT_WILLING     ? "may lead again"
                                             : "lost its connection");
       break;
+    case RAFT_OFFER:
+      add_time(cluster);
+      add(cluster->trace, "%u offer to %u%s", node->id.broker, event->peer.broker, event->wished ? ", it is wished" : "");
+      break;
     default:
       add_time(cluster);
       add(cluster->trace, "%u %s", node->id.broker, event_words[event->kind]);
@@ -182,18 +188,35 @@ static void add_members(struct buffer *out, const struct raft_config *config) {
   add(out, "\n");
 }
 
-static void tell_rare(struct cluster *cluster, const struct raft_effects *effects) {
+static const char *const offer_words[] = {
+    [RAFT_OFFER_BEGUN] = "begins",
+    [RAFT_OFFER_NOT_LEADER] = "refused: not the leader",
+    [RAFT_OFFER_STRANGER] = "refused: no other voter",
+    [RAFT_OFFER_RELUCTANT] = "refused: had better not lead",
+    [RAFT_OFFER_UNREACHABLE] = "refused: unreachable",
+    [RAFT_OFFER_UNSOUND] = "refused: has lost something",
+    [RAFT_OFFER_BEHIND] = "refused: behind",
+    [RAFT_OFFER_BUSY] = "refused: busy",
+};
+
+static void tell_offer(struct cluster *cluster, const struct raft_effects *effects) {
+  add_line(cluster);
+  add(cluster->trace, "%s\n", offer_words[effects->offer]);
+}
+
+static void tell_rare(struct cluster *cluster, const struct raft_effects *effects, bool offered) {
   struct {
     bool so;
     const char *words;
   } const rare[] = {
-      {effects->status != STATUS_OK, status_name(effects->status)},
+      {effects->status != STATUS_OK && !offered, status_name(effects->status)},
       {effects->reads_failed, "reads fail"},
       {effects->install, "puts the snapshot in place"},
       {effects->diverged, "DIVERGED: gives up its rights"},
       {effects->reverted, "REVERTED: that log has gone back"},
       {effects->reconnect, "opens its connections anew"},
       {effects->proven, "PROVEN: has its rights back"},
+      {effects->stays, "keeps its leadership"},
   };
   for (size_t i = 0; i < sizeof rare / sizeof rare[0]; i++) {
     if (!rare[i].so) continue;
@@ -220,8 +243,11 @@ static void tell_sends(struct cluster *cluster, const struct raft_effects *effec
   }
 }
 
-void cluster_tell_effects(struct cluster *cluster, const struct cluster_node *node, const struct raft_effects *effects) {
+void cluster_tell_effects(struct cluster *cluster, const struct cluster_node *node, const struct raft_event *event,
+                          const struct raft_effects *effects) {
   if (cluster->trace == NULL) return;
+  bool offered = event->kind == RAFT_OFFER;
+  if (offered) tell_offer(cluster, effects);
   tell_role(cluster, node, effects);
   if (effects->cut) {
     add_line(cluster);
@@ -236,7 +262,7 @@ void cluster_tell_effects(struct cluster *cluster, const struct cluster_node *no
     add_line(cluster);
     add(cluster->trace, "commits up to %lu\n", effects->commit);
   }
-  tell_rare(cluster, effects);
+  tell_rare(cluster, effects, offered);
   tell_sends(cluster, effects);
 }
 

@@ -95,10 +95,14 @@ static void change_members(struct schedule *schedule) {
   (void)cluster_change(schedule->cluster, leader, voters, learners & ~voters);
 }
 
+/* Some are offers: which of them chance has no say in, so that everything else stays as it was drawn. */
 static void transfer(struct schedule *schedule) {
-  broker_id leader = cluster_leader(schedule->cluster);
-  if (leader != 0 && !schedule->cluster->nodes[leader].paused)
-    (void)cluster_transfer(schedule->cluster, leader, chance_in(&schedule->chance, 300) ? 0 : any(schedule));
+  struct cluster *cluster = schedule->cluster;
+  broker_id leader = cluster_leader(cluster);
+  if (leader == 0 || cluster->nodes[leader].paused) return;
+  broker_id to = chance_in(&schedule->chance, 300) ? 0 : any(schedule);
+  if (to != 0 && cluster->steps % 3 == 0) (void)cluster_offer(cluster, leader, to, cluster->steps % 2 == 0);
+  else (void)cluster_transfer(cluster, leader, to);
 }
 
 static void wish(struct schedule *schedule) {

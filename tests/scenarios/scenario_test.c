@@ -4,7 +4,7 @@
  *   cluster N [of M]         N voters, M nodes in all; elections time out after 1 s, messages and disks take 1 ms
  *   run T | skip T           time passes: 20ms, 3s; `skip` without words
  *   elect N                  (no words) N campaigns and leads, everybody has everything
- *   campaign N | propose N [COUNT] | flood N COUNT (no words) | read N | transfer N TO | compact N [INDEX]
+ *   campaign N | propose N [COUNT] | flood N COUNT (no words) | read N | transfer N TO | offer N TO [wished] | compact N [INDEX]
  *   reluctant N | willing N                       its broker had better not lead: it is stopping, or full
  *   members N voters A,B,.. [learners C,..]        asks N to change them
  *   cut A B | cut A>B | isolate N | hold A>B | release A>B [backwards] | heal
@@ -126,6 +126,10 @@ static void do_flood(struct story *story) {
 
 static void do_read(struct story *story) { (void)cluster_read(story->cluster, node(story, 1)); }
 static void do_transfer(struct story *story) { (void)cluster_transfer(story->cluster, node(story, 1), node(story, 2)); }
+
+static void do_offer(struct story *story) {
+  (void)cluster_offer(story->cluster, node(story, 1), node(story, 2), says(story, 3, "wished"));
+}
 
 static void do_compact(struct story *story) {
   broker_id broker = node(story, 1);
@@ -255,7 +259,7 @@ static const struct {
     {"wipe", do_wipe},           {"rot", do_rot},           {"flip", do_flip},
     {"roll-back", do_roll_back}, {"show", do_show},         {"windows", do_windows},
     {"expect", do_expect},       {"entries", do_entries},   {"flood", do_flood},
-    {"reluctant", do_reluctant}, {"willing", do_willing},
+    {"reluctant", do_reluctant}, {"willing", do_willing},   {"offer", do_offer},
 };
 
 static void obey(struct story *story, const char *line) {

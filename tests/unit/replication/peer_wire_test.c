@@ -126,6 +126,7 @@ static void every_kind_comes_back_as_it_went(void **state) {
       case RAFT_SNAPSHOT:
         message.snapshot = (struct raft_snapshot){.index = 4, .index_term = 3, .config_index = 2, .config = &config};
         break;
+      case RAFT_TIMEOUT_NOW: message.summons.wished = true; break;
       default: break;
     }
 
@@ -155,6 +156,7 @@ static void every_kind_comes_back_as_it_went(void **state) {
       case RAFT_APPEND_ANSWER:
         assert_memory_equal(&raft->append_answer, &message.append_answer, sizeof message.append_answer);
         break;
+      case RAFT_TIMEOUT_NOW: assert_true(raft->summons.wished); break;
       case RAFT_SNAPSHOT:
         assert_int_equal(raft->snapshot.index, 4);
         assert_int_equal(raft->snapshot.index_term, 3);
