@@ -32,7 +32,9 @@ struct lane {
   struct list senders;        /* replicas with something to gather */
   unsigned fetching;
   unsigned installing;
-  struct list installs; /* that wait for one of these to end */
+  struct list installs;                                                /* that wait for one of these to end */
+  void (*watch)(void *context, broker_id broker, enum peer_edge edge); /* NULL: nobody */
+  void *watch_context;
   struct pace *pace;    /* of what replicas get that do not count yet; NULL: unbounded */
   struct map *replicas; /* by group */
   struct lane_slot slots[LANE_WRITES_MAX];
@@ -176,6 +178,12 @@ void lane_leave(struct lane *lane) {
 
 void lane_set_pace(struct lane *lane, struct pace *pace) { lane->pace = pace; }
 
+void lane_watch(struct lane *lane, void (*edge)(void *context, broker_id broker, enum peer_edge edge), void *context) {
+  PRE(lane->wires == NULL);
+  lane->watch = edge;
+  lane->watch_context = context;
+}
+
 uint64_t lane_took(struct lane *lane, uint64_t bytes) {
   uint64_t now_ns = lane_clock_ns(lane);
   return lane->pace == NULL ? now_ns : pace_took(lane->pace, now_ns, bytes);
@@ -203,6 +211,7 @@ static void edge_came(void *context, broker_id broker, enum peer_edge edge) {
     if (edge == PEER_ROOM) replica_room(replica, broker);
     else replica_peer_edge(replica, broker, edge);
   }
+  if (lane->watch != NULL) lane->watch(lane->watch_context, broker, edge);
 }
 
 static void leads_came(void *context, broker_id broker, group_id group, entry_term term, bool leads) {

@@ -19,12 +19,12 @@
 #include "base/world.h"
 #include "log/log_set.h"
 #include "replication/pace.h"
+#include "replication/peers.h"
 #include "replication/raft.h"
 
 #define LANE_WRITES_MAX 16u
 
 struct lane;
-struct peers;
 
 /* `peers`: the wires to other brokers, which outlive the lane's loop; NULL: this broker is alone. `timing`: of elections; NULL: 1 s and a
  * heartbeat each 100 ms. */
@@ -47,6 +47,9 @@ size_t lane_leaderships(const struct lane *lane);
 
 /* How fast replicas that do not count yet get what they lack. Kept; before the lane has any. NULL (as it is at first): as fast as they can. */
 void lane_set_pace(struct lane *lane, struct pace *pace);
+
+/* Whoever wants to know what happens to other brokers is told, after the lane's replicas. Before lane_join(); there is room for one. */
+void lane_watch(struct lane *lane, void (*edge)(void *context, broker_id broker, enum peer_edge edge), void *context);
 
 struct loop *lane_loop(struct lane *lane);
 struct log_set *lane_logs(struct lane *lane);

@@ -93,6 +93,7 @@ static void run_open(void *context) {
   enum status status = log_set_open(world, &options, &identity, &stage->logs, &identity, &report, NULL);
   CHECK_MSG(status == STATUS_OK, "%s", status_name(status));
   stage->lane = lane_new(world, stage->logs, 0, stage->peers, stage->timing);
+  if (stage->watch != NULL) lane_watch(stage->lane, stage->watch, stage->watch_context);
   lane_join(stage->lane);
   log_set_each(stage->logs, meet, stage);
 }

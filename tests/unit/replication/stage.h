@@ -17,11 +17,13 @@
 
 struct stage {
   struct sim *sim;
-  bool shared;                      /* the world is somebody else's */
-  broker_id broker;                 /* 1 */
-  struct peers *peers;              /* of the process; the test's. NULL: alone */
-  const struct raft_timing *timing; /* NULL: the usual one */
-  bool forgets;                     /* nothing stays in memory that is in a segment */
+  bool shared;                                                         /* the world is somebody else's */
+  broker_id broker;                                                    /* 1 */
+  struct peers *peers;                                                 /* of the process; the test's. NULL: alone */
+  const struct raft_timing *timing;                                    /* NULL: the usual one */
+  void (*watch)(void *context, broker_id broker, enum peer_edge edge); /* for lane_watch(); NULL: nobody */
+  void *watch_context;
+  bool forgets; /* nothing stays in memory that is in a segment */
   struct sim_disk *device;
   struct sim_world *node; /* NULL: no process */
   struct account account;
