@@ -165,6 +165,7 @@ struct errand {
   struct task task;
   struct partition *partition;
   struct topic_settings settings;
+  struct partition_places places;
 };
 
 static void end_errand(struct errand *errand) {
@@ -196,11 +197,26 @@ static void run_campaign(struct task *task) {
   end_errand(errand);
 }
 
+static void run_places(struct task *task) {
+  struct errand *errand = container_of(task, struct errand, task);
+  partition_set_places(errand->partition, &errand->places);
+  end_errand(errand);
+}
+
 static void send_errand(struct partition *partition, void (*run)(struct task *task), const struct topic_settings *settings) {
   struct errand *errand = NEW(struct errand);
   errand->task.run = run;
   errand->partition = partition_hold(partition);
   if (settings != NULL) errand->settings = *settings;
+  loop_post(partition_host_of(partition)->loop, &errand->task);
+}
+
+void map_follower_send_places(struct partition *partition, const struct map_partition *place, bool moving) {
+  struct errand *errand = NEW(struct errand);
+  errand->task.run = run_places;
+  errand->partition = partition_hold(partition);
+  errand->places = (struct partition_places){.count = place->replica_count, .moving = moving};
+  for (uint32_t i = 0; i < place->replica_count; i++) errand->places.brokers[i] = place->replicas[i].broker;
   loop_post(partition_host_of(partition)->loop, &errand->task);
 }
 
@@ -219,6 +235,25 @@ static void free_opening(struct opening *opening) {
   memory_free(opening);
 }
 
+static bool same_places(const struct map_partition *a, const struct map_partition *b) {
+  bool same = a->replica_count == b->replica_count;
+  for (uint32_t i = 0; same && i < a->replica_count; i++) same = a->replicas[i].broker == b->replicas[i].broker;
+  return same;
+}
+
+/* It may have moved while it was opened. */
+static void send_news(struct opening *opening, uint32_t i) {
+  const struct map_follower_options *options = &opening->follower->options;
+  const struct map_partition *wanted = &opening->wanted[i];
+  if (options->map == NULL) return;
+  const struct cluster_map *map = options->map(options->map_context);
+  const struct map_topic *topic = cluster_map_topic_by_id(map, opening->topic_id);
+  if (topic == NULL) return;
+  bool moving = cluster_map_move(map, wanted->group) != NULL;
+  const struct map_partition *place = &topic->partitions[wanted->number];
+  if (moving || !same_places(place, wanted)) map_follower_send_places(opening->opened[i], place, moving);
+}
+
 /* On lane 0, when every lane has done its part. */
 static void finish_opening(struct opening *opening) {
   struct map_follower *follower = opening->follower;
@@ -234,6 +269,7 @@ static void finish_opening(struct opening *opening) {
       partition_release(partition);
     } else {
       if (opening->altered) send_errand(partition, run_settings, &opening->next_settings);
+      send_news(opening, i);
       if (is_first(follower, &opening->wanted[i])) send_errand(partition, run_campaign, NULL);
       routing_set_partition(follower->options.routing, name, opening->wanted[i].number, partition);
     }

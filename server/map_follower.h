@@ -4,6 +4,7 @@
  *   created    routing knows the topic; its logs are made on their lanes; a partition is routed once its OPEN frame is durable
  *   grown      the same for what is new of it
  *   altered    settings go to the partitions
+ *   moved      which brokers have them, and which of these is to lead, goes there too
  *   deleted    routing forgets the topic; its partitions answer whoever waits and delete their logs
  *   placed     a partition that is to move here gets a log with the number of its move: it is another replica than any that was here before
  *              (docs/decisions/0015-placements.md). One whose move is over and that is not here was lost, and begins as one that has forgotten
@@ -41,6 +42,8 @@ struct map_follower_options {
   unsigned lane_count;
   void (*moving)(void *context); /* a partition is to move; NULL: nobody wants to know */
   void *moving_context;
+  const struct cluster_map *(*map)(void *context); /* today's; NULL: what is opened is where it was when that began */
+  void *map_context;
 };
 
 struct map_follower *map_follower_new(const struct map_follower_options *options);

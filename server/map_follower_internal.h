@@ -99,6 +99,8 @@ void map_follower_open(struct map_follower *follower, const struct map_topic *to
                        bool *lost);
 void map_follower_send_close(struct partition *partition); /* its topic is deleted */
 void map_follower_send_leave(struct partition *partition); /* it is on other brokers now */
+/* Its brokers by the map, and whether it is on its way to others; for whoever leads it. */
+void map_follower_send_places(struct partition *partition, const struct map_partition *place, bool moving);
 void map_follower_tell_lost(const struct map_topic *topic, uint32_t i);
 
 #endif

@@ -104,6 +104,14 @@ static void leave(struct map_follower *follower, const struct map_topic *topic, 
   map_follower_point_elsewhere(follower, topic, i);
 }
 
+/* Nobody knows sooner than the map. */
+static void tell_places(struct map_follower *follower, const struct map_topic *topic, uint32_t i, bool moving) {
+  struct route_found found;
+  if (routing_find(follower->options.routing, bytes_of_string(topic->name), i, &found) != STATUS_OK) return;
+  map_follower_send_places(found.partition, &topic->partitions[i], moving);
+  partition_release(found.partition);
+}
+
 /* While a move is under way nobody gives anything up but a replica that was out before it began. */
 void map_follower_placed(void *context, const struct map_topic *topic, uint32_t i, const struct map_move *move) {
   struct map_follower *follower = context;
@@ -114,6 +122,7 @@ void map_follower_placed(void *context, const struct map_topic *topic, uint32_t 
   bool belongs = map_follower_own(follower, &topic->partitions[i], move, &own);
   bool is_here = find_here(follower, topic, i, &here);
   bool is_other = belongs && is_here && here != partition_placement(own.instance);
+  if (is_here && !is_other) tell_places(follower, topic, i, move != NULL);
   if (is_here && (is_other || (!belongs && move == NULL))) leave(follower, topic, i);
   else if (!is_here && !belongs && move == NULL) map_follower_point_elsewhere(follower, topic, i);
   bool arrives = belongs && partition_placement(own.instance) != 0;

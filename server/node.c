@@ -18,6 +18,12 @@
 
 /* ---- Lanes ---- */
 
+static struct leads_settings leads_settings(const struct options *options) {
+  return (struct leads_settings){.on = options->preferred_leaders == PREFERRED_LEADERS_ON,
+                                 .after_ns = options->preferred_leaders_after_ms * NS_PER_MS,
+                                 .hold_ns = options->preferred_leaders_hold_ms * NS_PER_MS};
+}
+
 static void start_lanes(struct node *node) {
   const struct options *options = node->options;
   unsigned count = options->lanes == 0 ? 1 : (unsigned)options->lanes;
@@ -43,8 +49,10 @@ static void start_lanes(struct node *node) {
         .retention_interval_ns = options->retention_check_interval_ms * NS_PER_MS,
         .producers_max = (uint32_t)options->producers_max,
         .hash_seed = entropy_next(node->world->entropy),
+        .leads.settings = leads_settings(options),
     };
     partition_host_init(&node->hosts[i]);
+    lane_watch(node->lanes[i], partition_host_edge, &node->hosts[i]);
     looks_init(&node->looks[i], node->hosts[i].loop);
     list_init(&node->streams[i]);
   }
@@ -350,6 +358,8 @@ static bool address_of(void *routing, broker_id broker, char out_address[FAILURE
 
 static void moving(void *movers) { movers_wake(movers); }
 
+static const struct cluster_map *todays_map(void *context) { return controller_map(((const struct node *)context)->controller); }
+
 enum status node_start(struct world *world, const struct options *options, const atomic_bool *cancelled, struct node **out_node,
                        struct buffer *out_problem) {
   struct node *node = NEW(struct node);
@@ -381,7 +391,9 @@ enum status node_start(struct world *world, const struct options *options, const
                                                                    .hosts = node->hosts,
                                                                    .lane_count = node->lane_count,
                                                                    .moving = moving,
-                                                                   .moving_context = node->movers});
+                                                                   .moving_context = node->movers,
+                                                                   .map = todays_map,
+                                                                   .map_context = node});
   status = start_controller(node, out_problem);
   if (status != STATUS_OK) goto failed;
   start_partitions(node);
@@ -402,7 +414,9 @@ failed:
 
 static void reload_host(struct lane_errand *errand) {
   struct node *node = errand->node;
+  struct leads_settings leads = leads_settings(node->options);
   partition_host_set_retention(&node->hosts[errand->lane], node->options->retention_check_interval_ms * NS_PER_MS);
+  partition_host_set_leads(&node->hosts[errand->lane], &leads);
   errand_done(errand);
 }
 

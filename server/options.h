@@ -26,6 +26,9 @@
 /* Where a value came from; the greater overrides the lesser. */
 enum option_origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
 
+/* In the order of the words in the table. */
+enum preferred_leaders { PREFERRED_LEADERS_ON, PREFERRED_LEADERS_OFF };
+
 struct options {
   char config[OPTION_TEXT_SIZE];
   char data_dir[OPTION_TEXT_SIZE];
@@ -40,6 +43,9 @@ struct options {
   uint64_t election_timeout_ms;
   uint64_t catch_up_bytes_per_second;
   uint64_t replace_after_ms;
+  uint64_t preferred_leaders; /* enum preferred_leaders */
+  uint64_t preferred_leaders_after_ms;
+  uint64_t preferred_leaders_hold_ms;
   uint64_t lanes;
   uint64_t log_level; /* enum trace_level */
 

@@ -43,6 +43,14 @@ struct partition_glimpse partition_glimpse(const struct partition *partition) {
   };
 }
 
+static void publish_leader(struct partition *partition, broker_id leader) {
+  broker_id self = partition->host->self.broker;
+  broker_id before = (broker_id)atomic_exchange_explicit(&partition->published_leader, leader, memory_order_relaxed);
+  if (before == leader) return;
+  if (leader == self) atomic_fetch_add_explicit(&partition->host->led, 1, memory_order_relaxed);
+  if (before == self) atomic_fetch_sub_explicit(&partition->host->led, 1, memory_order_relaxed);
+}
+
 void partition_publish_range(struct partition *partition) {
   atomic_store_explicit(&partition->published_start, log_view(partition->log).start_offset, memory_order_relaxed);
   atomic_store_explicit(&partition->published_high_watermark, replica_high_watermark(partition->replica), memory_order_relaxed);
@@ -161,12 +169,17 @@ static void role_changed(void *owner, bool leads, entry_term term, const struct 
   struct partition *partition = owner;
   bool led = partition->leads;
   partition->leads = leads;
-  atomic_store_explicit(&partition->published_leader, leader->broker, memory_order_relaxed);
+  publish_leader(partition, leader->broker);
+  partition_lead_role_changed(partition, led, leads);
   if (leads || !led) return;
   trace_warn("partition_lost_leadership", "group=%" PRIu64 " term=%" PRIu64 " leader=%u", partition->place.group, term,
              leader->broker);
   partition_cut(partition, partition->applied_index + 1);
   partition_append_fail_all(partition, replica_fenced(partition->replica) ? STATUS_FENCED : STATUS_NOT_LEADER);
+}
+
+static void stays(void *owner) {
+  partition_lead_stays(owner);
 }
 
 /* Only where another broker leads: nothing is proposed, and nobody waits for an append. */
@@ -183,7 +196,7 @@ static void replaced(void *owner, struct log *log) {
 }
 
 static const struct state_machine_ops partition_machine = {
-    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed, .replaced = replaced};
+    .apply = apply, .snapshot = snapshot, .restore = restore, .role_changed = role_changed, .stays = stays, .replaced = replaced};
 
 enum status partition_propose(struct partition *partition, struct proposal *proposal) {
   enum status status = replica_propose(partition->replica, proposal);
@@ -202,6 +215,14 @@ struct log_settings partition_log_settings(const struct topic_settings *settings
                                .retention_ms = settings->retention_ms};
 }
 
+static struct partition_places founding_places(const struct raft_config *founding, broker_id self) {
+  struct partition_places places = {.count = 1, .brokers = {self}};
+  if (founding == NULL) return places;
+  places.count = founding->count < MAP_REPLICAS_MAX ? founding->count : MAP_REPLICAS_MAX;
+  for (uint32_t i = 0; i < places.count; i++) places.brokers[i] = founding->members[i].id.broker;
+  return places;
+}
+
 enum status partition_open(struct partition_host *host, struct log *log, const struct partition_place *place,
                            const struct topic_settings *settings, struct partition **out_partition) {
   struct partition *partition = NEW(struct partition);
@@ -217,6 +238,7 @@ enum status partition_open(struct partition_host *host, struct log *log, const s
   list_init(&partition->depending);
   list_init(&partition->readers);
   list_init(&partition->tails);
+  partition->places = founding_places(place->founding, partition->self.broker);
   partition_set_settings(partition, settings);
   partition->producers = producer_state_new(place->group, host->hash_seed);
 
@@ -231,7 +253,7 @@ enum status partition_open(struct partition_host *host, struct log *log, const s
   partition->history_over = true;
   partition->applied_index = log_view(log).commit_index; /* the state may have covered all of it */
   partition_publish_range(partition);
-  if (partition_alone(partition)) atomic_store_explicit(&partition->published_leader, host->self.broker, memory_order_relaxed);
+  if (partition_alone(partition)) publish_leader(partition, host->self.broker);
   list_push_back(&host->partitions, &partition->node);
   *out_partition = partition;
   return STATUS_OK;
@@ -266,6 +288,8 @@ void partition_close(struct partition *partition, bool left) {
   partition_append_fail_all(partition, partition_closed_status(partition));
   partition_read_hurry_all(partition);
   partition_tail_end_all(partition, partition_closed_status(partition));
+  partition_lead_end(partition);
+  publish_leader(partition, 0);
   replica_delete(partition->replica, deleted, partition);
 }
 
@@ -349,6 +373,8 @@ static void retention_timer_fired(struct timer *timer) {
 void partition_host_init(struct partition_host *host) {
   list_init(&host->partitions);
   partition_stall_init(host);
+  partition_lead_init(host);
+  atomic_init(&host->led, 0);
   host->retention_timer.fire = retention_timer_fired;
 }
 
@@ -372,6 +398,7 @@ void partition_host_set_retention(struct partition_host *host, uint64_t interval
 void partition_host_drain(struct partition_host *host) {
   host->draining = true;
   loop_timer_cancel(host->loop, &host->retention_timer);
+  partition_lead_drain(host);
   list_for_each(&host->partitions, node, following) {
     struct partition *partition = list_entry(node, struct partition, node);
     partition_read_hurry_all(partition);

@@ -24,10 +24,12 @@
  * partition_trim.c    trim, retention, find by time
  * partition_producer.c  open, list and forget producers
  * partition_move.c    its way to other brokers
+ * partition_lead.c    how it comes to be led by whom the map has first
  */
 #ifndef CAIRN_SERVER_PARTITION_H
 #define CAIRN_SERVER_PARTITION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -40,6 +42,7 @@
 #include "replication/lane.h"
 #include "replication/replica.h"
 #include "server/inflater.h"
+#include "server/leads.h"
 #include "server/producer_state.h"
 #include "server/refusal.h"
 
@@ -57,6 +60,8 @@ struct partition_host {
   uint64_t retention_interval_ns;
   uint32_t producers_max; /* of one partition; told to the replicas with each open */
   uint64_t hash_seed;     /* of maps that strangers fill */
+  struct leads leads;     /* filled: the settings */
+  atomic_uint led;        /* partitions that are led here; @any-thread */
   /* Where clients reach a broker; false: not known here. May be NULL. On the lane. */
   bool (*address_of)(void *context, broker_id broker, char out_address[FAILURE_LEADER_SIZE]);
   void *address_context;
@@ -77,6 +82,10 @@ void partition_host_adopt(struct partition_host *host);
 void partition_host_start(struct partition_host *host);
 /* On the lane: as often from now on. */
 void partition_host_set_retention(struct partition_host *host, uint64_t interval_ns);
+/* On the lane: from now on leaderships go back to whom the map has first like this. */
+void partition_host_set_leads(struct partition_host *host, const struct leads_settings *settings);
+/* On the lane: something happened to a broker. `host`: a struct partition_host; for lane_watch(). */
+void partition_host_edge(void *host, broker_id broker, enum peer_edge edge);
 /* On the lane: the broker is shutting down. Waiting reads are answered with what is there, followers end. */
 void partition_host_drain(struct partition_host *host);
 /* After the lane stopped: frees what is left. */
@@ -110,6 +119,13 @@ void partition_campaign(struct partition *partition);
  * durable. */
 void partition_close(struct partition *partition, bool left);
 void partition_set_settings(struct partition *partition, const struct topic_settings *settings);
+/* Where the map has it by now, the first to lead it; while it moves its leader is nobody's business. At first: its founding replicas. */
+struct partition_places {
+  uint32_t count;
+  broker_id brokers[MAP_REPLICAS_MAX];
+  bool moving;
+};
+void partition_set_places(struct partition *partition, const struct partition_places *places);
 
 /* What replication says through the state machine: entries from `from` on, none of which was applied, are gone from the log. All that rests on
  * them goes with them: the head of the producers, and the answers that wait for them. */

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "server/leadership.h"
 #include "server/partition.h"
 
 #define STALL_RETRY_NS 2000000u      /* how often room in the journal is asked for again */
@@ -19,19 +20,22 @@ struct partition {
   struct replica *replica; /* the same */
   struct producer_state *producers;
   entry_index applied_index;
-  entry_index proposed_index; /* the newest that was proposed here; may lie below applied_index */
-  bool history_over;          /* entries applied before this are replayed: nobody waits for them */
-  bool closed;                /* its topic is deleted, or it ... */
-  bool left;                  /* ... is on other brokers now */
-  bool leads;                 /* as it was told */
-  uint64_t offered;           /* the newest move at whose end the lead was offered to whom the map has first */
-  bool trimming;              /* retention's own proposal is on its way */
+  entry_index proposed_index;     /* the newest that was proposed here; may lie below applied_index */
+  bool history_over;              /* entries applied before this are replayed: nobody waits for them */
+  bool closed;                    /* its topic is deleted, or it ... */
+  bool left;                      /* ... is on other brokers now */
+  bool leads;                     /* as it was told */
+  uint64_t offered;               /* the newest move at whose end the lead was offered to whom the map has first */
+  struct partition_places places; /* by the map */
+  struct leadership leadership;   /* of today's leadership here */
+  broker_id offered_to;           /* it is being handed to this one, for the map has it first; 0: to nobody */
+  bool trimming;                  /* retention's own proposal is on its way */
   atomic_int_fast64_t published_start;
   atomic_int_fast64_t published_high_watermark;
   atomic_uint_fast32_t published_leader;
   uint64_t committed_bytes; /* of payloads, since the partition was opened here */
 
-  uint32_t waiting;      /* on the three lists that follow */
+  uint32_t waiting;      /* on the lists that follow, but for tails */
   struct list stalled;   /* appends that cannot be done just now, in order */
   struct list depending; /* answers that rest on entries which are not committed yet, in the order in which they were decided */
   struct list readers;   /* reads that wait for more */
@@ -39,6 +43,7 @@ struct partition {
 
   struct list_node node;         /* of host->partitions */
   struct list_node stalled_node; /* of host->stalled */
+  struct list_node astray_node;  /* of host->leads.astray */
   struct task wake;
   bool wake_posted;
 };
@@ -111,6 +116,14 @@ void partition_read_wake(struct partition *partition);
 void partition_read_hurry_all(struct partition *partition);
 void partition_tail_wake(struct partition *partition);
 void partition_tail_end_all(struct partition *partition, enum status reason);
+/* partition_lead.c */
+void partition_lead_init(struct partition_host *host);
+void partition_lead_drain(struct partition_host *host);
+void partition_lead_role_changed(struct partition *partition, bool led, bool leads);
+void partition_lead_stays(struct partition *partition);
+void partition_lead_end(struct partition *partition);  /* it is closed */
+void partition_lead_hold(struct partition *partition); /* somebody asked for this leader */
+
 void partition_keep_retention(struct partition *partition, int64_t now_ms);
 
 #endif

@@ -34,13 +34,14 @@ static void confirmed(struct replica_read *confirm, enum status status) {
   move->done(move);
 }
 
-/* Whom the map has first is to lead, if it can: it is asked once, when everybody is where it is to be. True: it has been, just now. */
+/* Whom the map has first is to lead, if it can at once: it is asked when everybody is where it is to be, and later only as all are (partition_lead.c).
+ * True: it has been, just now. */
 static bool offer_lead(struct partition_move *move) {
   struct partition *partition = move->partition;
   struct replica_id first = map_replica_id(&move->move.target[0]);
   if (partition->offered == move->move.number || replica_id_equal(&first, &partition->self)) return false;
   partition->offered = move->move.number;
-  bool begun = replica_transfer(partition->replica, &first) == STATUS_OK;
+  bool begun = replica_offer(partition->replica, &(struct replica_offer){.to = first}) == RAFT_OFFER_BEGUN;
   if (begun) REACHED(lead_is_offered_at_the_end_of_a_move);
   return begun;
 }
