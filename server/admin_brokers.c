@@ -33,6 +33,8 @@ static void broker_run(struct look *look) {
   response.advertised = services->advertised;
   response.topics = (uint32_t)cluster_map_topic_count(map);
   response.partitions = (uint32_t)cluster_map_partition_count(map);
+  for (unsigned i = 0; i < services->lane_count; i++)
+    response.leads += (uint32_t)atomic_load_explicit(&services->hosts[i].led, memory_order_relaxed);
   services_tell(this->services, this->call, &response.base);
   admin_call_finish(this);
 }

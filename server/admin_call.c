@@ -5,6 +5,7 @@
 #include "proto/pack.h"
 
 void admin_call_finish(struct admin_call *this) {
+  if (this->partition != NULL) partition_release(this->partition);
   rpc_call_release(this->call);
   services_end(this->services);
   arena_free(this->arena);
@@ -89,4 +90,23 @@ void admin_call_start_look(struct services *services, struct rpc_call *call, str
   this->look.run = run;
   this->task.run = confirm ? confirm_look : join_looks;
   loop_post(services->hosts[0].loop, &this->task);
+}
+
+void admin_call_start_at(struct services *services, struct rpc_call *call, struct blob *message,
+                         const ProtobufCMessageDescriptor *descriptor,
+                         const char *(*where)(const ProtobufCMessage *request, uint32_t *out_partition),
+                         void (*run)(struct task *task)) {
+  struct admin_call *this = accept_request(services, call, message, descriptor);
+  if (this == NULL) return;
+  struct failure *failure = NULL;
+  uint32_t number = 0;
+  const char *topic = where(this->request, &number);
+  this->partition = services_find(services, bytes_of_string(topic), number, &failure);
+  if (this->partition == NULL) {
+    services_fail_route(services, this->call, failure);
+    admin_call_finish(this);
+    return;
+  }
+  this->task.run = run;
+  loop_post(partition_host_of(this->partition)->loop, &this->task);
 }

@@ -1,5 +1,6 @@
 /* One request to cairn.v1.Admin, from the transport's thread to lane 0 and back: what its handlers share. A handler starts it as a change of
- * the map or as a look at it; what then runs on lane 0 ends it with admin_call_finish() or admin_call_refuse(), once.
+ * the map or as a look at it, or sends it to the lane of a partition; what then runs there ends it with admin_call_finish() or
+ * admin_call_refuse(), once.
  */
 #ifndef CAIRN_SERVER_ADMIN_CALL_H
 #define CAIRN_SERVER_ADMIN_CALL_H
@@ -17,6 +18,8 @@ struct admin_call {
   struct arena *arena; /* of the unpacked request and the answer's parts */
   const ProtobufCMessage *request;
   struct change change;
+  struct partition *partition;        /* held; NULL: it is about none */
+  struct partition_transfer transfer; /* of TransferLeadership */
   struct map_follower_wait wait;
   struct blob_part answer; /* of CreateTopic, until the partitions are open */
 };
@@ -27,6 +30,13 @@ void admin_call_start_change(struct services *services, struct rpc_call *call, s
 /* `confirm`: only when this broker's map has everything that was done before it was asked for; else it refuses, and says who leads group 0. */
 void admin_call_start_look(struct services *services, struct rpc_call *call, struct blob *message,
                            const ProtobufCMessageDescriptor *descriptor, void (*run)(struct look *look), bool confirm);
+
+/* On the lane of the partition that the request is about, as `where` reads it out of it. If it is not here the call is refused, and told where it
+ * is as far as that is known. */
+void admin_call_start_at(struct services *services, struct rpc_call *call, struct blob *message,
+                         const ProtobufCMessageDescriptor *descriptor,
+                         const char *(*where)(const ProtobufCMessage *request, uint32_t *out_partition),
+                         void (*run)(struct task *task));
 
 /* The call is answered: it ends. */
 void admin_call_finish(struct admin_call *this);

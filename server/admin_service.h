@@ -14,6 +14,7 @@ void admin_service_alter_topic(void *services, struct rpc_call *call, struct blo
 void admin_service_add_partitions(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_delete_topic(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_move_partition(void *services, struct rpc_call *call, struct blob *message);
+void admin_service_transfer_leadership(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_set_broker_standing(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_describe_broker(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_describe_cluster(void *services, struct rpc_call *call, struct blob *message);

@@ -46,6 +46,7 @@ const struct rpc_handler service_handlers[] = {
     {ADMIN "AddPartitions", RPC_UNARY, .message = admin_service_add_partitions},
     {ADMIN "DeleteTopic", RPC_UNARY, .message = admin_service_delete_topic},
     {ADMIN "MovePartition", RPC_UNARY, .message = admin_service_move_partition},
+    {ADMIN "TransferLeadership", RPC_UNARY, .message = admin_service_transfer_leadership},
     {ADMIN "SetBrokerStanding", RPC_UNARY, .message = admin_service_set_broker_standing},
     {ADMIN "DescribeBroker", RPC_UNARY, .message = admin_service_describe_broker},
     {ADMIN "DescribeCluster", RPC_UNARY, .message = admin_service_describe_cluster},

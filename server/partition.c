@@ -171,6 +171,7 @@ static void role_changed(void *owner, bool leads, entry_term term, const struct 
   partition->leads = leads;
   publish_leader(partition, leader->broker);
   partition_lead_role_changed(partition, led, leads);
+  partition_transfer_role_changed(partition, term, leader->broker);
   if (leads || !led) return;
   trace_warn("partition_lost_leadership", "group=%" PRIu64 " term=%" PRIu64 " leader=%u", partition->place.group, term,
              leader->broker);
@@ -180,6 +181,7 @@ static void role_changed(void *owner, bool leads, entry_term term, const struct 
 
 static void stays(void *owner) {
   partition_lead_stays(owner);
+  partition_transfer_stays(owner);
 }
 
 /* Only where another broker leads: nothing is proposed, and nobody waits for an append. */
@@ -238,6 +240,7 @@ enum status partition_open(struct partition_host *host, struct log *log, const s
   list_init(&partition->depending);
   list_init(&partition->readers);
   list_init(&partition->tails);
+  list_init(&partition->transfers);
   partition->places = founding_places(place->founding, partition->self.broker);
   partition_set_settings(partition, settings);
   partition->producers = producer_state_new(place->group, host->hash_seed);
@@ -288,6 +291,7 @@ void partition_close(struct partition *partition, bool left) {
   partition_append_fail_all(partition, partition_closed_status(partition));
   partition_read_hurry_all(partition);
   partition_tail_end_all(partition, partition_closed_status(partition));
+  partition_transfer_end_all(partition, "is not asked any more: the partition is deleted here");
   partition_lead_end(partition);
   publish_leader(partition, 0);
   replica_delete(partition->replica, deleted, partition);
@@ -403,6 +407,7 @@ void partition_host_drain(struct partition_host *host) {
     struct partition *partition = list_entry(node, struct partition, node);
     partition_read_hurry_all(partition);
     partition_tail_end_all(partition, STATUS_DRAINING);
+    partition_transfer_end_all(partition, "this one is shutting down");
   }
 }
 

@@ -25,6 +25,7 @@
  * partition_producer.c  open, list and forget producers
  * partition_move.c    its way to other brokers
  * partition_lead.c    how it comes to be led by whom the map has first
+ * partition_transfer.c  by whom somebody asks for
  */
 #ifndef CAIRN_SERVER_PARTITION_H
 #define CAIRN_SERVER_PARTITION_H
@@ -261,6 +262,33 @@ struct partition_move {
 };
 void partition_move_look(struct partition_move *move);
 void partition_move_act(struct partition_move *move);
+
+/* ---- Another leader ---- */
+
+#define PARTITION_TRANSFER_NS_MAX ((uint64_t)30000000000u)
+
+/* Hands the lead to the replica on `to`, by this broker, which leads it, and waits until that one is seen to lead; also where it leads already. It
+ * stays there, though the map may have another one first, for leads_settings.hold_ns, or until the leader changes or the map. Failures: NOT_LEADER,
+ * LOADING, FENCED; CANNOT_LEAD, CANNOT_LEAD_YET: nothing was begun; DEADLINE, UNKNOWN_OUTCOME: it may lead yet. */
+struct partition_transfer {
+  struct partition *partition;
+  broker_id to;
+  bool validate_only;   /* nothing is begun */
+  uint64_t patience_ns; /* how long the caller waits, at most PARTITION_TRANSFER_NS_MAX; UINT64_MAX: as long as it takes */
+  void (*done)(struct partition_transfer *transfer);
+
+  struct failure *failure;
+  bool stranger; /* CANNOT_LEAD, for there is no replica on `to`: perhaps there is no such broker */
+  broker_id before;
+  broker_id after; /* validate_only: the same */
+  entry_term term; /* of `after` */
+
+  /* The partition's. */
+  struct list_node node;
+  struct timer timer;
+  struct replica_read confirm;
+};
+void partition_transfer(struct partition_transfer *transfer);
 
 /* ---- The rest ---- */
 

@@ -40,6 +40,7 @@ struct partition {
   struct list depending; /* answers that rest on entries which are not committed yet, in the order in which they were decided */
   struct list readers;   /* reads that wait for more */
   struct list tails;     /* all followers */
+  struct list transfers; /* whoever asked for another leader, until it is seen to lead */
 
   struct list_node node;         /* of host->partitions */
   struct list_node stalled_node; /* of host->stalled */
@@ -123,6 +124,12 @@ void partition_lead_role_changed(struct partition *partition, bool led, bool lea
 void partition_lead_stays(struct partition *partition);
 void partition_lead_end(struct partition *partition);  /* it is closed */
 void partition_lead_hold(struct partition *partition); /* somebody asked for this leader */
+
+/* partition_transfer.c */
+void partition_transfer_role_changed(struct partition *partition, entry_term term, broker_id leader);
+void partition_transfer_stays(struct partition *partition);
+/* `why`: "was stopped", of the broker that was asked. */
+void partition_transfer_end_all(struct partition *partition, const char *why);
 
 void partition_keep_retention(struct partition *partition, int64_t now_ms);
 

@@ -168,6 +168,9 @@ class Client:
         )
         self.alter_topic = self._unary("Admin/AlterTopic", admin_pb2.AlterTopicRequest, admin_pb2.AlterTopicResponse)
         self.add_partitions = self._unary("Admin/AddPartitions", admin_pb2.AddPartitionsRequest, admin_pb2.AddPartitionsResponse)
+        self.transfer_leadership = self._unary(
+            "Admin/TransferLeadership", admin_pb2.TransferLeadershipRequest, admin_pb2.TransferLeadershipResponse
+        )
         self.move_partition = self._unary("Admin/MovePartition", admin_pb2.MovePartitionRequest, admin_pb2.MovePartitionResponse)
         self.delete_topic = self._unary("Admin/DeleteTopic", admin_pb2.DeleteTopicRequest, admin_pb2.DeleteTopicResponse)
         self.describe_broker = self._unary(

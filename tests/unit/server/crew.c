@@ -44,11 +44,18 @@ static void make_partition(void *context) {
   partition_start(member->partition);
 }
 
+static void edge_came(void *context, broker_id broker, enum peer_edge edge) {
+  struct member *member = context;
+  if (member->host.loop != NULL) partition_host_edge(&member->host, broker, edge);
+}
+
 static void start(struct crew *crew, broker_id broker) {
   struct member *member = &crew->members[broker];
   struct replica_id id = id_of(broker);
   member->stage.peers = wires_join(&crew->wires, &id);
   member->stage.timing = &crew->timing;
+  member->stage.watch = edge_came;
+  member->stage.watch_context = member;
   stage_open(&member->stage);
   member->inflater = inflater_new(sim_world_doors(member->stage.node));
   member->host = (struct partition_host){.lane = member->stage.lane,
@@ -60,6 +67,7 @@ static void start(struct crew *crew, broker_id broker) {
                                          .append_stall_ns = SECOND_NS,
                                          .retention_interval_ns = 3600 * SECOND_NS,
                                          .producers_max = 10,
+                                         .leads.settings = {.after_ns = 3 * SECOND_NS, .hold_ns = 20 * SECOND_NS},
                                          .address_of = address_of};
   partition_host_init(&member->host);
   stage_on_lane(&member->stage, make_partition, member);
