@@ -233,6 +233,31 @@ int cairn_partition_move(struct cairn_client *client, const char *topic, uint32_
   return code;
 }
 
+int cairn_partition_transfer(struct cairn_client *client, const char *topic, uint32_t partition, uint32_t broker,
+                             bool validate_only, struct cairn_leadership *out_leadership, struct cairn_error *error) {
+  Cairn__V1__TransferLeadershipRequest request;
+  cairn__v1__transfer_leadership_request__init(&request);
+  request.topic = pack_text(topic);
+  request.partition = partition;
+  request.broker_id = broker;
+  request.validate_only = validate_only;
+  const struct exchange exchange = {.method = "/cairn.v1.Admin/TransferLeadership",
+                                    .request = &request.base,
+                                    .idempotent = true, /* who leads already is not asked to again */
+                                    .answer = &cairn__v1__transfer_leadership_response__descriptor};
+  Cairn__V1__TransferLeadershipResponse *answer = NULL;
+  struct arena *arena = NULL;
+  int code = call_for(client, &exchange, &answer, &arena, error);
+  if (code != CAIRN_OK) return code;
+  if (out_leadership != NULL) {
+    *out_leadership = (struct cairn_leadership){
+        .leader_before = answer->leader_before, .leader_after = answer->leader_after, .term = answer->term};
+    snprintf(out_leadership->leader, sizeof out_leadership->leader, "%s", answer->leader);
+  }
+  arena_free(arena);
+  return CAIRN_OK;
+}
+
 /* ---- Brokers ---- */
 
 int cairn_broker_describe(struct cairn_client *client, struct cairn_broker *out_broker, struct cairn_error *error) {
@@ -246,7 +271,8 @@ int cairn_broker_describe(struct cairn_client *client, struct cairn_broker *out_
   struct arena *arena = NULL;
   int code = call_for(client, &exchange, &answer, &arena, error);
   if (code != CAIRN_OK) return code;
-  *out_broker = (struct cairn_broker){.broker_id = answer->broker_id, .topics = answer->topics, .partitions = answer->partitions};
+  *out_broker = (struct cairn_broker){
+      .broker_id = answer->broker_id, .topics = answer->topics, .partitions = answer->partitions, .leads = answer->leads};
   snprintf(out_broker->cluster_id, sizeof out_broker->cluster_id, "%s", answer->cluster_id);
   snprintf(out_broker->incarnation, sizeof out_broker->incarnation, "%s", answer->incarnation);
   snprintf(out_broker->version, sizeof out_broker->version, "%s", answer->version);

@@ -228,6 +228,21 @@ int cairn_topic_delete(struct cairn_client *client, const char *name, uint64_t *
 int cairn_partition_move(struct cairn_client *client, const char *topic, uint32_t partition, const uint32_t *brokers,
                          size_t broker_count, bool validate_only, struct cairn_error *error);
 
+/* Who leads a partition: when it was asked for, and since. */
+struct cairn_leadership {
+  uint32_t leader_before;
+  uint32_t leader_after;           /* validate_only: the same */
+  char leader[CAIRN_ADDRESS_SIZE]; /* of leader_after; "": not known */
+  uint64_t term;
+};
+
+/* Hands the lead of a partition to one of its replicas, and returns when that one is seen to lead, or leads already. It keeps the lead though the
+ * partition's first replica is another one, until the leader changes in some other way, the replicas do, or preferred-leaders-hold-ms (a setting of
+ * brokers) have passed. While the replica is behind it is asked again until the call's timeout. UNKNOWN_TOPIC, UNKNOWN_PARTITION, NOT_FOUND
+ * (no such broker), CANNOT_LEAD, CANNOT_LEAD_YET; DEADLINE, UNKNOWN_OUTCOME: it may lead yet, and asking again does no harm. */
+int cairn_partition_transfer(struct cairn_client *client, const char *topic, uint32_t partition, uint32_t broker,
+                             bool validate_only, struct cairn_leadership *out_leadership, struct cairn_error *error);
+
 struct cairn_broker {
   uint32_t broker_id;
   char cluster_id[33];
@@ -236,6 +251,7 @@ struct cairn_broker {
   char advertised[CAIRN_ADDRESS_SIZE];
   uint32_t topics;
   uint32_t partitions;
+  uint32_t leads; /* of the partitions: those that it leads just now */
 };
 int cairn_broker_describe(struct cairn_client *client, struct cairn_broker *out_broker, struct cairn_error *error);
 

@@ -1,16 +1,22 @@
 #include <jansson.h>
+#include <string.h>
 
 #include "clients/cli/commands.h"
 #include "clients/cli/report.h"
 #include "clients/cli/standing.h"
 #include "clients/cli/table.h"
+#include "clients/cli/terminal.h"
+
+#define ASK_MS 1000u
 
 /* ---- list ---- */
 
 static const struct column broker_columns[] = {
-    {"BROKER", "broker_id", COLUMN_NUMBER},  {"ADDRESS", "advertised", COLUMN_TEXT},    {"PEERS", "peer_address", COLUMN_TEXT},
-    {"ROLE", "role", COLUMN_TEXT},           {"STATE", "liveness", COLUMN_TEXT},        {"STANDING", "standing", COLUMN_TEXT},
-    {"REPLICAS", "replicas", COLUMN_NUMBER}, {"PREFERRED", "preferred", COLUMN_NUMBER}, {NULL, NULL, COLUMN_TEXT},
+    {"BROKER", "broker_id", COLUMN_NUMBER},  {"ADDRESS", "advertised", COLUMN_TEXT},
+    {"PEERS", "peer_address", COLUMN_TEXT},  {"ROLE", "role", COLUMN_TEXT},
+    {"STATE", "liveness", COLUMN_TEXT},      {"STANDING", "standing", COLUMN_TEXT},
+    {"REPLICAS", "replicas", COLUMN_NUMBER}, {"PREFERRED", "preferred", COLUMN_NUMBER},
+    {"LEADS", "leads", COLUMN_NUMBER},       {NULL, NULL, COLUMN_TEXT},
 };
 
 const char *standing_word(enum cairn_broker_standing standing) {
@@ -35,12 +41,28 @@ static const char *liveness_word(enum cairn_broker_liveness liveness) {
 
 static void list_visit(void *context, const struct cairn_member *member) {
   json_t *row =
-      json_pack("{s:I, s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:I, s:I}", "broker_id", (json_int_t)member->broker_id, "advertised",
-                member->advertised, "peer_address", member->peer_address, "incarnation", member->incarnation, "controller",
-                (int)member->controller, "role", member->controller ? "controller" : "broker", "liveness",
+      json_pack("{s:I, s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:I, s:I, s:n}", "broker_id", (json_int_t)member->broker_id,
+                "advertised", member->advertised, "peer_address", member->peer_address, "incarnation", member->incarnation,
+                "controller", (int)member->controller, "role", member->controller ? "controller" : "broker", "liveness",
                 liveness_word(member->liveness), "standing", standing_word(member->standing), "replicas",
-                (json_int_t)member->replicas, "preferred", (json_int_t)member->preferred);
+                (json_int_t)member->replicas, "preferred", (json_int_t)member->preferred, "leads");
   json_array_append_new(context, row);
+}
+
+/* How much a broker leads only itself knows for certain. One that does not answer in a second has none shown. */
+static void ask_leads(const struct cli *cli, json_t *row) {
+  const char *address = json_string_value(json_object_get(row, "advertised"));
+  bool down = strcmp(json_string_value(json_object_get(row, "liveness")), liveness_word(CAIRN_BROKER_DOWN)) == 0;
+  bool gone = strcmp(json_string_value(json_object_get(row, "standing")), standing_word(CAIRN_BROKER_GONE)) == 0;
+  if (down || gone || address[0] == '\0' || terminal_interrupted()) return;
+  uint32_t timeout_ms = ASK_MS < cli->timeout_ms ? ASK_MS : cli->timeout_ms;
+  const struct cairn_client_options options = {.servers = address, .call_timeout_ms = timeout_ms};
+  struct cairn_client *client = NULL;
+  struct cairn_broker broker;
+  bool told = cairn_client_new(&options, &client, NULL) == CAIRN_OK && cairn_broker_describe(client, &broker, NULL) == CAIRN_OK;
+  cairn_client_free(client);
+  bool same = told && broker.broker_id == (uint32_t)json_integer_value(json_object_get(row, "broker_id"));
+  if (same) json_object_set_new(row, "leads", json_integer(broker.leads));
 }
 
 static int list_run(struct cli *cli) {
@@ -49,6 +71,9 @@ static int list_run(struct cli *cli) {
   json_t *rows = json_array();
   struct cairn_error error;
   if (cairn_cluster_describe(cli->client, NULL, list_visit, rows, &error) == CAIRN_OK) {
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row) ask_leads(cli, row);
     code = table_print(cli, broker_columns, rows);
   } else {
     code = report_error(cli, &error, (struct report_subject){0}, "cannot list the brokers");
@@ -70,6 +95,9 @@ const struct command broker_list_command = {
     .verb = "list",
     .alias = "ls",
     .summary = "List the brokers of the cluster",
+    .details =
+        "PREFERRED is how many partitions a broker is to lead, LEADS how many it does lead: each is asked for that itself, and\n"
+        "one that does not answer in a second has \"-\".\n",
     .examples = list_examples,
     .run = list_run,
 };
@@ -77,10 +105,15 @@ const struct command broker_list_command = {
 /* ---- describe ---- */
 
 static const struct column broker_card[] = {
-    {"broker", "broker_id", COLUMN_NUMBER},      {"version", "version", COLUMN_TEXT},
-    {"advertised", "advertised", COLUMN_TEXT},   {"cluster", "cluster_id", COLUMN_TEXT},
-    {"incarnation", "incarnation", COLUMN_TEXT}, {"topics", "topics", COLUMN_NUMBER},
-    {"partitions", "partitions", COLUMN_NUMBER}, {NULL, NULL, COLUMN_TEXT},
+    {"broker", "broker_id", COLUMN_NUMBER},
+    {"version", "version", COLUMN_TEXT},
+    {"advertised", "advertised", COLUMN_TEXT},
+    {"cluster", "cluster_id", COLUMN_TEXT},
+    {"incarnation", "incarnation", COLUMN_TEXT},
+    {"topics", "topics", COLUMN_NUMBER},
+    {"partitions", "partitions", COLUMN_NUMBER},
+    {"leads", "leads", COLUMN_NUMBER},
+    {NULL, NULL, COLUMN_TEXT},
 };
 
 static int describe_run(struct cli *cli) {
@@ -91,9 +124,10 @@ static int describe_run(struct cli *cli) {
   if (cairn_broker_describe(cli->client, &broker, &error) != CAIRN_OK) {
     return report_error(cli, &error, (struct report_subject){0}, "cannot describe the broker at %s", cli->server);
   }
-  json_t *object = json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:I}", "broker_id", (json_int_t)broker.broker_id, "cluster_id",
+  json_t *object = json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "broker_id", (json_int_t)broker.broker_id, "cluster_id",
                              broker.cluster_id, "incarnation", broker.incarnation, "version", broker.version, "advertised",
-                             broker.advertised, "topics", (json_int_t)broker.topics, "partitions", (json_int_t)broker.partitions);
+                             broker.advertised, "topics", (json_int_t)broker.topics, "partitions", (json_int_t)broker.partitions,
+                             "leads", (json_int_t)broker.leads);
   code = table_print_card(cli, broker_card, object);
   json_decref(object);
   return code;

@@ -14,6 +14,7 @@ const struct command *const commands[] = {
     &partition_producers_command,
     &partition_trim_command,
     &partition_move_command,
+    &partition_transfer_command,
     &cluster_status_command,
     &cluster_health_command,
     &broker_list_command,
