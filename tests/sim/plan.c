@@ -74,6 +74,15 @@ static void draw_workload(struct plan *plan, struct sim_random *random) {
   plan->wait_ms = PICK(random, 100, 1000, 3000);
 }
 
+/* Soon, so that what comes back has its leaderships taken from it again while it has hardly begun. */
+static void draw_leaders(struct plan *plan, struct sim_random *random) {
+  struct options *options = &plan->options;
+  options->preferred_leaders = sim_random_chance(random, 70) ? PREFERRED_LEADERS_ON : PREFERRED_LEADERS_OFF;
+  options->preferred_leaders_after_ms = PICK(random, 100, 500, 3000, 30000);
+  options->preferred_leaders_hold_ms = PICK(random, 0, 1000, 10000, 3600000);
+  plan->transfers = plan->nodes > 1 && sim_random_chance(random, 35);
+}
+
 /* What several replicas may lose to rot, and owe each other then, is not judged yet. */
 static void leave_out_what_is_open(struct plan *plan) { plan->rot_at_end = false; }
 
@@ -108,6 +117,8 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
     plan->options.replace_after_ms = PICK(&random, 0, 400, 2000); /* less than some faults last */
     plan->options.catch_up_bytes_per_second = plan->record_bytes_max <= KIB ? 4 * MIB : 32 * MIB; /* slow where there is little */
   }
+  sim_random_init(&random, seed, "leaders");
+  draw_leaders(plan, &random);
   sim_random_init(&random, seed, "grows");
   plan->grows = sim_random_chance(&random, 30);
   sim_random_init(&random, seed, "leaves");

@@ -72,10 +72,11 @@ struct plan {
   bool named_alike; /* several have the same one, and take over from each other */
   bool trims;
   bool deletes;
-  bool grows;   /* topics get more partitions */
-  bool moves;   /* partitions go to other brokers */
-  bool leaves;  /* brokers are drained, and leave, and come back as new ones */
-  bool retains; /* topics whose old records go by themselves */
+  bool grows;     /* topics get more partitions */
+  bool moves;     /* partitions go to other brokers */
+  bool transfers; /* somebody asks for other leaders */
+  bool leaves;    /* brokers are drained, and leave, and come back as new ones */
+  bool retains;   /* topics whose old records go by themselves */
   bool compressed;
   bool impatient;    /* short deadlines, calls given up in the middle */
   uint64_t think_ns; /* between two calls of a thread, on average */

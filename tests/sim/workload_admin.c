@@ -247,7 +247,8 @@ static void do_something(struct worker *worker) {
   uint32_t number = 0;
   uint64_t what = sim_random_below(&worker->chance, 100);
   struct run_topic *topic = worker_pick(worker, &number);
-  if (topic == NULL || what < 15) list_topics(worker);
+  if (topic != NULL && plan->transfers && sim_random_chance(&worker->chance, 25)) workload_transfer(worker, topic, number);
+  else if (topic == NULL || what < 15) list_topics(worker);
   else if (what < 25) ask_who(worker);
   else if (what < 32) alter(worker, topic);
   else if (what < 36 && plan->deletes) delete_topic(worker, topic);
