@@ -30,16 +30,20 @@ struct leadership_choice leadership_choose(const struct leadership *leadership, 
   return (struct leadership_choice){.step = LEADERSHIP_OFFERS, .to = preferred, .due_ns = LEADERSHIP_NEVER};
 }
 
-uint64_t leadership_pause_ns(uint64_t first_ns, unsigned failures_before) {
+static uint64_t doubled(uint64_t first_ns, uint64_t most_ns, unsigned times) {
   uint64_t pause_ns = first_ns;
-  while (failures_before-- > 0 && pause_ns < LEADERSHIP_PAUSE_NS_MAX) pause_ns *= 2;
-  return pause_ns < LEADERSHIP_PAUSE_NS_MAX ? pause_ns : LEADERSHIP_PAUSE_NS_MAX;
+  while (times-- > 0 && pause_ns < most_ns) pause_ns *= 2;
+  return pause_ns < most_ns ? pause_ns : most_ns;
+}
+
+uint64_t leadership_failed_pause_ns(unsigned failures_before) {
+  return doubled(LEADERSHIP_FAILED_NS, LEADERSHIP_FAILED_NS_MAX, failures_before);
 }
 
 void leadership_refused(struct leadership *leadership, uint64_t now_ns) {
-  leadership->again_ns = now_ns + leadership_pause_ns(LEADERSHIP_REFUSED_NS, leadership->failures++);
+  leadership->again_ns = now_ns + doubled(LEADERSHIP_REFUSED_NS, LEADERSHIP_REFUSED_NS_MAX, leadership->failures++);
 }
 
 void leadership_failed(struct leadership *leadership, uint64_t now_ns) {
-  leadership->again_ns = now_ns + leadership_pause_ns(LEADERSHIP_FAILED_NS, leadership->failures++);
+  leadership->again_ns = now_ns + leadership_failed_pause_ns(leadership->failures++);
 }

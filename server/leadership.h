@@ -17,9 +17,11 @@
 
 #include "replication/steady.h"
 
-#define LEADERSHIP_REFUSED_NS ((uint64_t)1000000000)  /* the first pause after a refusal, which costs nobody anything */
-#define LEADERSHIP_FAILED_NS ((uint64_t)10000000000u) /* after an offer that was not taken: appends stood still for it */
-#define LEADERSHIP_PAUSE_NS_MAX ((uint64_t)600000000000u)
+/* Pauses after an offer, doubled for each failure in a row: a refusal costs nobody anything, while for one that is not taken appends stand still. */
+#define LEADERSHIP_REFUSED_NS ((uint64_t)1000000000)
+#define LEADERSHIP_REFUSED_NS_MAX ((uint64_t)60000000000u)
+#define LEADERSHIP_FAILED_NS ((uint64_t)10000000000u)
+#define LEADERSHIP_FAILED_NS_MAX ((uint64_t)600000000000u)
 #define LEADERSHIP_NEVER STEADY_NEVER
 
 /* Of one leadership; all 0 when it begins. */
@@ -51,7 +53,7 @@ struct leadership_choice leadership_choose(const struct leadership *leadership, 
 /* An offer was refused, or was not taken. */
 void leadership_refused(struct leadership *leadership, uint64_t now_ns);
 void leadership_failed(struct leadership *leadership, uint64_t now_ns);
-/* `first_ns`, doubled for each failure before, and no more than LEADERSHIP_PAUSE_NS_MAX. */
-uint64_t leadership_pause_ns(uint64_t first_ns, unsigned failures_before);
+/* After one that was not taken, so many having failed in a row before. */
+uint64_t leadership_failed_pause_ns(unsigned failures_before);
 
 #endif

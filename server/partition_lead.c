@@ -78,7 +78,7 @@ static void offer_ended(struct partition *partition, bool taken) {
   }
   REACHED(preferred_leader_does_not_take_over);
   leadership_failed(&partition->leadership, now_ns);
-  target->again_ns = now_ns + leadership_pause_ns(LEADERSHIP_FAILED_NS, target->failures++);
+  target->again_ns = now_ns + leadership_failed_pause_ns(target->failures++);
   trace_warn("leadership_not_taken", "group=%" PRIu64 " broker=%u again_ms=%" PRIu64, partition->place.group, target->broker,
              (target->again_ns - now_ns) / 1000000);
   look_by(partition->host, partition->leadership.again_ns);
