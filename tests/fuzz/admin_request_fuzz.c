@@ -22,6 +22,7 @@ static const ProtobufCMessageDescriptor *const descriptors[] = {
     &cairn__v1__read_request__descriptor,
     &cairn__v1__tail_request__descriptor,
     &cairn__v1__describe_cluster_request__descriptor,
+    &cairn__v1__transfer_leadership_request__descriptor,
 };
 
 static struct blob_part repack(const ProtobufCMessageDescriptor *descriptor, struct bytes message) {
