@@ -16,6 +16,8 @@ struct witness {
   void (*votes)(uint32_t broker, uint64_t group, uint64_t term);
   /* A replica begins to lead, with a log that ends at `last_index`. */
   void (*leads)(uint32_t broker, uint64_t group, uint64_t term, uint64_t last_index);
+  /* A broker's map of the cluster (struct cluster_map) is of another version than before. */
+  void (*map)(const void *map);
 };
 
 #ifdef CAIRN_SIMULATED

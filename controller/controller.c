@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/trace.h"
+#include "base/witness.h"
 #include "controller/decide.h"
 #include "controller/map_jump.h"
 #include "controller/members.h"
@@ -102,9 +103,22 @@ static void tell_deleted(struct controller *controller, uint64_t topic_id) {
   if (topic != NULL && controller->open) controller->watch.topic_deleted(controller->watch.context, topic);
 }
 
+static void tell_delta(const struct controller *controller, const struct map_delta *delta) {
+  WITNESS(map, controller->map);
+  if (controller->watch.map_changed == NULL) return;
+  controller->watch.map_changed(controller->watch.map_context, controller->map, delta);
+}
+
+static void tell_whole_map(const struct controller *controller) {
+  WITNESS(map, controller->map);
+  if (controller->watch.map_came != NULL) controller->watch.map_came(controller->watch.map_context, controller->map);
+}
+
 static void apply_command(struct controller *controller, const struct command *command) {
+  struct map_delta delta;
   if (command->kind == COMMAND_DELETE_TOPIC) tell_deleted(controller, command->topic_id);
-  controller->applied_status = cluster_map_apply(controller->map, command);
+  controller->applied_status = map_delta_apply(controller->map, command, &delta);
+  tell_delta(controller, &delta);
   bool moves = command->kind == COMMAND_MOVE_PARTITION || command->kind == COMMAND_PARTITION_MOVED;
   controller->topic_id = moves ? command->move.topic_id : command->topic_id;
   controller->topic = NULL;
@@ -165,6 +179,7 @@ static enum status restore(void *owner, struct bytes state) {
   struct controller *controller = owner;
   struct cluster_map *map = controller->open ? cluster_map_new(entropy_next(controller->world->entropy)) : controller->map;
   enum status status = state.size == 0 ? STATUS_OK : cluster_map_decode(map, state);
+  if (status == STATUS_OK && !controller->open) tell_whole_map(controller);
   if (!controller->open) return status;
   if (status == STATUS_OK) {
     cluster_map_free(controller->next);
@@ -189,6 +204,7 @@ static void installed(void *owner) {
   controller->next = NULL;
   controller->topic = NULL;
   map_jump_tell_new(&jump);
+  tell_whole_map(controller);
   cluster_map_free(before);
   see_if_caught_up(controller);
 }

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "controller/cluster_map.h"
 #include "controller/decide.h"
+#include "controller/map_delta.h"
 #include "replication/lane.h"
 #include "replication/replica.h"
 
@@ -33,6 +34,10 @@ struct controller_watch {
   /* Everything that was in group 0's log when it was opened is applied, or was cut, or a map came that has it. Not told where that is so from the beginning. */
   void (*caught_up)(void *context, const struct cluster_map *map);
   void *context;
+  /* Every command that was applied, also of those that were there at the opening; and that a map came as a whole, also then. Both may be NULL. */
+  void (*map_changed)(void *map_context, const struct cluster_map *map, const struct map_delta *delta);
+  void (*map_came)(void *map_context, const struct cluster_map *map);
+  void *map_context;
 };
 
 /* `log` is group 0's. Restores and replays before it returns; the watch is told nothing of what was there already. `replica`: who this
