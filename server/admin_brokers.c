@@ -1,17 +1,11 @@
 #include "base/memory.h"
 #include "cairn/v1/admin.pb-c.h"
 #include "controller/cluster_health.h"
+#include "controller/map_public.h"
 #include "controller/placement.h"
 #include "security/random.h"
 #include "server/admin_call.h"
 #include "server/admin_service.h"
-
-static const Cairn__V1__BrokerStanding standing_words[STANDINGS] = {
-    [STANDING_IN] = CAIRN__V1__BROKER_STANDING__BROKER_STANDING_IN,
-    [STANDING_DRAINED] = CAIRN__V1__BROKER_STANDING__BROKER_STANDING_DRAINED,
-    [STANDING_LEAVING] = CAIRN__V1__BROKER_STANDING__BROKER_STANDING_LEAVING,
-    [STANDING_GONE] = CAIRN__V1__BROKER_STANDING__BROKER_STANDING_GONE,
-};
 
 /* ---- This one ---- */
 
@@ -46,26 +40,12 @@ static bool is_up(void *context, uint32_t broker) {
   return broker == services->identity.broker_id || lane_broker_up(services->hosts[0].lane, broker);
 }
 
-/* A broker with its incarnation in digits; it has what it names. */
-struct broker_message {
-  Cairn__V1__Broker broker;
-  struct map_broker known;
-  char incarnation[RANDOM_ID_HEX_SIZE];
-};
-
-static void fill_broker(struct services *services, struct broker_message *message, const struct map_broker *broker,
+static void fill_broker(struct services *services, struct public_broker *message, const struct map_broker *broker,
                         const struct placement_load *load, uint32_t controller) {
-  cairn__v1__broker__init(&message->broker);
-  message->known = *broker;
-  random_id_hex(broker->incarnation, message->incarnation);
-  message->broker.id = broker->id;
-  message->broker.advertised = message->known.advertised;
-  message->broker.peer_address = message->known.peer_address;
-  message->broker.incarnation = message->incarnation;
+  public_broker_fill(message, broker);
   message->broker.controller = broker->id == controller;
   message->broker.replicas = load->replicas;
   message->broker.preferred = load->firsts;
-  message->broker.standing = standing_words[broker->standing];
   message->broker.liveness = is_up(services, broker->id) ? CAIRN__V1__BROKER_LIVENESS__BROKER_LIVENESS_UP
                                                          : CAIRN__V1__BROKER_LIVENESS__BROKER_LIVENESS_DOWN;
 }
@@ -91,7 +71,7 @@ static void cluster_run(struct look *look) {
   response.partitions = (uint32_t)cluster_map_partition_count(map);
   fill_health(this->services, &response);
   size_t count = cluster_map_broker_count(map);
-  struct broker_message *brokers = memory_new_array(count, sizeof *brokers);
+  struct public_broker *brokers = memory_new_array(count, sizeof *brokers);
   struct placement_load *loads = memory_new_array(count, sizeof *loads);
   response.brokers = memory_new_array(count, sizeof *response.brokers);
   response.n_brokers = placement_loads(map, loads);
@@ -111,7 +91,7 @@ static void cluster_run(struct look *look) {
 /* That a broker is gone is not a wish: the cluster finds it out. */
 static bool read_standing(Cairn__V1__BrokerStanding word, enum map_standing *out_standing) {
   for (unsigned i = 0; i < STANDINGS; i++) {
-    if (standing_words[i] != word || i == STANDING_GONE) continue;
+    if (public_standings[i] != word || i == STANDING_GONE) continue;
     *out_standing = (enum map_standing)i;
     return true;
   }
@@ -139,7 +119,7 @@ static void standing_set(struct change *change) {
   struct placement_load *loads = memory_new_array(count, sizeof *loads);
   (void)placement_loads(map, loads);
   while (loads[at].broker != broker->id) at++;
-  struct broker_message message;
+  struct public_broker message;
   fill_broker(this->services, &message, broker, &loads[at], controller_leader(controller));
   memory_free(loads);
   Cairn__V1__SetBrokerStandingResponse response;

@@ -5,41 +5,11 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "cairn/v1/admin.pb-c.h"
+#include "controller/map_public.h"
 #include "server/admin_call.h"
 
 #define PAGE_TOPICS_DEFAULT 100u
 #define PAGE_TOPICS_MAX 1000u
-
-/* ---- Topics as messages ---- */
-
-static void fill_config(Cairn__V1__TopicConfig *config, const struct topic_settings *settings) {
-  cairn__v1__topic_config__init(config);
-  config->retention_bytes_presence_case = CAIRN__V1__TOPIC_CONFIG__RETENTION_BYTES_PRESENCE_RETENTION_BYTES;
-  config->retention_bytes = settings->retention_bytes;
-  config->retention_ms_presence_case = CAIRN__V1__TOPIC_CONFIG__RETENTION_MS_PRESENCE_RETENTION_MS;
-  config->retention_ms = settings->retention_ms;
-  config->segment_bytes_presence_case = CAIRN__V1__TOPIC_CONFIG__SEGMENT_BYTES_PRESENCE_SEGMENT_BYTES;
-  config->segment_bytes = settings->segment_bytes;
-  config->record_bytes_max_presence_case = CAIRN__V1__TOPIC_CONFIG__RECORD_BYTES_MAX_PRESENCE_RECORD_BYTES_MAX;
-  config->record_bytes_max = settings->record_bytes_max;
-}
-
-/* A topic with its config; the name is borrowed. */
-struct topic_message {
-  Cairn__V1__Topic topic;
-  Cairn__V1__TopicConfig config;
-};
-
-static void fill_topic(struct topic_message *message, const struct map_topic *topic) {
-  cairn__v1__topic__init(&message->topic);
-  fill_config(&message->config, &topic->settings);
-  message->topic.name = topic->name;
-  message->topic.id = topic->id;
-  message->topic.partitions = topic->partition_count;
-  message->topic.replicas = topic->replicas;
-  message->topic.config = &message->config;
-  message->topic.created_ms = topic->created_ms;
-}
 
 static void read_config(struct change *change, const Cairn__V1__TopicConfig *config) {
   if (config == NULL) return;
@@ -117,8 +87,8 @@ static void answer_when_open(struct admin_call *this, struct blob_part answer) {
 static void created(struct change *change) {
   struct admin_call *this = of_change(change);
   if (refuse_change(this)) return;
-  struct topic_message message;
-  fill_topic(&message, change->topic);
+  struct public_topic message;
+  public_topic_fill(&message, change->topic);
   Cairn__V1__CreateTopicResponse response;
   cairn__v1__create_topic_response__init(&response);
   response.topic = &message.topic;
@@ -145,8 +115,8 @@ static void create_run(struct task *task) {
 static void altered(struct change *change) {
   struct admin_call *this = of_change(change);
   if (refuse_change(this)) return;
-  struct topic_message message;
-  fill_topic(&message, change->topic);
+  struct public_topic message;
+  public_topic_fill(&message, change->topic);
   Cairn__V1__AlterTopicResponse response;
   cairn__v1__alter_topic_response__init(&response);
   response.topic = &message.topic;
@@ -168,8 +138,8 @@ static void alter_run(struct task *task) {
 static void grown(struct change *change) {
   struct admin_call *this = of_change(change);
   if (refuse_change(this)) return;
-  struct topic_message message;
-  fill_topic(&message, change->topic);
+  struct public_topic message;
+  public_topic_fill(&message, change->topic);
   Cairn__V1__AddPartitionsResponse response;
   cairn__v1__add_partitions_response__init(&response);
   response.topic = &message.topic;
@@ -245,13 +215,13 @@ static void list_run(struct look *look) {
 
   Cairn__V1__ListTopicsResponse response;
   cairn__v1__list_topics_response__init(&response);
-  struct topic_message *messages = memory_new_array(page, sizeof *messages);
+  struct public_topic *messages = memory_new_array(page, sizeof *messages);
   response.topics = memory_new_array(page, sizeof *response.topics);
   const struct map_topic *last = NULL;
   const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(request->page_token));
   for (; topic != NULL && response.n_topics < page; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
-    struct topic_message *message = &messages[response.n_topics];
-    fill_topic(message, topic);
+    struct public_topic *message = &messages[response.n_topics];
+    public_topic_fill(message, topic);
     response.topics[response.n_topics++] = &message->topic;
     last = topic;
   }
@@ -262,34 +232,20 @@ static void list_run(struct look *look) {
   admin_call_finish(this);
 }
 
-/* A partition with the numbers of its brokers, and where its leader is. */
+/* A partition, and where its leader is. */
 struct partition_message {
-  Cairn__V1__Partition partition;
-  uint32_t replicas[MAP_REPLICAS_MAX];
-  uint32_t moving_to[MAP_REPLICAS_MAX];
+  struct public_partition place;
   char leader[ADDRESS_TEXT_SIZE];
 };
 
-static void fill_replicas(const struct services *services, const struct map_partition *partition,
-                          struct partition_message *message) {
-  message->replicas[0] = services->identity.broker_id; /* made before there were others */
-  for (uint32_t i = 0; i < partition->replica_count; i++) message->replicas[i] = partition->replicas[i].broker;
-  message->partition.n_replicas = partition->replica_count == 0 ? 1 : partition->replica_count;
-  message->partition.replicas = message->replicas;
-  const struct map_move *move = cluster_map_move(controller_map(services->controller), partition->group);
-  if (move == NULL) return;
-  for (uint32_t i = 0; i < move->target_count; i++) message->moving_to[i] = move->target[i].broker;
-  message->partition.n_moving_to = move->target_count;
-  message->partition.moving_to = message->moving_to;
-}
-
 static void fill_partition(struct services *services, const struct map_topic *topic, uint32_t i,
                            struct partition_message *of_partition) {
-  Cairn__V1__Partition *message = &of_partition->partition;
-  cairn__v1__partition__init(message);
-  message->partition = topic->partitions[i].number;
-  message->group_id = topic->partitions[i].group;
-  fill_replicas(services, &topic->partitions[i], of_partition);
+  Cairn__V1__Partition *message = &of_partition->place.partition;
+  public_partition_fill(&of_partition->place, controller_map(services->controller), &topic->partitions[i]);
+  if (message->n_replicas == 0) { /* made before there were others */
+    of_partition->place.replicas[0] = services->identity.broker_id;
+    message->n_replicas = 1;
+  }
   struct route_found found;
   enum status status = routing_find(services->routing, bytes_of_string(topic->name), i, &found);
   if (status != STATUS_OK) return; /* it is not here: others know more */
@@ -317,8 +273,8 @@ static void describe_run(struct look *look) {
                                   (int)TOPIC_NAME_MAX, request->name));
     return;
   }
-  struct topic_message message;
-  fill_topic(&message, topic);
+  struct public_topic message;
+  public_topic_fill(&message, topic);
   Cairn__V1__DescribeTopicResponse response;
   cairn__v1__describe_topic_response__init(&response);
   response.topic = &message.topic;
@@ -327,7 +283,7 @@ static void describe_run(struct look *look) {
   response.partitions = memory_new_array(topic->partition_count, sizeof *response.partitions);
   for (uint32_t i = 0; i < topic->partition_count; i++) {
     fill_partition(services, topic, i, &partitions[i]);
-    response.partitions[i] = &partitions[i].partition;
+    response.partitions[i] = &partitions[i].place.partition;
   }
   services_tell(this->services, this->call, &response.base);
   memory_free(response.partitions);

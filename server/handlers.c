@@ -3,6 +3,7 @@
 #include "server/admin_service.h"
 #include "server/log_service.h"
 #include "server/services.h"
+#include "server/watch_service.h"
 
 /* Health and reflection know nothing of our services; each gets its own part. */
 
@@ -50,6 +51,8 @@ const struct rpc_handler service_handlers[] = {
     {ADMIN "SetBrokerStanding", RPC_UNARY, .message = admin_service_set_broker_standing},
     {ADMIN "DescribeBroker", RPC_UNARY, .message = admin_service_describe_broker},
     {ADMIN "DescribeCluster", RPC_UNARY, .message = admin_service_describe_cluster},
+    {ADMIN "WatchCluster", RPC_SERVER_STREAM, .message = watch_service_watch, .sent = watch_service_sent,
+     .closed = watch_service_closed},
 
     {HEALTH_CHECK_METHOD, RPC_UNARY, .message = check},
     {HEALTH_WATCH_METHOD, RPC_SERVER_STREAM, .message = watch, .sent = watch_sent, .closed = watch_closed},

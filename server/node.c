@@ -89,6 +89,9 @@ static void find_controller_log(void *context, struct log *log) {
 
 static enum status open_controller(struct node *node, struct log *log) {
   struct controller_watch watch = map_follower_watch(node->follower);
+  watch.map_changed = map_watches_map_changed;
+  watch.map_came = map_watches_map_came;
+  watch.map_context = node->watches;
   struct raft_config founding;
   node_founding(node, &founding);
   struct replica_options options = {.self = node_replica_id(node), .founding = &founding};
@@ -269,6 +272,7 @@ static enum status start_services(struct node *node) {
       .controller = node->controller,
       .follower = node->follower,
       .brokers = node->brokers,
+      .watches = node->watches,
       .identity = node->identity,
       .answers = node->read_account,
   };
@@ -327,6 +331,11 @@ static enum status serve(struct node *node, struct buffer *out_problem) {
   return STATUS_OK;
 }
 
+static void start_watches(struct lane_errand *errand) {
+  map_watches_start(errand->node->watches, &errand->node->services);
+  errand_done(errand);
+}
+
 static void start_host(struct lane_errand *errand) {
   partition_host_start(&errand->node->hosts[errand->lane]);
   errand_done(errand);
@@ -343,6 +352,7 @@ static enum status become_ready(struct node *node, struct buffer *out_problem) {
   status = node_on_lane(node, 0, node_settle_partitions);
   if (status != STATUS_OK) trace_error("partitions_not_made", "reason=%s", status_name(status));
   for (unsigned i = 0; i < node->lane_count; i++) (void)node_on_lane(node, i, start_host);
+  (void)node_on_lane(node, 0, start_watches);
   atomic_store(&node->services.stage, SERVICES_SERVING);
   health_set_all(node->services.health, true);
   if (brokers_refused(node->brokers)) health_set_all(node->services.health, false);
@@ -375,6 +385,7 @@ enum status node_start(struct world *world, const struct options *options, const
   if (status != STATUS_OK) goto failed;
   node->brokers = brokers_new(world, &node->identity);
   node->movers = movers_new();
+  node->watches = map_watches_new(options, node->read_account);
   node->steward = steward_new();
   node->questions = map_questions_new(node->identity.cluster);
   status = node_open_peers(node, out_problem);

@@ -5,6 +5,7 @@
 #include "server/brokers.h"
 #include "server/fitness.h"
 #include "server/map_question.h"
+#include "server/map_watches.h"
 #include "server/movers.h"
 #include "server/node.h"
 #include "server/services.h"
@@ -23,6 +24,7 @@ struct node {
   bool doubt; /* the map or the journal lost something to damage: nothing is made or deleted on the map's word */
   struct brokers *brokers;
   struct movers *movers;
+  struct map_watches *watches;
   struct steward *steward;
   enum map_standing standing;      /* as the map has this broker; on lane 0 */
   atomic_bool drained;             /* the map wants this broker to lead nothing */

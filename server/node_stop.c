@@ -54,6 +54,7 @@ static void hand_over(struct node *node) {
 /* ---- What is in work ends ---- */
 
 static void drain_lane(struct lane_errand *errand) {
+  if (errand->lane == 0) map_watches_drain(errand->node->watches);
   partition_host_drain(&errand->node->hosts[errand->lane]);
   log_service_drain_streams(&errand->node->services, errand->lane);
   errand_done(errand);
@@ -135,6 +136,7 @@ static void free_partitions(struct node *node) {
   brokers_free(node->brokers);
   steward_free(node->steward);
   movers_free(node->movers);
+  map_watches_free(node->watches);
   map_questions_free(node->questions);
 }
 

@@ -70,6 +70,8 @@ struct options {
   uint64_t waiters_max;
   uint64_t append_stall_ms;
   uint64_t producers_max;
+  uint64_t map_watches_max;
+  uint64_t map_history_changes;
   uint64_t drain_ms;
 
   uint64_t segment_bytes;

@@ -22,6 +22,8 @@
 #include "server/partition.h"
 #include "server/routing.h"
 
+struct map_watches;
+
 enum services_stage { SERVICES_LOADING, SERVICES_SERVING, SERVICES_DRAINING };
 
 struct services {
@@ -36,6 +38,7 @@ struct services {
   struct controller *controller; /* lane 0 */
   struct map_follower *follower; /* lane 0 */
   const struct brokers *brokers;
+  struct map_watches *watches; /* lane 0 */
   struct account *answers; /* what is told of much: clients may leave it lying */
   struct health *health;
   struct reflection *reflection;
