@@ -1,12 +1,13 @@
 /* libcairn: append to and read from a Cairn cluster. The only public header; it needs nothing but C99.
  *
- * Three handles:
+ * Four handles:
  *   cairn_client     who the brokers are; synchronous calls: topics, positions, trim, one append, one read
  *   cairn_producer   many records fast: grouped into batches, several batches on their way, results by callback
  *   cairn_consumer   records of one partition in order, one after the other, up to an end or for ever
+ *   cairn_watch      brokers, topics and partitions: the map of the cluster, and every change of it
  *
  * Threads. A client may be used by any number of threads at once, and so may a producer. A consumer belongs to one thread at a
- * time. The library runs two threads of its own; they never call you, except `notify` where you set it. Delivery callbacks run in
+ * time, and so does a watch. The library runs two threads of its own; they never call you, except `notify` where you set it. Delivery callbacks run in
  * cairn_producer_poll(), cairn_producer_flush() and a cairn_producer_add() that has to wait, on the thread that called these.
  * It installs no signal handler, prints nothing (short of an abort that reports a bug), and keeps no global state.
  *
@@ -151,7 +152,7 @@ struct cairn_client_options {
 
 /* Connects when something is asked, not before. INVALID: a server that is not HOST:PORT, or there are too many. */
 int cairn_client_new(const struct cairn_client_options *options, struct cairn_client **out_client, struct cairn_error *error);
-/* After its producers, consumers and results were freed. NULL is fine. */
+/* After its producers, consumers, watches and results were freed. NULL is fine. */
 void cairn_client_free(struct cairn_client *client);
 
 /* ---- Topics and brokers ---- */
@@ -206,8 +207,9 @@ struct cairn_topic_options {
  *   list      all topics by name, page by page: one that is made or deleted meanwhile may be missed or shown
  *   describe  UNKNOWN_TOPIC; partitions in the order of their numbers
  *   alter     UNKNOWN_TOPIC, INVALID
- *   grow      up to so many partitions; those that it has keep their numbers and records. Producers and consumers that are open go on with as
- *             many as there were. UNKNOWN_TOPIC, INVALID (fewer than it has), TOO_LARGE, DISK_FULL
+ *   grow      up to so many partitions; those that it has keep their numbers and records. Open producers choose among the new ones too within a
+ *             second: records with a key may go to another partition than before. A consumer reads one partition, and cairn_watch tells that there are
+ *             more. UNKNOWN_TOPIC, INVALID (fewer than it has), TOO_LARGE, DISK_FULL
  *   delete    UNKNOWN_TOPIC; `*out_id` is the id that is never used again
  */
 int cairn_topic_create(struct cairn_client *client, const char *name, const struct cairn_topic_options *options,
@@ -540,6 +542,64 @@ int64_t cairn_consumer_position(const struct cairn_consumer *consumer); /* offse
 int64_t cairn_consumer_end_offset(struct cairn_consumer *consumer);     /* the stop, once resolved; -1: none or unknown */
 int64_t cairn_consumer_high_watermark(struct cairn_consumer *consumer); /* as last heard; -1 while unknown */
 void cairn_consumer_free(struct cairn_consumer *consumer);              /* NULL is fine */
+
+/* ---- The watch of the map: which brokers, topics and partitions there are, and every change of it ---- */
+
+struct cairn_watch;
+
+#define CAIRN_WATCH_TOPICS_MAX 100
+
+struct cairn_watch_options {
+  uint64_t from_version;         /* of the map that you have; 0: none, and the whole map comes first */
+  const char *cluster_id;        /* the cluster that this is a version of; NULL: it is not looked at. FOREIGN: the brokers are of another one */
+  bool from_now;                 /* with from_version 0: only what changes from now on, and not the map */
+  const char *const *topics;     /* nothing of topics but these, also before they are there; brokers in any case */
+  size_t topic_count;            /* at most CAIRN_WATCH_TOPICS_MAX; 0: all topics. Who goes on from a version names the same ones */
+  uint32_t retry_timeout_ms;     /* how long to try to go on, at any of the brokers, before an error; 0: 30,000 */
+  void (*notify)(void *context); /* on the library's thread: cairn_watch_next() has something. Must not block */
+  void *context;
+};
+
+enum cairn_change_kind {
+  CAIRN_CHANGE_BROKER = 1,       /* `member` is new, or otherwise than before */
+  CAIRN_CHANGE_TOPIC = 2,        /* of a whole map: `topic`, with all its `partitions` */
+  CAIRN_CHANGE_TOPIC_CREATED = 3,
+  CAIRN_CHANGE_TOPIC_ALTERED = 4,    /* it has other settings; no partitions are told */
+  CAIRN_CHANGE_TOPIC_GROWN = 5,      /* it has these `partitions` besides those that it had */
+  CAIRN_CHANGE_TOPIC_DELETED = 6,    /* `topic` has only its id and its name, which another topic may get */
+  CAIRN_CHANGE_PARTITION_MOVING = 7, /* one is to go to other brokers */
+  CAIRN_CHANGE_PARTITION_MOVED = 8,  /* it has arrived */
+  CAIRN_CHANGE_MAP_BEGINS = 100,     /* forget what you have: the whole map comes, change by change */
+  CAIRN_CHANGE_MAP_WHOLE = 101       /* that was all of it: what you have now is the map of `version` */
+};
+
+/* What something is from a version on. Who only keeps what is told puts it in the place of what he had, by the ids of topics, the numbers of their
+ * partitions and of brokers; a newer broker may tell of kinds that are not above, to which this applies too. All is borrowed until the next call on the watch. */
+struct cairn_change {
+  enum cairn_change_kind kind;
+  uint64_t version;                         /* that it came with; of a whole map, as of which it is so */
+  const struct cairn_topic *topic;          /* NULL: it is of a broker, or of the map */
+  const struct cairn_partition *partitions; /* of it, without leaders and offsets */
+  size_t partition_count;
+  const struct cairn_member *member; /* its id, addresses, incarnation and standing, and nothing else */
+};
+
+/* Begins at once, in the background, with any of the client's brokers; what is in the options is copied. It is one call to one broker, which has room
+ * for some (map-watches-max), so one watch serves a whole program. It goes on by itself at another broker, from where it was, when that one stops or is
+ * not heard any more, or hears of nobody who leads the map. Like a consumer it belongs to one thread at a time.
+ * BAD_NAME, INVALID. */
+int cairn_watch_new(struct cairn_client *client, const struct cairn_watch_options *options, struct cairn_watch **out_watch,
+                    struct cairn_error *error);
+
+/* CAIRN_OK: the next change. Never one is left out: where they cannot be had one by one any more, because this was away or did not ask for long,
+ * CAIRN_CHANGE_MAP_BEGINS comes. CAIRN_WAIT: nothing came in time. Else an error, which ends the watch: FOREIGN, INVALID, BAD_NAME, BUSY, TRANSPORT, ... */
+int cairn_watch_next(struct cairn_watch *watch, uint32_t timeout_ms, struct cairn_change *out_change, struct cairn_error *error);
+
+/* What you have by the changes so far: keep it, with the cluster's id, to go on from there another time. 0: not yet a whole map, or nothing was heard. */
+uint64_t cairn_watch_version(const struct cairn_watch *watch);
+/* 32 hex digits, as the broker told them, or as the options have them; "" while neither is known. Borrowed; it never changes once it is known. */
+const char *cairn_watch_cluster_id(const struct cairn_watch *watch);
+void cairn_watch_free(struct cairn_watch *watch); /* NULL is fine */
 
 #ifdef __cplusplus
 }

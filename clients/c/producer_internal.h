@@ -22,6 +22,7 @@
 #include "clients/c/batcher.h"
 #include "clients/c/client_internal.h"
 #include "clients/c/partitioner.h"
+#include "clients/c/routing.h"
 
 /* Streams to one broker. A stream answers in order, so one refusal or one slow partition holds up the others on it. */
 #define SESSIONS_PER_BROKER 8u
@@ -68,7 +69,7 @@ struct cairn_producer {
 
 enum topic_stage { TOPIC_UNKNOWN, TOPIC_ASKING, TOPIC_KNOWN, TOPIC_FAILED };
 
-/* Under the lock, but for `ask`. */
+/* Under the lock, but for `ask` and `interest`. */
 struct producer_topic {
   struct cairn_producer *producer;
   char *name;
@@ -79,6 +80,7 @@ struct producer_topic {
   struct map *queues;
   struct task ask_task;
   struct call ask;
+  struct interest interest; /* the loop's: in what becomes of it */
 };
 
 enum queue_stage {

@@ -1,18 +1,35 @@
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/probe.h"
 #include "cairn/v1/admin.pb-c.h"
 #include "clients/c/producer_internal.h"
 #include "proto/pack.h"
 
-/* ---- How many partitions it has: asked once ---- */
+/* ---- How many partitions it has: asked once, and told from then on ---- */
 
-static enum status count_partitions(struct blob *answer, uint32_t *out_count) {
+static void topic_changed(struct interest *interest, uint32_t partitions) {
+  struct producer_topic *topic = container_of(interest, struct producer_topic, interest);
+  struct cairn_producer *producer = topic->producer;
+  pthread_mutex_lock(&producer->lock);
+  bool known = topic->stage == TOPIC_KNOWN;
+  if (known && partitions == 0) topic->stage = TOPIC_UNKNOWN; /* the next add asks again */
+  if (known && partitions > topic->partition_count) {
+    REACHED(producer_sees_new_partitions);
+    topic->partition_count = partitions;
+  }
+  pthread_mutex_unlock(&producer->lock);
+}
+
+static enum status read_description(struct blob *answer, uint32_t *out_count, uint64_t *out_id) {
   struct arena *arena = arena_new(16u * PACK_ARENA_BYTES_MAX);
   Cairn__V1__DescribeTopicResponse *response = NULL;
   enum status status = pack_unpack(arena, &cairn__v1__describe_topic_response__descriptor, bytes_of(answer->data, answer->size),
                                    (void *)&response);
   if (status == STATUS_OK && (response->topic == NULL || response->topic->partitions == 0)) status = STATUS_MALFORMED;
-  if (status == STATUS_OK) *out_count = response->topic->partitions;
+  if (status == STATUS_OK) {
+    *out_count = response->topic->partitions;
+    *out_id = response->topic->id;
+  }
   arena_free(arena);
   return status;
 }
@@ -22,8 +39,9 @@ static void topic_answered(struct call *call, struct blob *answer) {
   struct cairn_producer *producer = topic->producer;
   struct failure failure = call->failure;
   uint32_t count = 0;
+  uint64_t id = 0;
   if (answer != NULL) {
-    enum status status = count_partitions(answer, &count);
+    enum status status = read_description(answer, &count, &id);
     if (status != STATUS_OK) failure_set(&failure, status, "the description of topic \"%s\" cannot be read", topic->name);
     blob_release(answer);
   }
@@ -33,6 +51,7 @@ static void topic_answered(struct call *call, struct blob *answer) {
   topic->partition_count = count;
   if (count > 0) sticky_start(&topic->sticky, count, entropy_next(producer->client->world->entropy));
   pthread_mutex_unlock(&producer->lock);
+  if (count > 0 && !producer->closing) routing_follow(producer->client->routing, &topic->interest, id);
   bell_ring(producer->client->world, &producer->bell);
   if (producer->options.notify != NULL) producer->options.notify(producer->options.context);
   producer_stopped_one(producer);
@@ -70,6 +89,7 @@ struct producer_topic *producer_topic_of(struct cairn_producer *producer, const 
     topic->name = memory_copy_string(name);
     topic->queues = map_new(entropy_next(producer->client->world->entropy));
     topic->ask_task.run = topic_ask;
+    topic->interest = (struct interest){.topic = topic->name, .changed = topic_changed};
     map_put(producer->topics, key, topic);
   }
   producer->last_topic = topic;

@@ -17,6 +17,7 @@ const struct command *const commands[] = {
     &partition_transfer_command,
     &cluster_status_command,
     &cluster_health_command,
+    &cluster_watch_command,
     &broker_list_command,
     &broker_describe_command,
     &broker_drain_command,

@@ -30,6 +30,10 @@ struct read {
   struct cairn_consumer **consumers; /* those that are read at the same time; NULL: ended */
   uint32_t *partitions;
   uint32_t consumer_count;
+  uint32_t open; /* of them: those that have not ended */
+  struct cairn_watch *watch; /* of a topic that is followed as a whole: it may grow; NULL: nobody can tell */
+  uint64_t topic_id;
+  uint32_t had; /* partitions, when it began to be followed */
   uint64_t count;
   uint64_t bytes;
 };
@@ -57,13 +61,22 @@ static int read_failed(const struct read *read, uint32_t partition, const struct
   return code;
 }
 
+/* A partition that came meanwhile, and has let go of its first records already. */
+static bool began_behind(const struct read *read, uint32_t index, const struct cairn_error *error) {
+  bool is_new = read->had > 0 && read->partitions[index] >= read->had;
+  if (!is_new || strcmp(error->reason, "BELOW_START") != 0 || !error->has_next_offset) return false;
+  cairn_consumer_seek(read->consumers[index], error->next_offset);
+  return true;
+}
+
 /* What is there of one partition, up to a bound. CAIRN_WAIT, CAIRN_END, CAIRN_OK (there is more), or an error, reported. */
 static int read_turn(struct read *read, uint32_t index, int *out_exit) {
   struct cairn_record record;
-  struct cairn_error error;
+  struct cairn_error error = {0};
   for (unsigned i = 0; i < TURN_RECORDS && !read_over(read); i++) {
     int code = cairn_consumer_next(read->consumers[index], 0, &record, &error);
     if (code == CAIRN_WAIT || code == CAIRN_END) return code;
+    if (code != CAIRN_OK && began_behind(read, index, &error)) continue;
     if (code != CAIRN_OK) {
       *out_exit = read_failed(read, read->partitions[index], &error);
       return code;
@@ -73,13 +86,17 @@ static int read_turn(struct read *read, uint32_t index, int *out_exit) {
   return CAIRN_OK;
 }
 
+static int follow_growth(struct read *read);
+
 /* Until all that are open have ended. */
 static int read_open_ones(struct read *read) {
-  uint32_t open = read->consumer_count;
   int exit_code = CLI_OK;
-  while (open > 0 && !read_over(read)) {
+  read->open = read->consumer_count;
+  while (read->open > 0 && !read_over(read)) {
     bool waiting = true;
     wake_clear(read->wake_fd);
+    exit_code = follow_growth(read);
+    if (exit_code != CLI_OK) return exit_code;
     for (uint32_t i = 0; i < read->consumer_count && !read_over(read); i++) {
       if (read->consumers[i] == NULL) continue;
       int code = read_turn(read, i, &exit_code);
@@ -89,7 +106,7 @@ static int read_open_ones(struct read *read) {
       if (code != CAIRN_END) return exit_code;
       cairn_consumer_free(read->consumers[i]);
       read->consumers[i] = NULL;
-      open--;
+      read->open--;
     }
     progress_show(&read->progress, world_now_ns(read->cli->world), "read", read->count, read->bytes, 0);
     if (!waiting) continue;
@@ -122,6 +139,34 @@ static int open_consumer(struct read *read, uint32_t partition) {
   if (code != CAIRN_OK) return read_failed(read, partition, &error);
   read->partitions[index] = partition;
   read->consumer_count++;
+  return CLI_OK;
+}
+
+/* What a topic gets while it is followed is read from its beginning: nobody can have missed it on purpose. */
+static int open_more(struct read *read, uint32_t partitions) {
+  read->consumers = memory_grow_array(read->consumers, partitions, sizeof(struct cairn_consumer *));
+  read->partitions = memory_grow_array(read->partitions, partitions, sizeof *read->partitions);
+  read->options.from = (struct cairn_position){.kind = CAIRN_AT_OFFSET, .value = 0};
+  while (read->consumer_count < partitions) {
+    int code = open_consumer(read, read->consumer_count);
+    if (code != CLI_OK) return code;
+    read->open++;
+  }
+  return CLI_OK;
+}
+
+/* That the topic is gone its partitions say themselves. */
+static int follow_growth(struct read *read) {
+  struct cairn_change change;
+  int code = CAIRN_WAIT;
+  while (read->watch != NULL && (code = cairn_watch_next(read->watch, 0, &change, NULL)) == CAIRN_OK) {
+    bool grew = change.topic != NULL && change.topic->id == read->topic_id && change.topic->partitions > read->consumer_count;
+    int exit_code = grew ? open_more(read, change.topic->partitions) : CLI_OK;
+    if (exit_code != CLI_OK) return exit_code;
+  }
+  if (code == CAIRN_WAIT) return CLI_OK;
+  cairn_watch_free(read->watch); /* the brokers cannot tell: what there was is read on */
+  read->watch = NULL;
   return CLI_OK;
 }
 
@@ -162,7 +207,19 @@ static int read_topic(struct read *read) {
     return report_error(read->cli, &error, (struct report_subject){.topic = read->topic}, "cannot read topic \"%s\"",
                         read->topic);
   }
-  return read_partitions(read, 0, topic.partitions);
+  if (!read->follow) return read_partitions(read, 0, topic.partitions);
+  const struct cairn_watch_options watch = {.topics = &read->topic,
+                                            .topic_count = 1,
+                                            .retry_timeout_ms = CAIRN_FOREVER,
+                                            .notify = read_notify,
+                                            .context = read};
+  read->topic_id = topic.id;
+  read->had = topic.partitions;
+  if (cairn_watch_new(read->cli->client, &watch, &read->watch, NULL) != CAIRN_OK) read->watch = NULL;
+  code = read_partitions(read, 0, topic.partitions);
+  cairn_watch_free(read->watch);
+  read->watch = NULL;
+  return code;
 }
 
 /* ---- Options ---- */
@@ -228,7 +285,7 @@ static const struct option read_options_table[] = {
     {"from", 0, "POSITION", "begin at start (default), end, 42, -10, @TIME; see `cairn help positions`"},
     {"to", 0, "POSITION", "end before a position (default: end; with --follow: never)"},
     {"count", 'c', "N", "end after N records"},
-    {"follow", 0, NULL, "go on with what is appended, until interrupted; all partitions at once"},
+    {"follow", 0, NULL, "go on with what is appended, until interrupted; all partitions at once, also those it gets meanwhile"},
     {"format", 'f', "FORMAT", "how a record is printed, in kcat's language; see `cairn help format`"},
     {"raw", 0, NULL, "values byte for byte, each with a newline (the default)"},
     {NULL, 0, NULL, NULL},

@@ -2,6 +2,7 @@
 
 #include "clients/cli/commands.h"
 #include "clients/cli/leaders.h"
+#include "clients/cli/map_json.h"
 #include "clients/cli/output.h"
 #include "clients/cli/report.h"
 #include "clients/cli/table.h"
@@ -10,16 +11,7 @@
 #define REPLICAS_MAX 7
 #define RETENTION_NONE (-1)
 
-/* ---- As JSON ---- */
-
-static json_t *topic_json(const struct cairn_topic *topic) {
-  const struct cairn_topic_config *config = &topic->config;
-  return json_pack("{s:s, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I}, s:I}", "name", topic->name, "id", (json_int_t)topic->id,
-                   "partitions", (json_int_t)topic->partitions, "replicas", (json_int_t)topic->replicas, "config",
-                   "retention_bytes", (json_int_t)config->retention_bytes, "retention_ms", (json_int_t)config->retention_ms,
-                   "segment_bytes", (json_int_t)config->segment_bytes, "record_bytes_max", (json_int_t)config->record_bytes_max,
-                   "created_ms", (json_int_t)topic->created_ms);
-}
+/* ---- As tables ---- */
 
 static const struct column topic_columns[] = {
     {"NAME", "name", COLUMN_TEXT},
@@ -162,23 +154,12 @@ const struct command topic_list_command = {
 
 /* ---- describe ---- */
 
-static json_t *replicas_json(const struct cairn_partition *partition) {
-  json_t *replicas = json_array();
-  for (size_t i = 0; i < partition->replica_count; i++) json_array_append_new(replicas, json_integer(partition->replicas[i]));
-  return replicas;
-}
-
-static json_t *moving_json(const struct cairn_partition *partition) {
-  json_t *brokers = json_array();
-  for (size_t i = 0; i < partition->moving_to_count; i++) json_array_append_new(brokers, json_integer(partition->moving_to[i]));
-  return brokers;
-}
-
 static void describe_visit(void *context, const struct cairn_partition *partition) {
   json_t *row =
       json_pack("{s:I, s:I, s:I, s:s, s:o, s:o, s:I, s:I}", "partition", (json_int_t)partition->partition, "group_id",
                 (json_int_t)partition->group_id, "leader_id", (json_int_t)partition->leader_id, "leader", partition->leader,
-                "replicas", replicas_json(partition), "moving_to", moving_json(partition), "log_start_offset",
+                "replicas", brokers_json(partition->replicas, partition->replica_count), "moving_to",
+                brokers_json(partition->moving_to, partition->moving_to_count), "log_start_offset",
                 (json_int_t)partition->log_start_offset, "high_watermark", (json_int_t)partition->high_watermark);
   json_array_append_new(context, row);
 }
@@ -270,7 +251,7 @@ static int alter_run(struct cli *cli) {
 }
 
 static const struct option alter_options[] = {
-    {"partitions", 0, "N", "as many as it is to have, no fewer than now; open producers and followers do not see the new ones"},
+    {"partitions", 0, "N", "as many as it is to have, no fewer than now; open producers and followers see the new ones within a second"},
     CONFIG_OPTIONS,
     {"dry-run", 0, NULL, "check everything, change nothing"},
     {NULL, 0, NULL, NULL},
