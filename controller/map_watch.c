@@ -50,6 +50,15 @@ static enum status add_piece(struct map_watch *watch, const struct map_teller *t
   return status;
 }
 
+/* Of those that are part of the cluster. protobuf-c's strings are not const; it only reads what it packs. */
+static size_t list_addresses(const struct cluster_map *map, char *out_addresses[MAP_ADDRESSES_MAX]) {
+  size_t count = 0;
+  const struct map_broker *broker = cluster_map_broker_after(map, 0);
+  for (; broker != NULL && count < MAP_ADDRESSES_MAX; broker = cluster_map_broker_after(map, broker->id))
+    if (broker->standing != STANDING_GONE) out_addresses[count++] = (char *)(uintptr_t)broker->advertised;
+  return count;
+}
+
 static struct blob_part head_of(const struct map_watch *watch, const struct map_teller *teller) {
   char cluster[RANDOM_ID_HEX_SIZE];
   Cairn__V1__WatchClusterResponse head;
@@ -62,6 +71,9 @@ static struct blob_part head_of(const struct map_watch *watch, const struct map_
   head.version = watch->version;
   head.begins = watch->begins;
   head.partial = !watch->walk.over;
+  char *addresses[MAP_ADDRESSES_MAX];
+  head.n_addresses = watch->spoke ? 0 : list_addresses(teller->map, addresses);
+  head.addresses = addresses;
   return pack_part(&head.base);
 }
 
@@ -80,5 +92,6 @@ enum status map_watch_next(struct map_watch *watch, const struct map_teller *tel
   out_message->parts[out_message->count++] = head_of(watch, teller);
   watch->told = watch->version;
   watch->begins = false;
+  watch->spoke = true;
   return STATUS_OK;
 }

@@ -15,6 +15,7 @@
 #define MAP_MESSAGE_BYTES_MAX (1u << 20)
 #define MAP_MESSAGE_CHANGES_MAX 256u
 #define MAP_MESSAGE_PARTS_MAX (MAP_MESSAGE_CHANGES_MAX + 2u)
+#define MAP_ADDRESSES_MAX 64u /* of brokers that the first message names */
 
 struct map_watch {
   struct map_filter filter;
@@ -22,6 +23,7 @@ struct map_watch {
   uint64_t version;     /* everything up to it was told, or is none of his business */
   uint64_t told;        /* that the last message brought */
   bool begins;          /* the next message begins with nothing */
+  bool spoke;           /* a message was made */
 };
 
 /* What it is told from; all borrowed. `history` ends at the version of `map`. */

@@ -192,6 +192,11 @@ class Client:
             request_serializer=log_pb2.TailRequest.SerializeToString,
             response_deserializer=log_pb2.TailResponse.FromString,
         )
+        self.watch_cluster = self.channel.unary_stream(
+            "/cairn.v1.Admin/WatchCluster",
+            request_serializer=admin_pb2.WatchClusterRequest.SerializeToString,
+            response_deserializer=admin_pb2.WatchClusterResponse.FromString,
+        )
 
     def _unary(self, name, request, response):
         method = self.channel.unary_unary(
