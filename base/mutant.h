@@ -30,7 +30,8 @@
   X(trim_too_far, "partition", "trims one record more than asked")                                   \
   X(session_goes_on, "session", "appends behind a refusal")                                          \
   X(unknown_sent_again, "client", "sends a batch again whose outcome is unknown")                    \
-  X(deletion_forgotten, "controller", "keeps a deleted topic in the map")
+  X(deletion_forgotten, "controller", "keeps a deleted topic in the map")                            \
+  X(change_not_told, "controller", "leaves out a change that a watcher of the map missed")
 
 enum mutant {
   MUTANT_NONE,

@@ -1,6 +1,7 @@
 #include "controller/map_watch.h"
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "base/probe.h"
 #include "proto/pack.h"
 #include "security/random.h"
@@ -21,6 +22,7 @@ static void begin_anew(struct map_watch *watch, const struct map_teller *teller)
 
 static bool wants(const struct map_watch *watch, const struct map_past *past) {
   if (past->blob == NULL || !map_walk_tells(&watch->walk, past)) return false;
+  if (MUTANT(change_not_told) && !watch->spoke) return false;
   return past->topic == NULL || map_filter_has(&watch->filter, bytes_of_string(past->topic));
 }
 
@@ -63,7 +65,7 @@ static struct blob_part head_of(const struct map_watch *watch, const struct map_
   char cluster[RANDOM_ID_HEX_SIZE];
   Cairn__V1__WatchClusterResponse head;
   cairn__v1__watch_cluster_response__init(&head);
-  random_id_hex(cluster_map_cluster_id(teller->map), cluster);
+  random_id_hex(teller->cluster, cluster);
   head.cluster_id = cluster;
   head.broker_id = teller->broker;
   head.controller_id = teller->controller;

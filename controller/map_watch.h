@@ -31,6 +31,7 @@ struct map_teller {
   const struct map_history *history;
   const struct cluster_map *map;
   struct account *account; /* may be NULL */
+  const uint8_t *cluster;  /* CLUSTER_ID_SIZE: the map does not have it before its first broker */
   uint32_t broker;
   uint32_t controller; /* who leads group 0; 0: not known */
 };

@@ -86,6 +86,7 @@ static void tell(struct watching *watching, bool idle) {
   const struct map_teller teller = {.history = watches->history,
                                     .map = controller_map(watches->services->controller),
                                     .account = watches->account,
+                                    .cluster = watches->services->identity.cluster,
                                     .broker = watches->services->identity.broker_id,
                                     .controller = controller_leader(watches->services->controller)};
   enum status status = map_watch_next(&watching->watch, &teller, idle, &message);

@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "base/os/world_os.h"
 #include "clients/c/client_internal.h"
-#include "clients/c/routing.h"
+#include "clients/c/interests.h"
 #include "proto/rpc_grpc.h"
 
 #define CALL_TIMEOUT_MS 30000u
@@ -64,7 +64,7 @@ int client_new_in(struct world *world, const struct cairn_client_options *option
     return code;
   }
   client->loop = world_loop_new(world, "cairn-client", 0);
-  client->routing = routing_new(client);
+  client->interests = interests_new(client);
   *out_client = client;
   error_clear(error);
   return CAIRN_OK;
@@ -104,7 +104,7 @@ int cairn_client_new(const struct cairn_client_options *options, struct cairn_cl
 
 void cairn_client_free(struct cairn_client *client) {
   if (client == NULL) return;
-  routing_free(client->routing);
+  interests_free(client->interests);
   list_for_each(&client->connections, node, following) {
     struct connection *connection = list_entry(node, struct connection, node);
     rpc_channel_close(connection->channel);

@@ -9,7 +9,7 @@
  * producer.c     queues between the application and the loop; deliveries
  * session.c      one AppendStream: sends batches, takes answers
  * watch.c        one WatchCluster: keeps it open, at one broker or another; watch_next.c shows what it brings
- * routing.c      what the library itself wants to know of the map
+ * interests.c    what the library itself wants to know of the map
  * map_words.c    messages about the map into what the application sees
  * consumer.c     one Tail: positions, prefetch, reconnect
  * records.c      bytes of answers into records
@@ -43,7 +43,7 @@ struct connection {
   struct rpc_channel *channel;
 };
 
-struct routing;
+struct interests;
 
 struct cairn_client {
   struct world *world;
@@ -55,7 +55,7 @@ struct cairn_client {
   uint32_t call_timeout_ms;
   uint32_t reach_timeout_ms;
   uint32_t retry_backoff_ms;
-  struct routing *routing; /* the loop's */
+  struct interests *interests; /* the loop's */
   bool owns_world;
 };
 

@@ -309,7 +309,7 @@ void producer_stopped_one(struct cairn_producer *producer) {
 }
 
 static void close_topic(struct producer_topic *topic) {
-  routing_unfollow(topic->producer->client->routing, &topic->interest);
+  interests_unfollow(topic->producer->client->interests, &topic->interest);
   if (topic->stage == TOPIC_ASKING && topic->ask.client != NULL) call_cancel(&topic->ask);
   struct map_cursor cursor = {0};
   for (struct queue *queue = map_next(topic->queues, &cursor); queue != NULL; queue = map_next(topic->queues, &cursor)) {

@@ -51,7 +51,7 @@ static void topic_answered(struct call *call, struct blob *answer) {
   topic->partition_count = count;
   if (count > 0) sticky_start(&topic->sticky, count, entropy_next(producer->client->world->entropy));
   pthread_mutex_unlock(&producer->lock);
-  if (count > 0 && !producer->closing) routing_follow(producer->client->routing, &topic->interest, id);
+  if (count > 0 && !producer->closing) interests_follow(producer->client->interests, &topic->interest, id);
   bell_ring(producer->client->world, &producer->bell);
   if (producer->options.notify != NULL) producer->options.notify(producer->options.context);
   producer_stopped_one(producer);

@@ -107,7 +107,7 @@ void watch_open(struct cairn_watch *watch) {
   snprintf(watch->broker, sizeof watch->broker, "%s", connection->address);
   watch->distrusted = watch->restless = watch->heard_some = false;
   watch->leaderless_since_ns = 0;
-  watch->follows = watch->heard;
+  watch->follows = watch->asked_from = watch->heard;
   watch->follows_set = watch->heard > 0;
   struct blob_part part = request_of(watch);
   watch->request = rpc_request_start(connection->channel, "/cairn.v1.Admin/WatchCluster", RPC_SERVER_STREAM, UINT64_MAX, false,
@@ -202,6 +202,7 @@ static void take(struct cairn_watch *watch, struct blob *message, const struct w
   watch->follows = head->version;
   watch->follows_set = true;
   watch->heard = head->partial ? 0 : head->version;
+  if (!head->partial) watch->floor = head->version;
   watch->knows = true;
   snprintf(watch->heard_cluster, sizeof watch->heard_cluster, "%s", head->cluster_id);
   if (!watch->heard_some) take_addresses(watch, bytes_of(message->data, message->size));
@@ -210,6 +211,18 @@ static void take(struct cairn_watch *watch, struct blob *message, const struct w
   watch_tell(watch);
   see_who_leads(watch, head->controller);
   watch_receive(watch);
+}
+
+/* Who asks from a version is answered by a broker that has it, or knows that there is none. Who asks for the whole map, because what was told of
+ * one before was not all, may be answered by one that is behind. */
+static bool is_older(const struct cairn_watch *watch, const struct watch_head *head) {
+  return head->begins && watch->asked_from == 0 && head->version < watch->floor;
+}
+
+static void leave_for_an_older_map(struct cairn_watch *watch, struct blob *message) {
+  REACHED(watch_leaves_a_broker_that_is_behind);
+  blob_release(message);
+  leave(watch);
 }
 
 static void watch_arrived(struct task *task) {
@@ -227,7 +240,8 @@ static void watch_arrived(struct task *task) {
   bool other = watch->heard_cluster[0] != '\0' && strcmp(watch->heard_cluster, head.cluster_id) != 0;
   bool gap = !head.begins && watch->follows_set && head.follows != watch->follows;
   if (status == STATUS_OK && !other && !gap && head.version >= head.follows) {
-    take(watch, message, &head);
+    if (is_older(watch, &head)) leave_for_an_older_map(watch, message);
+    else take(watch, message, &head);
     return;
   }
   blob_release(message);
@@ -324,7 +338,7 @@ struct cairn_watch *watch_make(struct cairn_client *client, const struct cairn_w
   watch->retry_timeout_ms = options->retry_timeout_ms == 0 ? RETRY_TIMEOUT_MS : options->retry_timeout_ms;
   watch->notify = options->notify;
   watch->context = options->context;
-  watch->heard = watch->version = options->from_version;
+  watch->heard = watch->floor = watch->version = options->from_version;
   watch->knows = options->from_version > 0;
   if (options->cluster_id != NULL) snprintf(watch->heard_cluster, sizeof watch->heard_cluster, "%s", options->cluster_id);
   snprintf(watch->cluster_id, sizeof watch->cluster_id, "%s", watch->heard_cluster);

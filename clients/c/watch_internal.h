@@ -80,7 +80,9 @@ struct cairn_watch {
   bool knows;      /* `heard` is a version that was told, or given */
   uint64_t heard;  /* 0: the whole map has to begin anew */
   char heard_cluster[WATCH_CLUSTER_ID_SIZE];
-  bool follows_set; /* the next message has to follow `follows` */
+  uint64_t asked_from; /* by the stream that is open */
+  uint64_t floor;      /* the newest whole map that was told, or given: an older one is no news */
+  bool follows_set;    /* the next message has to follow `follows` */
   uint64_t follows;
   unsigned attempts;
   uint64_t failing_since_ns; /* while attempts > 0 */

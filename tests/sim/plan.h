@@ -63,7 +63,7 @@ struct plan {
   /* The workload. */
   unsigned topics_max;
   unsigned partitions_max;
-  unsigned appenders, producers, readers, tailers, admins; /* threads of each app */
+  unsigned appenders, producers, readers, tailers, admins, watchers; /* threads of each app */
   uint32_t record_bytes_max;
   uint32_t batch_records_max;
   bool conditional; /* appends with expected offsets */

@@ -67,6 +67,13 @@ static const struct {
     {"transfer_refused", CLUSTER},
     {"unfinished_start_dropped", BOTH},
     {"vote_refused", CLUSTER},
+    {"watch_falls_out_of_the_history", BOTH},
+    {"watch_from_a_version_to_come", CLUSTER},
+    {"watch_gets_the_whole_map", BOTH},
+    {"watch_goes_on", BOTH},
+    {"watch_goes_to_another_broker", BOTH},
+    {"watch_is_one_too_many", BOTH},
+    {"watch_leaves_a_silent_broker", BOTH},
 };
 
 static uint64_t count_of(const struct jobs_report *report, const char *name) {

@@ -11,6 +11,7 @@
 #include "base/witness.h"
 #include "security/random.h"
 #include "tests/sim/faults.h"
+#include "tests/sim/map_truth.h"
 #include "tests/sim/workload.h"
 
 #define PEER_PORT 7412u
@@ -84,6 +85,11 @@ static void told_leads(uint32_t broker, uint64_t group, uint64_t term, uint64_t 
   told->leader = broker;
 }
 
+/* What rot has left of it may be less. */
+static void told_map(const void *map) {
+  if (!told->rotten) map_truth_take(told->truth, map);
+}
+
 static void told_votes(uint32_t broker, uint64_t group, uint64_t term) {
   (void)group;
   (void)term;
@@ -95,7 +101,7 @@ static void listen(struct run *run) {
 #ifdef CAIRN_SIMULATED
   told = run;
   witness = (struct witness){0};
-  if (run != NULL) witness = (struct witness){.applied = told_applied, .votes = told_votes, .leads = told_leads};
+  if (run != NULL) witness = (struct witness){.applied = told_applied, .votes = told_votes, .leads = told_leads, .map = told_map};
 #else
   (void)run;
 #endif
@@ -196,6 +202,8 @@ static void read_all(void *context) {
   struct inspector *inspector = context;
   if (!workload_read_all(&inspector->worker, inspector->why, sizeof inspector->why))
     checker_violation(inspector->worker.run->checker, "L1 acked-durable", "after everything healed: %s", inspector->why);
+  if (!inspector->worker.run->rotten && !workload_watch_all(&inspector->worker))
+    checker_violation(inspector->worker.run->checker, "M2 watched-map", "a broker does not tell all of its map to a watcher");
   inspector->done = true;
 }
 
@@ -329,6 +337,7 @@ static struct run *run_new(const struct plan *plan, enum run_trace trace) {
   run->sim = sim_new(plan->seed);
   run->net = sim_net_new(run->sim);
   run->checker = checker_new(plan->seed);
+  run->truth = map_truth_new(run->checker);
   sim_random_init(&run->chance, plan->seed, "run");
   for (unsigned i = 0; i < plan->nodes; i++) {
     char host[SIM_HOST_NAME_SIZE];
@@ -357,6 +366,7 @@ static void run_free(struct run *run) {
   for (unsigned i = 0; i < run->worker_count; i++) memory_free(run->workers[i]);
   for (unsigned i = 0; i < run->plan->nodes; i++) sim_node_free(run->nodes[i]);
   sim_net_free(run->net);
+  map_truth_free(run->truth);
   checker_free(run->checker);
   sim_free(run->sim);
   memory_free(run);

@@ -41,6 +41,7 @@ struct run_topic {
 };
 
 struct faults;
+struct map_truth;
 struct worker;
 
 enum run_trace { TRACE_NOTHING, TRACE_STORY, TRACE_DISKS }; /* the last: and every operation of a broker's disk */
@@ -52,6 +53,7 @@ struct run {
   struct sim *sim;
   struct sim_net *net;
   struct checker *checker;
+  struct map_truth *truth;
   struct sim_node *nodes[PLAN_NODES_MAX];
   struct sim_app *apps[PLAN_APPS_MAX + PLAN_NODES_MAX];
   unsigned app_count;

@@ -21,7 +21,7 @@ case "$what" in
     # Those that the first dozens of seeds notice; ./dev sim --mutants hunts for all.
     quick=ack_before_write,ack_without_sync,read_beyond_commit,write_failure_ignored,recycle_before_checkpoint,segment_not_synced,segment_name_not_synced
     quick+=,tables_not_committed,offset_reused,waiter_dropped,expected_offset_ignored,answered_too_early,tail_skips,trim_too_far
-    quick+=,unknown_sent_again,deletion_forgotten
+    quick+=,unknown_sent_again,deletion_forgotten,change_not_told
     quick+=,SELF_VOTE_EARLY,VOTE_INDEX_ONLY,ACK_NOT_DURABLE,COMMIT_UNCAPPED,CUT_ALWAYS,CONFLICT_KEPT,READ_BEFORE_NOOP,SNAPSHOT_EARLY_ACK
     quick+=,NO_STICKINESS,STALE_PERSIST,STALE_ACK,STRANGERS_COUNT,SINGLE_STEP,CONFIG_ON_COMMIT,TWO_CHANGES,LEARNER_COUNTS,DAMAGED_VOTES,SNAPSHOT_TERM_LOST
     run --mutants --only "$quick" --seeds 80

@@ -24,6 +24,7 @@ void workload_producer(void *worker);
 void workload_reader(void *worker);
 void workload_tailer(void *worker);
 void workload_admin(void *worker);
+void workload_watcher(void *worker); /* (workload_watch.c) */
 
 /* Another broker is to lead it. (workload_leaders.c) */
 void workload_transfer(struct worker *worker, struct run_topic *topic, uint32_t number);
@@ -48,6 +49,8 @@ void worker_term(struct worker *worker, struct run_topic *topic, uint32_t partit
 bool workload_append_probe(struct worker *worker, struct run_topic *topic, uint32_t partition);
 /* True when an append to every partition has succeeded. */
 bool workload_probe(struct worker *worker);
+/* Watches the map of its broker until it has all that any broker has. False: it was not told. (workload_watch.c) */
+bool workload_watch_all(struct worker *worker);
 /* Reads everything, and asks for the map. False: something could not be read; `out_why`. */
 bool workload_read_all(struct worker *worker, char *out_why, size_t size);
 

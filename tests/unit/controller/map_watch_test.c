@@ -123,7 +123,9 @@ struct watcher {
 
 static const struct map_teller *teller(void) {
   static struct map_teller now;
-  now = (struct map_teller){.history = history, .map = map, .account = &account, .broker = 1, .controller = 2};
+  static const uint8_t cluster[CLUSTER_ID_SIZE] = {1};
+  now = (struct map_teller){
+      .history = history, .map = map, .account = &account, .cluster = cluster, .broker = 1, .controller = 2};
   return &now;
 }
 

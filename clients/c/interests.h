@@ -4,8 +4,8 @@
  * asks the broker for a topic has its answer, and hears from here what has become of it since. Where no broker has room for the watch, or all are
  * older than it, nothing is heard, and it is tried again later.
  */
-#ifndef CAIRN_CLIENTS_C_ROUTING_H
-#define CAIRN_CLIENTS_C_ROUTING_H
+#ifndef CAIRN_CLIENTS_C_INTERESTS_H
+#define CAIRN_CLIENTS_C_INTERESTS_H
 
 #include "clients/c/client_internal.h"
 
@@ -13,19 +13,19 @@ struct interest {
   struct list_node node;
   const char *topic; /* borrowed as long as it is followed */
   uint64_t id;       /* of the topic that is known by that name */
-  bool seen;         /* routing's own: in the map that is being told */
+  bool seen;         /* of the list's own: in the map that is being told */
   /* It has so many partitions now, of which none were taken away. 0: it is deleted, or another one, or perhaps no more: ask the broker. */
   void (*changed)(struct interest *interest, uint32_t partitions);
 };
 
-struct routing;
+struct interests;
 
-struct routing *routing_new(struct cairn_client *client);
+struct interests *interests_new(struct cairn_client *client);
 /* Waits until its watch is closed, while the loop still runs. PRE nothing is followed. NULL is fine. */
-void routing_free(struct routing *routing);
+void interests_free(struct interests *interests);
 
 /* Once more is fine, with another id. */
-void routing_follow(struct routing *routing, struct interest *interest, uint64_t id);
-void routing_unfollow(struct routing *routing, struct interest *interest); /* also if it is not followed */
+void interests_follow(struct interests *interests, struct interest *interest, uint64_t id);
+void interests_unfollow(struct interests *interests, struct interest *interest); /* also if it is not followed */
 
 #endif
