@@ -21,7 +21,8 @@ struct public_partition {
   uint32_t replicas[MAP_REPLICAS_MAX];
   uint32_t moving_to[MAP_REPLICAS_MAX];
 };
-void public_partition_fill(struct public_partition *message, const struct cluster_map *map, const struct map_partition *partition);
+void public_partition_fill(struct public_partition *message, const struct cluster_map *map,
+                           const struct map_partition *partition);
 
 /* A broker as the map has it. */
 struct public_broker {

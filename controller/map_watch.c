@@ -48,7 +48,8 @@ static enum status add_piece(struct map_watch *watch, const struct map_teller *t
   struct blob *blob = NULL;
   if (watch->walk.over || watch->version < cluster_map_version(teller->map) || size > MAP_PIECE_BYTES / 2) return STATUS_OK;
   enum status status = map_walk_next(&watch->walk, &watch->filter, teller->map, teller->account, &blob);
-  if (blob != NULL) message->parts[message->count++] = (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, blob->size)};
+  if (blob != NULL)
+    message->parts[message->count++] = (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, blob->size)};
   return status;
 }
 

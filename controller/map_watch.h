@@ -46,7 +46,7 @@ struct map_message {
   size_t count; /* 0: there is nothing to be told */
 };
 /* What comes next; where nothing does and `idle`, that nothing has. NO_MEMORY: nothing is told, and the watch stands where it was. */
-enum status map_watch_next(struct map_watch *watch, const struct map_teller *teller, bool idle, struct map_message *out_message)
-    MUST_CHECK;
+enum status map_watch_next(struct map_watch *watch, const struct map_teller *teller, bool idle,
+                           struct map_message *out_message) MUST_CHECK;
 
 #endif

@@ -6,10 +6,10 @@
 #include "server/refusal.h"
 
 #define NS_PER_MS 1000000u
-#define LOOK_NS (500u * NS_PER_MS)  /* how often it is looked who was told nothing for long */
-#define IDLE_NS (2000u * NS_PER_MS) /* after so long a watcher hears that nothing has happened */
+#define LOOK_NS (500u * NS_PER_MS)   /* how often it is looked who was told nothing for long */
+#define IDLE_NS (2000u * NS_PER_MS)  /* after so long a watcher hears that nothing has happened */
 #define AHEAD_NS (1000u * NS_PER_MS) /* how long a version that is not here yet is waited for */
-#define TURN_WATCHES_MAX 64u        /* told in one turn of the lane; then others have theirs */
+#define TURN_WATCHES_MAX 64u         /* told in one turn of the lane; then others have theirs */
 
 struct map_watches {
   struct map_history *history;

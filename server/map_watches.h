@@ -47,12 +47,12 @@ struct watching {
   struct replica_read confirm;
 
   struct map_watch watch;
-  bool began;      /* `watch` is in force */
-  bool under_way;  /* a message is */
-  bool confirming; /* `confirm` is */
-  bool counted;    /* among what the broker has in work */
-  bool ended;      /* it is told nothing any more */
-  bool closed;     /* its call is over */
+  bool began;       /* `watch` is in force */
+  bool under_way;   /* a message is */
+  bool confirming;  /* `confirm` is */
+  bool counted;     /* among what the broker has in work */
+  bool ended;       /* it is told nothing any more */
+  bool closed;      /* its call is over */
   uint64_t told_ns; /* when it was told something last, or came */
 };
 

@@ -39,7 +39,7 @@ struct services {
   struct map_follower *follower; /* lane 0 */
   const struct brokers *brokers;
   struct map_watches *watches; /* lane 0 */
-  struct account *answers; /* what is told of much: clients may leave it lying */
+  struct account *answers;     /* what is told of much: clients may leave it lying */
   struct health *health;
   struct reflection *reflection;
   struct log_identity identity;

@@ -550,19 +550,20 @@ struct cairn_watch;
 #define CAIRN_WATCH_TOPICS_MAX 100
 
 struct cairn_watch_options {
-  uint64_t from_version;         /* of the map that you have; 0: none, and the whole map comes first */
-  const char *cluster_id;        /* the cluster that this is a version of; NULL: it is not looked at. FOREIGN: the brokers are of another one */
-  bool from_now;                 /* with from_version 0: only what changes from now on, and not the map */
-  const char *const *topics;     /* nothing of topics but these, also before they are there; brokers in any case */
-  size_t topic_count;            /* at most CAIRN_WATCH_TOPICS_MAX; 0: all topics. Who goes on from a version names the same ones */
-  uint32_t retry_timeout_ms;     /* how long to try to go on, at any of the brokers, before an error; 0: 30,000 */
+  uint64_t from_version; /* of the map that you have; 0: none, and the whole map comes first */
+  const char
+      *cluster_id; /* the cluster that this is a version of; NULL: it is not looked at. FOREIGN: the brokers are of another one */
+  bool from_now;   /* with from_version 0: only what changes from now on, and not the map */
+  const char *const *topics; /* nothing of topics but these, also before they are there; brokers in any case */
+  size_t topic_count;        /* at most CAIRN_WATCH_TOPICS_MAX; 0: all topics. Who goes on from a version names the same ones */
+  uint32_t retry_timeout_ms; /* how long to try to go on, at any of the brokers, before an error; 0: 30,000 */
   void (*notify)(void *context); /* on the library's thread: cairn_watch_next() has something. Must not block */
   void *context;
 };
 
 enum cairn_change_kind {
-  CAIRN_CHANGE_BROKER = 1,       /* `member` is new, or otherwise than before */
-  CAIRN_CHANGE_TOPIC = 2,        /* of a whole map: `topic`, with all its `partitions` */
+  CAIRN_CHANGE_BROKER = 1, /* `member` is new, or otherwise than before */
+  CAIRN_CHANGE_TOPIC = 2,  /* of a whole map: `topic`, with all its `partitions` */
   CAIRN_CHANGE_TOPIC_CREATED = 3,
   CAIRN_CHANGE_TOPIC_ALTERED = 4,    /* it has other settings; no partitions are told */
   CAIRN_CHANGE_TOPIC_GROWN = 5,      /* it has these `partitions` besides those that it had */

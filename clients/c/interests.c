@@ -7,7 +7,7 @@
 #include "base/probe.h"
 #include "clients/c/watch_internal.h"
 
-#define GATHER_NS (50u * (uint64_t)NS_PER_MS)     /* topics that come into use together are watched together */
+#define GATHER_NS (50u * (uint64_t)NS_PER_MS)       /* topics that come into use together are watched together */
 #define TRY_AGAIN_NS (10000u * (uint64_t)NS_PER_MS) /* after no broker would have the watch */
 
 struct interests {
@@ -102,8 +102,7 @@ static void watch_closed(struct cairn_watch *watch) {
 
 static void open_watch(struct interests *interests) {
   const char *topics[CAIRN_WATCH_TOPICS_MAX];
-  struct cairn_watch_options options = {
-      .topics = topics, .retry_timeout_ms = 30000, .notify = notified, .context = interests};
+  struct cairn_watch_options options = {.topics = topics, .retry_timeout_ms = 30000, .notify = notified, .context = interests};
   list_for_each(&interests->list, node, following) {
     if (interests->count > CAIRN_WATCH_TOPICS_MAX) break; /* then of all */
     topics[options.topic_count++] = list_entry(node, struct interest, node)->topic;

@@ -21,8 +21,8 @@
 #include "base/map.h"
 #include "clients/c/batcher.h"
 #include "clients/c/client_internal.h"
-#include "clients/c/partitioner.h"
 #include "clients/c/interests.h"
+#include "clients/c/partitioner.h"
 
 /* Streams to one broker. A stream answers in order, so one refusal or one slow partition holds up the others on it. */
 #define SESSIONS_PER_BROKER 8u

@@ -56,7 +56,7 @@ struct cairn_watch {
   struct task resume_task;
 
   /* The application's. */
-  struct arena *arena; /* of the message that is shown, and of what its change points to */
+  struct arena *arena;                          /* of the message that is shown, and of what its change points to */
   const Cairn__V1__WatchClusterResponse *shown; /* NULL: none */
   struct watch_head shown_head;
   size_t shown_next; /* of its changes */
@@ -76,19 +76,19 @@ struct cairn_watch {
   bool receiving;
   bool heard_some; /* since the stream was opened */
   bool distrusted;
-  bool restless;   /* it was cancelled because the broker is silent, or hears of no leader */
-  bool knows;      /* `heard` is a version that was told, or given */
-  uint64_t heard;  /* 0: the whole map has to begin anew */
+  bool restless;  /* it was cancelled because the broker is silent, or hears of no leader */
+  bool knows;     /* `heard` is a version that was told, or given */
+  uint64_t heard; /* 0: the whole map has to begin anew */
   char heard_cluster[WATCH_CLUSTER_ID_SIZE];
   uint64_t asked_from; /* by the stream that is open */
   uint64_t floor;      /* the newest whole map that was told, or given: an older one is no news */
   bool follows_set;    /* the next message has to follow `follows` */
   uint64_t follows;
   unsigned attempts;
-  uint64_t failing_since_ns; /* while attempts > 0 */
-  uint64_t leaderless_since_ns; /* 0: the broker knows who leads */
-  char address[CAIRN_ADDRESS_SIZE]; /* whom to ask; "": the one that is asked when nobody is named */
-  char broker[CAIRN_ADDRESS_SIZE];  /* of the stream that is open */
+  uint64_t failing_since_ns;          /* while attempts > 0 */
+  uint64_t leaderless_since_ns;       /* 0: the broker knows who leads */
+  char address[CAIRN_ADDRESS_SIZE];   /* whom to ask; "": the one that is asked when nobody is named */
+  char broker[CAIRN_ADDRESS_SIZE];    /* of the stream that is open */
   char (*others)[CAIRN_ADDRESS_SIZE]; /* brokers that were told of: these may be asked too */
   size_t other_count;
   size_t turn;

@@ -56,11 +56,10 @@ static void print_place(struct output *output, const struct cairn_change *change
   char text[BROKERS_TEXT_SIZE];
   for (size_t i = 0; i < change->partition_count; i++) {
     const struct cairn_partition *partition = &change->partitions[i];
-    if (arrived)
-      brokers_text(text, partition->replicas, partition->replica_count);
-    else
-      brokers_text(text, partition->moving_to, partition->moving_to_count);
-    output_printf(output, "partition %s/%u %s %s\n", change->topic->name, partition->partition, arrived ? "is now on" : "moves to", text);
+    if (arrived) brokers_text(text, partition->replicas, partition->replica_count);
+    else brokers_text(text, partition->moving_to, partition->moving_to_count);
+    output_printf(output, "partition %s/%u %s %s\n", change->topic->name, partition->partition,
+                  arrived ? "is now on" : "moves to", text);
   }
 }
 
@@ -69,10 +68,12 @@ static void print_topic(struct output *output, const struct cairn_change *change
   const char *plural = topic->partitions == 1 ? "" : "s";
   switch (change->kind) {
     case CAIRN_CHANGE_TOPIC_CREATED:
-      output_printf(output, "topic %s created: %u partition%s, replicas %u\n", topic->name, topic->partitions, plural, topic->replicas);
+      output_printf(output, "topic %s created: %u partition%s, replicas %u\n", topic->name, topic->partitions, plural,
+                    topic->replicas);
       return;
     case CAIRN_CHANGE_TOPIC_ALTERED:
-      output_printf(output, "topic %s altered: retention-bytes %lld, retention-ms %lld, segment-bytes %lld, record-bytes-max %lld\n",
+      output_printf(output,
+                    "topic %s altered: retention-bytes %lld, retention-ms %lld, segment-bytes %lld, record-bytes-max %lld\n",
                     topic->name, (long long)topic->config.retention_bytes, (long long)topic->config.retention_ms,
                     (long long)topic->config.segment_bytes, (long long)topic->config.record_bytes_max);
       return;
@@ -82,7 +83,8 @@ static void print_topic(struct output *output, const struct cairn_change *change
     case CAIRN_CHANGE_TOPIC_DELETED: output_printf(output, "topic %s deleted\n", topic->name); return;
     case CAIRN_CHANGE_PARTITION_MOVING:
     case CAIRN_CHANGE_PARTITION_MOVED: print_place(output, change, change->kind == CAIRN_CHANGE_PARTITION_MOVED); return;
-    default: output_printf(output, "topic %s: %u partition%s, replicas %u\n", topic->name, topic->partitions, plural, topic->replicas);
+    default:
+      output_printf(output, "topic %s: %u partition%s, replicas %u\n", topic->name, topic->partitions, plural, topic->replicas);
   }
 }
 
@@ -105,20 +107,19 @@ static json_t *partitions_json(const struct cairn_change *change) {
   json_t *array = json_array();
   for (size_t i = 0; i < change->partition_count; i++) {
     const struct cairn_partition *partition = &change->partitions[i];
-    json_array_append_new(array,
-                          json_pack("{s:I, s:I, s:o, s:o}", "partition", (json_int_t)partition->partition, "group_id",
-                                    (json_int_t)partition->group_id, "replicas",
-                                    brokers_json(partition->replicas, partition->replica_count), "moving_to",
-                                    brokers_json(partition->moving_to, partition->moving_to_count)));
+    json_array_append_new(array, json_pack("{s:I, s:I, s:o, s:o}", "partition", (json_int_t)partition->partition, "group_id",
+                                           (json_int_t)partition->group_id, "replicas",
+                                           brokers_json(partition->replicas, partition->replica_count), "moving_to",
+                                           brokers_json(partition->moving_to, partition->moving_to_count)));
   }
   return array;
 }
 
 static void print_json(struct watching *watching, const struct cairn_change *change) {
-  json_t *object =
-      json_pack("{s:I, s:s}", "version", (json_int_t)change->version, "change", kind_word(change->kind));
+  json_t *object = json_pack("{s:I, s:s}", "version", (json_int_t)change->version, "change", kind_word(change->kind));
   if (change->kind == CAIRN_CHANGE_TOPIC_DELETED)
-    json_object_set_new(object, "topic", json_pack("{s:s, s:I}", "name", change->topic->name, "id", (json_int_t)change->topic->id));
+    json_object_set_new(object, "topic",
+                        json_pack("{s:s, s:I}", "name", change->topic->name, "id", (json_int_t)change->topic->id));
   else if (change->topic != NULL) json_object_set_new(object, "topic", topic_json(change->topic));
   if (change->partition_count > 0) json_object_set_new(object, "partitions", partitions_json(change));
   if (change->member != NULL)
@@ -166,12 +167,14 @@ static void say_where(const struct watching *watching) {
 static int read_topics(struct watching *watching) {
   const char *text = cli_option(watching->cli, "topic");
   if (text == NULL) return CLI_OK;
-  if (strlen(text) >= sizeof watching->topics_text) return report_usage(watching->cli, "--topic names too many topics; without it all are watched");
+  if (strlen(text) >= sizeof watching->topics_text)
+    return report_usage(watching->cli, "--topic names too many topics; without it all are watched");
   snprintf(watching->topics_text, sizeof watching->topics_text, "%s", text);
   for (char *at = watching->topics_text; at != NULL;) {
     char *comma = strchr(at, ',');
     if (comma != NULL) *comma = '\0';
-    if (at[0] == '\0') return report_usage(watching->cli, "--topic is \"%s\"; it is a topic's name, or several with commas between", text);
+    if (at[0] == '\0')
+      return report_usage(watching->cli, "--topic is \"%s\"; it is a topic's name, or several with commas between", text);
     if (watching->options.topic_count == CAIRN_WATCH_TOPICS_MAX)
       return report_usage(watching->cli, "--topic names more than %d topics; without it all are watched", CAIRN_WATCH_TOPICS_MAX);
     watching->topics[watching->options.topic_count++] = at;
@@ -225,13 +228,14 @@ const struct command cluster_watch_command = {
     .verb = "watch",
     .summary = "Show each change of the map: brokers, topics, partitions",
     .options = watch_options_table,
-    .details = "A line for each change, with the version of the map that it came with. It goes on by itself at another broker when one "
-               "fails, and ends\n"
-               "when none can be reached for --timeout. Where the changes since a version are not known any more the whole map "
-               "comes. Who leads a\n"
-               "partition is not in the map: `cairn topic describe` tells. With -o json there is one object a line: version, change, "
-               "and topic,\n"
-               "partitions or broker.\n",
+    .details =
+        "A line for each change, with the version of the map that it came with. It goes on by itself at another broker when one "
+        "fails, and ends\n"
+        "when none can be reached for --timeout. Where the changes since a version are not known any more the whole map "
+        "comes. Who leads a\n"
+        "partition is not in the map: `cairn topic describe` tells. With -o json there is one object a line: version, change, "
+        "and topic,\n"
+        "partitions or broker.\n",
     .examples = watch_examples,
     .run = watch_run,
 };

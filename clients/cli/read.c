@@ -30,7 +30,7 @@ struct read {
   struct cairn_consumer **consumers; /* those that are read at the same time; NULL: ended */
   uint32_t *partitions;
   uint32_t consumer_count;
-  uint32_t open; /* of them: those that have not ended */
+  uint32_t open;             /* of them: those that have not ended */
   struct cairn_watch *watch; /* of a topic that is followed as a whole: it may grow; NULL: nobody can tell */
   uint64_t topic_id;
   uint32_t had; /* partitions, when it began to be followed */
@@ -208,11 +208,8 @@ static int read_topic(struct read *read) {
                         read->topic);
   }
   if (!read->follow) return read_partitions(read, 0, topic.partitions);
-  const struct cairn_watch_options watch = {.topics = &read->topic,
-                                            .topic_count = 1,
-                                            .retry_timeout_ms = CAIRN_FOREVER,
-                                            .notify = read_notify,
-                                            .context = read};
+  const struct cairn_watch_options watch = {
+      .topics = &read->topic, .topic_count = 1, .retry_timeout_ms = CAIRN_FOREVER, .notify = read_notify, .context = read};
   read->topic_id = topic.id;
   read->had = topic.partitions;
   if (cairn_watch_new(read->cli->client, &watch, &read->watch, NULL) != CAIRN_OK) read->watch = NULL;

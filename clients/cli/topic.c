@@ -155,12 +155,11 @@ const struct command topic_list_command = {
 /* ---- describe ---- */
 
 static void describe_visit(void *context, const struct cairn_partition *partition) {
-  json_t *row =
-      json_pack("{s:I, s:I, s:I, s:s, s:o, s:o, s:I, s:I}", "partition", (json_int_t)partition->partition, "group_id",
-                (json_int_t)partition->group_id, "leader_id", (json_int_t)partition->leader_id, "leader", partition->leader,
-                "replicas", brokers_json(partition->replicas, partition->replica_count), "moving_to",
-                brokers_json(partition->moving_to, partition->moving_to_count), "log_start_offset",
-                (json_int_t)partition->log_start_offset, "high_watermark", (json_int_t)partition->high_watermark);
+  json_t *row = json_pack("{s:I, s:I, s:I, s:s, s:o, s:o, s:I, s:I}", "partition", (json_int_t)partition->partition, "group_id",
+                          (json_int_t)partition->group_id, "leader_id", (json_int_t)partition->leader_id, "leader",
+                          partition->leader, "replicas", brokers_json(partition->replicas, partition->replica_count), "moving_to",
+                          brokers_json(partition->moving_to, partition->moving_to_count), "log_start_offset",
+                          (json_int_t)partition->log_start_offset, "high_watermark", (json_int_t)partition->high_watermark);
   json_array_append_new(context, row);
 }
 
@@ -251,7 +250,8 @@ static int alter_run(struct cli *cli) {
 }
 
 static const struct option alter_options[] = {
-    {"partitions", 0, "N", "as many as it is to have, no fewer than now; open producers and followers see the new ones within a second"},
+    {"partitions", 0, "N",
+     "as many as it is to have, no fewer than now; open producers and followers see the new ones within a second"},
     CONFIG_OPTIONS,
     {"dry-run", 0, NULL, "check everything, change nothing"},
     {NULL, 0, NULL, NULL},

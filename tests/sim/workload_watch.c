@@ -22,8 +22,8 @@ static void watch_failed(const struct watcher *watcher, const struct cairn_error
   struct run *run = watcher->worker->run;
   run_trace(run, watcher->worker->name, "watch at=%llu -> %s", (unsigned long long)watcher->version, error->reason);
   worker_error(watcher->worker, NULL, "watch", error);
-  bool senseless = strcmp(error->reason, "MALFORMED") == 0 || strcmp(error->reason, "FOREIGN") == 0 ||
-                   strcmp(error->reason, "INVALID") == 0;
+  bool senseless =
+      strcmp(error->reason, "MALFORMED") == 0 || strcmp(error->reason, "FOREIGN") == 0 || strcmp(error->reason, "INVALID") == 0;
   if (senseless) checker_violation(run->checker, "M2 watched-map", "a watch ends with %s: %s", error->reason, error->message);
 }
 
@@ -54,8 +54,9 @@ static struct cairn_watch *open_watch(struct watcher *watcher) {
     map_sight_free(watcher->sight);
     watcher->sight = map_sight_new(worker->run->checker, worker->run->truth);
   }
-  const struct cairn_watch_options options = {
-      .from_version = watcher->version, .cluster_id = watcher->version == 0 ? NULL : watcher->cluster_id, .retry_timeout_ms = 5000};
+  const struct cairn_watch_options options = {.from_version = watcher->version,
+                                              .cluster_id = watcher->version == 0 ? NULL : watcher->cluster_id,
+                                              .retry_timeout_ms = 5000};
   struct cairn_watch *watch = NULL;
   int code = cairn_watch_new(worker->client, &options, &watch, NULL);
   CHECK(code == CAIRN_OK);
@@ -75,7 +76,8 @@ void workload_watcher(void *context) {
     }
     cairn_watch_free(watch);
     uint64_t away_ns = sim_random_below(&worker->chance, AWAY_NS_MAX);
-    for (uint64_t gone_ns = 0; gone_ns < away_ns && !run->stopping; gone_ns += AWAY_NS_MAX / 10) sim_app_sleep(worker->app, AWAY_NS_MAX / 10);
+    for (uint64_t gone_ns = 0; gone_ns < away_ns && !run->stopping; gone_ns += AWAY_NS_MAX / 10)
+      sim_app_sleep(worker->app, AWAY_NS_MAX / 10);
   }
   map_sight_free(watcher.sight);
 }

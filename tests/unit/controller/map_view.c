@@ -38,7 +38,9 @@ struct map_view {
   char brokers[16][192]; /* by number, as text */
 };
 
-struct map_view *map_view_new(void) { return NEW(struct map_view); }
+struct map_view *map_view_new(void) {
+  return NEW(struct map_view);
+}
 
 static void forget(struct map_view *view) {
   for (size_t i = 0; i < view->topic_count; i++) memory_free(view->topics[i].partitions);
@@ -57,7 +59,8 @@ void map_view_free(struct map_view *view) {
 
 static void partition_line(const Cairn__V1__Partition *partition, char out_line[96]) {
   int at = snprintf(out_line, 96, "%u group=%" PRIu64, partition->partition, partition->group_id);
-  for (size_t i = 0; i < partition->n_replicas; i++) at += snprintf(out_line + at, 96 - (size_t)at, " %u", partition->replicas[i]);
+  for (size_t i = 0; i < partition->n_replicas; i++)
+    at += snprintf(out_line + at, 96 - (size_t)at, " %u", partition->replicas[i]);
   if (partition->n_moving_to > 0) at += snprintf(out_line + at, 96 - (size_t)at, " ->");
   for (size_t i = 0; i < partition->n_moving_to; i++)
     at += snprintf(out_line + at, 96 - (size_t)at, " %u", partition->moving_to[i]);
@@ -131,7 +134,8 @@ void map_view_take(struct map_view *view, struct map_message *message) {
   if (bytes.size > view->largest) view->largest = bytes.size;
   struct arena *arena = arena_new(64u << 20);
   const Cairn__V1__WatchClusterResponse *response = NULL;
-  assert_int_equal(pack_unpack(arena, &cairn__v1__watch_cluster_response__descriptor, buffer_bytes(&bytes), &response), STATUS_OK);
+  assert_int_equal(pack_unpack(arena, &cairn__v1__watch_cluster_response__descriptor, buffer_bytes(&bytes), &response),
+                   STATUS_OK);
   assert_true(response->version >= response->follows);
   if (response->begins) forget(view);
   view->begun += response->begins;

@@ -15,9 +15,9 @@ void map_view_take(struct map_view *view, struct map_message *message);
 
 uint64_t map_view_version(const struct map_view *view); /* 0: none */
 bool map_view_whole(const struct map_view *view);
-unsigned map_view_changes(const struct map_view *view);  /* that it was told */
-unsigned map_view_begun(const struct map_view *view);    /* how often the whole map began */
-size_t map_view_largest(const struct map_view *view);    /* message, in bytes */
+unsigned map_view_changes(const struct map_view *view); /* that it was told */
+unsigned map_view_begun(const struct map_view *view);   /* how often the whole map began */
+size_t map_view_largest(const struct map_view *view);   /* message, in bytes */
 /* As text, a line for each broker, topic and partition; of these topics. The caller's to free. */
 char *map_view_text(const struct map_view *view);
 char *map_text(const struct cluster_map *map, const struct map_filter *filter);

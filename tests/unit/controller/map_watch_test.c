@@ -124,8 +124,8 @@ struct watcher {
 static const struct map_teller *teller(void) {
   static struct map_teller now;
   static const uint8_t cluster[CLUSTER_ID_SIZE] = {1};
-  now = (struct map_teller){
-      .history = history, .map = map, .account = &account, .cluster = cluster, .broker = 1, .controller = 2};
+  now =
+      (struct map_teller){.history = history, .map = map, .account = &account, .cluster = cluster, .broker = 1, .controller = 2};
   return &now;
 }
 
@@ -372,11 +372,19 @@ static void change_something(void) {
     case 1: delete_topic(topic == NULL ? 999 : topic->id); break;
     case 2: register_broker(1 + draw(5), draw(2) == 0 ? "here:1" : "there:1"); break;
     case 3: set_standing(1 + draw(6), (enum map_standing)draw(3)); break;
-    case 4: if (topic != NULL) grow(topic, 1 + draw(3)); break;
-    case 5: if (topic != NULL) alter(topic, draw(100)); break;
+    case 4:
+      if (topic != NULL) grow(topic, 1 + draw(3));
+      break;
+    case 5:
+      if (topic != NULL) alter(topic, draw(100));
+      break;
     case 6:
-    case 7: if (topic != NULL) move(topic, partition, 1 + draw(5)); break;
-    default: if (topic != NULL) arrive(topic, partition); break;
+    case 7:
+      if (topic != NULL) move(topic, partition, 1 + draw(5));
+      break;
+    default:
+      if (topic != NULL) arrive(topic, partition);
+      break;
   }
 }
 
