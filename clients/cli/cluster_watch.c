@@ -159,9 +159,11 @@ static int watch_all(struct watching *watching) {
   return terminal_interrupted() ? CLI_INTERRUPTED : CLI_OK;
 }
 
-static void say_where(const struct watching *watching) {
+/* Where it ended for a reason that trying again would not mend, there is nothing to go on with. */
+static void say_where(const struct watching *watching, int code) {
   unsigned long long version = cairn_watch_version(watching->watch);
-  if (version > 0) fprintf(stderr, "watched to version %llu; it goes on with --from %llu\n", version, version);
+  bool goes_on = code == CLI_OK || code == CLI_INTERRUPTED || code == CLI_UNAVAILABLE;
+  if (goes_on && version > 0) fprintf(stderr, "watched to version %llu; it goes on with --from %llu\n", version, version);
 }
 
 static int read_topics(struct watching *watching) {
@@ -200,7 +202,7 @@ static int watch_run(struct cli *cli) {
     return report_error(cli, &error, (struct report_subject){0}, "cannot watch the map of the cluster");
   code = watch_all(&watching);
   output_flush(cli->output);
-  say_where(&watching);
+  say_where(&watching, code);
   cairn_watch_free(watching.watch);
   return code;
 }

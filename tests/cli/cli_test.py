@@ -122,6 +122,53 @@ class WithBroker(unittest.TestCase):
 class CliTest(WithBroker):
     """One broker, always there."""
 
+    # ---- the map ----
+
+    def watched(self, *words, until):
+        """What cluster watch prints until a line has it, and what it says at the end."""
+        process = subprocess.Popen(
+            self.command("cluster", "watch", *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment()
+        )
+        lines = []
+        for line in process.stdout:
+            lines.append(line.decode().rstrip("\n"))
+            if until in lines[-1]:
+                break
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130)
+        return lines, said.decode()
+
+    def test_the_map_is_watched_from_any_version(self):
+        name = self.topic(partitions=2)
+        lines, said = self.watched("--from", "0", until="that was the whole map")
+        self.assertRegex(lines[0], r"^[0-9]+  the whole map of cluster [0-9a-f]{32}:$")
+        self.assertIn(f"broker 1 in, at {self.broker.address}", "\n".join(lines))
+        self.assertIn(f"topic {name}: 2 partitions, replicas 1", "\n".join(lines))
+        version = int(lines[0].split()[0])
+        self.assertIn(f"watched to version {version}; it goes on with --from {version}", said)
+        self.out("topic", "alter", name, "--partitions", "3", "--retention", "7d")
+        self.out("topic", "delete", name)
+        lines, _ = self.watched("--from", str(version), "--topic", f"{name},another", until="deleted")
+        self.assertEqual([int(line.split()[0]) for line in lines], [version + 1, version + 2, version + 3])
+        self.assertIn("retention-ms 604800000", lines[0])
+        self.assertEqual(lines[1].split("  ")[1], f"topic {name} grown: 3 partitions")
+
+    def test_the_map_is_watched_as_json(self):
+        name = self.topic(partitions=2)
+        lines, _ = self.watched("--from", "0", "-o", "json", "--topic", name, until="map_whole")
+        told = [json.loads(line) for line in lines]
+        self.assertEqual([one["change"] for one in told], ["map_begins", "broker", "topic", "map_whole"])
+        self.assertEqual(told[2]["topic"]["name"], name)
+        self.assertEqual([place["replicas"] for place in told[2]["partitions"]], [[1], [1]])
+        self.assertEqual(told[1]["broker"]["standing"], "in")
+        self.assertEqual({one["version"] for one in told}, {told[0]["version"]})
+
+    def test_a_watch_of_another_cluster_is_refused(self):
+        self.assert_refused(4, "FOREIGN", "cluster", "watch", "--from", "1", "--cluster", "0" * 32)
+        self.assert_refused(2, "USAGE", "cluster", "watch", "--topic", "a,,b")
+        self.assert_refused(2, "USAGE", "cluster", "watch", "--from", "soon")
+
     # ---- append and read ----
 
     def test_lines_come_back_byte_for_byte(self):
