@@ -9,7 +9,7 @@
 #define LOOK_NS (500u * NS_PER_MS)   /* how often it is looked who was told nothing for long */
 #define IDLE_NS (2000u * NS_PER_MS)  /* after so long a watcher hears that nothing has happened */
 #define AHEAD_NS (1000u * NS_PER_MS) /* how long a version that is not here yet is waited for */
-#define TURN_WATCHES_MAX 64u         /* told in one turn of the lane; then others have theirs */
+#define TURN_WATCHES_MAX 64u         /* looked at in one turn of the lane; then others have theirs */
 
 struct map_watches {
   struct map_history *history;
@@ -157,38 +157,40 @@ static void go_on(struct map_watches *watches) {
   loop_post(watches->loop, &watches->turn_task);
 }
 
-static void tell_some(struct task *task) {
+static void look_at(struct watching *watching, uint64_t now_ns) {
+  uint64_t for_ns = now_ns - watching->told_ns;
+  see_if_here(watching);
+  if (watching->ended) return;
+  if (watching->began) tell(watching, for_ns >= IDLE_NS);
+  else if (!watching->confirming && for_ns >= AHEAD_NS) ask_if_decided(watching);
+}
+
+static void look_at_some(struct task *task) {
   struct map_watches *watches = container_of(task, struct map_watches, turn_task);
+  uint64_t now_ns = loop_now_ns(watches->loop);
   watches->turn_posted = false;
   for (unsigned i = 0; i < TURN_WATCHES_MAX && watches->left > 0; i++) {
     struct list_node *node = watches->next != NULL ? watches->next : list_first(&watches->all);
     watches->left = node == NULL ? 0 : watches->left - 1;
     if (node == NULL) return;
     watches->next = list_next(&watches->all, node);
-    see_if_here(list_entry(node, struct watching, node));
-    tell(list_entry(node, struct watching, node), false);
+    look_at(list_entry(node, struct watching, node), now_ns);
   }
   if (watches->left > 0) go_on(watches);
 }
 
-/* The turn that is under way goes on where it is, and round once more. */
-static void tell_all(struct map_watches *watches) {
+/* The round that is under way goes on where it is, and once more. */
+static void look_at_all(struct map_watches *watches) {
   if (watches->services == NULL || list_empty(&watches->all)) return;
   watches->left = watches->count;
   go_on(watches);
 }
 
-static void look(struct timer *timer) {
+static void look_fires(struct timer *timer) {
   struct map_watches *watches = container_of(timer, struct map_watches, timer);
-  uint64_t now_ns = loop_now_ns(watches->loop);
-  list_for_each(&watches->all, node, following) {
-    struct watching *watching = list_entry(node, struct watching, node);
-    uint64_t for_ns = now_ns - watching->told_ns;
-    if (!watching->began && !watching->confirming && for_ns >= AHEAD_NS) ask_if_decided(watching);
-    else if (for_ns >= IDLE_NS) tell(watching, true);
-  }
+  look_at_all(watches);
   watches->ticks = watches->count > 0;
-  if (watches->ticks) loop_timer_set(watches->loop, timer, now_ns + LOOK_NS);
+  if (watches->ticks) loop_timer_set(watches->loop, timer, loop_now_ns(watches->loop) + LOOK_NS);
 }
 
 static void add(struct map_watches *watches, struct watching *watching) {
@@ -241,20 +243,20 @@ void map_watches_map_changed(void *context, const struct cluster_map *map, const
   enum status status = changed ? map_delta_pack(delta, map, watches->account, &blob) : STATUS_OK;
   if (status == STATUS_OK) map_history_add(watches->history, delta, blob);
   else map_history_begin(watches->history, delta->version);
-  tell_all(watches);
+  look_at_all(watches);
 }
 
 void map_watches_map_came(void *context, const struct cluster_map *map) {
   struct map_watches *watches = context;
   map_history_begin(watches->history, cluster_map_version(map));
-  tell_all(watches);
+  look_at_all(watches);
 }
 
 void map_watches_start(struct map_watches *watches, struct services *services) {
   watches->services = services;
   watches->loop = services->hosts[0].loop;
-  watches->turn_task.run = tell_some;
-  watches->timer.fire = look;
+  watches->turn_task.run = look_at_some;
+  watches->timer.fire = look_fires;
 }
 
 void map_watches_drain(struct map_watches *watches) {

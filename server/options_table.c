@@ -98,7 +98,7 @@ const struct option_row option_rows[] = {
      "how long an append waits for room before it is refused, though never past half of its deadline"},
     {"producers-max", OPTION_COUNT, AT(producers_max), "1024", 1, 65536, false, "N", "Bounds",
      "producers that one partition remembers; a new one beyond it makes the one forgotten that appended least recently"},
-    {"map-watches-max", OPTION_COUNT, AT(map_watches_max), "1024", 1, 100000, false, "N", "Bounds",
+    {"map-watches-max", OPTION_COUNT, AT(map_watches_max), "4096", 1, 100000, false, "N", "Bounds",
      "watches of the cluster's map that may be open; the next is refused"},
     {"map-history-changes", OPTION_COUNT, AT(map_history_changes), "16384", 16, 1048576, false, "N", "Bounds",
      "the newest changes of the map that are kept (of 16 MiB together), so that a watch can go on; one that is behind them gets "

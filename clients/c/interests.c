@@ -7,8 +7,11 @@
 #include "base/probe.h"
 #include "clients/c/watch_internal.h"
 
-#define GATHER_NS (50u * (uint64_t)NS_PER_MS)       /* topics that come into use together are watched together */
-#define TRY_AGAIN_NS (10000u * (uint64_t)NS_PER_MS) /* after no broker would have the watch */
+#define GATHER_NS (50u * (uint64_t)NS_PER_MS) /* topics that come into use together are watched together */
+/* After it was given up, on average: */
+#define REFUSED_NS (60000u * (uint64_t)NS_PER_MS)
+#define UNREACHED_NS (1000u * (uint64_t)NS_PER_MS)
+#define RETRY_TIMEOUT_MS 2000u /* few attempts: thousands of clients may be one too many */
 
 struct interests {
   struct cairn_client *client;
@@ -16,6 +19,7 @@ struct interests {
   size_t count;
   struct cairn_watch *watch; /* NULL: there is none */
   bool stale;                /* it is not of all topics that it has to be of */
+  uint64_t rest_ns;          /* before it is tried again */
   bool closing;
   bool told_posted;
   struct task told_task;
@@ -51,8 +55,12 @@ static void map_is_whole(struct interests *interests) {
   }
 }
 
-static void give_up_for_now(struct interests *interests) {
+/* Where brokers have no room, or do not know of watches, it is not soon otherwise; where nobody could be reached it may be any moment. */
+static void give_up_for_now(struct interests *interests, int code) {
   REACHED(interests_have_no_watch);
+  bool refused = code == CAIRN_RESOURCE_EXHAUSTED || code == CAIRN_UNIMPLEMENTED;
+  uint64_t wait_ns = refused ? REFUSED_NS : UNREACHED_NS;
+  interests->rest_ns = wait_ns / 2 + entropy_next(interests->client->world->entropy) % wait_ns;
   interests->closing = true;
   watch_close(interests->watch);
 }
@@ -66,7 +74,7 @@ static void told(struct task *task) {
     int code = cairn_watch_next(interests->watch, 0, &change, NULL);
     if (code == CAIRN_WAIT) return;
     if (code != CAIRN_OK) {
-      give_up_for_now(interests);
+      give_up_for_now(interests, code);
       return;
     }
     if (change.kind == CAIRN_CHANGE_MAP_BEGINS) map_begins(interests);
@@ -97,12 +105,13 @@ static void watch_closed(struct cairn_watch *watch) {
   interests->closing = false;
   watch_dispose(watch);
   if (interests->stopping) bell_ring(interests->client->world, &interests->stopped);
-  else if (interests->count > 0) later(interests, stale ? GATHER_NS : TRY_AGAIN_NS);
+  else if (interests->count > 0) later(interests, stale ? GATHER_NS : interests->rest_ns);
 }
 
 static void open_watch(struct interests *interests) {
   const char *topics[CAIRN_WATCH_TOPICS_MAX];
-  struct cairn_watch_options options = {.topics = topics, .retry_timeout_ms = 30000, .notify = notified, .context = interests};
+  struct cairn_watch_options options = {
+      .topics = topics, .retry_timeout_ms = RETRY_TIMEOUT_MS, .notify = notified, .context = interests};
   list_for_each(&interests->list, node, following) {
     if (interests->count > CAIRN_WATCH_TOPICS_MAX) break; /* then of all */
     topics[options.topic_count++] = list_entry(node, struct interest, node)->topic;

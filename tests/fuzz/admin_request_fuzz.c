@@ -23,6 +23,8 @@ static const ProtobufCMessageDescriptor *const descriptors[] = {
     &cairn__v1__tail_request__descriptor,
     &cairn__v1__describe_cluster_request__descriptor,
     &cairn__v1__transfer_leadership_request__descriptor,
+    &cairn__v1__watch_cluster_request__descriptor,
+    &cairn__v1__watch_cluster_response__descriptor,
 };
 
 static struct blob_part repack(const ProtobufCMessageDescriptor *descriptor, struct bytes message) {
