@@ -121,6 +121,7 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
   draw_leaders(plan, &random);
   sim_random_init(&random, seed, "watches");
   plan->watchers = (unsigned)PICK(&random, 0, 1, 1, 2);
+  plan->bystands = sim_random_chance(&random, 30);
   plan->options.map_history_changes = PICK(&random, 16, 16, 64, 16384);
   plan->options.map_watches_max = PICK(&random, 2, 8, 1024);
   sim_random_init(&random, seed, "grows");

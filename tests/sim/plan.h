@@ -66,6 +66,7 @@ struct plan {
   unsigned appenders, producers, readers, tailers, admins, watchers; /* threads of each app */
   uint32_t record_bytes_max;
   uint32_t batch_records_max;
+  bool bystands;    /* a topic that nobody looks at, for what the library hears of the map by itself */
   bool conditional; /* appends with expected offsets */
   bool asks;        /* readers ask for nothing but where the log ends, and do not rest */
   bool named;       /* producers have names: with these every record is in the log once, whatever breaks */

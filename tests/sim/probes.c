@@ -43,6 +43,7 @@ static const struct {
     {"preferred_leader_refused", CLUSTER},
     {"preferred_leader_takes_over", CLUSTER},
     {"producer_fenced", BOTH},
+    {"producer_sees_new_partitions", BOTH},
     {"proposal_given_up", CLUSTER},
     {"proposal_replaced", CLUSTER},
     {"read_asked_again", CLUSTER},

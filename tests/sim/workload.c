@@ -60,7 +60,7 @@ void worker_term(struct worker *worker, struct run_topic *topic, uint32_t partit
 }
 
 static void start_thread(struct run *run, struct sim_app *app, unsigned number, const char *kind, void (*body)(void *worker)) {
-  static const char *const names[] = {"appender", "producer", "reader", "tailer", "admin", "watcher"};
+  static const char *const names[] = {"appender", "producer", "reader", "tailer", "admin", "watcher", "bystander"};
   struct worker *worker = NEW(struct worker);
   worker->run = run;
   worker->app = app;
@@ -93,5 +93,6 @@ void workload_add_app(struct run *run, unsigned number) {
   for (unsigned i = 0; i < plan->producers; i++) start_thread(run, app, number, "producer", workload_producer);
   for (unsigned i = 0; i < plan->readers; i++) start_thread(run, app, number, "reader", workload_reader);
   for (unsigned i = 0; i < plan->tailers; i++) start_thread(run, app, number, "tailer", workload_tailer);
+  if (plan->bystands && number == 0) start_thread(run, app, number, "bystander", workload_bystander);
   for (unsigned i = 0; i < plan->watchers; i++) start_thread(run, app, number, "watcher", workload_watcher);
 }

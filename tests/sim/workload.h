@@ -24,7 +24,8 @@ void workload_producer(void *worker);
 void workload_reader(void *worker);
 void workload_tailer(void *worker);
 void workload_admin(void *worker);
-void workload_watcher(void *worker); /* (workload_watch.c) */
+void workload_watcher(void *worker);   /* (workload_watch.c) */
+void workload_bystander(void *worker); /* (workload_bystander.c) */
 
 /* Another broker is to lead it. (workload_leaders.c) */
 void workload_transfer(struct worker *worker, struct run_topic *topic, uint32_t number);
