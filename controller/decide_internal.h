@@ -1,0 +1,14 @@
+/* Between the files of decide. */
+#ifndef CAIRN_CONTROLLER_DECIDE_INTERNAL_H
+#define CAIRN_CONTROLLER_DECIDE_INTERNAL_H
+
+#include "controller/decide.h"
+
+/* As many as can have replicas once this one has left, and all those that are to leave. */
+uint32_t decide_count_others(const struct cluster_map *map, uint32_t leaving);
+
+/* decide_move.c */
+enum status decide_move(const struct decision_facts *facts, struct change *change, struct command *command) MUST_CHECK;
+enum status decide_moved(const struct decision_facts *facts, struct change *change, struct command *command) MUST_CHECK;
+
+#endif

@@ -1,0 +1,126 @@
+/* What it comes to that a partition is to be elsewhere, and that it is. */
+#include <stdio.h>
+#include <string.h>
+
+#include "controller/decide_internal.h"
+
+/* It has a replica of it, or is about to: whoever leaves keeps what it has until its own turn comes. */
+static bool belongs(const struct cluster_map *map, const struct map_partition *partition, uint32_t broker) {
+  const struct map_move *move = cluster_map_move(map, partition->group);
+  return map_replicas_have(partition->replicas, partition->replica_count, broker) ||
+         (move != NULL && map_replicas_have(move->target, move->target_count, broker));
+}
+
+/* Puts one broker more into the target. A broker that takes no peers cannot be told anything, so it is none. */
+static enum status add_target(const struct decision_facts *facts, struct change *change, uint32_t id,
+                              const struct map_partition *partition, struct map_move *move) {
+  const struct map_broker *broker = cluster_map_broker(facts->map, id);
+  if (broker == NULL) {
+    snprintf(change->problem, sizeof change->problem,
+             "partition %u is to go to broker %u, and the cluster has no such broker: start it, or name another",
+             change->partition, id);
+    return STATUS_NOT_FOUND;
+  }
+  if (broker->peer_address[0] == '\0') {
+    snprintf(change->problem, sizeof change->problem,
+             "partition %u is to go to broker %u, which takes no other brokers: start it with --peer-listen, or name another",
+             change->partition, id);
+    return STATUS_NOT_FOUND;
+  }
+  if (broker->standing >= STANDING_LEAVING && !belongs(facts->map, partition, id)) {
+    snprintf(change->problem, sizeof change->problem,
+             "partition %u is to go to broker %u, which %s: name another, or let that one stay first", change->partition, id,
+             broker->standing == STANDING_GONE ? "has left the cluster" : "is about to leave the cluster");
+    return STATUS_INVALID;
+  }
+  for (uint32_t i = 0; i < move->target_count; i++) {
+    if (move->target[i].broker != id) continue;
+    snprintf(change->problem, sizeof change->problem, "broker %u is named twice for partition %u: name each broker once", id,
+             change->partition);
+    return STATUS_INVALID;
+  }
+  struct map_replica *replica = &move->target[move->target_count++];
+  replica->broker = id;
+  memcpy(replica->incarnation, broker->incarnation, CLUSTER_ID_SIZE);
+  return STATUS_OK;
+}
+
+/* Those it named before and those it would name besides are remembered until it rests. */
+static enum status check_room(const struct map_move *under_way, const struct map_move *move, struct change *change) {
+  uint32_t named = under_way->known_count;
+  for (uint32_t i = 0; i < move->target_count; i++)
+    if (map_move_known(under_way, &move->target[i]) == NULL) named++;
+  if (named <= MAP_MOVE_KNOWN_MAX) return STATUS_OK;
+  snprintf(
+      change->problem, sizeof change->problem,
+      "partition %u has been sent to %u replicas since it last rested, and may be sent to %u: let its move come to rest first, "
+      "if need be back where it was",
+      change->partition, under_way->known_count, MAP_MOVE_KNOWN_MAX);
+  return STATUS_BUSY;
+}
+
+/* A broker that is to leave may be named, as long as enough others stay to take its place: else it could never leave. */
+static enum status check_leaves(const struct cluster_map *map, const struct map_move *move, struct change *change) {
+  for (uint32_t i = 0; i < move->target_count; i++) {
+    uint32_t id = move->target[i].broker, others = decide_count_others(map, id);
+    if (cluster_map_broker(map, id)->standing != STANDING_LEAVING || move->target_count <= others) continue;
+    snprintf(
+        change->problem, sizeof change->problem,
+        "with %u replicas partition %u would keep broker %u, which is about to leave: %u brokers stay: name as many, or let it "
+        "stay first",
+        move->target_count, change->partition, id, others);
+    return STATUS_TOO_FEW_BROKERS;
+  }
+  return STATUS_OK;
+}
+
+enum status decide_move(const struct decision_facts *facts, struct change *change, struct command *command) {
+  const struct map_topic *topic = cluster_map_topic(facts->map, bytes_of_string(change->name));
+  struct map_move *move = &command->move;
+  if (topic == NULL) return decide_refuse(change, STATUS_UNKNOWN_TOPIC, "");
+  if (change->partition >= topic->partition_count) {
+    snprintf(change->problem, sizeof change->problem, "there is no partition %u: its partitions are 0 to %u", change->partition,
+             topic->partition_count - 1);
+    return STATUS_UNKNOWN_PARTITION;
+  }
+  const struct map_partition *partition = &topic->partitions[change->partition];
+  if (change->to_count == 0 || change->to_count > MAP_REPLICAS_MAX) {
+    snprintf(change->problem, sizeof change->problem, "partition %u is to have %u replicas: name 1 to %u brokers",
+             change->partition, change->to_count, MAP_REPLICAS_MAX);
+    return STATUS_INVALID;
+  }
+  if (partition->replica_count == 0) {
+    snprintf(change->problem, sizeof change->problem,
+             "partition %u was made by a Cairn that knew one broker only, and cannot be moved: copy it into a new topic",
+             change->partition);
+    return STATUS_UNSUPPORTED;
+  }
+  move->topic_id = topic->id;
+  move->partition = change->partition;
+  for (uint32_t i = 0; i < change->to_count; i++) {
+    enum status status = add_target(facts, change, change->to[i], partition, move);
+    if (status != STATUS_OK) return status;
+  }
+  enum status leaves = check_leaves(facts->map, move, change);
+  if (leaves != STATUS_OK) return leaves;
+  const struct map_move *under_way = cluster_map_move(facts->map, partition->group);
+  uint64_t number = under_way == NULL ? 0 : under_way->number;
+  if (change->exactly && number != change->move) return decide_refuse(change, STATUS_BUSY, "it is on its way elsewhere by now");
+  if (under_way != NULL) return check_room(under_way, move, change);
+  if (cluster_map_move_count(facts->map) >= MAP_MOVES_MAX)
+    return decide_refuse(change, STATUS_BUSY, "1000 partitions are being moved already: wait until some have arrived");
+  return STATUS_OK;
+}
+
+/* Of a move that is no more, nothing is to be written: it was told twice, or another took its place. */
+enum status decide_moved(const struct decision_facts *facts, struct change *change, struct command *command) {
+  const struct map_topic *topic = cluster_map_topic_by_id(facts->map, change->topic_id);
+  if (topic == NULL) return decide_refuse(change, STATUS_UNKNOWN_TOPIC, "");
+  if (change->partition >= topic->partition_count) return decide_refuse(change, STATUS_UNKNOWN_PARTITION, "");
+  const struct map_move *move = cluster_map_move(facts->map, topic->partitions[change->partition].group);
+  if (move == NULL || move->number != change->move) return decide_refuse(change, STATUS_NOT_FOUND, "that move is not under way");
+  command->move.topic_id = change->topic_id;
+  command->move.partition = change->partition;
+  command->move.number = change->move;
+  return STATUS_OK;
+}
