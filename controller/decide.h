@@ -33,6 +33,14 @@ struct change {
   uint32_t to_count;
   bool exactly; /* MOVE_PARTITION: only in the place of `move` (0: of none), else BUSY; false: of whatever is under way */
   uint64_t move;
+  /* MOVE_PARTITION by a plan: only where the topic is this one (0: whichever has the name), and the partition rests on these brokers in this order
+   * (none: wherever it is), or is on its way to `to` or there already; else PLAN_STALE. */
+  uint64_t planned_topic_id;
+  uint32_t planned_from[MAP_REPLICAS_MAX];
+  uint32_t planned_from_count;
+  /* MOVE_PARTITION: takes the move under way back instead, to where the partition was; `to` counts for nothing. `move`: only this one, 0: whichever.
+   * NOT_FOUND: none is under way. */
+  bool take_back;
 
   void (*done)(struct change *change);
   enum status status;

@@ -74,36 +74,85 @@ static enum status check_leaves(const struct cluster_map *map, const struct map_
   return STATUS_OK;
 }
 
-enum status decide_move(const struct decision_facts *facts, struct change *change, struct command *command) {
+static enum status find_partition(const struct decision_facts *facts, struct change *change, const struct map_topic **out_topic) {
   const struct map_topic *topic = cluster_map_topic(facts->map, bytes_of_string(change->name));
-  struct map_move *move = &command->move;
   if (topic == NULL) return decide_refuse(change, STATUS_UNKNOWN_TOPIC, "");
+  if (change->planned_topic_id != 0 && change->planned_topic_id != topic->id)
+    return decide_refuse(change, STATUS_PLAN_STALE, "a topic of that name was made since, and is another one: make a new plan");
   if (change->partition >= topic->partition_count) {
     snprintf(change->problem, sizeof change->problem, "there is no partition %u: its partitions are 0 to %u", change->partition,
              topic->partition_count - 1);
     return STATUS_UNKNOWN_PARTITION;
   }
-  const struct map_partition *partition = &topic->partitions[change->partition];
-  if (change->to_count == 0 || change->to_count > MAP_REPLICAS_MAX) {
-    snprintf(change->problem, sizeof change->problem, "partition %u is to have %u replicas: name 1 to %u brokers",
-             change->partition, change->to_count, MAP_REPLICAS_MAX);
-    return STATUS_INVALID;
-  }
-  if (partition->replica_count == 0) {
+  if (topic->partitions[change->partition].replica_count == 0) {
     snprintf(change->problem, sizeof change->problem,
              "partition %u was made by a Cairn that knew one broker only, and cannot be moved: copy it into a new topic",
              change->partition);
     return STATUS_UNSUPPORTED;
   }
+  *out_topic = topic;
+  return STATUS_OK;
+}
+
+static bool same_brokers(const struct map_replica *replicas, uint32_t count, const uint32_t *brokers, uint32_t broker_count) {
+  if (count != broker_count) return false;
+  for (uint32_t i = 0; i < count; i++)
+    if (replicas[i].broker != brokers[i]) return false;
+  return true;
+}
+
+/* What was decided by what is no more had better not happen; what has happened already, or is about to, is as good as asked for again. */
+static enum status check_planned(const struct map_partition *partition, const struct map_move *under_way, struct change *change) {
+  if (change->planned_from_count == 0) return STATUS_OK;
+  const struct map_replica *going = under_way == NULL ? partition->replicas : under_way->target;
+  uint32_t going_count = under_way == NULL ? partition->replica_count : under_way->target_count;
+  if (same_brokers(going, going_count, change->to, change->to_count)) return STATUS_OK;
+  bool rests = same_brokers(partition->replicas, partition->replica_count, change->planned_from, change->planned_from_count);
+  if (under_way == NULL && rests) return STATUS_OK;
+  snprintf(change->problem, sizeof change->problem, "partition %u %s: make a new plan", change->partition,
+           under_way != NULL ? "is on its way elsewhere by now" : "has other replicas by now");
+  return STATUS_PLAN_STALE;
+}
+
+/* Where it was is where it is to be. */
+static enum status turn_back(const struct map_partition *partition, const struct map_move *under_way, struct change *change) {
+  if (under_way == NULL) {
+    snprintf(change->problem, sizeof change->problem, "partition %u is not on its way anywhere", change->partition);
+    return STATUS_NOT_FOUND;
+  }
+  if (change->move != 0 && change->move != under_way->number) {
+    snprintf(change->problem, sizeof change->problem, "another move of partition %u has taken the place of that one",
+             change->partition);
+    return STATUS_PLAN_STALE;
+  }
+  change->to_count = partition->replica_count;
+  for (uint32_t i = 0; i < change->to_count; i++) change->to[i] = partition->replicas[i].broker;
+  return STATUS_OK;
+}
+
+enum status decide_move(const struct decision_facts *facts, struct change *change, struct command *command) {
+  const struct map_topic *topic = NULL;
+  struct map_move *move = &command->move;
+  enum status status = find_partition(facts, change, &topic);
+  if (status != STATUS_OK) return status;
+  const struct map_partition *partition = &topic->partitions[change->partition];
+  const struct map_move *under_way = cluster_map_move(facts->map, partition->group);
+  if (change->take_back) status = turn_back(partition, under_way, change);
+  if (status != STATUS_OK) return status;
+  if (change->to_count == 0 || change->to_count > MAP_REPLICAS_MAX) {
+    snprintf(change->problem, sizeof change->problem, "partition %u is to have %u replicas: name 1 to %u brokers",
+             change->partition, change->to_count, MAP_REPLICAS_MAX);
+    return STATUS_INVALID;
+  }
   move->topic_id = topic->id;
   move->partition = change->partition;
   for (uint32_t i = 0; i < change->to_count; i++) {
-    enum status status = add_target(facts, change, change->to[i], partition, move);
+    status = add_target(facts, change, change->to[i], partition, move);
     if (status != STATUS_OK) return status;
   }
-  enum status leaves = check_leaves(facts->map, move, change);
-  if (leaves != STATUS_OK) return leaves;
-  const struct map_move *under_way = cluster_map_move(facts->map, partition->group);
+  status = check_leaves(facts->map, move, change);
+  if (status == STATUS_OK) status = check_planned(partition, under_way, change);
+  if (status != STATUS_OK) return status;
   uint64_t number = under_way == NULL ? 0 : under_way->number;
   if (change->exactly && number != change->move) return decide_refuse(change, STATUS_BUSY, "it is on its way elsewhere by now");
   if (under_way != NULL) return check_room(under_way, move, change);

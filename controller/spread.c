@@ -17,7 +17,7 @@ static uint32_t count_in_rack(const struct spreading *spreading, const uint32_t 
 static bool takes(const struct spreading *spreading, uint32_t broker) { return spreading->brokers[broker].use == SPREAD_TAKES; }
 
 bool spread_may_shift(const struct spreading *spreading, const struct spot *spot, uint32_t from, uint32_t to) {
-  if (from == to || !takes(spreading, from) || !takes(spreading, to)) return false;
+  if (spot->stays || from == to || !takes(spreading, from) || !takes(spreading, to)) return false;
   if (spreading->unit == SPREAD_FIRSTS) return spot->now[0] == from && spread_has(spot->now, spot->count, to);
   if (!spread_has(spot->now, spot->count, from) || spread_has(spot->now, spot->count, to)) return false;
   uint32_t rack = spreading->racks[to];
@@ -69,7 +69,7 @@ static void shift_while_better(struct spreading *spreading) {
     any = false;
     for (uint32_t i = 0; i < spreading->spot_count; i++) {
       struct spot *spot = &spreading->spots[i];
-      uint32_t units = spreading->unit == SPREAD_FIRSTS ? 1 : spot->count;
+      uint32_t units = spreading->unit == SPREAD_FIRSTS && spot->count > 0 ? 1 : spot->count;
       for (uint32_t at = 0; at < units; at++) any = shift_once(spreading, spot, spot->now[at]) || any;
     }
   }
@@ -112,11 +112,11 @@ static void allow(struct spreading *spreading, const uint32_t *wanted) {
   for (uint32_t i = 0; i < spreading->spot_count; i++) {
     struct spot *spot = &spreading->spots[i];
     for (uint32_t at = 0; at < spot->was_count; at++)
-      if (may_stay(spreading, spot, spot->was[at])) put(spreading, spot, spot->was[at]);
+      if (spot->stays || may_stay(spreading, spot, spot->was[at])) put(spreading, spot, spot->was[at]);
   }
   for (uint32_t i = 0; i < spreading->spot_count; i++) {
     struct spot *spot = &spreading->spots[i];
-    while (spot->count < wanted[i]) put(spreading, spot, best_for(spreading, spot));
+    while (!spot->stays && spot->count < wanted[i]) put(spreading, spot, best_for(spreading, spot));
   }
 }
 
@@ -128,6 +128,7 @@ static void count_firsts(struct spreading *spreading) {
     spreading->in_all[broker] = spreading->brokers[broker].other_firsts;
   for (uint32_t i = 0; i < spreading->spot_count; i++) {
     const struct spot *spot = &spreading->spots[i];
+    if (spot->count == 0) continue;
     ++*spread_in_topic(spreading, spot->topic, spot->now[0]);
     spreading->in_all[spot->now[0]]++;
   }
@@ -138,7 +139,7 @@ static void keep_firsts(struct spreading *spreading) {
   for (uint32_t i = 0; i < spreading->spot_count; i++) {
     struct spot *spot = &spreading->spots[i];
     uint32_t at = 0;
-    if (spot->now[0] == spot->was_first) continue;
+    if (spot->stays || spot->now[0] == spot->was_first) continue;
     while (at < spot->count && !takes(spreading, spot->now[at])) at++;
     if (at == spot->count) continue;
     uint32_t first = spot->now[at];
@@ -195,11 +196,12 @@ static enum status take_in(struct spreading *spreading, const struct spread_part
     const struct spread_partition *partition = &partitions[i];
     struct spot *spot = &spreading->spots[i];
     uint32_t room = takers;
-    PRE(partition->count > 0 && partition->count <= MAP_REPLICAS_MAX);
+    PRE(partition->count <= MAP_REPLICAS_MAX && (partition->count > 0 || partition->stays));
     if (i == 0 || partition->topic != partitions[i - 1].topic) spreading->topic_begins[spreading->topic_count++] = i;
     spot->topic = spreading->topic_count - 1;
+    spot->stays = partition->stays;
     spot->in_rack_max = in_rack_max(rack_sizes, spreading->broker_count, partition->count);
-    spot->was_first = place_of(spreading, partition->replicas[0]);
+    spot->was_first = partition->count > 0 ? place_of(spreading, partition->replicas[0]) : SPREAD_NOWHERE;
     out_wanted[i] = partition->count;
     for (uint32_t at = 0; at < partition->count; at++) {
       uint32_t place = place_of(spreading, partition->replicas[at]);
@@ -207,7 +209,7 @@ static enum status take_in(struct spreading *spreading, const struct spread_part
       spot->was[spot->was_count++] = place;
       room += spreading->brokers[place].use == SPREAD_STAYS;
     }
-    if (room < partition->count) return STATUS_TOO_FEW_BROKERS;
+    if (room < partition->count && !spot->stays) return STATUS_TOO_FEW_BROKERS;
   }
   spreading->topic_begins[spreading->topic_count] = spreading->spot_count;
   return STATUS_OK;
@@ -218,6 +220,7 @@ static void give_back(const struct spreading *spreading, struct spread_partition
     const struct spot *spot = &spreading->spots[i];
     struct spread_partition *partition = &partitions[i];
     uint32_t count = 0;
+    if (spot->stays) continue;
     partition->replicas[count++] = spreading->brokers[spot->now[0]].id;
     for (uint32_t at = 0; at < spot->was_count; at++)
       if (spot->was[at] != spot->now[0] && spread_has(spot->now, spot->count, spot->was[at]))

@@ -21,6 +21,7 @@
 #ifndef CAIRN_CONTROLLER_SPREAD_H
 #define CAIRN_CONTROLLER_SPREAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,7 +47,8 @@ struct spread_broker {
 
 struct spread_partition {
   uint64_t topic;
-  uint32_t count; /* 1 to MAP_REPLICAS_MAX */
+  bool stays;     /* it is counted, and is not to go anywhere now */
+  uint32_t count; /* 1 to MAP_REPLICAS_MAX; of one that stays it may be 0 */
   uint32_t replicas[MAP_REPLICAS_MAX];
 };
 

@@ -17,7 +17,8 @@ struct spot {
   uint32_t was[MAP_REPLICAS_MAX];
   uint32_t was_first;   /* SPREAD_NOWHERE: on none of the list */
   uint32_t in_rack_max; /* of its replicas */
-  bool passed_over;     /* in the search for ways: it was in one that could not be gone */
+  bool stays;
+  bool passed_over; /* in the search for ways: it was in one that could not be gone */
 };
 
 /* What is shifted: replicas, or firsts from one replica of a partition to another. */

@@ -1,0 +1,310 @@
+/* Partitions that are to be elsewhere: plans that one can read, and that from any cluster they end even, whoever carries them out. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "controller/placement.h"
+#include "controller/reassignment.h"
+#include "tests/unit/controller/map_rig.h"
+
+#define BROKERS_MAX 9u
+
+static uint64_t chance(uint64_t *seed) {
+  *seed ^= *seed << 13;
+  *seed ^= *seed >> 7;
+  *seed ^= *seed << 17;
+  return *seed;
+}
+
+static uint32_t below(uint64_t *seed, uint32_t bound) { return (uint32_t)(chance(seed) % bound); }
+
+/* ---- The map ---- */
+
+/* `brokers` digits of one partition after the other. */
+static void create(const char *name, const char *const *partitions, uint32_t count) {
+  struct command command = rig_create_command(name, count);
+  for (uint32_t i = 0; i < count; i++) {
+    struct map_partition *partition = &command.topic.partitions[i];
+    for (const char *digit = partitions[i]; *digit != '\0'; digit++) {
+      uint32_t id = (uint32_t)(*digit - '0');
+      partition->replicas[partition->replica_count++] = (struct map_replica){.broker = id, .incarnation = {(uint8_t)id}};
+    }
+  }
+  assert_int_equal(cluster_map_apply(map, &command), STATUS_OK);
+  command_deinit(&command);
+}
+
+static void begin(uint64_t topic_id, uint32_t partition, const uint32_t *to, uint32_t to_count) {
+  struct command command = {.kind = COMMAND_MOVE_PARTITION, .move = {.topic_id = topic_id, .partition = partition}};
+  for (uint32_t i = 0; i < to_count; i++)
+    command.move.target[command.move.target_count++] = (struct map_replica){.broker = to[i], .incarnation = {(uint8_t)to[i]}};
+  assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
+}
+
+static void end(const struct map_move *move) {
+  assert_int_equal(rig_apply_through_bytes(&(struct command){
+                       .kind = COMMAND_PARTITION_MOVED,
+                       .move = {.topic_id = move->topic_id, .partition = move->partition, .number = move->number}}),
+                   STATUS_OK);
+}
+
+static void stand(uint32_t broker, enum map_standing standing) {
+  assert_int_equal(
+      rig_apply_through_bytes(&(struct command){.kind = COMMAND_SET_STANDING, .broker = {.id = broker, .standing = standing}}),
+      STATUS_OK);
+}
+
+static uint32_t down; /* a bit for each broker */
+static const char *asked_name;
+
+static bool is_up(void *context, uint32_t broker) {
+  (void)context;
+  return (down >> broker & 1) == 0;
+}
+
+static bool is_asked(void *context, const struct map_topic *topic) {
+  (void)context;
+  return strcmp(topic->name, asked_name) == 0;
+}
+
+static int set_up(void **state) {
+  down = 0;
+  asked_name = NULL;
+  return rig_set_up(state);
+}
+
+/* ---- Plans ---- */
+
+static struct reassignment_goal goal_of(const uint32_t *brokers, size_t count) {
+  return (struct reassignment_goal){
+      .map = map, .is_up = is_up, .is_asked = asked_name != NULL ? is_asked : NULL, .brokers = brokers, .broker_count = count};
+}
+
+/* "0:123>234 ..." */
+static void expect_plan(const uint32_t *brokers, size_t count, const char *expected) {
+  char found[512] = {0};
+  size_t at = 0;
+  struct reassignment plan;
+  const struct reassignment_goal goal = goal_of(brokers, count);
+  assert_int_equal(reassignment_plan(&goal, &plan), STATUS_OK);
+  for (size_t i = 0; i < plan.count; i++) {
+    const struct reassignment_move *move = &plan.moves[i];
+    at += (size_t)snprintf(found + at, sizeof found - at, "%s%u:", i == 0 ? "" : " ", move->partition);
+    for (uint32_t k = 0; k < move->from_count; k++) found[at++] = (char)('0' + move->from[k]);
+    found[at++] = '>';
+    for (uint32_t k = 0; k < move->to_count; k++) found[at++] = (char)('0' + move->to[k]);
+  }
+  assert_string_equal(found, expected);
+  reassignment_deinit(&plan);
+}
+
+static void expect_no_plan(const uint32_t *brokers, size_t count, enum status status, const char *problem) {
+  struct reassignment plan;
+  const struct reassignment_goal goal = goal_of(brokers, count);
+  assert_int_equal(reassignment_plan(&goal, &plan), status);
+  assert_string_equal(plan.problem, problem);
+  reassignment_deinit(&plan);
+}
+
+static void a_new_broker_gets_its_share(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 3; id++) rig_register_broker(id, "peer:1");
+  create("a", (const char *const[]){"123", "231", "312", "123"}, 4);
+  expect_plan(NULL, 0, "");
+  rig_register_broker(4, "peer:1");
+  expect_plan(NULL, 0, "0:123>234 1:231>314 2:312>412");
+}
+
+static void what_is_asked_goes_to_whom_it_is_asked_for(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
+  create("a", (const char *const[]){"123", "231", "312"}, 3);
+  create("b", (const char *const[]){"123"}, 1);
+  asked_name = "a";
+  expect_plan((const uint32_t[]){2, 3, 4}, 3, "0:123>423 1:231>234 2:312>324");
+}
+
+static void a_plan_that_could_not_end_is_none(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 5; id++) rig_register_broker(id, id == 5 ? "" : "peer:1");
+  create("a", (const char *const[]){"123"}, 1);
+  stand(4, STANDING_LEAVING);
+  down = 1u << 3;
+  expect_no_plan((const uint32_t[]){1, 9}, 2, STATUS_NOT_FOUND,
+                 "broker 9 is to have replicas, and the cluster has no such broker: cairn broker list shows those it has");
+  expect_no_plan((const uint32_t[]){1, 5}, 2, STATUS_NOT_FOUND,
+                 "broker 5 is to have replicas, and it takes no other brokers: start it with --peer-listen, or name another");
+  expect_no_plan((const uint32_t[]){1, 4}, 2, STATUS_INVALID, "broker 4 is to have replicas, and it is about to leave the cluster");
+  expect_no_plan((const uint32_t[]){1, 1}, 2, STATUS_INVALID,
+                 "broker 1 is to have replicas, and is named twice: name each broker once");
+  expect_no_plan((const uint32_t[]){1, 3}, 2, STATUS_LOADING,
+                 "broker 3 is to have replicas, and it is down: what goes to it would not arrive: start it first");
+  expect_no_plan(
+      (const uint32_t[]){1, 2}, 2, STATUS_TOO_FEW_BROKERS,
+      "some partition has more replicas than there are brokers for them: name more brokers, or give it fewer replicas first");
+}
+
+static void what_cannot_move_is_left_out_and_counted(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
+  create("a", (const char *const[]){"1", "1", "1", "1", "2", "2"}, 6);
+  begin(rig_find("a")->id, 0, (const uint32_t[]){3}, 1);
+  down = 1u << 2;
+  struct reassignment plan;
+  const struct reassignment_goal goal = goal_of(NULL, 0);
+  assert_int_equal(reassignment_plan(&goal, &plan), STATUS_OK);
+  assert_int_equal(plan.partitions, 6);
+  assert_int_equal(plan.left_moving, 1);
+  assert_int_equal(plan.left_without_quorum, 2);
+  assert_int_equal(plan.count, 1); /* 1 has three, 3 is about to have one, 4 has none */
+  assert_int_equal(plan.copies, 1);
+  reassignment_deinit(&plan);
+}
+
+static void who_is_drained_or_down_gets_nothing_and_keeps_what_it_has(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
+  create("a", (const char *const[]){"12", "12", "12", "12"}, 4);
+  stand(1, STANDING_DRAINED);
+  down = 1u << 4;
+  expect_plan(NULL, 0, "0:12>13 1:12>13");
+}
+
+/* ---- One after the other ---- */
+
+static void a_move_begins_where_there_is_room_for_it(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
+  create("a", (const char *const[]){"123", "123", "123"}, 3);
+  struct reassignment plan;
+  const struct reassignment_goal goal = goal_of((const uint32_t[]){2, 3, 4}, 3);
+  const struct reassignment_bounds two = {.per_broker = 2, .in_all = 9}, one_in_all = {.per_broker = 9, .in_all = 1};
+  assert_int_equal(reassignment_plan(&goal, &plan), STATUS_OK);
+  assert_int_equal(plan.count, 3);
+  const struct reassignment_move *moves = plan.moves;
+
+  for (size_t i = 0; i < 2; i++) {
+    assert_true(reassignment_may_begin(&goal, &moves[i], &two));
+    begin(moves[i].topic_id, moves[i].partition, moves[i].to, moves[i].to_count);
+    assert_int_equal(reassignment_stage_of(map, &moves[i]), REASSIGNMENT_GOES);
+    assert_false(reassignment_may_begin(&goal, &moves[i], &two));
+  }
+  assert_false(reassignment_may_begin(&goal, &moves[2], &two));
+  assert_false(reassignment_may_begin(&goal, &moves[2], &one_in_all));
+  end(cluster_map_move_after(map, 0));
+  assert_int_equal(reassignment_stage_of(map, &moves[0]), REASSIGNMENT_ARRIVED);
+  assert_true(reassignment_may_begin(&goal, &moves[2], &two));
+  down = 1u << 4;
+  assert_false(reassignment_may_begin(&goal, &moves[2], &two));
+  down = 0;
+  begin(moves[2].topic_id, moves[2].partition, (const uint32_t[]){1, 2}, 2);
+  assert_int_equal(reassignment_stage_of(map, &moves[2]), REASSIGNMENT_ELSEWHERE);
+  assert_int_equal(rig_delete(moves[2].topic_id), STATUS_OK);
+  assert_int_equal(reassignment_stage_of(map, &moves[2]), REASSIGNMENT_ELSEWHERE);
+  reassignment_deinit(&plan);
+}
+
+static void draw_cluster(uint64_t *seed) {
+  uint32_t brokers = 2 + below(seed, BROKERS_MAX - 1), crowded = 1 + below(seed, brokers);
+  for (uint32_t id = 1; id <= brokers; id++) rig_register_broker(id, "peer:1");
+  uint32_t replicas = 1 + below(seed, crowded < 3 ? crowded : 3), topics = 1 + below(seed, 4);
+  for (uint32_t t = 0; t < topics; t++) {
+    char texts[12][4] = {0}, name[] = {(char)('a' + t), '\0'};
+    const char *partitions[12];
+    uint32_t count = 1 + below(seed, 12);
+    for (uint32_t i = 0; i < count; i++) {
+      uint32_t first = below(seed, crowded);
+      for (uint32_t k = 0; k < replicas; k++) texts[i][k] = (char)('1' + (first + k) % crowded);
+      partitions[i] = texts[i];
+    }
+    create(name, partitions, count);
+  }
+}
+
+static uint32_t busiest(void) {
+  uint32_t counts[BROKERS_MAX + 1] = {0}, most = 0;
+  for (const struct map_move *move = NULL; (move = cluster_map_move_after(map, move == NULL ? 0 : move->group)) != NULL;) {
+    const struct map_partition *from = &cluster_map_topic_by_id(map, move->topic_id)->partitions[move->partition];
+    for (uint32_t id = 1; id <= BROKERS_MAX; id++)
+      counts[id] += map_replicas_have(from->replicas, from->replica_count, id) !=
+                    map_replicas_have(move->target, move->target_count, id);
+  }
+  for (uint32_t id = 1; id <= BROKERS_MAX; id++)
+    if (counts[id] > most) most = counts[id];
+  return most;
+}
+
+static void begin_some(const struct reassignment_goal *goal, const struct reassignment *plan,
+                       const struct reassignment_bounds *bounds, uint32_t *copies) {
+  for (size_t i = 0; i < plan->count; i++) {
+    const struct reassignment_move *move = &plan->moves[i];
+    if (!reassignment_may_begin(goal, move, bounds)) continue;
+    begin(move->topic_id, move->partition, move->to, move->to_count);
+    *copies += move->copies;
+    assert_in_range(busiest(), 0, bounds->per_broker);
+  }
+}
+
+static void end_one(uint64_t *seed) {
+  uint32_t which = below(seed, (uint32_t)cluster_map_move_count(map));
+  const struct map_move *move = cluster_map_move_after(map, 0);
+  while (which-- > 0) move = cluster_map_move_after(map, move->group);
+  end(move);
+}
+
+static void expect_even(void) {
+  struct placement_load loads[BROKERS_MAX];
+  size_t count = placement_loads(map, loads);
+  uint32_t low = UINT32_MAX, high = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (loads[i].replicas < low) low = loads[i].replicas;
+    if (loads[i].replicas > high) high = loads[i].replicas;
+  }
+  assert_in_range(high - low, 0, 1);
+}
+
+/* Whoever leads group 0 by then makes a new plan of what the map says, in the middle of moves that another one began. */
+static void any_cluster_ends_even_whoever_goes_on_with_it(void **state) {
+  for (uint64_t number = 1; number <= 150; number++) {
+    uint64_t seed = number * 0x9e3779b97f4a7c15u;
+    set_up(state);
+    draw_cluster(&seed);
+    const struct reassignment_goal goal = goal_of(NULL, 0);
+    const struct reassignment_bounds bounds = {.per_broker = 1 + below(&seed, 3), .in_all = 1 + below(&seed, 8)};
+    struct reassignment plan;
+    assert_int_equal(reassignment_plan(&goal, &plan), STATUS_OK);
+    uint32_t planned = plan.copies, copied = 0;
+    for (unsigned step = 0; plan.count > 0 || cluster_map_move_count(map) > 0; step++) {
+      assert_in_range(step, 0, 1000);
+      begin_some(&goal, &plan, &bounds, &copied);
+      if (cluster_map_move_count(map) > 0) end_one(&seed);
+      bool over = true;
+      for (size_t i = 0; i < plan.count; i++) over = over && reassignment_stage_of(map, &plan.moves[i]) == REASSIGNMENT_ARRIVED;
+      if (!over && below(&seed, 3) > 0) continue;
+      reassignment_deinit(&plan);
+      assert_int_equal(reassignment_plan(&goal, &plan), STATUS_OK);
+    }
+    expect_even();
+    assert_in_range(copied, 0, planned);
+    reassignment_deinit(&plan);
+    rig_tear_down(state);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(a_new_broker_gets_its_share, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(what_is_asked_goes_to_whom_it_is_asked_for, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(a_plan_that_could_not_end_is_none, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(what_cannot_move_is_left_out_and_counted, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(who_is_drained_or_down_gets_nothing_and_keeps_what_it_has, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(a_move_begins_where_there_is_room_for_it, set_up, rig_tear_down),
+      cmocka_unit_test(any_cluster_ends_even_whoever_goes_on_with_it),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
