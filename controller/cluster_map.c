@@ -290,7 +290,12 @@ static bool place_targets(struct map_move *move, const struct map_move *before, 
   return true;
 }
 
-/* Takes the place of one that is under way, also of one that leads the other way. The same again is no other. */
+static void set_pace(struct cluster_map *map, uint64_t group, uint64_t bytes_per_second) {
+  size_t place = move_rank(map, group);
+  if (place > 0 && map->moves[place - 1].group == group) map->moves[place - 1].bytes_per_second = bytes_per_second;
+}
+
+/* Takes the place of one that is under way, also of one that leads the other way. The same again is no other, and may have another pace. */
 static enum status move_partition(struct cluster_map *map, const struct map_move *wanted) {
   struct map_partition *partition = NULL;
   enum status status = find_partition(map, wanted, &partition);
@@ -300,7 +305,10 @@ static enum status move_partition(struct cluster_map *map, const struct map_move
   const struct map_move *known = cluster_map_move(map, partition->group);
   const struct map_replica *going = known == NULL ? partition->replicas : known->target;
   uint32_t going_count = known == NULL ? partition->replica_count : known->target_count;
-  if (same_replicas(going, going_count, wanted->target, wanted->target_count)) return STATUS_OK;
+  if (same_replicas(going, going_count, wanted->target, wanted->target_count)) {
+    set_pace(map, partition->group, wanted->bytes_per_second);
+    return STATUS_OK;
+  }
   if (known == NULL && map->move_count >= MAP_MOVES_MAX) return STATUS_BUSY;
   struct map_move move = *wanted;
   move.group = partition->group;

@@ -65,7 +65,8 @@ struct map_move {
   uint64_t topic_id;
   uint32_t partition;
   uint64_t group;
-  uint64_t number; /* the version of the map that began it: no other move has it */
+  uint64_t number;           /* the version of the map that began it: no other move has it */
+  uint64_t bytes_per_second; /* old entries go to its new replicas no faster than this; 0: as fast as brokers give them */
   uint32_t target_count;
   struct map_replica target[MAP_REPLICAS_MAX];
   /* All who may belong to it since it was last at rest: whoever is named again is the same replica. */

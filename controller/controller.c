@@ -318,8 +318,8 @@ static bool is_alone(const struct controller *controller) { return replica_alone
 static bool follows_from_map(enum status status) {
   return status == STATUS_UNKNOWN_TOPIC || status == STATUS_DIRECTORY_REPLACED || status == STATUS_TOPIC_EXISTS ||
          status == STATUS_TOO_LARGE || status == STATUS_LOADING || status == STATUS_UNKNOWN_PARTITION ||
-         status == STATUS_NOT_FOUND || status == STATUS_TOO_FEW_BROKERS || status == STATUS_BUSY || status == STATUS_BROKER_GONE ||
-         status == STATUS_PLAN_STALE;
+         status == STATUS_NOT_FOUND || status == STATUS_TOO_FEW_BROKERS || status == STATUS_BUSY ||
+         status == STATUS_BROKER_GONE || status == STATUS_PLAN_STALE;
 }
 
 static void answer_confirmed(struct replica_read *read, enum status status) {

@@ -33,6 +33,7 @@ struct change {
   uint32_t to_count;
   bool exactly; /* MOVE_PARTITION: only in the place of `move` (0: of none), else BUSY; false: of whatever is under way */
   uint64_t move;
+  uint64_t bytes_per_second; /* MOVE_PARTITION: bound of what its new replicas are given; 0: none of its own */
   /* MOVE_PARTITION by a plan: only where the topic is this one (0: whichever has the name), and the partition rests on these brokers in this order
    * (none: wherever it is), or is on its way to `to` or there already; else PLAN_STALE. */
   uint64_t planned_topic_id;

@@ -146,6 +146,7 @@ enum status decide_move(const struct decision_facts *facts, struct change *chang
   }
   move->topic_id = topic->id;
   move->partition = change->partition;
+  move->bytes_per_second = change->bytes_per_second;
   for (uint32_t i = 0; i < change->to_count; i++) {
     status = add_target(facts, change, change->to[i], partition, move);
     if (status != STATUS_OK) return status;

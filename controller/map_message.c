@@ -178,11 +178,15 @@ Cairn__Internal__V1__Move *move_to_message(struct arena *arena, const struct map
   message->known_incarnations = known.incarnations;
   message->known_placements = known.placements;
   message->number = move->number;
+  message->bytes_per_second = move->bytes_per_second;
   return message;
 }
 
 enum status move_from_message(const Cairn__Internal__V1__Move *message, struct map_move *out) {
-  struct map_move move = {.topic_id = message->topic_id, .partition = message->partition, .number = message->number};
+  struct map_move move = {.topic_id = message->topic_id,
+                          .partition = message->partition,
+                          .number = message->number,
+                          .bytes_per_second = message->bytes_per_second};
   struct replica_lists target = {.count = message->n_replicas,
                                  .incarnation_count = message->n_incarnations,
                                  .placement_count = message->n_placements,

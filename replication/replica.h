@@ -6,6 +6,7 @@
  *   replica_send.c     what goes to them: messages that wait for the disk, entries gathered from the log
  *   replica_state.c    the replica's own state around the owner's, in the checkpoint
  *   replica_ship.c     a leader's log and state, to a follower that is too far behind
+ *   replica_learning.c  how far new replicas are, and how fast they may go on
  *   replica_install.c  the follower's side: beside its own log, then in its place
  *   replica_mend.c     what rot has taken of segments, from peers
  *
@@ -107,6 +108,17 @@ void replica_campaign(struct replica *replica);
 /* Ends this replica and deletes its log. Proposals and reads in flight are answered STATUS_UNKNOWN_PARTITION first; `done` runs when the
  * CLOSE frame is durable (or the disk failed), after which the replica is freed. */
 void replica_delete(struct replica *replica, void (*done)(void *context), void *context);
+
+/* How far those have come that do not vote yet and are to, all together, by whoever leads; all zero where there are none. Estimated: a log's
+ * entries are taken to be of one size. */
+struct replica_learning {
+  uint32_t learners;
+  uint64_t bytes_done;
+  uint64_t bytes_to_go;
+};
+struct replica_learning replica_learning(const struct replica *replica);
+/* These get old entries no faster than that, bytes a second, all together; 0: as fast as the broker gives them, which holds besides. */
+void replica_set_pace(struct replica *replica, uint64_t bytes_per_second);
 
 struct log *replica_log(struct replica *replica);
 bool replica_is_leader(const struct replica *replica); /* it is, or would be upon the next proposal */

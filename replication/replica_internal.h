@@ -25,6 +25,8 @@ struct follower {
   uint64_t retry_ns;       /* the log could not be read; RAFT_NEVER: it could */
   uint64_t paced_ns;       /* old entries are not read for it before; 0: it may have them */
   uint64_t paced_bytes;    /* what this leadership had appended when it was last paced */
+  uint64_t given_bytes;    /* of entries, ever */
+  uint64_t ship_ns;        /* entries of a snapshot are not read for it before; 0: it may have them */
   uint64_t unread_ns;      /* since when it could not be read for this one; 0: it could */
   uint64_t shipped_ns;     /* a snapshot was offered and is given up then; RAFT_NEVER: none was */
   struct gathering *gathering;
@@ -44,6 +46,7 @@ struct replica_links {
   size_t held_capacity;
   struct follower *followers; /* of a leader, one for each other member */
   uint64_t appended_bytes;    /* ever, here: how fast the group grows */
+  struct pace pace;           /* of what its own new replicas get */
   size_t follower_count;
   struct replica_sender sender;
 
@@ -145,7 +148,15 @@ void replica_room(struct replica *replica, broker_id broker);
 void replica_unask(struct replica *replica, broker_id broker);
 void replica_links_free(struct replica *replica);
 
+/* ---- replica_learning.c ---- */
+
+/* So much went to one that does not count yet. When more may: by the broker's account and by the group's own. */
+uint64_t replica_gave(struct replica *replica, uint64_t bytes);
+
 /* ---- replica_ship.c: a leader's side of a snapshot ---- */
+
+/* It has waited long enough for what it asked for last. */
+void replica_ship_late(struct replica *replica, struct follower *follower);
 
 #define SHIP_PART_BYTES ((size_t)1 << 20) /* of a state or of entries in one message; one entry always fits */
 #define SHIP_STATE_BYTES_MAX (256u << 20)

@@ -225,6 +225,7 @@ static void send_append(struct replica *replica, struct follower *follower, cons
   message.append.count = (uint32_t)count;
   if (count > 0) follower->unread_ns = 0;
   for (size_t i = 0; i < count; i++) bytes += entry_size(&entries[i].head);
+  follower->given_bytes += bytes;
   replica_to_wires(replica, &message, entries, count);
   tell_sent(replica, &message, count, (uint32_t)bytes);
 }
@@ -281,7 +282,7 @@ static void pace(struct replica *replica, struct follower *follower, const struc
   if (raft_config_votes(&replica->raft.config, &follower->id)) return;
   for (size_t i = 0; i < fetch->count; i++) bytes += entry_size(&fetch->entries[i].head);
   follower->paced_bytes = replica->links->appended_bytes;
-  uint64_t free_ns = lane_took(replica->lane, bytes > grown ? bytes - grown : 0);
+  uint64_t free_ns = replica_gave(replica, bytes > grown ? bytes - grown : 0);
   if (free_ns <= now_of(replica)) return;
   REACHED(learner_is_paced);
   follower->paced_ns = free_ns;
@@ -386,6 +387,7 @@ void replica_unask(struct replica *replica, broker_id broker) {
     follower->waits_for_room = false;
     follower->retry_ns = RAFT_NEVER;
     follower->shipped_ns = RAFT_NEVER;
+    follower->ship_ns = 0;
   }
 }
 
@@ -397,6 +399,7 @@ uint64_t replica_send_due_ns(const struct replica *replica) {
     const struct follower *follower = &replica->links->followers[i];
     if (follower->retry_ns < due_ns) due_ns = follower->retry_ns;
     if (follower->paced_ns != 0 && follower->paced_ns < due_ns) due_ns = follower->paced_ns;
+    if (follower->ship_ns != 0 && follower->ship_ns < due_ns) due_ns = follower->ship_ns;
     if (follower->shipped_ns < due_ns) due_ns = follower->shipped_ns;
   }
   return due_ns;
@@ -419,6 +422,7 @@ void replica_send_timer(struct replica *replica, uint64_t now_ns) {
     bool again = follower->retry_ns <= now_ns, paid = follower->paced_ns != 0 && follower->paced_ns <= now_ns;
     if (again) follower->retry_ns = RAFT_NEVER;
     if (paid) follower->paced_ns = 0;
+    if (follower->ship_ns != 0 && follower->ship_ns <= now_ns) replica_ship_late(replica, follower);
     if (again || paid) lane_will_send(replica->lane, &replica->links->sender);
   }
   struct replica_id id;

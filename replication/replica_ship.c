@@ -201,12 +201,25 @@ static void ship_state(struct replica *replica, struct shipment *shipment, const
 
 /* ---- Entries ---- */
 
+/* Whoever takes it goes by its broker's own account: here only the group's own counts. */
+static void note_given(struct replica *replica, const struct shipment *shipment) {
+  struct follower *follower = replica_follower(replica, &shipment->to);
+  uint64_t bytes = 0;
+  if (follower == NULL) return;
+  for (size_t i = 0; i < shipment->fetch.count; i++) bytes += entry_size(&shipment->fetch.entries[i].head);
+  follower->given_bytes += bytes;
+  if (raft_config_votes(&replica->raft.config, &follower->id)) return;
+  uint64_t now_ns = loop_now_ns(lane_loop(replica->lane)), free_ns = pace_took(&replica->links->pace, now_ns, bytes);
+  follower->ship_ns = free_ns > now_ns ? free_ns : 0;
+}
+
 static void gathered(struct replica *replica, struct shipment *shipment) {
   struct log_fetch *fetch = &shipment->fetch;
   bool leads = replica->raft.role == RAFT_LEADER && raft_term(&replica->raft) == shipment->ask.term;
   if (leads && fetch->status == STATUS_OK) {
     struct raft_message answer = answer_to(replica, &shipment->ask, RAFT_SHIPPED_ENTRIES);
     replica_to_wires(replica, &answer, fetch->entries, fetch->count);
+    note_given(replica, shipment);
   } else if (leads && fetch->status != STATUS_IO && fetch->status != STATUS_NO_MEMORY) { /* those may pass: it asks again */
     refuse(replica, &shipment->ask, fetch->status);
   }
@@ -235,6 +248,7 @@ static void ship_entries(struct replica *replica, struct shipment *shipment, con
   if (last > raft_commit(&replica->raft)) last = raft_commit(&replica->raft);
   if (first > last || shipment->busy) return;
   shipment->ask = *ask;
+  if (replica_follower(replica, &shipment->to)->ship_ns != 0) return; /* replica_ship_late() */
   struct log_fetch *fetch = &shipment->fetch;
   fetch->first = first;
   fetch->last = last;
@@ -249,6 +263,16 @@ static void ship_entries(struct replica *replica, struct shipment *shipment, con
   REACHED(shipped_from_disk);
   shipment->busy = true;
   lane_fetch_begins(replica->lane);
+}
+
+void replica_ship_late(struct replica *replica, struct follower *follower) {
+  struct shipment *shipment = follower->shipment;
+  follower->ship_ns = 0;
+  bool waits = shipment != NULL && !shipment->busy && shipment->ask.kind == RAFT_FETCH_ENTRIES;
+  if (!waits || shipment->ask.term != raft_term(&replica->raft)) return;
+  REACHED(shipment_is_paced);
+  const struct raft_message ask = shipment->ask;
+  ship_entries(replica, shipment, &ask);
 }
 
 void replica_ship(struct replica *replica, const struct raft_message *ask) {

@@ -40,6 +40,7 @@ struct partition_glimpse partition_glimpse(const struct partition *partition) {
       .log_start_offset = atomic_load_explicit(&partition->published_start, memory_order_relaxed),
       .high_watermark = atomic_load_explicit(&partition->published_high_watermark, memory_order_relaxed),
       .leader = (broker_id)atomic_load_explicit(&partition->published_leader, memory_order_relaxed),
+      .bytes = atomic_load_explicit(&partition->published_bytes, memory_order_relaxed),
   };
 }
 
@@ -52,7 +53,9 @@ static void publish_leader(struct partition *partition, broker_id leader) {
 }
 
 void partition_publish_range(struct partition *partition) {
-  atomic_store_explicit(&partition->published_start, log_view(partition->log).start_offset, memory_order_relaxed);
+  struct log_view view = log_view(partition->log);
+  atomic_store_explicit(&partition->published_start, view.start_offset, memory_order_relaxed);
+  atomic_store_explicit(&partition->published_bytes, view.bytes, memory_order_relaxed);
   atomic_store_explicit(&partition->published_high_watermark, replica_high_watermark(partition->replica), memory_order_relaxed);
 }
 

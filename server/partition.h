@@ -141,6 +141,7 @@ struct partition_glimpse {
   record_offset log_start_offset;
   record_offset high_watermark;
   broker_id leader; /* 0: not known here */
+  uint64_t bytes;   /* of the entries kept */
 };
 /* As of a moment ago. @any-thread */
 struct partition_glimpse partition_glimpse(const struct partition *partition);
@@ -254,8 +255,9 @@ struct partition_move {
   struct map_move move;
   void (*done)(struct partition_move *move);
 
-  bool leads; /* look: it does, and there is a step to take */
-  bool over;  /* act: a majority has confirmed that it leads, and its members are just those that they are to be */
+  bool leads;                       /* look: it does, and there is a step to take */
+  struct replica_learning learning; /* look: how far its new replicas are, if it leads */
+  bool over; /* act: a majority has confirmed that it leads, and its members are just those that they are to be */
 
   entry_term term; /* the partition's */
   struct replica_read confirm;

@@ -32,6 +32,7 @@ struct partition {
   bool trimming;                  /* retention's own proposal is on its way */
   atomic_int_fast64_t published_start;
   atomic_int_fast64_t published_high_watermark;
+  atomic_uint_fast64_t published_bytes;
   atomic_uint_fast32_t published_leader;
   uint64_t committed_bytes; /* of payloads, since the partition was opened here */
 

@@ -16,8 +16,11 @@ static enum move_step next_step(const struct partition_move *move, struct raft_c
 
 void partition_move_look(struct partition_move *move) {
   struct raft_config target;
-  move->leads = may_act(move->partition) && next_step(move, &target) != MOVE_REST;
+  bool may = may_act(move->partition);
+  move->leads = may && next_step(move, &target) != MOVE_REST;
   if (move->leads) move->term = replica_term(move->partition->replica);
+  if (may) replica_set_pace(move->partition->replica, move->move.bytes_per_second);
+  if (may) move->learning = replica_learning(move->partition->replica);
   move->done(move);
 }
 

@@ -1,0 +1,41 @@
+#include "replication/replica_internal.h"
+
+void replica_set_pace(struct replica *replica, uint64_t bytes_per_second) {
+  if (replica->links != NULL) replica->links->pace.bytes_per_second = bytes_per_second;
+}
+
+uint64_t replica_gave(struct replica *replica, uint64_t bytes) {
+  uint64_t now_ns = loop_now_ns(lane_loop(replica->lane));
+  uint64_t broker_ns = lane_took(replica->lane, bytes), own_ns = pace_took(&replica->links->pace, now_ns, bytes);
+  return own_ns > broker_ns ? own_ns : broker_ns;
+}
+
+/* What a snapshot has brought it does not acknowledge before all of it is there: then what it was given says more. */
+static uint64_t done_of(const struct log_view *view, entry_index match, uint64_t given_bytes) {
+  uint64_t entries = view->last_index + 1 - view->start_index;
+  uint64_t has = match < view->start_index ? 0 : match + 1 - view->start_index;
+  if (entries == 0 || has >= entries) return view->bytes;
+  uint64_t by_match = (uint64_t)((double)view->bytes / (double)entries * (double)has);
+  uint64_t given = given_bytes < view->bytes ? given_bytes : view->bytes;
+  return by_match > given ? by_match : given;
+}
+
+struct replica_learning replica_learning(const struct replica *replica) {
+  struct replica_learning learning = {0};
+  const struct raft *raft = &replica->raft;
+  struct log_view view = log_view(replica->log);
+  if (replica->links == NULL || raft->role != RAFT_LEADER) return learning;
+  for (size_t i = 0; i < raft->config.count; i++) {
+    const struct raft_member *member = &raft->config.members[i];
+    const struct progress *progress = raft_progress(raft, i);
+    if (member->then != RAFT_VOTER || member->now == RAFT_VOTER || progress == NULL) continue;
+    uint64_t given_bytes = 0;
+    for (size_t k = 0; k < replica->links->follower_count; k++)
+      if (replica_id_equal(&replica->links->followers[k].id, &member->id)) given_bytes = replica->links->followers[k].given_bytes;
+    uint64_t done = done_of(&view, progress->match, given_bytes);
+    learning.learners++;
+    learning.bytes_done += done;
+    learning.bytes_to_go += view.bytes - done;
+  }
+  return learning;
+}
