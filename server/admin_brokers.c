@@ -35,23 +35,18 @@ static void broker_run(struct look *look) {
 
 /* ---- The cluster ---- */
 
-static bool is_up(void *context, uint32_t broker) {
-  const struct services *services = context;
-  return broker == services->identity.broker_id || lane_broker_up(services->hosts[0].lane, broker);
-}
-
 static void fill_broker(struct services *services, struct public_broker *message, const struct map_broker *broker,
                         const struct placement_load *load, uint32_t controller) {
   public_broker_fill(message, broker);
   message->broker.controller = broker->id == controller;
   message->broker.replicas = load->replicas;
   message->broker.preferred = load->firsts;
-  message->broker.liveness = is_up(services, broker->id) ? CAIRN__V1__BROKER_LIVENESS__BROKER_LIVENESS_UP
-                                                         : CAIRN__V1__BROKER_LIVENESS__BROKER_LIVENESS_DOWN;
+  message->broker.liveness = admin_call_broker_is_up(services, broker->id) ? CAIRN__V1__BROKER_LIVENESS__BROKER_LIVENESS_UP
+                                                                           : CAIRN__V1__BROKER_LIVENESS__BROKER_LIVENESS_DOWN;
 }
 
 static void fill_health(struct services *services, Cairn__V1__DescribeClusterResponse *response) {
-  struct cluster_health health = cluster_health_of(controller_map(services->controller), is_up, services);
+  struct cluster_health health = cluster_health_of(controller_map(services->controller), admin_call_broker_is_up, services);
   response->partitions_without_quorum = health.without_quorum;
   response->partitions_short_of_replicas = health.short_of_some;
   response->partitions_moving = health.moving;

@@ -1,5 +1,7 @@
 #include "server/admin_call.h"
 
+#include <string.h>
+
 #include "base/memory.h"
 #include "cairn/v1/admin.pb-c.h"
 #include "proto/pack.h"
@@ -23,6 +25,35 @@ bool admin_call_refuse_elsewhere(struct admin_call *this, const struct change *c
   failure->reason = change->status;
   admin_call_refuse(this, failure);
   return true;
+}
+
+bool admin_call_take_name(struct admin_call *this, const char *name) {
+  size_t size = strlen(name);
+  if (size > TOPIC_NAME_MAX) {
+    admin_call_refuse(this,
+                      refusal_new(STATUS_BAD_NAME, "the topic's name has %zu characters and may have %u", size, TOPIC_NAME_MAX));
+    return false;
+  }
+  memcpy(this->change.name, name, size + 1);
+  return true;
+}
+
+static struct failure *change_failure(const struct change *change) {
+  if (change->status == STATUS_UNKNOWN_TOPIC)
+    return refusal_new(change->status, "there is no topic \"%s\"; cairn topic list shows those there are", change->name);
+  if (change->problem[0] == '\0') return refusal_of_status(change->status);
+  return refusal_new(change->status, "topic \"%s\": %s: %s", change->name, status_text(change->status), change->problem);
+}
+
+bool admin_call_refuse_change(struct admin_call *this) {
+  if (this->change.status == STATUS_OK) return false;
+  if (!admin_call_refuse_elsewhere(this, &this->change)) admin_call_refuse(this, change_failure(&this->change));
+  return true;
+}
+
+bool admin_call_broker_is_up(void *services, uint32_t broker) {
+  const struct services *of = services;
+  return broker == of->identity.broker_id || lane_broker_up(of->hosts[0].lane, broker);
 }
 
 /* Unpacks, for lane 0. NULL: the call was refused. Takes over the hold on `message`. */

@@ -42,6 +42,12 @@ void admin_call_start_at(struct services *services, struct rpc_call *call, struc
 void admin_call_finish(struct admin_call *this);
 /* The answer is this failure, which is taken over, and it ends. */
 void admin_call_refuse(struct admin_call *this, struct failure *failure);
+/* The topic that a change is about. False: the name cannot be anybody's, for a longer one would be cut; the call was refused. */
+bool admin_call_take_name(struct admin_call *this, const char *name);
+/* A change of a topic came back: if it was refused, so is the call. */
+bool admin_call_refuse_change(struct admin_call *this);
+/* As this broker hears it. `services` is what it says. */
+bool admin_call_broker_is_up(void *services, uint32_t broker);
 /* A change was refused because another broker leads group 0, or leads it by now: it ends, and is told whom to ask. False: it was not that. */
 bool admin_call_refuse_elsewhere(struct admin_call *this, const struct change *change);
 

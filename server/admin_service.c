@@ -28,32 +28,6 @@ static void read_config(struct change *change, const Cairn__V1__TopicConfig *con
 
 /* ---- Changes ---- */
 
-/* False when the name cannot be anybody's: a longer one would be cut. */
-static bool take_name(struct admin_call *this, const char *name) {
-  size_t size = strlen(name);
-  if (size > TOPIC_NAME_MAX) {
-    admin_call_refuse(this,
-                      refusal_new(STATUS_BAD_NAME, "the topic's name has %zu characters and may have %u", size, TOPIC_NAME_MAX));
-    return false;
-  }
-  memcpy(this->change.name, name, size + 1);
-  return true;
-}
-
-static struct failure *change_failure(const struct change *change) {
-  if (change->status == STATUS_UNKNOWN_TOPIC)
-    return refusal_new(change->status, "there is no topic \"%s\"; cairn topic list shows those there are", change->name);
-  if (change->problem[0] == '\0') return refusal_of_status(change->status);
-  return refusal_new(change->status, "topic \"%s\": %s: %s", change->name, status_text(change->status), change->problem);
-}
-
-/* It was refused: the call ends. */
-static bool refuse_change(struct admin_call *this) {
-  if (this->change.status == STATUS_OK) return false;
-  if (!admin_call_refuse_elsewhere(this, &this->change)) admin_call_refuse(this, change_failure(&this->change));
-  return true;
-}
-
 static struct admin_call *of_change(struct change *change) { return container_of(change, struct admin_call, change); }
 
 static void topic_is_open(struct map_follower_wait *wait) {
@@ -86,7 +60,7 @@ static void answer_when_open(struct admin_call *this, struct blob_part answer) {
 
 static void created(struct change *change) {
   struct admin_call *this = of_change(change);
-  if (refuse_change(this)) return;
+  if (admin_call_refuse_change(this)) return;
   struct public_topic message;
   public_topic_fill(&message, change->topic);
   Cairn__V1__CreateTopicResponse response;
@@ -99,7 +73,7 @@ static void create_run(struct task *task) {
   struct admin_call *this = container_of(task, struct admin_call, task);
   const Cairn__V1__CreateTopicRequest *request = (const void *)this->request;
   struct change *change = &this->change;
-  if (!take_name(this, request->name)) return;
+  if (!admin_call_take_name(this, request->name)) return;
   change->kind = COMMAND_CREATE_TOPIC;
   change->validate_only = request->validate_only != 0;
   change->partition_count = request->partitions;
@@ -114,7 +88,7 @@ static void create_run(struct task *task) {
 
 static void altered(struct change *change) {
   struct admin_call *this = of_change(change);
-  if (refuse_change(this)) return;
+  if (admin_call_refuse_change(this)) return;
   struct public_topic message;
   public_topic_fill(&message, change->topic);
   Cairn__V1__AlterTopicResponse response;
@@ -127,7 +101,7 @@ static void altered(struct change *change) {
 static void alter_run(struct task *task) {
   struct admin_call *this = container_of(task, struct admin_call, task);
   const Cairn__V1__AlterTopicRequest *request = (const void *)this->request;
-  if (!take_name(this, request->name)) return;
+  if (!admin_call_take_name(this, request->name)) return;
   this->change.kind = COMMAND_ALTER_TOPIC;
   this->change.validate_only = request->validate_only != 0;
   read_config(&this->change, request->config);
@@ -137,7 +111,7 @@ static void alter_run(struct task *task) {
 
 static void grown(struct change *change) {
   struct admin_call *this = of_change(change);
-  if (refuse_change(this)) return;
+  if (admin_call_refuse_change(this)) return;
   struct public_topic message;
   public_topic_fill(&message, change->topic);
   Cairn__V1__AddPartitionsResponse response;
@@ -149,7 +123,7 @@ static void grown(struct change *change) {
 static void grow_run(struct task *task) {
   struct admin_call *this = container_of(task, struct admin_call, task);
   const Cairn__V1__AddPartitionsRequest *request = (const void *)this->request;
-  if (!take_name(this, request->topic)) return;
+  if (!admin_call_take_name(this, request->topic)) return;
   this->change.kind = COMMAND_GROW_TOPIC;
   this->change.validate_only = request->validate_only != 0;
   this->change.partition_count = request->partitions;
@@ -159,7 +133,7 @@ static void grow_run(struct task *task) {
 
 static void deleted(struct change *change) {
   struct admin_call *this = of_change(change);
-  if (refuse_change(this)) return;
+  if (admin_call_refuse_change(this)) return;
   Cairn__V1__DeleteTopicResponse response;
   cairn__v1__delete_topic_response__init(&response);
   response.id = change->topic_id;
@@ -170,38 +144,10 @@ static void deleted(struct change *change) {
 static void delete_run(struct task *task) {
   struct admin_call *this = container_of(task, struct admin_call, task);
   const Cairn__V1__DeleteTopicRequest *request = (const void *)this->request;
-  if (!take_name(this, request->name)) return;
+  if (!admin_call_take_name(this, request->name)) return;
   this->change.kind = COMMAND_DELETE_TOPIC;
   this->change.done = deleted;
   controller_change(this->services->controller, &this->change);
-}
-
-static void moved(struct change *change) {
-  struct admin_call *this = of_change(change);
-  if (refuse_change(this)) return;
-  Cairn__V1__MovePartitionResponse response;
-  cairn__v1__move_partition_response__init(&response);
-  services_answer(this->call, pack_part(&response.base));
-  admin_call_finish(this);
-}
-
-static void move_run(struct task *task) {
-  struct admin_call *this = container_of(task, struct admin_call, task);
-  const Cairn__V1__MovePartitionRequest *request = (const void *)this->request;
-  struct change *change = &this->change;
-  if (!take_name(this, request->topic)) return;
-  if (request->n_replicas == 0 || request->n_replicas > MAP_REPLICAS_MAX) {
-    admin_call_refuse(this,
-                      refusal_new(STATUS_INVALID, "partition %u of topic \"%s\" is to have %zu replicas: name 1 to %u brokers",
-                                  request->partition, request->topic, request->n_replicas, MAP_REPLICAS_MAX));
-    return;
-  }
-  change->kind = COMMAND_MOVE_PARTITION;
-  change->validate_only = request->validate_only != 0;
-  change->partition = request->partition;
-  for (size_t i = 0; i < request->n_replicas; i++) change->to[change->to_count++] = request->replicas[i];
-  change->done = moved;
-  controller_change(this->services->controller, change);
 }
 
 /* ---- Looking ---- */
@@ -310,7 +256,4 @@ void admin_service_add_partitions(void *services, struct rpc_call *call, struct 
 }
 void admin_service_delete_topic(void *services, struct rpc_call *call, struct blob *message) {
   admin_call_start_change(services, call, message, &cairn__v1__delete_topic_request__descriptor, delete_run);
-}
-void admin_service_move_partition(void *services, struct rpc_call *call, struct blob *message) {
-  admin_call_start_change(services, call, message, &cairn__v1__move_partition_request__descriptor, move_run);
 }

@@ -15,6 +15,9 @@ void admin_service_add_partitions(void *services, struct rpc_call *call, struct 
 void admin_service_delete_topic(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_move_partition(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_transfer_leadership(void *services, struct rpc_call *call, struct blob *message);
+void admin_service_cancel_move(void *services, struct rpc_call *call, struct blob *message);
+void admin_service_list_moves(void *services, struct rpc_call *call, struct blob *message);
+void admin_service_plan_reassignment(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_set_broker_standing(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_describe_broker(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_describe_cluster(void *services, struct rpc_call *call, struct blob *message);

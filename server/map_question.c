@@ -10,7 +10,7 @@
 #include "proto/failure.h"
 #include "proto/pack.h"
 
-#define ARENA_BYTES 65536u
+#define ARENA_BYTES 262144u /* 256 of each: unpacked some 100 bytes apiece */
 
 /* ---- Asking ---- */
 
@@ -57,6 +57,10 @@ void map_question_ask(struct map_question *question, struct controller *controll
   tell_next(question);
 }
 
+void map_question_post(const struct map_question *question, struct progress_board *board, uint64_t now_ns) {
+  for (uint32_t i = 0; i < question->progress_count; i++) progress_board_put(board, now_ns, &question->progress[i]);
+}
+
 /* ---- As messages ---- */
 
 struct blob_part map_question_pack(const struct map_question *question, const uint8_t cluster_id[CLUSTER_ID_SIZE]) {
@@ -71,9 +75,23 @@ struct blob_part map_question_pack(const struct map_question *question, const ui
     moved[i].move = question->moved[i].move;
     list[i] = &moved[i];
   }
+  Cairn__Internal__V1__MoveProgress progress[MAP_MOVED_MAX];
+  Cairn__Internal__V1__MoveProgress *progress_list[MAP_MOVED_MAX];
+  for (uint32_t i = 0; i < question->progress_count; i++) {
+    const struct move_progress *told = &question->progress[i];
+    cairn__internal__v1__move_progress__init(&progress[i]);
+    progress[i].group_id = told->group;
+    progress[i].move = told->move;
+    progress[i].learners = told->learners;
+    progress[i].bytes_done = told->bytes_done;
+    progress[i].bytes_to_go = told->bytes_to_go;
+    progress_list[i] = &progress[i];
+  }
   message.cluster_id = id_to_message(cluster_id);
   message.n_moved = question->count;
   message.moved = list;
+  message.n_progress = question->progress_count;
+  message.progress = progress_list;
   return pack_part(&message.base);
 }
 
@@ -92,6 +110,7 @@ struct map_questions {
   const uint8_t *cluster_id;
   struct loop *loop;
   struct controller *controller;
+  struct progress_board *board;
   atomic_bool started;
 };
 
@@ -111,9 +130,11 @@ struct map_questions *map_questions_new(const uint8_t *cluster_id) {
 
 void map_questions_free(struct map_questions *questions) { memory_free(questions); }
 
-void map_questions_start(struct map_questions *questions, struct loop *loop, struct controller *controller) {
+void map_questions_start(struct map_questions *questions, struct loop *loop, struct controller *controller,
+                         struct progress_board *board) {
   questions->loop = loop;
   questions->controller = controller;
+  questions->board = board;
   atomic_store_explicit(&questions->started, true, memory_order_release);
 }
 
@@ -135,6 +156,7 @@ static void answer(struct map_question *question) {
 
 static void run_asked(struct task *task) {
   struct asked *asked = container_of(task, struct asked, task);
+  map_question_post(&asked->question, asked->questions->board, loop_now_ns(asked->questions->loop));
   map_question_ask(&asked->question, asked->questions->controller);
 }
 
@@ -143,13 +165,21 @@ static enum status take(struct bytes bytes, const uint8_t *cluster_id, struct ma
   struct arena *arena = arena_new(ARENA_BYTES);
   const Cairn__Internal__V1__MovesRequest *message = NULL;
   enum status status = pack_unpack(arena, &cairn__internal__v1__moves_request__descriptor, bytes, &message);
-  if (status == STATUS_OK && (message->n_moved > MAP_MOVED_MAX || !id_from_message(&message->cluster_id, cluster)))
-    status = STATUS_MALFORMED;
+  bool too_many = status == STATUS_OK && (message->n_moved > MAP_MOVED_MAX || message->n_progress > MAP_MOVED_MAX);
+  if (status == STATUS_OK && (too_many || !id_from_message(&message->cluster_id, cluster))) status = STATUS_MALFORMED;
   if (status == STATUS_OK && memcmp(cluster, cluster_id, CLUSTER_ID_SIZE) != 0) status = STATUS_FOREIGN;
   for (size_t i = 0; status == STATUS_OK && i < message->n_moved; i++) {
     const Cairn__Internal__V1__Moved *moved = message->moved[i];
     question->moved[question->count++] =
         (struct map_moved){.topic_id = moved->topic_id, .partition = moved->partition, .move = moved->move};
+  }
+  for (size_t i = 0; status == STATUS_OK && i < message->n_progress; i++) {
+    const Cairn__Internal__V1__MoveProgress *told = message->progress[i];
+    question->progress[question->progress_count++] = (struct move_progress){.group = told->group_id,
+                                                                            .move = told->move,
+                                                                            .learners = told->learners,
+                                                                            .bytes_done = told->bytes_done,
+                                                                            .bytes_to_go = told->bytes_to_go};
   }
   arena_free(arena);
   return status;

@@ -11,6 +11,7 @@
 #include "base/blob.h"
 #include "base/rpc.h"
 #include "controller/controller.h"
+#include "server/progress_board.h"
 
 #define MAP_MOVED_MAX 256u
 #define MAP_QUESTION_METHOD "/cairn.internal.v1.Peer/Moves"
@@ -25,6 +26,8 @@ struct map_moved {
 struct map_question {
   uint32_t count;
   struct map_moved moved[MAP_MOVED_MAX];
+  uint32_t progress_count;
+  struct move_progress progress[MAP_MOVED_MAX]; /* told besides, for whoever watches */
   void (*done)(struct map_question *question);
 
   enum status status;
@@ -38,6 +41,8 @@ struct map_question {
 
 /* Here, where group 0 is led. On lane 0. */
 void map_question_ask(struct map_question *question, struct controller *controller);
+/* What it tells of progress goes to the board. */
+void map_question_post(const struct map_question *question, struct progress_board *board, uint64_t now_ns);
 
 /* As a message, and what is answered. */
 struct blob_part map_question_pack(const struct map_question *question, const uint8_t cluster_id[CLUSTER_ID_SIZE]);
@@ -47,7 +52,8 @@ enum status map_question_unpack_answer(struct bytes bytes, uint64_t *out_version
 struct map_questions;
 struct map_questions *map_questions_new(const uint8_t *cluster_id); /* borrowed */
 void map_questions_free(struct map_questions *questions);           /* NULL is fine */
-void map_questions_start(struct map_questions *questions, struct loop *loop, struct controller *controller);
+void map_questions_start(struct map_questions *questions, struct loop *loop, struct controller *controller,
+                         struct progress_board *board);
 struct rpc_handler map_questions_handler(struct map_questions *questions);
 
 #endif

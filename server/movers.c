@@ -12,6 +12,7 @@
 #define ROUND_NS ((uint64_t)100 * NS_PER_MS) /* between rounds, while moves are under way */
 #define MAP_LOOK_NS ((uint64_t)5 * NS_PER_MS)
 #define MAP_LOOKS_MAX 200u
+#define PROGRESS_NS ((uint64_t)1000 * NS_PER_MS) /* between tellings of how far they are, where there is nothing else to tell */
 
 /* One partition in a round. */
 struct mover {
@@ -36,7 +37,8 @@ struct movers {
   uint64_t version; /* that the map has to have */
   unsigned map_looks;
   struct map_question question;
-  enum status told; /* why moves wait, as it was last traced */
+  uint64_t progress_ns; /* when it was last told how far they are */
+  enum status told;     /* why moves wait, as it was last traced */
 
   struct peer_question asked; /* the leader, where it is another one */
 
@@ -135,6 +137,7 @@ static void put_question(struct movers *movers) {
   const struct map_broker *leader = cluster_map_broker(controller_map(wiring->controller), controller_leader(wiring->controller));
   if (controller_leads(wiring->controller)) {
     movers->question.done = asked_here;
+    map_question_post(&movers->question, wiring->board, loop_now_ns(wiring->loop));
     map_question_ask(&movers->question, wiring->controller);
     return;
   }
@@ -186,12 +189,39 @@ static void question_answered(struct movers *movers, enum status status, uint64_
   look_at_map(movers);
 }
 
+static void note_progress(struct movers *movers) {
+  struct map_question *question = &movers->question;
+  question->progress_count = 0;
+  for (uint32_t i = 0; i < movers->count; i++) {
+    const struct partition_move *step = &movers->round[i]->step;
+    if (step->learning.learners == 0) continue;
+    question->progress[question->progress_count++] = (struct move_progress){.group = step->move.group,
+                                                                            .move = step->move.number,
+                                                                            .learners = step->learning.learners,
+                                                                            .bytes_done = step->learning.bytes_done,
+                                                                            .bytes_to_go = step->learning.bytes_to_go};
+  }
+}
+
+/* Now and then, where no step has to be taken. False: not now. */
+static bool tell_progress(struct movers *movers) {
+  uint64_t now_ns = loop_now_ns(movers->wiring.loop);
+  if (movers->question.progress_count == 0 || movers->stopping || now_ns - movers->progress_ns < PROGRESS_NS) return false;
+  movers->progress_ns = now_ns;
+  movers->phase = PHASE_TELL;
+  movers->question.count = 0;
+  put_question(movers);
+  return true;
+}
+
 static void ask(struct movers *movers) {
   bool any = false;
+  note_progress(movers);
   for (uint32_t i = 0; i < movers->count; i++) {
     movers->round[i]->dropped = !movers->round[i]->step.leads;
     any = any || movers->round[i]->step.leads;
   }
+  if (!any && tell_progress(movers)) return;
   if (!any || movers->stopping) {
     end_round(movers);
     return;

@@ -1,9 +1,9 @@
 /* Brings partitions to where the map says that they are to be: those that this broker leads. In rounds, as long as moves are under way:
  *
- *   look     each partition's lane says whether it leads and has a step to take (partition_move_look)
+ *   look     each partition's lane says whether it leads and has a step to take, and how far its new replicas are (partition_move_look)
  *   ask      group 0's leader confirms how new the map is; this broker's is waited for until it is as new
  *   act      each takes its step, by the map as it is now (partition_move_act)
- *   tell     what is over, to group 0's leader (map_question.h)
+ *   tell     what is over, to group 0's leader (map_question.h); once a second, and besides, how far all are
  *
  * A step that is not taken for any reason is looked at again in the next round, here or wherever the partition is led by then: nothing of
  * a round outlives it. On lane 0, except new and free. What a round does on other lanes has come back when `done` of stop runs.
@@ -25,6 +25,7 @@ struct movers_wiring {
   struct routing *routing;
   broker_id self;
   const uint8_t *cluster_id;
+  struct progress_board *board; /* for what is told where group 0 is led */
 };
 struct movers *movers_new(void);
 void movers_free(struct movers *movers); /* PRE: not started, or stopped. NULL is fine */

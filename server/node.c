@@ -227,8 +227,9 @@ static void start_brokers(struct lane_errand *errand) {
                                        .controller = node->controller,
                                        .routing = node->routing,
                                        .self = node->identity.broker_id,
-                                       .cluster_id = node->identity.cluster};
-  map_questions_start(node->questions, node->hosts[0].loop, node->controller);
+                                       .cluster_id = node->identity.cluster,
+                                       .board = node->board};
+  map_questions_start(node->questions, node->hosts[0].loop, node->controller, node->board);
   movers_start(node->movers, &moving);
   steward_start(node->steward, &(struct steward_wiring){.lane = node->lanes[0],
                                                         .controller = node->controller,
@@ -273,6 +274,7 @@ static enum status start_services(struct node *node) {
       .follower = node->follower,
       .brokers = node->brokers,
       .watches = node->watches,
+      .board = node->board,
       .identity = node->identity,
       .answers = node->read_account,
   };
@@ -388,6 +390,7 @@ enum status node_start(struct world *world, const struct options *options, const
   node->watches = map_watches_new(options, node->read_account);
   node->steward = steward_new();
   node->questions = map_questions_new(node->identity.cluster);
+  node->board = progress_board_new();
   status = node_open_peers(node, out_problem);
   if (status != STATUS_OK) goto failed;
   start_lanes(node);

@@ -29,6 +29,7 @@ struct node {
   enum map_standing standing;      /* as the map has this broker; on lane 0 */
   atomic_bool drained;             /* the map wants this broker to lead nothing */
   struct map_questions *questions; /* of other brokers' movers */
+  struct progress_board *board;    /* what they told */
   struct peers *peers;             /* NULL: there are none */
   struct pace pace;                /* of what replicas get that do not count yet */
   struct lane **lanes;

@@ -138,6 +138,7 @@ static void free_partitions(struct node *node) {
   movers_free(node->movers);
   map_watches_free(node->watches);
   map_questions_free(node->questions);
+  progress_board_free(node->board);
 }
 
 void node_stop(struct node *node, bool checkpoint) {

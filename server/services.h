@@ -20,6 +20,7 @@
 #include "server/map_follower.h"
 #include "server/options.h"
 #include "server/partition.h"
+#include "server/progress_board.h"
 #include "server/routing.h"
 
 struct map_watches;
@@ -38,8 +39,9 @@ struct services {
   struct controller *controller; /* lane 0 */
   struct map_follower *follower; /* lane 0 */
   const struct brokers *brokers;
-  struct map_watches *watches; /* lane 0 */
-  struct account *answers;     /* what is told of much: clients may leave it lying */
+  struct map_watches *watches;        /* lane 0 */
+  const struct progress_board *board; /* how far moves are; on lane 0 */
+  struct account *answers;            /* what is told of much: clients may leave it lying */
   struct health *health;
   struct reflection *reflection;
   struct log_identity identity;

@@ -245,6 +245,75 @@ struct cairn_leadership {
 int cairn_partition_transfer(struct cairn_client *client, const char *topic, uint32_t partition, uint32_t broker,
                              bool validate_only, struct cairn_leadership *out_leadership, struct cairn_error *error);
 
+/* ---- Many moves: a plan, and what is under way ---- */
+
+/* A partition that had better be elsewhere. Borrowed during the visit. */
+struct cairn_planned_move {
+  const char *topic;
+  uint64_t topic_id; /* 0: whichever topic has the name */
+  uint32_t partition;
+  const uint32_t *from; /* brokers; the first is to lead. None: wherever it is */
+  size_t from_count;
+  const uint32_t *to;
+  size_t to_count;
+  uint32_t copies;  /* replicas that are made anew; 0: only who is to lead changes */
+  bool bytes_known; /* false: the broker asked has no replica of it */
+  uint64_t bytes;   /* that are copied to all of these */
+};
+struct cairn_reassignment_goal {
+  const char *const *topics; /* none: all */
+  size_t topic_count;
+  const uint32_t *brokers; /* that are to have them, and nobody else; none: whoever is up and in */
+  size_t broker_count;
+};
+struct cairn_plan {
+  uint32_t moves;      /* visited */
+  uint32_t more_moves; /* beyond the 5,000 that one answer holds: carry these out, and ask again */
+  uint32_t partitions; /* that were looked at, and of these left where they are */
+  uint32_t partitions_moving;
+  uint32_t partitions_without_quorum;
+  uint32_t copies; /* of all moves */
+  uint32_t leads;  /* partitions that another broker is to lead */
+  uint64_t bytes;  /* where they are known */
+  uint32_t partitions_of_unknown_size;
+};
+/* Where partitions had better be: spread evenly, with as few replicas moved as that takes. Changes nothing. UNKNOWN_TOPIC, NOT_FOUND (no such
+ * broker), INVALID (a broker is named twice, or leaves), LOADING (one is down), TOO_FEW_BROKERS, TOO_LARGE (name topics). `out_plan` and
+ * `visit` may be NULL. */
+int cairn_reassignment_plan(struct cairn_client *client, const struct cairn_reassignment_goal *goal, struct cairn_plan *out_plan,
+                            void (*visit)(void *context, const struct cairn_planned_move *move), void *context,
+                            struct cairn_error *error);
+/* One move of a plan: the same as cairn_partition_move(), but only where the partition is where the plan found it, or on its way to `to`, or there.
+ * Else PLAN_STALE, and nothing is changed. Records that were there before go to new replicas no faster than `bytes_per_second` (0: as fast as brokers
+ * give them). */
+int cairn_partition_move_planned(struct cairn_client *client, const struct cairn_planned_move *move, uint64_t bytes_per_second,
+                                 bool validate_only, struct cairn_error *error);
+/* Takes a move back: the partition ends where it was when it began. `number`: of this move only; 0: of whichever is under way. NOT_FOUND: it is
+ * not on its way. PLAN_STALE: another move has taken the place of that one. */
+int cairn_partition_move_cancel(struct cairn_client *client, const char *topic, uint32_t partition, uint64_t number,
+                                struct cairn_error *error);
+
+/* A partition on its way. Borrowed during the visit. */
+struct cairn_move {
+  const char *topic;
+  uint64_t topic_id;
+  uint32_t partition;
+  uint64_t number; /* no other move has it */
+  const uint32_t *from;
+  size_t from_count;
+  const uint32_t *to;
+  size_t to_count;
+  uint64_t bytes_per_second_max; /* 0: none of its own */
+  bool told;                     /* false: its leader has told nothing within the last seconds, and what follows is 0 */
+  uint32_t learners;             /* replicas that are being given what they lack */
+  uint64_t bytes_done;           /* of all of them, estimated */
+  uint64_t bytes_to_go;
+  uint64_t bytes_per_second; /* lately */
+};
+/* The moves under way, by topic's id and partition: whoever leads the map answers. */
+int cairn_move_list(struct cairn_client *client, void (*visit)(void *context, const struct cairn_move *move), void *context,
+                    struct cairn_error *error);
+
 struct cairn_broker {
   uint32_t broker_id;
   char cluster_id[33];

@@ -161,17 +161,39 @@ static int validate(struct move *move) {
   return print_state(move, "validated", "could move to", "");
 }
 
+/* Where it was is where it is to be: that is waited for as any move is. */
+static int take_back(struct move *move, bool *out_under_way) {
+  struct cairn_error error;
+  if (look(move, &error) != CAIRN_OK) return report_unseen(move, &error);
+  move->to = move->replicas;
+  int code = cairn_partition_move_cancel(move->cli->client, move->topic, move->partition, 0, &error);
+  *out_under_way = code == CAIRN_OK;
+  if (code == CAIRN_OK || strcmp(error.reason, "NOT_FOUND") == 0)
+    return CLI_OK; /* it rests, where it was or where it was to go */
+  return report_error(move->cli, &error, subject_of(move), "cannot take the move of partition %u of \"%s\" back", move->partition,
+                      move->topic);
+}
+
+static int begin(struct move *move, bool dry_run) {
+  struct cairn_error error;
+  if (cairn_partition_move(move->cli->client, move->topic, move->partition, move->to.ids, move->to.count, dry_run, &error) ==
+      CAIRN_OK)
+    return CLI_OK;
+  return report_error(move->cli, &error, subject_of(move), "cannot move partition %u of \"%s\"", move->partition, move->topic);
+}
+
 static int move_run(struct cli *cli) {
   struct move move = {.cli = cli, .topic = cli->operands[0]};
+  bool dry_run = cli_flag(cli, "dry-run"), cancels = cli_flag(cli, "cancel"), under_way = true;
   int code = cli_operand_partition(cli, 1, &move.partition);
-  if (code == CLI_OK) code = read_brokers(cli, &move.to);
+  if (code == CLI_OK && cancels && (dry_run || cli_option(cli, "to") != NULL))
+    code = report_usage(cli, "--cancel takes the move back that is under way: leave out --to and --dry-run");
+  if (code == CLI_OK && !cancels) code = read_brokers(cli, &move.to);
   if (code == CLI_OK) code = cli_connect(cli);
+  if (code == CLI_OK) code = cancels ? take_back(&move, &under_way) : begin(&move, dry_run);
   if (code != CLI_OK) return code;
   brokers_text(&move.to, move.to_text);
-  bool dry_run = cli_flag(cli, "dry-run");
-  struct cairn_error error;
-  if (cairn_partition_move(cli->client, move.topic, move.partition, move.to.ids, move.to.count, dry_run, &error) != CAIRN_OK)
-    return report_error(cli, &error, subject_of(&move), "cannot move partition %u of \"%s\"", move.partition, move.topic);
+  if (!under_way) return print_state(&move, "arrived", "is not on its way: it is on", "");
   if (dry_run) return validate(&move);
 
   struct progress progress;
@@ -189,14 +211,15 @@ static const struct option move_options[] = {
     {"to", 0, "BROKERS", "the brokers that are to have it; the first is to lead"},
     {"wait", 0, NULL, "until it has arrived"},
     {"dry-run", 0, NULL, "check everything, change nothing"},
+    {"cancel", 0, NULL, "take the move back that is under way: it stays where it was"},
     {NULL, 0, NULL, NULL},
 };
 
 static const char *const move_examples[] = {
     "Partition 0 of orders goes to brokers 2, 3 and 4, and leaves every other",
     "cairn partition move orders 0 --to 2,3,4 --wait",
-    "A move is called off by moving it back",
-    "cairn partition move orders 0 --to 1,2,3",
+    "A move is taken back: the partition stays where it was",
+    "cairn partition move orders 0 --cancel",
     NULL,
 };
 

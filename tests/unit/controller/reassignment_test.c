@@ -139,7 +139,8 @@ static void a_plan_that_could_not_end_is_none(void **state) {
                  "broker 9 is to have replicas, and the cluster has no such broker: cairn broker list shows those it has");
   expect_no_plan((const uint32_t[]){1, 5}, 2, STATUS_NOT_FOUND,
                  "broker 5 is to have replicas, and it takes no other brokers: start it with --peer-listen, or name another");
-  expect_no_plan((const uint32_t[]){1, 4}, 2, STATUS_INVALID, "broker 4 is to have replicas, and it is about to leave the cluster");
+  expect_no_plan((const uint32_t[]){1, 4}, 2, STATUS_INVALID,
+                 "broker 4 is to have replicas, and it is about to leave the cluster");
   expect_no_plan((const uint32_t[]){1, 1}, 2, STATUS_INVALID,
                  "broker 1 is to have replicas, and is named twice: name each broker once");
   expect_no_plan((const uint32_t[]){1, 3}, 2, STATUS_LOADING,
@@ -231,8 +232,8 @@ static uint32_t busiest(void) {
   for (const struct map_move *move = NULL; (move = cluster_map_move_after(map, move == NULL ? 0 : move->group)) != NULL;) {
     const struct map_partition *from = &cluster_map_topic_by_id(map, move->topic_id)->partitions[move->partition];
     for (uint32_t id = 1; id <= BROKERS_MAX; id++)
-      counts[id] += map_replicas_have(from->replicas, from->replica_count, id) !=
-                    map_replicas_have(move->target, move->target_count, id);
+      counts[id] +=
+          map_replicas_have(from->replicas, from->replica_count, id) != map_replicas_have(move->target, move->target_count, id);
   }
   for (uint32_t id = 1; id <= BROKERS_MAX; id++)
     if (counts[id] > most) most = counts[id];

@@ -1,0 +1,262 @@
+#include "clients/cli/reassignment.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/world.h"
+#include "clients/cli/report.h"
+#include "clients/cli/terminal.h"
+
+#define TEXT_SIZE 256u
+
+enum state { PLANNED, BEGUN, ARRIVED, REFUSED };
+static const char *const state_words[] = {"planned", "moving", "arrived", "refused"};
+
+/* How often moves under way give a broker a replica, or take one from it. */
+struct busy {
+  uint32_t broker;
+  uint32_t moves;
+};
+
+struct carrying {
+  const struct reassignment *order;
+  enum state *states; /* by row */
+  bool *listed;       /* by row: it is on its way, as planned */
+  struct busy *busy;
+  size_t busy_count;
+  uint32_t counts[4];
+  uint64_t bytes_to_go, bytes_per_second;
+};
+
+size_t reassignment_brokers(const json_t *row, const char *field, uint32_t *out_brokers) {
+  const json_t *list = json_object_get(row, field);
+  size_t count = json_array_size(list);
+  if (count > CAIRN_REPLICAS_MAX) return 0;
+  for (size_t i = 0; i < count; i++) {
+    json_int_t id = json_integer_value(json_array_get(list, i));
+    if (id <= 0 || id > UINT32_MAX) return 0;
+    out_brokers[i] = (uint32_t)id;
+  }
+  return count;
+}
+
+static struct cairn_planned_move move_of(const json_t *row, uint32_t *from, uint32_t *to) {
+  return (struct cairn_planned_move){.topic = json_string_value(json_object_get(row, "topic")),
+                                     .topic_id = (uint64_t)json_integer_value(json_object_get(row, "topic_id")),
+                                     .partition = (uint32_t)json_integer_value(json_object_get(row, "partition")),
+                                     .from = from,
+                                     .from_count = reassignment_brokers(row, "from", from),
+                                     .to = to,
+                                     .to_count = reassignment_brokers(row, "to", to)};
+}
+
+static size_t row_count(const struct carrying *carrying) { return json_array_size(carrying->order->rows); }
+
+static void set_state(struct carrying *carrying, size_t i, enum state state) {
+  carrying->counts[carrying->states[i]]--;
+  carrying->counts[state]++;
+  carrying->states[i] = state;
+  json_object_set_new(json_array_get(carrying->order->rows, i), "state", json_string(state_words[state]));
+}
+
+/* ---- What is under way ---- */
+
+static bool has(const uint32_t *brokers, size_t count, uint32_t broker) {
+  for (size_t i = 0; i < count; i++)
+    if (brokers[i] == broker) return true;
+  return false;
+}
+
+static void count_busy(struct carrying *carrying, uint32_t broker) {
+  size_t i = 0;
+  while (i < carrying->busy_count && carrying->busy[i].broker != broker) i++;
+  if (i == carrying->busy_count) {
+    carrying->busy = memory_grow_array(carrying->busy, i + 1, sizeof *carrying->busy);
+    carrying->busy[carrying->busy_count++] = (struct busy){.broker = broker};
+  }
+  carrying->busy[i].moves++;
+}
+
+/* Those that the one has and the other has not. */
+static void count_difference(struct carrying *carrying, const uint32_t *some, size_t some_count, const uint32_t *others,
+                             size_t other_count) {
+  for (size_t i = 0; i < some_count; i++)
+    if (!has(others, other_count, some[i])) count_busy(carrying, some[i]);
+}
+
+static void note_busy(struct carrying *carrying, const uint32_t *from, size_t from_count, const uint32_t *to, size_t to_count) {
+  count_difference(carrying, from, from_count, to, to_count);
+  count_difference(carrying, to, to_count, from, from_count);
+}
+
+static void move_visit(void *context, const struct cairn_move *move) {
+  struct carrying *carrying = context;
+  note_busy(carrying, move->from, move->from_count, move->to, move->to_count);
+  for (size_t i = 0; i < row_count(carrying); i++) {
+    uint32_t from[CAIRN_REPLICAS_MAX], to[CAIRN_REPLICAS_MAX];
+    struct cairn_planned_move ours = move_of(json_array_get(carrying->order->rows, i), from, to);
+    if (ours.partition != move->partition || strcmp(ours.topic, move->topic) != 0) continue;
+    carrying->listed[i] = ours.to_count == move->to_count && memcmp(to, move->to, ours.to_count * sizeof *to) == 0;
+    if (!carrying->listed[i]) continue;
+    carrying->bytes_to_go += move->bytes_to_go;
+    carrying->bytes_per_second += move->bytes_per_second;
+  }
+}
+
+static int look(struct carrying *carrying) {
+  struct cairn_error error;
+  carrying->busy_count = 0;
+  carrying->bytes_to_go = carrying->bytes_per_second = 0;
+  memset(carrying->listed, 0, row_count(carrying) * sizeof *carrying->listed);
+  if (cairn_move_list(carrying->order->cli->client, move_visit, carrying, &error) != CAIRN_OK)
+    return report_error(
+        carrying->order->cli, &error, (struct report_subject){0},
+        "cannot see how far the moves are; %u of them go on by themselves, and the same command goes on with the rest",
+        carrying->counts[BEGUN]);
+  return CLI_OK;
+}
+
+/* ---- One move ---- */
+
+static bool has_room(const struct carrying *carrying, const uint32_t *some, size_t some_count, const uint32_t *others,
+                     size_t other_count) {
+  for (size_t i = 0; i < some_count; i++) {
+    if (has(others, other_count, some[i])) continue;
+    for (size_t k = 0; k < carrying->busy_count; k++)
+      if (carrying->busy[k].broker == some[i] && carrying->busy[k].moves >= carrying->order->per_broker) return false;
+  }
+  return true;
+}
+
+/* What can be said of this move alone; of anything else the next ones would be told the same. */
+static bool is_its_own(const struct cairn_error *error) {
+  static const char *const reasons[] = {"PLAN_STALE", "UNKNOWN_TOPIC", "UNKNOWN_PARTITION", "NOT_FOUND",
+                                        "INVALID",    "UNSUPPORTED",   "TOO_FEW_BROKERS",   "BAD_NAME"};
+  for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+    if (strcmp(error->reason, reasons[i]) == 0) return true;
+  return false;
+}
+
+/* Its answer says that it is on its way, or there already. */
+static int begin(struct carrying *carrying, size_t i) {
+  json_t *row = json_array_get(carrying->order->rows, i);
+  uint32_t from[CAIRN_REPLICAS_MAX], to[CAIRN_REPLICAS_MAX];
+  struct cairn_planned_move move = move_of(row, from, to);
+  bool room = has_room(carrying, from, move.from_count, to, move.to_count) &&
+              has_room(carrying, to, move.to_count, from, move.from_count);
+  struct cairn_error error;
+  if (!room && !carrying->listed[i]) return CLI_OK;
+  int code = cairn_partition_move_planned(carrying->order->cli->client, &move, carrying->order->bytes_per_second, false, &error);
+  if (code == CAIRN_OK) {
+    set_state(carrying, i, BEGUN);
+    note_busy(carrying, from, move.from_count, to, move.to_count);
+    return CLI_OK;
+  }
+  if (strcmp(error.reason, "BUSY") == 0) return CLI_OK; /* 1,000 are under way: later */
+  if (!is_its_own(&error))
+    return report_error(
+        carrying->order->cli, &error, (struct report_subject){.topic = move.topic},
+        "cannot move partition %u of \"%s\"; %u moves go on by themselves, and the same command goes on with the rest",
+        move.partition, move.topic, carrying->counts[BEGUN]);
+  set_state(carrying, i, REFUSED);
+  json_object_set_new(row, "why", json_string(error.message));
+  return CLI_OK;
+}
+
+/* ---- All of them ---- */
+
+static int report_interrupted(const struct carrying *carrying) {
+  char what[TEXT_SIZE], why[TEXT_SIZE];
+  snprintf(what, sizeof what, "it was interrupted: %u of %zu moves have arrived", carrying->counts[ARRIVED], row_count(carrying));
+  snprintf(why, sizeof why, "%u have begun and go on by themselves, whether somebody waits or not; %u have not begun",
+           carrying->counts[BEGUN], carrying->counts[PLANNED]);
+  return report_failure(carrying->order->cli, CLI_INTERRUPTED, "INTERRUPTED", what, why,
+                        "the same command again goes on with the rest; cairn cluster moves shows what is under way");
+}
+
+/* What has begun and is not listed any more is over. */
+static int step(struct carrying *carrying) {
+  int code = look(carrying);
+  for (size_t i = 0; code == CLI_OK && i < row_count(carrying) && !terminal_interrupted(); i++) {
+    if (carrying->states[i] == BEGUN && !carrying->listed[i]) set_state(carrying, i, ARRIVED);
+    if (carrying->states[i] == PLANNED) code = begin(carrying, i);
+  }
+  return code;
+}
+
+static void wait_a_while(const struct carrying *carrying, struct progress *progress) {
+  char text[TEXT_SIZE];
+  snprintf(text, sizeof text, "%u of %zu have arrived, %u are on their way (%.1f MiB to go, %.1f MiB/s), %u to begin",
+           carrying->counts[ARRIVED], row_count(carrying), carrying->counts[BEGUN], (double)carrying->bytes_to_go / 1048576.0,
+           (double)carrying->bytes_per_second / 1048576.0, carrying->counts[PLANNED]);
+  progress_wait(progress, world_now_ns(carrying->order->cli->world), text);
+}
+
+static int carry_on(struct carrying *carrying) {
+  struct progress progress;
+  progress_begin(&progress, world_now_ns(carrying->order->cli->world));
+  for (;;) {
+    int code = step(carrying);
+    bool left = carrying->counts[PLANNED] > 0 || (carrying->order->waits && carrying->counts[BEGUN] > 0);
+    bool interrupted = left && terminal_interrupted();
+    if (code != CLI_OK || !left || interrupted) progress_end(&progress);
+    if (interrupted) return report_interrupted(carrying);
+    if (code != CLI_OK || !left) return code;
+    wait_a_while(carrying, &progress);
+  }
+}
+
+/* ---- Did they come to where they were to go? ---- */
+
+struct check {
+  struct carrying *carrying;
+  const char *topic;
+};
+
+static void place_visit(void *context, const struct cairn_partition *partition) {
+  const struct check *check = context;
+  struct carrying *carrying = check->carrying;
+  for (size_t i = 0; i < row_count(carrying); i++) {
+    json_t *row = json_array_get(carrying->order->rows, i);
+    uint32_t from[CAIRN_REPLICAS_MAX], to[CAIRN_REPLICAS_MAX];
+    struct cairn_planned_move ours = move_of(row, from, to);
+    if (carrying->states[i] != ARRIVED || ours.partition != partition->partition || strcmp(ours.topic, check->topic) != 0)
+      continue;
+    bool there = partition->moving_to_count == 0 && partition->replica_count == ours.to_count &&
+                 memcmp(partition->replicas, to, ours.to_count * sizeof *to) == 0;
+    if (there) continue;
+    set_state(carrying, i, REFUSED);
+    json_object_set_new(row, "why", json_string("another move took its place, or it was taken back"));
+  }
+}
+
+static int check_arrived(struct carrying *carrying) {
+  const char *last = "";
+  for (size_t i = 0; i < row_count(carrying) && !terminal_interrupted(); i++) {
+    struct check check = {carrying, json_string_value(json_object_get(json_array_get(carrying->order->rows, i), "topic"))};
+    struct cairn_error error;
+    if (carrying->states[i] != ARRIVED || strcmp(check.topic, last) == 0) continue;
+    last = check.topic;
+    int code = cairn_topic_describe(carrying->order->cli->client, check.topic, NULL, place_visit, &check, &error);
+    if (code != CAIRN_OK && code != CAIRN_NOT_FOUND)
+      return report_error(carrying->order->cli, &error, (struct report_subject){.topic = check.topic},
+                          "cannot see where the partitions of \"%s\" are", check.topic);
+  }
+  return CLI_OK;
+}
+
+int reassignment_carry_out(const struct reassignment *reassignment, struct reassignment_result *out_result) {
+  size_t count = json_array_size(reassignment->rows);
+  struct carrying carrying = {.order = reassignment, .counts = {[PLANNED] = (uint32_t)count}};
+  carrying.states = memory_new_array(count + 1, sizeof *carrying.states);
+  carrying.listed = memory_new_array(count + 1, sizeof *carrying.listed);
+  int code = carry_on(&carrying);
+  if (code == CLI_OK) code = check_arrived(&carrying);
+  *out_result = (struct reassignment_result){
+      .begun = carrying.counts[BEGUN], .arrived = carrying.counts[ARRIVED], .refused = carrying.counts[REFUSED]};
+  memory_free(carrying.states);
+  memory_free(carrying.listed);
+  memory_free(carrying.busy);
+  return code;
+}
