@@ -209,6 +209,7 @@ static void brokers_changed(void *context) {
   if (mine) map_follower_known(node->follower, controller_map(node->controller));
   atomic_store_explicit(&node->drained, standing != STANDING_IN, memory_order_release);
   steward_wake(node->steward);
+  balancer_wake(node->balancer);
   bool serves = atomic_load(&node->services.stage) == SERVICES_SERVING; /* or whoever sets that sees that it is refused */
   if (serves && brokers_refused(node->brokers)) health_set_all(node->services.health, false);
 }
@@ -235,6 +236,11 @@ static void start_brokers(struct lane_errand *errand) {
                                                         .controller = node->controller,
                                                         .self = node->identity.broker_id,
                                                         .replace_after_ns = node->options->replace_after_ms * NS_PER_MS});
+  balancer_start(node->balancer, &(struct balancer_wiring){.lane = node->lanes[0],
+                                                           .controller = node->controller,
+                                                           .self = node->identity.broker_id,
+                                                           .wanted = node->options->auto_balance != 0,
+                                                           .calm_ns = node->options->balance_after_ms * NS_PER_MS});
   brokers_start(node->brokers, &wiring, registered, errand);
 }
 
@@ -389,6 +395,7 @@ enum status node_start(struct world *world, const struct options *options, const
   node->movers = movers_new();
   node->watches = map_watches_new(options, node->read_account);
   node->steward = steward_new();
+  node->balancer = balancer_new();
   node->questions = map_questions_new(node->identity.cluster);
   node->board = progress_board_new();
   status = node_open_peers(node, out_problem);
@@ -431,6 +438,7 @@ static void reload_host(struct lane_errand *errand) {
   struct leads_settings leads = leads_settings(node->options);
   partition_host_set_retention(&node->hosts[errand->lane], node->options->retention_check_interval_ms * NS_PER_MS);
   partition_host_set_leads(&node->hosts[errand->lane], &leads);
+  if (errand->lane == 0) balancer_set(node->balancer, node->options->auto_balance != 0);
   errand_done(errand);
 }
 

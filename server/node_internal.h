@@ -2,6 +2,7 @@
 #ifndef CAIRN_SERVER_NODE_INTERNAL_H
 #define CAIRN_SERVER_NODE_INTERNAL_H
 
+#include "server/balancer.h"
 #include "server/brokers.h"
 #include "server/fitness.h"
 #include "server/map_question.h"
@@ -26,6 +27,7 @@ struct node {
   struct movers *movers;
   struct map_watches *watches;
   struct steward *steward;
+  struct balancer *balancer;
   enum map_standing standing;      /* as the map has this broker; on lane 0 */
   atomic_bool drained;             /* the map wants this broker to lead nothing */
   struct map_questions *questions; /* of other brokers' movers */

@@ -114,7 +114,12 @@ static void steward_stopped(void *errand) { errand_done(errand); }
 
 static void stop_steward(struct lane_errand *errand) { steward_stop(errand->node->steward, steward_stopped, errand); }
 
+static void balancer_stopped(void *errand) { errand_done(errand); }
+
+static void stop_balancer(struct lane_errand *errand) { balancer_stop(errand->node->balancer, balancer_stopped, errand); }
+
 static void stop_lanes(struct node *node) {
+  if (node->controller != NULL) (void)node_on_lane(node, 0, stop_balancer);
   if (node->controller != NULL) (void)node_on_lane(node, 0, stop_steward);
   if (node->controller != NULL) (void)node_on_lane(node, 0, stop_movers);
   if (node->controller != NULL) (void)node_on_lane(node, 0, end_telling);
@@ -134,6 +139,7 @@ static void free_partitions(struct node *node) {
   for (unsigned i = 0; i < node->lane_count; i++) lane_free(node->lanes[i]);
   peers_close(node->peers);
   brokers_free(node->brokers);
+  balancer_free(node->balancer);
   steward_free(node->steward);
   movers_free(node->movers);
   map_watches_free(node->watches);

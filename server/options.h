@@ -46,6 +46,8 @@ struct options {
   uint64_t preferred_leaders; /* enum preferred_leaders */
   uint64_t preferred_leaders_after_ms;
   uint64_t preferred_leaders_hold_ms;
+  uint64_t auto_balance; /* 0: off, 1: on */
+  uint64_t balance_after_ms;
   uint64_t lanes;
   uint64_t log_level; /* enum trace_level */
 

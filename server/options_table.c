@@ -54,6 +54,11 @@ const struct option_row option_rows[] = {
      "and for how long that one has to have been up and willing before; longer for one that falls again and again"},
     {"preferred-leaders-hold-ms", OPTION_TIME, AT(preferred_leaders_hold_ms), "1h", 0, 365 * 24 * HOUR, true, "TIME", "Work",
      "how long a leader that was asked for (cairn partition transfer) stays in that one's place"},
+    {"auto-balance", OPTION_CHOICE, AT(auto_balance), "off", 0, 1, true, "off|on", "Work",
+     "spread replicas and leaders evenly by itself, a few moves at a time, while all brokers are up and nobody else moves anything; "
+     "give all brokers the same"},
+    {"balance-after-ms", OPTION_TIME, AT(balance_after_ms), "5m", SECOND, 365 * 24 * HOUR, false, "TIME", "Work",
+     "how long everything has to be calm before that begins"},
     {"retention-check-interval-ms", OPTION_TIME, AT(retention_check_interval_ms), "30s", 10, 24 * HOUR, true, "TIME", "Work",
      "how often each partition is asked what retention lets go"},
     {"drain-ms", OPTION_TIME, AT(drain_ms), "10s", 0, HOUR, true, "TIME", "Work",

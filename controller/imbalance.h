@@ -1,0 +1,27 @@
+/* Whether a cluster had better be balanced by itself: it is calm, and uneven enough for that to be worth its while. Pure.
+ *
+ * Calm: every broker is in and up, each partition has all of its replicas where the map has them, and nothing moves but what the caller moves.
+ */
+#ifndef CAIRN_CONTROLLER_IMBALANCE_H
+#define CAIRN_CONTROLLER_IMBALANCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "controller/cluster_map.h"
+
+#define IMBALANCE_LEAST 2u    /* so many more than another a broker may have, whatever the average is, ... */
+#define IMBALANCE_PERCENT 10u /* ... and so much of the average */
+
+struct imbalance {
+  uint32_t replicas_most, replicas_fewest; /* of one broker, what is on its way counted where it goes */
+  uint32_t firsts_most, firsts_fewest;     /* that it is to lead */
+  bool is_worth_it;                        /* some has more than it should, of one or the other */
+};
+struct imbalance imbalance_of(const struct cluster_map *map);
+
+/* Of moves under way those that are not the caller's count against it. NULL: it is calm; else why not, in words. */
+const char *imbalance_unrest(const struct cluster_map *map, bool (*is_up)(void *context, uint32_t broker),
+                             bool (*is_own)(void *context, const struct map_move *move), void *context);
+
+#endif
