@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/world.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/output.h"
 #include "clients/cli/quantity.h"
 #include "clients/cli/reassignment.h"
 #include "clients/cli/report.h"
 #include "clients/cli/table.h"
+#include "clients/cli/terminal.h"
 
 #define TOPICS_MAX 1000u
 #define TEXT_SIZE 512u
@@ -144,7 +146,11 @@ static int read_plan(struct goal *goal, const char *path) {
   const json_t *rows = json_object_get(goal->plan, "moves");
   bool sound = json_is_array(rows);
   for (size_t i = 0; sound && i < json_array_size(rows); i++) sound = row_is_sound(json_array_get(rows, i));
-  if (sound) return CLI_OK;
+  if (sound) { /* what was left out of it is nobody's business any more */
+    json_object_del(goal->plan, "partitions_moving");
+    json_object_del(goal->plan, "more_moves");
+    return CLI_OK;
+  }
   return report_failure(goal->cli, CLI_FAILED, "BAD_PLAN", what,
                         "it has no \"moves\", or one that lacks topic, topic_id, partition, from or to",
                         "cairn cluster reassign --save FILE writes one");
@@ -231,15 +237,55 @@ static int print_result(const struct goal *goal, const struct reassignment_resul
 
 /* ---- What both commands do ---- */
 
+static int report_interrupted(const struct goal *goal) {
+  char what[TEXT_SIZE];
+  snprintf(what, sizeof what, "waiting for %lld partitions that were on their way already was interrupted",
+           (long long)number_of(goal, "partitions_moving"));
+  return report_failure(goal->cli, CLI_INTERRUPTED, "INTERRUPTED", what, "they go on by themselves, whether somebody waits or not",
+                        "the same command again goes on with what is left; cairn cluster moves shows what is under way");
+}
+
+/* Until it is worth while to ask for another plan. */
+static void wait_a_while(const struct goal *goal, struct progress *progress) {
+  char text[TEXT_SIZE];
+  snprintf(text, sizeof text, "%lld partitions were on their way already", (long long)number_of(goal, "partitions_moving"));
+  for (unsigned i = 0; i < 5 && !terminal_interrupted(); i++) progress_wait(progress, world_now_ns(goal->cli->world), text);
+}
+
+/* A plan leaves out what is on its way already, and what an answer has no room for: whoever waits goes on with another one. */
+static int plan_what_is_left(struct goal *goal) {
+  struct progress progress;
+  int code = CLI_OK;
+  progress_begin(&progress, world_now_ns(goal->cli->world));
+  do {
+    if (number_of(goal, "partitions_moving") > 0) wait_a_while(goal, &progress);
+    if (terminal_interrupted()) break;
+    json_decref(goal->plan);
+    goal->plan = NULL;
+    code = make_plan(goal);
+  } while (code == CLI_OK && json_array_size(json_object_get(goal->plan, "moves")) == 0 && number_of(goal, "partitions_moving") > 0);
+  progress_end(&progress);
+  return code == CLI_OK && terminal_interrupted() ? report_interrupted(goal) : code;
+}
+
 static int carry_out(struct goal *goal) {
-  const struct reassignment order = {.cli = goal->cli,
-                                     .rows = json_object_get(goal->plan, "moves"),
-                                     .per_broker = (uint32_t)goal->at_once,
-                                     .bytes_per_second = (uint64_t)goal->bytes_per_second,
-                                     .waits = cli_flag(goal->cli, "wait")};
   struct reassignment_result result;
-  int code = reassignment_carry_out(&order, &result);
-  return code == CLI_OK ? print_result(goal, &result) : code;
+  bool waits = cli_flag(goal->cli, "wait");
+  uint32_t arrived = 0;
+  for (;;) {
+    const struct reassignment order = {.cli = goal->cli,
+                                       .rows = json_object_get(goal->plan, "moves"),
+                                       .per_broker = (uint32_t)goal->at_once,
+                                       .bytes_per_second = (uint64_t)goal->bytes_per_second,
+                                       .waits = waits};
+    int code = reassignment_carry_out(&order, &result);
+    result.arrived += arrived;
+    arrived = result.arrived;
+    bool more = waits && (number_of(goal, "partitions_moving") > 0 || number_of(goal, "more_moves") > 0);
+    if (code == CLI_OK && !more) return print_result(goal, &result);
+    if (code == CLI_OK) code = plan_what_is_left(goal);
+    if (code != CLI_OK) return code;
+  }
 }
 
 /* `plan`, `save`: files, or NULL. */

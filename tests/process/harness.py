@@ -172,6 +172,11 @@ class Client:
             "Admin/TransferLeadership", admin_pb2.TransferLeadershipRequest, admin_pb2.TransferLeadershipResponse
         )
         self.move_partition = self._unary("Admin/MovePartition", admin_pb2.MovePartitionRequest, admin_pb2.MovePartitionResponse)
+        self.cancel_move = self._unary("Admin/CancelMove", admin_pb2.CancelMoveRequest, admin_pb2.CancelMoveResponse)
+        self.list_moves = self._unary("Admin/ListMoves", admin_pb2.ListMovesRequest, admin_pb2.ListMovesResponse)
+        self.plan_reassignment = self._unary(
+            "Admin/PlanReassignment", admin_pb2.PlanReassignmentRequest, admin_pb2.PlanReassignmentResponse
+        )
         self.delete_topic = self._unary("Admin/DeleteTopic", admin_pb2.DeleteTopicRequest, admin_pb2.DeleteTopicResponse)
         self.describe_broker = self._unary(
             "Admin/DescribeBroker", admin_pb2.DescribeBrokerRequest, admin_pb2.DescribeBrokerResponse
