@@ -106,11 +106,12 @@ static void take_in(struct planning *planning, const struct map_topic *topic, ui
   const struct map_partition *partition = &topic->partitions[i];
   const struct map_move *move = cluster_map_move(planning->goal->map, partition->group);
   const struct map_replica *replicas = move != NULL ? move->target : partition->replicas;
-  bool without_quorum = move == NULL && !has_quorum(planning->goal, partition);
+  bool is_known = partition->replica_count > 0,
+       without_quorum = is_known && move == NULL && !has_quorum(planning->goal, partition);
   struct spread_partition *asked = &planning->asked[planning->count];
   struct reassignment_move *as_it_is = &planning->moves[planning->count++];
   *asked = (struct spread_partition){.topic = topic->id,
-                                     .stays = move != NULL || without_quorum,
+                                     .stays = move != NULL || without_quorum || !is_known,
                                      .count = move != NULL ? move->target_count : partition->replica_count};
   for (uint32_t at = 0; at < asked->count; at++) asked->replicas[at] = replicas[at].broker;
   *as_it_is = (struct reassignment_move){

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/probe.h"
 #include "cairn/v1/admin.pb-c.h"
 #include "controller/reassignment.h"
 #include "server/admin_call.h"
@@ -13,6 +14,7 @@
 
 static void moved(struct change *change) {
   struct admin_call *this = container_of(change, struct admin_call, change);
+  if (change->status == STATUS_PLAN_STALE) REACHED(stale_plan_is_refused);
   if (admin_call_refuse_change(this)) return;
   Cairn__V1__MovePartitionResponse response;
   cairn__v1__move_partition_response__init(&response);
@@ -48,6 +50,7 @@ static void move_run(struct task *task) {
 static void taken_back(struct change *change) {
   struct admin_call *this = container_of(change, struct admin_call, change);
   if (admin_call_refuse_change(this)) return;
+  REACHED(move_is_taken_back);
   Cairn__V1__CancelMoveResponse response;
   cairn__v1__cancel_move_response__init(&response);
   services_answer(this->call, pack_part(&response.base));

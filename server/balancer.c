@@ -11,9 +11,9 @@
 #include "controller/reassignment.h"
 
 #define NS_PER_MS 1000000u
-#define LOOK_NS ((uint64_t)1000 * NS_PER_MS)      /* between looks */
-#define CARRY_NS ((uint64_t)200 * NS_PER_MS)      /* while a plan is carried out */
-#define LATE_NS ((uint64_t)10 * LOOK_NS)          /* nobody looked for so long: this process stood still, and knows nothing of the time */
+#define LOOK_NS ((uint64_t)1000 * NS_PER_MS) /* between looks */
+#define CARRY_NS ((uint64_t)200 * NS_PER_MS) /* while a plan is carried out */
+#define LATE_NS ((uint64_t)10 * LOOK_NS) /* nobody looked for so long: this process stood still, and knows nothing of the time */
 static const struct reassignment_bounds bounds = {.per_broker = 1, .in_all = BALANCER_MOVES_MAX};
 
 struct balancer {
@@ -106,8 +106,7 @@ static void ask_to_move(struct balancer *balancer, const struct map_topic *topic
 /* ---- A plan ---- */
 
 static struct reassignment_goal goal_of(struct balancer *balancer) {
-  return (struct reassignment_goal){
-      .map = controller_map(balancer->wiring.controller), .is_up = is_up, .context = balancer};
+  return (struct reassignment_goal){.map = controller_map(balancer->wiring.controller), .is_up = is_up, .context = balancer};
 }
 
 /* False: there is nothing to do. */
@@ -164,7 +163,8 @@ static void look(struct balancer *balancer) {
   bool over = false;
   if (unrest != NULL) {
     end_plan(balancer, unrest);
-    if (balancer->wiring.wanted && controller_leads(balancer->wiring.controller)) look_in(balancer, LOOK_NS); /* else it is woken */
+    if (balancer->wiring.wanted && controller_leads(balancer->wiring.controller))
+      look_in(balancer, LOOK_NS); /* else it is woken */
     return;
   }
   if (balancer->plan.count == 0 && is_time(balancer) && !make_plan(balancer))

@@ -55,7 +55,8 @@ const struct option_row option_rows[] = {
     {"preferred-leaders-hold-ms", OPTION_TIME, AT(preferred_leaders_hold_ms), "1h", 0, 365 * 24 * HOUR, true, "TIME", "Work",
      "how long a leader that was asked for (cairn partition transfer) stays in that one's place"},
     {"auto-balance", OPTION_CHOICE, AT(auto_balance), "off", 0, 1, true, "off|on", "Work",
-     "spread replicas and leaders evenly by itself, a few moves at a time, while all brokers are up and nobody else moves anything; "
+     "spread replicas and leaders evenly by itself, a few moves at a time, while all brokers are up and nobody else moves "
+     "anything; "
      "give all brokers the same"},
     {"balance-after-ms", OPTION_TIME, AT(balance_after_ms), "5m", SECOND, 365 * 24 * HOUR, false, "TIME", "Work",
      "how long everything has to be calm before that begins"},

@@ -241,7 +241,8 @@ static int report_interrupted(const struct goal *goal) {
   char what[TEXT_SIZE];
   snprintf(what, sizeof what, "waiting for %lld partitions that were on their way already was interrupted",
            (long long)number_of(goal, "partitions_moving"));
-  return report_failure(goal->cli, CLI_INTERRUPTED, "INTERRUPTED", what, "they go on by themselves, whether somebody waits or not",
+  return report_failure(goal->cli, CLI_INTERRUPTED, "INTERRUPTED", what,
+                        "they go on by themselves, whether somebody waits or not",
                         "the same command again goes on with what is left; cairn cluster moves shows what is under way");
 }
 
@@ -263,7 +264,8 @@ static int plan_what_is_left(struct goal *goal) {
     json_decref(goal->plan);
     goal->plan = NULL;
     code = make_plan(goal);
-  } while (code == CLI_OK && json_array_size(json_object_get(goal->plan, "moves")) == 0 && number_of(goal, "partitions_moving") > 0);
+  } while (code == CLI_OK && json_array_size(json_object_get(goal->plan, "moves")) == 0 &&
+           number_of(goal, "partitions_moving") > 0);
   progress_end(&progress);
   return code == CLI_OK && terminal_interrupted() ? report_interrupted(goal) : code;
 }

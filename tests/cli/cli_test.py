@@ -378,6 +378,35 @@ class CliTest(WithBroker):
         self.assertEqual((undone["broker_id"], undone["standing"], undone["state"]), (1, "in", "in"))
         self.assertEqual(self.out("broker", "decommission", "1", "--undo"), b"broker 1 is \"in\" already\n")
 
+    def test_a_cluster_of_one_has_nothing_to_move(self):
+        name = self.topic()
+        self.assertIn(b"nothing is to move", self.out("cluster", "rebalance", "--dry-run"))
+        self.assertIn(b"nothing is to move", self.out("cluster", "rebalance", "--wait"))
+        self.assertEqual(json.loads(self.out("cluster", "rebalance", "--dry-run", "-o", "json"))["moves"], [])
+        self.assertEqual(self.out("cluster", "moves"), b"nothing is on its way\n")
+        self.assertEqual(json.loads(self.out("cluster", "moves", "--watch", "-o", "json")), [])
+        self.assertIn(b"is not on its way", self.out("partition", "move", name, "0", "--cancel"))
+
+    def test_a_reassignment_that_makes_no_sense_is_refused(self):
+        for words in (
+            ("cluster", "reassign"),
+            ("cluster", "reassign", "--topics", "a"),
+            ("cluster", "reassign", "--topics", "a,,b", "--to-brokers", "1"),
+            ("cluster", "reassign", "--topics", "a", "--to-brokers", "1;2"),
+            ("cluster", "reassign", "--topics", "a", "--to-brokers", "0"),
+            ("cluster", "reassign", "--plan", "p.json", "--topics", "a"),
+            ("cluster", "reassign", "--topics", "a", "--to-brokers", "1", "--save", "p.json", "--wait"),
+            ("cluster", "rebalance", "--dry-run", "--wait"),
+            ("cluster", "rebalance", "--at-once", "0"),
+            ("cluster", "rebalance", "--throttle", "fast"),
+            ("partition", "move", "a", "0", "--cancel", "--to", "1"),
+        ):
+            self.run_cairn(*words, code=2)
+        self.assert_refused(1, "BAD_PLAN", "cluster", "reassign", "--plan", "/nowhere/plan.json")
+        self.assert_refused(3, "UNKNOWN_TOPIC", "cluster", "reassign", "--topics", "nowhere", "--to-brokers", "1")
+        name = self.topic()
+        self.assert_refused(3, "NOT_FOUND", "cluster", "reassign", "--topics", name, "--to-brokers", "9", suggests="broker list")
+
     def test_more_replicas_than_brokers_are_refused_with_numbers(self):
         said = self.assert_refused(2, "INVALID", "topic", "create", "copies", "--replicas", "3")
         self.assertIn("3 replicas are wanted, each on a broker of its own, and the cluster has 1 broker", said)

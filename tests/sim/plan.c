@@ -124,6 +124,9 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
   plan->bystands = sim_random_chance(&random, 30);
   plan->options.map_history_changes = PICK(&random, 16, 16, 64, 16384);
   plan->options.map_watches_max = PICK(&random, 2, 8, 1024);
+  sim_random_init(&random, seed, "balances");
+  plan->options.auto_balance = plan->moves && sim_random_chance(&random, 40);
+  plan->options.balance_after_ms = 1000;
   sim_random_init(&random, seed, "grows");
   plan->grows = sim_random_chance(&random, 30);
   sim_random_init(&random, seed, "leaves");

@@ -29,6 +29,8 @@ void workload_bystander(void *worker); /* (workload_bystander.c) */
 
 /* Another broker is to lead it. (workload_leaders.c) */
 void workload_transfer(struct worker *worker, struct run_topic *topic, uint32_t number);
+/* What an admin does about places: of one partition, or of many by a plan. (workload_moves.c) */
+void workload_move(struct worker *worker, struct run_topic *topic, uint32_t number);
 /* What an admin does about brokers: drains one, lets one leave, or lets it stay; and looks what has become of them. (workload_brokers.c) */
 void workload_set_standing(struct worker *worker);
 /* Asked of whoever leads the map: somebody is to leave, or is gone and the nemesis does not know it; or it cannot be told just now. */

@@ -132,36 +132,6 @@ static void trim(struct worker *worker, struct run_topic *topic, uint32_t number
   else check_trim_end(partition, log_start);
 }
 
-/* ---- Moving ---- */
-
-/* To some of the brokers, in any order. */
-static size_t draw_brokers(struct worker *worker, uint32_t out_brokers[PLAN_NODES_MAX]) {
-  unsigned nodes = worker->run->plan->nodes;
-  size_t wanted =
-      1 + (size_t)sim_random_below(&worker->chance, worker->run->plan->leaves ? worker->run->plan->replicas_max : nodes);
-  for (uint32_t i = 0; i < nodes; i++) out_brokers[i] = i + 1;
-  for (uint32_t i = 0; i < nodes; i++) {
-    uint32_t other = i + (uint32_t)sim_random_below(&worker->chance, nodes - i);
-    uint32_t broker = out_brokers[i];
-    out_brokers[i] = out_brokers[other];
-    out_brokers[other] = broker;
-  }
-  return wanted;
-}
-
-static void move(struct worker *worker, struct run_topic *topic, uint32_t number) {
-  struct run *run = worker->run;
-  uint32_t brokers[PLAN_NODES_MAX];
-  size_t count = draw_brokers(worker, brokers);
-  struct cairn_error error = {0};
-  run_call_begin(run);
-  int code = cairn_partition_move(worker->client, topic->name, number, brokers, count, false, &error);
-  run_call_end(run);
-  run_trace(run, worker->name, "move %s/%u to %u of them, first %u -> %s", topic->name, number, (unsigned)count, brokers[0],
-            code == CAIRN_OK ? "OK" : error.reason);
-  if (code != CAIRN_OK) worker_error(worker, topic, "move", &error);
-}
-
 /* ---- Asking ---- */
 
 struct listing {
@@ -252,7 +222,7 @@ static void do_something(struct worker *worker) {
   else if (what < 25) ask_who(worker);
   else if (what < 32) alter(worker, topic);
   else if (what < 36 && plan->deletes) delete_topic(worker, topic);
-  else if (what < 60 && plan->moves && !worker->run->healed) move(worker, topic, number);
+  else if (what < 60 && plan->moves && !worker->run->healed) workload_move(worker, topic, number);
   else if (what < 90 && plan->trims) trim(worker, topic, number);
   else if (plan->grows) grow_topic(worker, topic);
 }

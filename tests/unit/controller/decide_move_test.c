@@ -112,10 +112,33 @@ static void a_move_that_is_taken_back_leaves_the_partition_as_it_was(void **stat
   for (uint32_t i = 0; i < 3; i++) assert_int_equal(rig_find("a")->partitions[0].replicas[i].broker, i + 1);
 }
 
+static void a_move_keeps_its_pace_and_may_get_another(void **state) {
+  (void)state;
+  struct change move = planned("123", "234"), faster = planned("123", "234");
+  move.bytes_per_second = 1 << 20;
+  faster.bytes_per_second = 2 << 20;
+  assert_int_equal(carry_out(&move), STATUS_OK);
+  uint64_t number = move_of_first()->number;
+  assert_int_equal(move_of_first()->bytes_per_second, 1 << 20);
+  assert_int_equal(carry_out(&faster), STATUS_OK);
+  assert_int_equal(move_of_first()->bytes_per_second, 2 << 20);
+  assert_int_equal(move_of_first()->number, number);
+
+  struct buffer bytes;
+  struct cluster_map *copy = cluster_map_new(2);
+  buffer_init(&bytes, SIZE_MAX);
+  assert_int_equal(cluster_map_encode(map, &bytes), STATUS_OK);
+  assert_int_equal(cluster_map_decode(copy, buffer_bytes(&bytes)), STATUS_OK);
+  assert_int_equal(cluster_map_move_after(copy, 0)->bytes_per_second, 2 << 20);
+  buffer_deinit(&bytes);
+  cluster_map_free(copy);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_plan_holds_as_long_as_the_partition_is_where_it_was, set_up, rig_tear_down),
       cmocka_unit_test_setup_teardown(a_stale_plan_changes_nothing, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(a_move_keeps_its_pace_and_may_get_another, set_up, rig_tear_down),
       cmocka_unit_test_setup_teardown(a_move_that_is_taken_back_leaves_the_partition_as_it_was, set_up, rig_tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,133 @@
+/* When a cluster had better be balanced by itself: what is calm, and what is uneven enough. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "controller/imbalance.h"
+#include "tests/unit/controller/map_rig.h"
+
+static uint32_t down; /* a bit for each broker */
+static bool owns;
+
+static bool is_up(void *context, uint32_t broker) {
+  (void)context;
+  return (down >> broker & 1) == 0;
+}
+
+static bool is_own(void *context, const struct map_move *move) {
+  (void)context;
+  return owns && move->partition == 0;
+}
+
+static int set_up(void **state) {
+  down = 0;
+  owns = false;
+  return rig_set_up(state);
+}
+
+static void put_brokers(uint32_t count) {
+  for (uint32_t id = 1; id <= count; id++) rig_register_broker(id, "peer:1");
+}
+
+/* So many partitions of one replica each. */
+static void create(const char *name, uint32_t broker, uint32_t count) {
+  struct command command = rig_create_command(name, count);
+  for (uint32_t i = 0; i < count; i++) {
+    command.topic.partitions[i].replica_count = 1;
+    command.topic.partitions[i].replicas[0] = (struct map_replica){.broker = broker, .incarnation = {(uint8_t)broker}};
+  }
+  assert_int_equal(cluster_map_apply(map, &command), STATUS_OK);
+  command_deinit(&command);
+}
+
+static void move_first(const char *name, uint32_t to) {
+  struct command command = {.kind = COMMAND_MOVE_PARTITION, .move = {.topic_id = rig_find(name)->id, .target_count = 1}};
+  command.move.target[0] = (struct map_replica){.broker = to, .incarnation = {(uint8_t)to}};
+  assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
+}
+
+static void stand(uint32_t broker, enum map_standing standing) {
+  assert_int_equal(
+      rig_apply_through_bytes(&(struct command){.kind = COMMAND_SET_STANDING, .broker = {.id = broker, .standing = standing}}),
+      STATUS_OK);
+}
+
+static void a_little_is_not_worth_it(void **state) {
+  (void)state;
+  assert_false(imbalance_of(map).is_worth_it);
+  put_brokers(2);
+  assert_false(imbalance_of(map).is_worth_it);
+  create("a", 1, 2);
+  assert_false(imbalance_of(map).is_worth_it);
+  create("b", 1, 1);
+  assert_true(imbalance_of(map).is_worth_it); /* 3 and 0 */
+  assert_int_equal(imbalance_of(map).replicas_most, 3);
+  assert_int_equal(imbalance_of(map).replicas_fewest, 0);
+  move_first("a", 2); /* counts where it goes: 2 and 1 */
+  assert_false(imbalance_of(map).is_worth_it);
+  assert_int_equal(imbalance_of(map).firsts_most, 2);
+}
+
+static void much_is_measured_by_the_average(void **state) {
+  (void)state;
+  put_brokers(2);
+  create("a", 1, 100);
+  create("b", 2, 92);
+  assert_false(imbalance_of(map).is_worth_it);
+  create("c", 1, 4);
+  assert_true(imbalance_of(map).is_worth_it); /* 104 and 92: more than a tenth of 98 */
+}
+
+static void who_leaves_is_not_counted(void **state) {
+  (void)state;
+  put_brokers(3);
+  create("a", 1, 5);
+  create("b", 2, 5);
+  assert_true(imbalance_of(map).is_worth_it);
+  stand(3, STANDING_LEAVING);
+  assert_false(imbalance_of(map).is_worth_it);
+}
+
+static void what_is_calm(void **state) {
+  (void)state;
+  put_brokers(3);
+  create("a", 1, 2);
+  assert_null(imbalance_unrest(map, is_up, is_own, NULL));
+  down = 1u << 3;
+  assert_string_equal(imbalance_unrest(map, is_up, is_own, NULL), "a broker is down");
+  down = 0;
+  stand(3, STANDING_DRAINED);
+  assert_string_equal(imbalance_unrest(map, is_up, is_own, NULL), "a broker is drained, or leaves");
+  stand(3, STANDING_LEAVING);
+  assert_string_equal(imbalance_unrest(map, is_up, is_own, NULL), "a broker is drained, or leaves");
+  stand(3, STANDING_GONE);
+  assert_null(imbalance_unrest(map, is_up, is_own, NULL)); /* it is no part of it any more */
+  move_first("a", 2);
+  assert_string_equal(imbalance_unrest(map, is_up, is_own, NULL), "somebody moves partitions");
+  owns = true;
+  assert_null(imbalance_unrest(map, is_up, is_own, NULL));
+}
+
+static void a_directory_that_is_lost_is_no_calm(void **state) {
+  (void)state;
+  put_brokers(2);
+  create("a", 1, 1);
+  struct command command = {
+      .kind = COMMAND_REGISTER_BROKER, .broker = {.id = 1, .incarnation = {77}, .peer_address = "peer:1"}, .cluster_id = {1}};
+  assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
+  assert_string_equal(imbalance_unrest(map, is_up, is_own, NULL), "a replica is missing");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(a_little_is_not_worth_it, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(much_is_measured_by_the_average, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(who_leaves_is_not_counted, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(what_is_calm, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(a_directory_that_is_lost_is_no_calm, set_up, rig_tear_down),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
