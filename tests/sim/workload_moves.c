@@ -95,7 +95,8 @@ static void ask_for(struct worker *worker, const struct planned *planned) {
                                           .from_count = planned->from_count,
                                           .to = planned->to,
                                           .to_count = planned->to_count};
-  uint64_t bytes_per_second = sim_random_chance(&worker->chance, 30) ? 64 << 10 : 0;
+  uint64_t slow = run->plan->options.catch_up_bytes_per_second / 2; /* not so slow that it is taken for standing still */
+  uint64_t bytes_per_second = sim_random_chance(&worker->chance, 30) ? slow : 0;
   struct cairn_error error = {0};
   run_call_begin(run);
   int code = cairn_partition_move_planned(worker->client, &move, bytes_per_second, false, &error);
