@@ -384,8 +384,9 @@ static const struct option reassign_options[] = {
 static const char *const reassign_examples[] = {
     "Everything of orders goes to brokers 2, 3 and 4",
     "cairn cluster reassign --topics orders --to-brokers 2,3,4 --wait",
-    "Look at it first, and carry out just that",
+    "What would that be? It is written down, and nothing is changed",
     "cairn cluster reassign --topics orders --to-brokers 2,3,4 --save plan.json",
+    "Just that is carried out, gently",
     "cairn cluster reassign --plan plan.json --throttle 10MiB",
     NULL,
 };
