@@ -38,7 +38,7 @@ static enum status check_named(const struct reassignment_goal *goal, struct reas
     if (broker->standing == STANDING_LEAVING) return refuse_broker(plan, STATUS_INVALID, id, "it is about to leave the cluster");
     if (names(goal->brokers, i, id)) return refuse_broker(plan, STATUS_INVALID, id, "is named twice: name each broker once");
     if (!goal->is_up(goal->context, id))
-      return refuse_broker(plan, STATUS_LOADING, id, "it is down: what goes to it would not arrive: start it first");
+      return refuse_broker(plan, STATUS_INVALID, id, "it is down: what goes to it would not arrive: start it first");
   }
   return STATUS_OK;
 }

@@ -51,8 +51,8 @@ struct reassignment {
   char problem[256]; /* in words, when there is no plan */
 };
 
-/* The caller's to deinit, whatever came of it. NOT_FOUND: a broker that is named is none, or takes no peers. INVALID: it leaves, or is named twice.
- * LOADING: it is down. TOO_FEW_BROKERS: fewer than a partition has replicas. TOO_LARGE: too many partitions are asked about. */
+/* The caller's to deinit, whatever came of it. NOT_FOUND: a broker that is named is none, or takes no peers. INVALID: it leaves, is down, or is
+ * named twice. TOO_FEW_BROKERS: fewer than a partition has replicas. TOO_LARGE: too many partitions are asked about. */
 enum status reassignment_plan(const struct reassignment_goal *goal, struct reassignment *out_plan) MUST_CHECK;
 void reassignment_deinit(struct reassignment *plan);
 

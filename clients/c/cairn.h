@@ -278,7 +278,7 @@ struct cairn_plan {
   uint32_t partitions_of_unknown_size;
 };
 /* Where partitions had better be: spread evenly, with as few replicas moved as that takes. Changes nothing. UNKNOWN_TOPIC, NOT_FOUND (no such
- * broker), INVALID (a broker is named twice, or leaves), LOADING (one is down), TOO_FEW_BROKERS, TOO_LARGE (name topics). `out_plan` and
+ * broker), INVALID (a broker is named twice, leaves, or is down), TOO_FEW_BROKERS, TOO_LARGE (name topics). `out_plan` and
  * `visit` may be NULL. */
 int cairn_reassignment_plan(struct cairn_client *client, const struct cairn_reassignment_goal *goal, struct cairn_plan *out_plan,
                             void (*visit)(void *context, const struct cairn_planned_move *move), void *context,

@@ -34,7 +34,7 @@ static void set_size(json_t *row, const char *field, uint64_t bytes, const char 
 static void set_texts(json_t *row, const struct cairn_move *move) {
   char left[32];
   if (!move->told) {
-    json_object_set_new(row, "done_text", json_string("about to change over"));
+    json_object_set_new(row, "done_text", json_string("begins or changes over"));
     return;
   }
   set_size(row, "done_text", move->bytes_done, "");

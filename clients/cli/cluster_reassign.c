@@ -113,6 +113,10 @@ static int make_plan(struct goal *goal) {
   int code = cairn_reassignment_plan(goal->cli->client, &wanted, &plan, plan_visit, rows, &error);
   if (code != CAIRN_OK) {
     json_decref(rows);
+    if (strcmp(error.reason, "TOO_FEW_BROKERS") == 0)
+      return report_failure(goal->cli, report_exit_code(&error), error.reason, "cannot plan where the partitions are to be",
+                            error.message,
+                            "cairn topic describe TOPIC shows how many replicas it has, cairn broker list who there is");
     return report_error(goal->cli, &error, (struct report_subject){0}, "cannot plan where the partitions are to be");
   }
   ask_sizes(goal, rows, &plan);

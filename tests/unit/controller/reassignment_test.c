@@ -143,7 +143,7 @@ static void a_plan_that_could_not_end_is_none(void **state) {
                  "broker 4 is to have replicas, and it is about to leave the cluster");
   expect_no_plan((const uint32_t[]){1, 1}, 2, STATUS_INVALID,
                  "broker 1 is to have replicas, and is named twice: name each broker once");
-  expect_no_plan((const uint32_t[]){1, 3}, 2, STATUS_LOADING,
+  expect_no_plan((const uint32_t[]){1, 3}, 2, STATUS_INVALID,
                  "broker 3 is to have replicas, and it is down: what goes to it would not arrive: start it first");
   expect_no_plan(
       (const uint32_t[]){1, 2}, 2, STATUS_TOO_FEW_BROKERS,
