@@ -1,15 +1,14 @@
 #include "log/identity.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/codec.h"
+#include "log/small_file.h"
 #include "log/tables.h"
 
 #define IDENTITY_MAGIC 0x494e5243u /* "CRNI" */
 #define IDENTITY_VERSION 2u
-#define FILE_SIZE_MAX 4096u /* also of a newer version: to see that it is one, and not damage */
 
 static const char *const paths[] = {"identity", "identity.copy"};
 static const char draft_path[] = "founding";
@@ -105,20 +104,9 @@ bool identity_founded(const struct log_identity *identity) {
 /* ---- Files ---- */
 
 static enum status write_one(struct disk *disk, const char *path, const struct log_identity *identity) {
-  char temporary[DISK_PATH_MAX];
-  snprintf(temporary, sizeof temporary, "%s.tmp", path);
   uint8_t bytes[IDENTITY_SIZE_MAX];
   size_t size = identity_encode(identity, bytes);
-  struct disk_file *file = NULL;
-  enum status status = disk_open(disk, temporary, DISK_CREATE, &file);
-  if (status != STATUS_OK) return status;
-  status = disk_truncate(file, 0);
-  if (status == STATUS_OK) status = disk_write(file, 0, bytes_of(bytes, size));
-  if (status == STATUS_OK) status = disk_sync(file);
-  disk_close(file);
-  if (status == STATUS_OK) status = disk_rename(disk, temporary, path);
-  if (status == STATUS_OK) status = disk_sync_dir(disk, "");
-  return status;
+  return small_file_write(disk, path, bytes_of(bytes, size));
 }
 
 enum status identity_write(struct disk *disk, const struct log_identity *identity) {
@@ -130,20 +118,15 @@ enum status identity_write(struct disk *disk, const struct log_identity *identit
 }
 
 enum status identity_read_file(struct disk *disk, const char *path, struct log_identity *out_identity) {
-  struct disk_file *file = NULL;
-  enum status status = disk_open(disk, path, DISK_READ_ONLY, &file);
-  if (status != STATUS_OK) return status;
-  uint8_t bytes[FILE_SIZE_MAX];
-  size_t got = 0;
-  status = disk_read(file, 0, bytes, sizeof bytes, &got);
-  disk_close(file);
-  if (status != STATUS_OK) return status;
-  return identity_decode(bytes_of(bytes, got), out_identity);
+  uint8_t into[SMALL_FILE_BYTES_MAX];
+  struct bytes bytes;
+  enum status status = small_file_read(disk, path, into, &bytes);
+  return status == STATUS_OK ? identity_decode(bytes, out_identity) : status;
 }
 
 enum status identity_read_store(struct store *store, struct log_identity *out_identity) {
   struct buffer value;
-  buffer_init(&value, FILE_SIZE_MAX);
+  buffer_init(&value, SMALL_FILE_BYTES_MAX);
   enum status status = store_get(store, TABLE_IDENTITY, bytes_of_string("identity"), &value);
   if (status == STATUS_OK) status = identity_decode(buffer_bytes(&value), out_identity);
   buffer_deinit(&value);
