@@ -38,7 +38,7 @@ static void survey_name(void *context, const char *name) {
   bool neutral = strncmp(name, "lock", 4) == 0 || strncmp(name, STORE_PATH "-", sizeof STORE_PATH) == 0 || name[0] == '.' ||
                  strcmp(name, "lost+found") == 0 || strncmp(name, STORE_PATH ".damaged", sizeof STORE_PATH + 7) == 0 ||
                  strcmp(name, "identity.tmp") == 0 || strcmp(name, "identity.copy.tmp") == 0 || strcmp(name, "founding") == 0 ||
-                 strcmp(name, "founding.tmp") == 0;
+                 strcmp(name, "founding.tmp") == 0 || strncmp(name, "lineage", 7) == 0 || strncmp(name, "seen", 4) == 0;
   if (!neutral) survey->foreign = true;
 }
 
@@ -187,7 +187,14 @@ static void forget_journal(struct log_set *set) {
   set->store = NULL;
 }
 
-static enum status open_all(struct log_set *set, bool fresh, struct log_set_report *report) {
+/* The owner may know better than this directory what is in it. */
+static enum status ask_leave(struct log_set *set, const struct log_set_report *report, struct buffer *out_reason) {
+  const struct log_set_options *options = &set->options;
+  if (options->may_go_on == NULL) return STATUS_OK;
+  return options->may_go_on(options->may_context, &set->identity, report, out_reason);
+}
+
+static enum status open_all(struct log_set *set, bool fresh, struct log_set_report *report, struct buffer *out_reason) {
   struct recovery recovery;
   recovery_init(&recovery, set, report);
   enum status status = recover(set, &recovery, fresh, false);
@@ -207,6 +214,7 @@ static enum status open_all(struct log_set *set, bool fresh, struct log_set_repo
     }
   }
   if (status == STATUS_OK) recovery_judge(&recovery);
+  if (status == STATUS_OK) status = ask_leave(set, report, out_reason);
   if (status == STATUS_OK) status = recovery_finish(&recovery);
   if (status == STATUS_OK) recovery_make_logs(&recovery);
   recovery_deinit(&recovery);
@@ -285,8 +293,9 @@ static enum status open_directory(struct log_set *set, const struct log_identity
   memcpy(set->images.owner, set->identity.incarnation, SEGMENT_OWNER_SIZE);
   if (status == STATUS_OK) status = make_dirs(disk);
   if (status != STATUS_OK) return status;
-  status = open_all(set, report->fresh, report);
-  if (status == STATUS_FOREIGN) {
+  size_t said = out_reason == NULL ? 0 : out_reason->size;
+  status = open_all(set, report->fresh, report, out_reason);
+  if (status == STATUS_FOREIGN && (out_reason == NULL || out_reason->size == said)) {
     explain(out_reason,
             "a file of the data directory was written by a newer Cairn, or its journal is another broker's: start that "
             "version, or put the right journal back");

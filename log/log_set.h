@@ -7,6 +7,8 @@
  * Layout of the data directory:
  *   identity            who this is: checksummed, written once, two copies (identity, identity.copy)
  *   founding            until there is one: who this is going to be (log/identity.h)
+ *   lineage             which processes went on from where (log/lineage.h), two copies
+ *   seen                what this broker has seen of others (replication/peer_memory.h)
  *   journal/<seq>       the ring
  *   store.mdb           LMDB (and its lock)
  *   dump/<generation>   checksummed copies of the tables that cannot be derived, the newest two
@@ -54,16 +56,6 @@ struct log_identity {
   struct log_founder founders[LOG_FOUNDERS_MAX]; /* by broker id */
 };
 
-struct log_set_options {
-  struct journal_options journal;
-  uint64_t tail_bytes;             /* tail cache: 64 MiB */
-  uint64_t store_bytes_max;        /* LMDB's fixed map: 16 GiB of address space */
-  uint64_t disk_reserve_bytes;     /* appends stop when less than this, plus what waits for a checkpoint, is free: 64 MiB */
-  uint32_t readers;                /* loops that read cold data: 2 */
-  uint32_t checkpoint_interval_ms; /* 60,000 */
-  struct account *account;         /* blobs read back are charged here */
-};
-
 struct log_set_report {
   bool fresh;         /* the directory was empty but for an identity: nothing was recovered */
   bool store_rebuilt; /* from a dump, the segments and the journal */
@@ -72,6 +64,21 @@ struct log_set_report {
   uint64_t recovered_bytes;
   uint64_t recovery_ms;
   struct journal_report journal;
+};
+
+struct log_set_options {
+  struct journal_options journal;
+  uint64_t tail_bytes;             /* tail cache: 64 MiB */
+  uint64_t store_bytes_max;        /* LMDB's fixed map: 16 GiB of address space */
+  uint64_t disk_reserve_bytes;     /* appends stop when less than this, plus what waits for a checkpoint, is free: 64 MiB */
+  uint32_t readers;                /* loops that read cold data: 2 */
+  uint32_t checkpoint_interval_ms; /* 60,000 */
+  struct account *account;         /* blobs read back are charged here */
+  /* Asked once, on the opening thread, when everything was read and judged and nothing of the journal, the segments or the store was changed
+   * yet. Another answer than OK ends the opening with it; the reason goes into `out_reason`. NULL: it may. */
+  enum status (*may_go_on)(void *context, const struct log_identity *identity, const struct log_set_report *report,
+                           struct buffer *out_reason);
+  void *may_context;
 };
 
 struct log_set;
