@@ -8,7 +8,7 @@
 
 /* Field numbers of proto/cairn/internal/v1/peer.proto. */
 enum { REPLICA_BROKER = 1, REPLICA_INCARNATION = 2 };
-enum { HELLO_CLUSTER = 1, HELLO_FROM = 2, HELLO_TO = 3, HELLO_BOOT = 4 };
+enum { HELLO_CLUSTER = 1, HELLO_FROM = 2, HELLO_TO = 3, HELLO_BOOT = 4, HELLO_LINEAGE = 5 };
 
 #define REPLICA_SIZE_MAX 32u
 
@@ -27,6 +27,7 @@ uint8_t *peer_wire_put_hello(uint8_t *at, const struct peer_hello *hello) {
   end = put_replica(end, HELLO_FROM, &hello->from);
   end = put_replica(end, HELLO_TO, &hello->to);
   end = wire_put_fixed64(end, HELLO_BOOT, hello->boot);
+  if (hello->lineage.size > 0) end = wire_put_bytes(end, HELLO_LINEAGE, hello->lineage);
   return wire_put_bytes(at, PEER_WIRE_HELLO, bytes_of(inner, (size_t)(end - inner)));
 }
 
@@ -50,7 +51,7 @@ static enum status decode_replica(struct bytes bytes, struct replica_id *out_id)
 static enum status decode_hello(struct bytes bytes, struct peer_hello *out_hello) {
   struct wire_cursor cursor = wire_cursor_of(bytes);
   struct wire_field field;
-  struct bytes cluster = {0}, from = {0}, to = {0};
+  struct bytes cluster = {0}, from = {0}, to = {0}, lineage = {0};
   uint64_t boot = 0;
   enum status status = STATUS_OK;
   while ((status = wire_next(&cursor, &field)) == STATUS_OK) {
@@ -59,12 +60,13 @@ static enum status decode_hello(struct bytes bytes, struct peer_hello *out_hello
       case HELLO_FROM: status = from.data != NULL ? STATUS_MALFORMED : take_bytes(&field, &from); break;
       case HELLO_TO: status = to.data != NULL ? STATUS_MALFORMED : take_bytes(&field, &to); break;
       case HELLO_BOOT: status = take_fixed64(&field, &boot); break;
+      case HELLO_LINEAGE: status = take_bytes(&field, &lineage); break;
       default: break;
     }
     if (status != STATUS_OK) return status;
   }
   if (status != STATUS_END) return status;
-  struct peer_hello hello = {.boot = boot};
+  struct peer_hello hello = {.boot = boot, .lineage = lineage};
   if (cluster.size != sizeof hello.cluster || boot == 0) return STATUS_MALFORMED;
   memcpy(hello.cluster, cluster.data, sizeof hello.cluster);
   status = decode_replica(from, &hello.from);

@@ -20,6 +20,7 @@
 #include "base/status.h"
 #include "base/wire.h"
 #include "log/entry.h"
+#include "log/lineage.h"
 #include "replication/raft.h"
 
 #define PEER_PACKET_BYTES_TARGET ((size_t)1 << 20) /* a draft takes no more beyond it, unless it is empty */
@@ -34,6 +35,7 @@ struct peer_hello {
   struct replica_id from;
   struct replica_id to;
   uint64_t boot;
+  struct bytes lineage; /* encoded (log/lineage.h), borrowed; empty: not told here, or the sender knows of none */
 };
 
 /* What came for a group: the message, and the entries of a RAFT_APPEND as they were sent. `raft.append.entries` is NULL: links and
@@ -46,7 +48,7 @@ struct peer_message {
   size_t count;
 };
 
-#define PEER_HELLO_BYTES_MAX 160u
+#define PEER_HELLO_BYTES_MAX (160u + LINEAGE_SIZE_MAX)
 #define PEER_WIRE_HELLO 1u /* its field in packets and pulses */
 uint8_t *peer_wire_put_hello(uint8_t *at, const struct peer_hello *hello);
 
@@ -133,8 +135,21 @@ enum status peer_wire_next_leadership(struct wire_cursor *list, struct peer_lead
 
 /* What do you remember of me? `hello->to` counts for nothing. */
 struct blob_part peer_wire_encode_recall(const struct peer_hello *hello);
-struct blob_part peer_wire_encode_recall_answer(uint64_t journal);
-enum status peer_wire_decode_recall_answer(struct bytes message, uint64_t *out_journal) MUST_CHECK;
+
+enum peer_recalled {
+  PEER_RECALLED_UNJUDGED, /* the broker asked is older than this field: the journal's number tells */
+  PEER_RECALLED_GOOD,     /* nothing speaks against it */
+  PEER_RECALLED_LIVES,    /* but for the process that it goes on from, which was heard of a moment ago */
+  PEER_RECALLED_OLDER,    /* of something newer */
+  PEER_RECALLED_ANOTHER   /* of something else: it is a copy */
+};
+struct peer_recall_answer {
+  enum peer_recalled recalled;
+  uint64_t journal;    /* the greatest that beats have told; 0: nothing is remembered */
+  uint64_t generation; /* of the newest process; 0: not known */
+};
+struct blob_part peer_wire_encode_recall_answer(const struct peer_recall_answer *answer);
+enum status peer_wire_decode_recall_answer(struct bytes message, struct peer_recall_answer *out_answer) MUST_CHECK;
 
 struct blob_part peer_wire_encode_pulse_answer(bool list_wanted);
 enum status peer_wire_decode_pulse_answer(struct bytes message, bool *out_list_wanted) MUST_CHECK;

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/trace.h"
+#include "proto/failure.h"
 #include "replication/peers_internal.h"
 
 #define TRANSPORT_BYTES_MAX ((size_t)256 << 20)
@@ -56,6 +57,14 @@ struct peer_hello peers_hello(const struct peers *peers, const struct replica_id
   struct peer_hello hello = {.from = peers->options.self, .to = *to, .boot = peers->options.boot};
   memcpy(hello.cluster, peers->options.cluster, sizeof hello.cluster);
   return hello;
+}
+
+/* By whoever has seen more of this broker's directory than this process has. */
+void peers_superseded(struct peers *peers, const struct rpc_result *result) {
+  if (result->code != GRPC_CODE_FAILED_PRECONDITION || peers->options.superseded == NULL) return;
+  struct failure failure;
+  failure_from_result(&failure, result);
+  if (failure.reason == STATUS_DIRECTORY_SUPERSEDED) peers->options.superseded(peers->options.superseded_context, failure.text);
 }
 
 const char *peers_address(const struct peers *peers) { return peers->address; }
@@ -222,6 +231,7 @@ static void free_peers(struct peers *peers) {
     vouch_deinit(&broker->vouch);
     memory_free(broker);
   }
+  peers_guests_deinit(peers);
   memory_free(peers->lanes);
   memory_free(peers);
 }
@@ -236,6 +246,10 @@ enum status peers_open(const struct peers_options *options, struct peers **out_p
   peers->world = options->world;
   list_init(&peers->brokers);
   list_init(&peers->links);
+  peers_guests_init(peers, options->known, options->known_count);
+  peers->options.known = NULL;
+  if (options->lineage != NULL) peers->lineage_size = lineage_encode(options->lineage, peers->lineage);
+  peers->options.lineage = NULL;
   peers->tick.fire = peers_beat_tick;
   atomic_init(&peers->quiet, false);
   atomic_init(&peers->clock_offset_ms, 0);
@@ -253,7 +267,7 @@ enum status peers_open(const struct peers_options *options, struct peers **out_p
 }
 
 void peers_settle(struct peers *peers) {
-  if (!peers->stopping || peers->unsettled > 0 || !list_empty(&peers->links)) return;
+  if (!peers->stopping || peers->unsettled > 0 || peers->keeping || !list_empty(&peers->links)) return;
   atomic_store_explicit(&peers->quiet, true, memory_order_release);
 }
 
@@ -275,6 +289,7 @@ static void begin_stop(struct task *task) {
   list_for_each(&peers->links, node, following) list_entry(node, struct peer_link, node)->wanted = false;
   struct lane_order farewell = {.kind = LANE_FAREWELL};
   peers->unsettled = peers_order(peers, &farewell);
+  if (peers->options.keep != NULL) peers_keep(peers);
   peers_settle(peers);
 }
 

@@ -19,7 +19,8 @@
  * 1. Between two PEER_RESETs the messages of one lane to one broker arrive in order, each once, or from some one on not at all. Across a
  *    PEER_RESET nothing is in order: what was sent before it may be lost, or come late, but not twice. Those that carry entries
  *    (RAFT_APPEND, RAFT_SNAPSHOT, RAFT_RESIGN, what is shipped) and the others go by two connections and have no order between them.
- * 2. Nothing goes to, or is taken from, another cluster or another incarnation.
+ * 2. Nothing goes to, or is taken from, another cluster or another incarnation. Nor is anything taken from a process that does not go on from
+ *    the newest one that is known of its directory (peer_memory.h); of two that both live the first is heard.
  * 3. Every queue has a bound: PEER_OUTBOX_* to each broker, PEER_INBOX_MAX messages from each stream, all received bytes in the account.
  * 4. ops are called on their lane only, never from within a call of the lane's.
  * 5. A broker is up or down, reluctant or willing at a lane by its last edge; it is told to be reluctant before it is told to be up. leads(true)
@@ -34,6 +35,7 @@
 
 #include "base/world.h"
 #include "log/entry.h"
+#include "replication/peer_memory.h"
 #include "replication/peer_wire.h"
 #include "replication/raft.h"
 
@@ -77,6 +79,19 @@ struct peers_options {
   /* Asked at each beat, and by peers_beat_now(). NULL: always willing. @any-thread */
   enum peers_wish (*wish)(void *context);
   void *wish_context;
+  /* Which processes this broker's directory has had, this one first: the others let it in by that. Copied. NULL: they are told none. */
+  const struct lineage *lineage;
+  /* What was kept of others, as `keep` was told. Copied. */
+  const struct peer_memory *known;
+  size_t known_count;
+  /* Keeps what is known of others, of which only the newest call counts, and posts `done` to `loop` when it is durable, or cannot be made so.
+   * Not called again before. On the peers loop, which it must not hold up. Borrows `rows`. NULL: nothing is kept. */
+  void (*keep)(void *context, const struct peer_memory *rows, size_t count, struct loop *loop, struct task *done);
+  void *keep_context;
+  /* Another broker has seen more of this broker's directory than this process has: nothing that it says counts there. Perhaps many times. NULL:
+   * nobody wants to know. @any-thread */
+  void (*superseded)(void *context, const char *text);
+  void *superseded_context;
   const struct rpc_handler *more; /* answered on the same port; Copied, but not what they point to. */
   size_t more_count;              /* at most PEERS_MORE_MAX */
   void *more_service;             /* of those of `more` that have no own_service */

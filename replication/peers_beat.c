@@ -85,7 +85,6 @@ static void take_pulse(struct peer_broker *broker, const struct peer_hello *hell
                        const struct peer_pulse *pulse) {
   struct peers *peers = broker->peers;
   uint64_t election_ns = peers->options.timing.election_ns;
-  if (!peers_note_journal(broker, &hello->from, hello->boot, pulse->journal)) return;
   enum liveness_change change =
       liveness_beat(&broker->liveness, hello->boot, pulse, loop_now_ns(peers->loop), loop_wall_ms(peers->loop));
   broker->deaf = pulse->silent_us >= election_ns / 1000;
@@ -96,14 +95,18 @@ static void take_pulse(struct peer_broker *broker, const struct peer_hello *hell
   rpc_call_send(call, &answer, 1);
 }
 
-void peers_beat_heard(struct peers *peers, const struct peer_hello *hello, struct rpc_call *call, struct blob *blob) {
+void peers_beat_heard(struct peer_inbound *inbound, struct blob *blob) {
+  struct peers *peers = inbound->peers;
+  const struct peer_hello *hello = &inbound->hello;
   struct peer_pulse pulse;
+  struct bytes message = bytes_of(blob->data, blob->size);
+  enum status status = peer_wire_decode_pulse(message, &pulse);
   struct peer_broker *broker = peers_find(peers, hello->from.broker);
   bool known = broker != NULL && broker->link != NULL && replica_id_equal(&broker->link->address.id, &hello->from);
-  enum status status = known ? peer_wire_decode_pulse(bytes_of(blob->data, blob->size), &pulse) : STATUS_NOT_FOUND;
-  if (known && status != STATUS_OK)
-    trace_warn("peer_beat_refused", "broker=%u reason=%s", hello->from.broker, status_name(status));
-  if (status == STATUS_OK && !peers->stopping) take_pulse(broker, hello, call, &pulse);
+  if (status != STATUS_OK) trace_warn("peer_beat_refused", "broker=%u reason=%s", hello->from.broker, status_name(status));
+  /* Who is not known here yet may lead a group that this broker is in, and is listened to. */
+  bool believed = status == STATUS_OK && !peers->stopping && peers_hear_of(inbound, message, pulse.journal);
+  if (believed && known) take_pulse(broker, hello, inbound->call, &pulse);
   blob_release(blob);
 }
 
@@ -139,13 +142,14 @@ static void on_done(void *context, struct rpc_request *request, const struct rpc
   (void)request;
   run->code = result->code;
   snprintf(run->reason, sizeof run->reason, "%s", result->text);
+  peers_superseded(run->peers, result);
   loop_post(run->peers->loop, &run->done_task);
 }
 
 static const struct rpc_client_handler handler = {on_message, NULL, on_done};
 
 static void tell_lost(const struct peer_link *link, const struct peer_beat_run *run) {
-  char quoted[256];
+  char quoted[2 * PEER_REASON_SIZE];
   trace_quote(quoted, sizeof quoted, run->reason, strlen(run->reason));
   bool refused = run->code == GRPC_CODE_FAILED_PRECONDITION;
   if (link->beat_failures > 1) return; /* once for each time that it was lost */
@@ -195,6 +199,7 @@ static void send_pulse(struct peer_link *link, const struct peer_pulse *common) 
   const struct peer_broker *broker = link->broker;
   struct peer_pulse pulse = *common;
   struct peer_hello hello = peers_hello(link->peers, &link->address.id);
+  hello.lineage = bytes_of(link->peers->lineage, link->peers->lineage_size);
   struct roll_digest digest = roll_digest(&broker->led);
   pulse.digest = digest.digest;
   pulse.count = digest.count;
@@ -277,6 +282,8 @@ void peers_beat_tick(struct timer *timer) {
   }
   list_for_each(&peers->links, node, following) { beat(list_entry(node, struct peer_link, node), &common); }
   list_for_each(&peers->brokers, node, following) { look_at(list_entry(node, struct peer_broker, node), now_ns, still); }
+  if (still) peers_forgive_guests(peers);
+  peers_keep_now_and_then(peers, now_ns);
   compare_clocks(peers);
   if (!list_empty(&peers->links)) loop_timer_set(peers->loop, &peers->tick, now_ns + peers->options.timing.heartbeat_ns);
   else peers->ticked_ns = 0;

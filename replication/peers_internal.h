@@ -6,6 +6,8 @@
  *   peers_stream.c    a lane's queue on one connection: drafts, flow, loss, backoff
  *   peers_beat.c      beats out and in: who is up, who leads what
  *   peers_service.c   the server: hellos, packets in, to the lanes
+ *   peers_admit.c     which processes of other brokers are let in
+ *   peers_recall.c    what is remembered of others, told to them
  *
  * Whose is what. Everything in struct peer_broker and struct peer_link is the peers loop's; everything in struct peer_lane and below (outbox,
  * stream) its lane's; a run's fields are the lane's or loop's that began it, but for its atomics. What crosses goes by loop_post(): an
@@ -29,6 +31,7 @@
 #define PEER_EXCHANGE_METHOD "/cairn.internal.v1.Peer/Exchange"
 #define PEER_BEAT_METHOD "/cairn.internal.v1.Peer/Beat"
 #define PEERS_HANDLERS 3u
+#define PEER_REASON_SIZE 320u /* of why a stream ended */
 #define PEER_BACKOFF_NS 50000000u
 #define PEER_BACKOFF_NS_MAX 1000000000u
 #define PEER_SETTLED_NS 1000000000u /* a stream that lasted so long was a good one: the backoff begins anew */
@@ -52,7 +55,7 @@ struct peer_beat_run {
   struct rpc_request *request;
   uint64_t began_ns;
   enum grpc_status code;
-  char reason[160];
+  char reason[PEER_REASON_SIZE];
   struct task done_task;
 };
 
@@ -75,6 +78,40 @@ struct peer_link {
   bool list_wanted;
 };
 
+/* What is known of the processes of one directory of a broker, and the streams that they have begun here. */
+struct peer_guest {
+  struct list_node node;
+  struct peer_memory memory;
+  struct list streams;     /* struct peer_inbound */
+  uint64_t settled_boot;   /* memory.boot, once that is kept: the one process that is let in */
+  uint64_t keeping_boot;   /* memory.boot as it is being kept */
+  uint64_t kept_journal;   /* memory.journal as it was, or is being, kept */
+  uint64_t heard_ns;       /* a beat of the settled process */
+  uint64_t candidate_boot; /* who wants to go on from a process that lives; 0: nobody */
+  uint64_t candidate_ns;   /* since when */
+  uint64_t told_boot;      /* of whom it was said that it is not let in */
+};
+
+enum peer_standing { PEER_STANDS_WAITING, PEER_STANDS_ADMITTED, PEER_STANDS_OVER };
+
+/* A stream that another broker began. Held until it is closed and the peers loop has taken leave of it, and by each packet on its way. */
+struct peer_inbound {
+  struct peers *peers;
+  struct rpc_call *call; /* a hold */
+  atomic_uint holders;
+  atomic_uint waiting; /* packets that lanes have not looked at */
+  bool is_beats;
+  bool greeted;
+  struct peer_hello hello; /* without its lineage */
+  atomic_int standing;     /* enum peer_standing; written on the peers loop */
+  struct task knock_task;
+  struct task leave_task;
+  /* The peers loop's. */
+  struct list_node node;
+  struct peer_guest *guest;   /* NULL: it has not knocked */
+  struct peer_packet *packet; /* what came with the hello, until it is admitted; NULL */
+};
+
 /* What is known of a broker, by its id, whether there are connections or not. */
 struct peer_broker {
   struct list_node node;
@@ -84,7 +121,6 @@ struct peer_broker {
   struct liveness liveness;
   struct roll led; /* by us, with it as a member */
   struct vouch vouch;
-  struct peer_memory memory;
   bool deaf;      /* by its own word it has not heard of us for an election timeout */
   bool reluctant; /* by its last beat it had better not lead */
 };
@@ -97,6 +133,14 @@ struct peers {
   char address[PEER_ADDRESS_SIZE];
   struct list brokers;
   struct list links; /* also those that are closing */
+  struct list guests;
+  size_t guest_count;
+  bool keeping;   /* what is known of guests is being kept */
+  bool keep_owed; /* and has changed since */
+  uint64_t kept_ns;
+  struct task kept_task;
+  uint8_t lineage[LINEAGE_SIZE_MAX]; /* this broker's own, as it is told */
+  size_t lineage_size;
   struct timer tick;
   uint64_t ticked_ns;      /* when it last fired; 0: not yet */
   bool leaves;             /* what the lanes were last told of this broker */
@@ -123,13 +167,32 @@ void peer_link_let_go(struct peer_link *link);
 void peers_beat_tick(struct timer *timer);
 void peers_beats_begin(struct peers *peers);
 /* A beat came; from its own inbound stream. Takes over `blob`. */
-void peers_beat_heard(struct peers *peers, const struct peer_hello *hello, struct rpc_call *call, struct blob *blob);
+void peers_beat_heard(struct peer_inbound *inbound, struct blob *blob);
 void peers_broker_down(struct peer_broker *broker);
 
 extern const struct rpc_handler peers_handlers[PEERS_HANDLERS];
 
-/* False: this beat is not to be believed. */
-bool peers_note_journal(struct peer_broker *broker, const struct replica_id *id, uint64_t boot, uint64_t journal);
+void peers_guests_init(struct peers *peers, const struct peer_memory *known, size_t count);
+void peers_guests_deinit(struct peers *peers);
+struct peer_guest *peers_guest(const struct peers *peers, const struct replica_id *id); /* NULL */
+/* Its newest process was heard of within an election timeout, on a connection that stands. */
+bool peer_guest_lives(const struct peers *peers, const struct peer_guest *guest);
+void peers_keep(struct peers *peers);
+void peers_keep_now_and_then(struct peers *peers, uint64_t now_ns);
+/* This loop stood still: what was said meanwhile waits to be heard. */
+void peers_forgive_guests(struct peers *peers);
+void peers_knock(struct task *task); /* of a peer_inbound that carries messages */
+void peers_leave(struct task *task);
+/* A beat that tells of so much journal came on a stream, `message` being the whole of it. False: nothing of it is to be believed. */
+bool peers_hear_of(struct peer_inbound *inbound, struct bytes message, uint64_t journal);
+/* Empty where none is told. STATUS_CORRUPT, STATUS_FOREIGN, STATUS_MALFORMED: it is another directory's, or another process's. */
+enum status peer_hello_lineage(const struct peer_hello *hello, const struct replica_id *from, struct lineage *out_lineage);
+/* It was admitted: what came with the hello is delivered, and more is asked for. */
+void peer_inbound_go_on(struct peer_inbound *inbound);
+void peer_inbound_release(struct peer_inbound *inbound);
+/* This broker's own process is not let in. @any-thread */
+void peers_superseded(struct peers *peers, const struct rpc_result *result);
+
 void peers_recall(void *service, struct rpc_call *call, struct blob *message);
 
 /* ---- A lane's ---- */
@@ -146,7 +209,7 @@ struct peer_run {
   atomic_bool telling;
   struct task taken_task;
   enum grpc_status code;
-  char reason[160];
+  char reason[PEER_REASON_SIZE];
   struct task done_task;
 };
 

@@ -11,25 +11,20 @@
 #include "proto/failure.h"
 #include "replication/peers_internal.h"
 
-/* A stream that another broker began. Held by the call until it is closed, and by each packet on its way. */
-struct inbound {
-  struct peers *peers;
-  struct rpc_call *call; /* a hold */
-  atomic_uint holders;
-  atomic_uint waiting; /* packets that lanes have not looked at */
-  bool greeted;
-  struct peer_hello hello;
-};
-
-static void inbound_release(struct inbound *inbound) {
+void peer_inbound_release(struct peer_inbound *inbound) {
   if (atomic_fetch_sub_explicit(&inbound->holders, 1, memory_order_acq_rel) > 1) return;
+  peer_packet_free(inbound->packet);
   rpc_call_release(inbound->call);
   memory_free(inbound);
 }
 
-static struct inbound *inbound_hold(struct inbound *inbound) {
+static struct peer_inbound *inbound_hold(struct peer_inbound *inbound) {
   atomic_fetch_add_explicit(&inbound->holders, 1, memory_order_relaxed);
   return inbound;
+}
+
+static enum peer_standing standing_of(const struct peer_inbound *inbound) {
+  return (enum peer_standing)atomic_load_explicit(&inbound->standing, memory_order_acquire);
 }
 
 /* ---- Hello ---- */
@@ -63,7 +58,7 @@ static bool is_ours(const struct peers *peers, const struct peer_hello *hello, s
 }
 
 /* False: the call is over. */
-static bool greet(struct inbound *inbound, const struct blob *message) {
+static bool greet(struct peer_inbound *inbound, const struct blob *message) {
   if (inbound->greeted) return true;
   bool given = false;
   enum status status = peer_wire_decode_hello(bytes_of(message->data, message->size), &given, &inbound->hello);
@@ -71,19 +66,27 @@ static bool greet(struct inbound *inbound, const struct blob *message) {
     failure_refuse_call(inbound->call, STATUS_MALFORMED, "a stream between brokers begins with a hello");
     return false;
   }
+  inbound->hello.lineage = bytes_of(NULL, 0); /* it is in the message */
   inbound->greeted = is_ours(inbound->peers, &inbound->hello, inbound->call);
   return inbound->greeted;
 }
 
-static void opened(void *service, struct rpc_call *call) {
-  struct inbound *inbound = NEW(struct inbound);
+static void opened(void *service, struct rpc_call *call, bool is_beats) {
+  struct peer_inbound *inbound = NEW(struct peer_inbound);
   inbound->peers = service;
   inbound->call = rpc_call_hold(call);
+  inbound->is_beats = is_beats;
+  inbound->knock_task.run = peers_knock;
+  inbound->leave_task.run = peers_leave;
   atomic_init(&inbound->holders, 1);
   atomic_init(&inbound->waiting, 0);
+  atomic_init(&inbound->standing, PEER_STANDS_WAITING);
   rpc_call_set_context(call, inbound);
   rpc_call_receive(call);
 }
+
+static void exchange_opened(void *service, struct rpc_call *call) { opened(service, call, false); }
+static void beats_opened(void *service, struct rpc_call *call) { opened(service, call, true); }
 
 static void half_closed(void *service, struct rpc_call *call) {
   (void)service;
@@ -91,9 +94,10 @@ static void half_closed(void *service, struct rpc_call *call) {
 }
 
 static void closed(void *service, struct rpc_call *call, bool cancelled) {
+  struct peer_inbound *inbound = rpc_call_context(call);
   (void)service;
   (void)cancelled;
-  inbound_release(rpc_call_context(call));
+  loop_post(inbound->peers->loop, &inbound->leave_task);
 }
 
 /* ---- Packets ---- */
@@ -107,20 +111,20 @@ struct delivery {
 /* A packet and its way to each lane that it concerns. */
 struct parcel {
   struct peer_packet *packet;
-  struct inbound *inbound;
+  struct peer_inbound *inbound;
   atomic_uint holders;
   struct delivery deliveries[];
 };
 
 static void looked_at(struct parcel *parcel) {
   if (atomic_fetch_sub_explicit(&parcel->holders, 1, memory_order_acq_rel) > 1) return;
-  struct inbound *inbound = parcel->inbound;
+  struct peer_inbound *inbound = parcel->inbound;
   peer_packet_free(parcel->packet);
   memory_free(parcel);
   /* Whoever leaves the bound asks for the next: nobody else has, since it was reached. */
   unsigned before = atomic_fetch_sub_explicit(&inbound->waiting, 1, memory_order_acq_rel);
   if (before == PEER_INBOX_MAX) rpc_call_receive(inbound->call);
-  inbound_release(inbound);
+  peer_inbound_release(inbound);
 }
 
 static unsigned lane_of(const struct peers *peers, group_id group) { return (unsigned)(group % peers->options.lane_count); }
@@ -151,7 +155,7 @@ static uint64_t lanes_of(struct peers *peers, const struct peer_packet *packet, 
 }
 
 /* Takes over the packet. True: the next may be asked for at once. */
-static bool deliver(struct inbound *inbound, struct peer_packet *packet) {
+static bool deliver(struct peer_inbound *inbound, struct peer_packet *packet) {
   struct peers *peers = inbound->peers;
   unsigned count = 0;
   uint64_t lanes = lanes_of(peers, packet, &count);
@@ -174,11 +178,19 @@ static bool deliver(struct inbound *inbound, struct peer_packet *packet) {
   return more;
 }
 
+void peer_inbound_go_on(struct peer_inbound *inbound) {
+  struct peer_packet *packet = inbound->packet;
+  inbound->packet = NULL;
+  if (packet == NULL || deliver(inbound, packet)) rpc_call_receive(inbound->call);
+}
+
+/* The first one waits with its stream until that is admitted, and no other is asked for. */
 static void exchange_message(void *service, struct rpc_call *call, struct blob *message) {
-  struct inbound *inbound = rpc_call_context(call);
+  struct peer_inbound *inbound = rpc_call_context(call);
   struct peer_packet *packet = NULL;
   (void)service;
   enum status status = STATUS_OK;
+  bool first = !inbound->greeted;
   bool more = greet(inbound, message);
   if (more) status = peer_wire_decode_packet(message, &inbound->hello.from, &inbound->hello.to, &packet);
   blob_release(message);
@@ -189,29 +201,36 @@ static void exchange_message(void *service, struct rpc_call *call, struct blob *
     failure_refuse_call(call, STATUS_MALFORMED, "a packet of messages cannot be read: %s", status_name(status));
     return;
   }
-  if (deliver(inbound, packet)) rpc_call_receive(call);
+  if (first) {
+    inbound->packet = packet;
+    loop_post(inbound->peers->loop, &inbound->knock_task);
+  } else if (standing_of(inbound) != PEER_STANDS_ADMITTED) {
+    peer_packet_free(packet);
+  } else if (deliver(inbound, packet)) {
+    rpc_call_receive(call);
+  }
 }
 
 /* ---- Beats ---- */
 
 struct heard {
   struct task task;
-  struct inbound *inbound;
+  struct peer_inbound *inbound;
   struct blob *message;
 };
 
 static void run_heard(struct task *task) {
   struct heard *heard = container_of(task, struct heard, task);
-  struct inbound *inbound = heard->inbound;
-  peers_beat_heard(inbound->peers, &inbound->hello, inbound->call, heard->message);
-  rpc_call_receive(inbound->call);
-  inbound_release(inbound);
+  struct peer_inbound *inbound = heard->inbound;
+  peers_beat_heard(inbound, heard->message);
+  if (standing_of(inbound) != PEER_STANDS_OVER) rpc_call_receive(inbound->call);
+  peer_inbound_release(inbound);
   memory_free(heard);
 }
 
 static void beat_message(void *service, struct rpc_call *call, struct blob *message) {
   struct peers *peers = service;
-  struct inbound *inbound = rpc_call_context(call);
+  struct peer_inbound *inbound = rpc_call_context(call);
   if (!greet(inbound, message)) {
     blob_release(message);
     return;
@@ -226,13 +245,13 @@ static void beat_message(void *service, struct rpc_call *call, struct blob *mess
 const struct rpc_handler peers_handlers[PEERS_HANDLERS] = {
     {.method = PEER_EXCHANGE_METHOD,
      .kind = RPC_BIDI_STREAM,
-     .opened = opened,
+     .opened = exchange_opened,
      .message = exchange_message,
      .half_closed = half_closed,
      .closed = closed},
     {.method = PEER_BEAT_METHOD,
      .kind = RPC_BIDI_STREAM,
-     .opened = opened,
+     .opened = beats_opened,
      .message = beat_message,
      .half_closed = half_closed,
      .closed = closed},

@@ -110,7 +110,7 @@ static void note_taken(struct task *task) {
 }
 
 static void tell_lost(const struct peer_stream *stream, const struct peer_run *run) {
-  char quoted[256];
+  char quoted[2 * PEER_REASON_SIZE];
   trace_quote(quoted, sizeof quoted, run->reason, strlen(run->reason));
   bool refused = run->code == GRPC_CODE_FAILED_PRECONDITION;
   if (stream->failures > 1) return; /* once for each time that it was lost */
@@ -160,6 +160,7 @@ static void on_done(void *context, struct rpc_request *request, const struct rpc
   (void)request;
   run->code = result->code;
   snprintf(run->reason, sizeof run->reason, "%s", result->text);
+  peers_superseded(run->lane->peers, result);
   loop_post(peer_lane_loop(run->lane), &run->done_task);
 }
 

@@ -170,10 +170,23 @@ static sigset_t stop_signals(void) {
   return set;
 }
 
+#define SUPERSEDED_SIGNAL SIGUSR2 /* from this process to itself */
+
 static sigset_t all_signals(void) {
   sigset_t set = stop_signals();
   sigaddset(&set, SIGHUP);
+  sigaddset(&set, SUPERSEDED_SIGNAL);
   return set;
+}
+
+static void wake_main(void *context) {
+  (void)context;
+  kill(getpid(), SUPERSEDED_SIGNAL);
+}
+
+static const char *name_of(int signal_number) {
+  if (signal_number == SUPERSEDED_SIGNAL) return "SIGUSR2";
+  return signal_number == SIGTERM ? "SIGTERM" : "SIGINT";
 }
 
 /* Before any thread: all of them inherit the mask, and only main() takes these. SIGHUP waits while the broker starts or stops. */
@@ -195,7 +208,7 @@ static void wait_for_stop(struct node *node, struct options *options, struct arg
   int signal_number = next_signal();
   for (; signal_number == SIGHUP; signal_number = next_signal()) reload(node, options, arguments);
   sigset_t set = stop_signals();
-  trace_info("stopping", "signal=%s", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
+  trace_info("stopping", "signal=%s", name_of(signal_number));
   struct sigaction action = {.sa_handler = stop_at_once};
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGINT, &action, NULL);
@@ -277,8 +290,10 @@ static enum status run(struct options *options, struct arguments arguments, stru
   if (status == STATUS_OK) status = start(world, options, &node, out_problem);
   if (status == STATUS_OK) {
     say_ready(node, options);
+    node_watch(node, &(struct node_watch){.superseded = wake_main});
     if (!atomic_load_explicit(&stop_wanted, memory_order_acquire)) wait_for_stop(node, options, arguments);
-    node_stop(node, true);
+    if (node_superseded(node, out_problem)) status = STATUS_DIRECTORY_SUPERSEDED;
+    node_stop(node, status == STATUS_OK);
     trace_info("stopped", "data=%s", options->data_dir);
   }
 out:

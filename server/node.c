@@ -386,6 +386,9 @@ enum status node_start(struct world *world, const struct options *options, const
   node->started_ns = world_now_ns(world);
   atomic_init(&node->leaving, false);
   atomic_init(&node->drained, false);
+  atomic_init(&node->superseding, false);
+  atomic_init(&node->superseded, false);
+  atomic_init(&node->watched, false);
   node->account = account_new(NULL, options->memory_bytes);
   node->read_account = account_new(node->account, options->memory_bytes / 2);
 

@@ -1,7 +1,7 @@
 /* One broker, put together from a world: recovery, lanes, group 0, the partitions of the map, the services. main() and the simulator
  * start it the same way and it cannot tell them apart: time, disk, tables, network and chance come through the world's doors.
  *
- *   node_start: found, or recover ─> peers ─> lanes ─> group 0 ─> partitions ─> serve (LOADING) ─> serve, register in the map
+ *   node_start: found, or recover; in between ask the others whether this directory is the newest ─> peers ─> lanes ─> group 0 ─> partitions ─> serve (LOADING) ─> serve, register in the map
  *   node_stop:  refuse ─> end what waits ─> finish what is in work ─> stop peers and lanes ─> checkpoint ─> free
  *
  * They and node_reload() run outside every loop, one after the other, and block.
@@ -33,6 +33,17 @@ void node_reload(struct node *node);
 /* Gives open calls at most `drain_ms` of the options. `checkpoint`: take one at the end, so that the next start has nothing to replay.
  * NULL is fine. */
 void node_stop(struct node *node, bool checkpoint);
+
+/* Another broker has seen more of the data directory than this process has: nothing that it says counts there, and it is to be stopped, without
+ * a checkpoint. */
+struct node_watch {
+  void (*superseded)(void *context); /* @any-thread, perhaps at once, perhaps twice */
+  void *context;
+};
+/* Once. Copied. */
+void node_watch(struct node *node, const struct node_watch *watch);
+/* True: so it is, and `out_problem` says why, and what to do. */
+bool node_superseded(const struct node *node, struct buffer *out_problem);
 
 struct node_info {
   const char *address; /* HOST:PORT it listens on */

@@ -2,6 +2,7 @@
 #ifndef CAIRN_SERVER_NODE_INTERNAL_H
 #define CAIRN_SERVER_NODE_INTERNAL_H
 
+#include "log/lineage.h"
 #include "server/balancer.h"
 #include "server/brokers.h"
 #include "server/fitness.h"
@@ -9,6 +10,7 @@
 #include "server/map_watches.h"
 #include "server/movers.h"
 #include "server/node.h"
+#include "server/seen.h"
 #include "server/services.h"
 #include "server/steward.h"
 
@@ -22,6 +24,13 @@ struct node {
   struct log_set *logs;
   struct log_identity identity;
   struct log_set_report report;
+  struct lineage lineage;   /* of the directory, with this process as its newest link */
+  struct seen *seen;        /* NULL where there are no others */
+  atomic_bool superseding;  /* somebody is noting ... */
+  atomic_bool superseded;   /* ... that another broker has seen more of the directory than this process, and ... */
+  char superseded_why[512]; /* ... what that one says */
+  atomic_bool watched;
+  struct node_watch watch; /* of that */
   bool doubt; /* the map or the journal lost something to damage: nothing is made or deleted on the map's word */
   struct brokers *brokers;
   struct movers *movers;
@@ -78,6 +87,17 @@ void node_settle_partitions(struct lane_errand *errand);
 
 /* Opens the logs and learns who this is. */
 enum status node_recover(struct node *node, const atomic_bool *cancelled, struct buffer *out_problem) MUST_CHECK;
+
+/* log_set_options.may_go_on. (node_lineage.c) */
+struct node_going_on {
+  struct node *node;
+  const uint8_t *formatted; /* the incarnation that the directory got if it had none */
+  struct buffer *out_problem;
+};
+enum status node_may_go_on(void *context, const struct log_identity *identity, const struct log_set_report *report,
+                           struct buffer *out_reason) MUST_CHECK;
+/* peers_options.superseded. @any-thread */
+void node_superseded_by(void *context, const char *text);
 
 /* The wires to other brokers; nothing where there are to be none. (node_peers.c) */
 enum status node_open_peers(struct node *node, struct buffer *out_problem) MUST_CHECK;

@@ -5,7 +5,6 @@
 #include "base/trace.h"
 #include "server/meet.h"
 #include "server/node_internal.h"
-#include "server/recall.h"
 
 /* Bytes of an append that must find space on the disk for this broker to lead; and for it to lead again. */
 #define SPACE_LEAST 65536u
@@ -43,24 +42,6 @@ static enum status check_alone(const struct node *node, struct buffer *out_probl
   return STATUS_INVALID;
 }
 
-/* Where the others were when the cluster was founded, or are now by what this broker was told. */
-static enum status recall(struct node *node, struct buffer *out_problem) {
-  const struct options *options = node->options;
-  struct join others = {0};
-  if (node->report.fresh) return STATUS_OK; /* there is nothing to remember */
-  if (options->join[0] != '\0') options_named(options, &others);
-  for (uint32_t i = 0; i < node->identity.founder_count; i++) {
-    const struct log_founder *founder = &node->identity.founders[i];
-    if (join_find(&others, founder->broker_id) == JOIN_MAX) (void)join_add(&others, founder->broker_id, founder->address);
-  }
-  struct recall_question question = {.self = &node->identity,
-                                     .others = &others,
-                                     .journal = node->report.journal.last_group,
-                                     .patience_ns = node_timing(node).election_ns,
-                                     .directory = options->data_dir};
-  return recall_ask(node->world, &question, out_problem);
-}
-
 static void tell_fitness(enum fitness_state before, enum fitness_state now) {
   if (now == FITNESS_FULL)
     trace_warn("disk_full", "do=\"others lead what they can, the rest is read-only: make room, it goes on by itself\"");
@@ -86,8 +67,14 @@ static uint64_t durable_group(void *journal) { return journal_usage(journal).dur
 enum status node_open_peers(struct node *node, struct buffer *out_problem) {
   const struct options *options = node->options;
   if (options->peer_listen[0] == '\0') return check_alone(node, out_problem);
-  enum status status = recall(node, out_problem);
-  if (status != STATUS_OK) return status;
+  struct peer_memory known[PEER_MEMORIES_MAX];
+  size_t known_count = 0;
+  enum status status = seen_open(node->world, known, &known_count, &node->seen);
+  if (status != STATUS_OK) {
+    SAY(out_problem, "cannot read the file seen of data directory %s: %s (%s)", options->data_dir, status_text(status),
+        status_name(status));
+    return status;
+  }
   struct rpc_handler more[] = {meet_running_handler, brokers_register_handler(node->brokers),
                                map_questions_handler(node->questions)};
   more[0].own_service = &node->identity;
@@ -98,7 +85,14 @@ enum status node_open_peers(struct node *node, struct buffer *out_problem) {
       .account = node->account,
       .lane_count = options->lanes == 0 ? 1 : (unsigned)options->lanes,
       .timing = node_timing(node),
-      .boot = entropy_next(node->world->entropy) | 1,
+      .boot = node->lineage.links[0].boot,
+      .lineage = &node->lineage,
+      .known = known,
+      .known_count = known_count,
+      .keep = seen_keep,
+      .keep_context = node->seen,
+      .superseded = node_superseded_by,
+      .superseded_context = node,
       .journal = durable_group,
       .journal_context = log_set_journal(node->logs),
       .wish = wish,

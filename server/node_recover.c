@@ -49,6 +49,7 @@ static void trace_recovery(const struct node *node) {
 
 static void explain(const struct node *node, enum status status, const struct buffer *reason, struct buffer *out_problem) {
   const char *directory = node->options->data_dir;
+  if (out_problem->size > 0) return; /* whoever refused has said it */
   if (reason->size > 0) SAY(out_problem, "data directory %s: %.*s", directory, (int)reason->size, (const char *)reason->data);
   else if (status == STATUS_FOREIGN)
     SAY(out_problem,
@@ -98,18 +99,14 @@ enum status node_recover(struct node *node, const atomic_bool *cancelled, struct
   if (node->options->join[0] != '\0') status = found(node, cancelled, &format, out_problem);
   if (status != STATUS_OK) return status;
   struct log_set_options options = log_options(node->options, node->read_account);
+  struct node_going_on going_on = {.node = node, .formatted = format.incarnation, .out_problem = out_problem};
+  options.may_go_on = node_may_go_on;
+  options.may_context = &going_on;
   struct buffer reason;
   buffer_init(&reason, 1024);
   status = log_set_open(node->world, &options, &format, &node->logs, &node->identity, &node->report, &reason);
   if (status != STATUS_OK) explain(node, status, &reason, out_problem);
   buffer_deinit(&reason);
-  if (status != STATUS_OK) return status;
-
-  trace_recovery(node);
-  if (node->identity.broker_id != node->options->broker_id) {
-    SAY(out_problem, "data directory %s belongs to broker %u, and broker-id says %" PRIu64 "; correct the one or the other",
-        node->options->data_dir, node->identity.broker_id, node->options->broker_id);
-    return STATUS_FOREIGN;
-  }
-  return STATUS_OK;
+  if (status == STATUS_OK) trace_recovery(node);
+  return status;
 }

@@ -138,6 +138,7 @@ static void free_partitions(struct node *node) {
   map_follower_free(node->follower);
   for (unsigned i = 0; i < node->lane_count; i++) lane_free(node->lanes[i]);
   peers_close(node->peers);
+  seen_close(node->seen);
   brokers_free(node->brokers);
   balancer_free(node->balancer);
   steward_free(node->steward);

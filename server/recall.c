@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/memory.h"
 #include "replication/peer_wire.h"
 #include "replication/peers.h"
@@ -18,7 +19,8 @@ struct asking {
   uint32_t broker;
   struct rpc_channel *channel;
   struct rpc_request *request;
-  uint64_t journal; /* that it has seen; the transport's until `open` has counted it */
+  bool answered;                    /* the transport's until `open` has counted it, and ... */
+  struct peer_recall_answer answer; /* ... this */
 };
 
 struct recall_run {
@@ -32,9 +34,8 @@ struct recall_run {
 static void take_answer(void *context, struct rpc_request *request, struct blob *message) {
   struct asking *asking = context;
   (void)request;
-  uint64_t journal = 0;
-  enum status status = peer_wire_decode_recall_answer(bytes_of(message->data, message->size), &journal);
-  if (status == STATUS_OK) asking->journal = journal;
+  enum status status = peer_wire_decode_recall_answer(bytes_of(message->data, message->size), &asking->answer);
+  asking->answered = status == STATUS_OK;
   blob_release(message);
 }
 
@@ -45,7 +46,7 @@ static void one_less(struct recall_run *run) {
 static void is_over(void *context, struct rpc_request *request, const struct rpc_result *result) {
   struct asking *asking = context;
   (void)request;
-  if (result->code != GRPC_CODE_OK) asking->journal = 0; /* it says nothing */
+  if (result->code != GRPC_CODE_OK) asking->answered = false;
   one_less(asking->run);
 }
 
@@ -53,7 +54,9 @@ static const struct rpc_client_handler handler = {.message = take_answer, .done 
 
 static void ask(struct world *world, struct recall_run *run, const struct recall_question *question) {
   struct replica_id self = replica_id_of(question->self->broker_id, question->self->incarnation);
-  struct peer_hello hello = {.from = self, .to = self, .boot = 1};
+  uint8_t lineage[LINEAGE_SIZE_MAX];
+  struct peer_hello hello = {.from = self, .to = self, .boot = question->lineage->links[0].boot};
+  hello.lineage = bytes_of(lineage, lineage_encode(question->lineage, lineage));
   memcpy(hello.cluster, question->self->cluster, sizeof hello.cluster);
   for (uint32_t i = 0; i < question->others->count; i++) {
     const struct join_broker *other = &question->others->brokers[i];
@@ -70,24 +73,73 @@ static void ask(struct world *world, struct recall_run *run, const struct recall
   world_wait(world, &run->over);
 }
 
+#define TO_DO                                                                                                    \
+  "Nothing was changed. Put the newest directory back; if that is gone, start with an empty one, as a new member " \
+  "of the cluster"
+
+static void explain(const struct recall_question *question, const struct asking *asking, enum status status,
+                    struct buffer *out_problem) {
+  uint64_t group = question->lineage->links[0].from_group;
+  const struct peer_recall_answer *answer = &asking->answer;
+  if (status == STATUS_LOCKED)
+    SAY(out_problem,
+        "broker %" PRIu32 " still hears another process of broker %" PRIu32
+        ": it runs on the directory that %s is a copy of. Nothing was changed. Stop one of the two; a further broker needs an empty "
+        "directory and a --broker-id of its own",
+        asking->broker, question->self->broker_id, question->directory);
+  else if (answer->recalled == PEER_RECALLED_ANOTHER)
+    SAY(out_problem,
+        "data directory %s is not what broker %" PRIu32 " has seen of this one last (start %" PRIu64 ", and this would be start %" PRIu64
+        "): it is a copy, and another process has gone on with the original or with another copy. " TO_DO,
+        question->directory, asking->broker, answer->generation, question->lineage->generation);
+  else
+    SAY(out_problem,
+        "data directory %s is older than what broker %" PRIu32 " has seen of this one (start %" PRIu64 ", journal group %" PRIu64
+        "; this would be start %" PRIu64 ", from group %" PRIu64
+        "): it was put back from an older copy, or its newest bytes are lost, and with them promises to the others. " TO_DO,
+        question->directory, asking->broker, answer->generation, answer->journal, question->lineage->generation, group);
+}
+
+static enum status judge(const struct recall_question *question, const struct asking *asking) {
+  if (!asking->answered) return STATUS_OK;
+  switch (asking->answer.recalled) {
+    case PEER_RECALLED_UNJUDGED:
+      return asking->answer.journal > question->lineage->links[0].from_group ? STATUS_DIRECTORY_SUPERSEDED : STATUS_OK;
+    case PEER_RECALLED_GOOD: return STATUS_OK;
+    case PEER_RECALLED_LIVES: return STATUS_LOCKED;
+    case PEER_RECALLED_OLDER:
+    case PEER_RECALLED_ANOTHER: break;
+  }
+  return STATUS_DIRECTORY_SUPERSEDED;
+}
+
+/* Who has seen newer says more than who still hears somebody. */
+static const struct asking *worst(const struct recall_question *question, const struct recall_run *run) {
+  const struct asking *worst = NULL;
+  for (uint32_t i = 0; i < run->count; i++) {
+    enum status status = judge(question, &run->asked[i]);
+    if (status == STATUS_DIRECTORY_SUPERSEDED) return &run->asked[i];
+    if (status != STATUS_OK) worst = &run->asked[i];
+  }
+  return worst;
+}
+
 enum status recall_ask(struct world *world, const struct recall_question *question, struct buffer *out_problem) {
+  PRE(question->lineage->count > 0);
   struct recall_run *run = NEW(struct recall_run);
   enum status status = STATUS_OK;
   atomic_init(&run->open, 1); /* this function's own */
   atomic_init(&run->over, false);
   ask(world, run, question);
+  const struct asking *asking = worst(question, run);
+  if (asking != NULL) {
+    status = judge(question, asking);
+    buffer_reset(out_problem);
+    explain(question, asking, status, out_problem);
+  }
   for (uint32_t i = 0; i < run->count; i++) {
-    const struct asking *asking = &run->asked[i];
-    rpc_request_release(asking->request);
-    rpc_channel_close(asking->channel);
-    if (asking->journal <= question->journal || status != STATUS_OK) continue;
-    SAY(out_problem,
-        "data directory %s is older than what broker %" PRIu32 " has seen of this one (journal group %" PRIu64 ", and %" PRIu64
-        " here): it was put back from an older copy, or its newest bytes are lost, and with them promises to the others. Nothing "
-        "was "
-        "changed. Put the newest directory back; if that is gone, start with an empty one, as a new member of the cluster",
-        question->directory, asking->broker, asking->journal, question->journal);
-    status = STATUS_FOREIGN;
+    rpc_request_release(run->asked[i].request);
+    rpc_channel_close(run->asked[i].channel);
   }
   memory_free(run);
   return status;

@@ -436,20 +436,40 @@ static void list_may_be_empty_and_there(void **state) {
 
 static void what_is_remembered_comes_back(void **state) {
   (void)state;
-  uint64_t journal = 1;
+  struct peer_recall_answer answer = {.journal = 77777777777u, .recalled = PEER_RECALLED_OLDER, .generation = 12}, told;
+  struct blob_part part = peer_wire_encode_recall_answer(&answer);
+  assert_int_equal(peer_wire_decode_recall_answer(part.bytes, &told), STATUS_OK);
+  assert_int_equal(told.journal, 77777777777u);
+  assert_int_equal(told.recalled, PEER_RECALLED_OLDER);
+  assert_int_equal(told.generation, 12);
+  blob_part_release(part);
+
+  static const uint8_t of_a_version_before[] = {8, 5}, unknown[] = {16, 9};
+  assert_int_equal(peer_wire_decode_recall_answer(bytes_of(of_a_version_before, 2), &told), STATUS_OK);
+  assert_int_equal(told.journal, 5);
+  assert_int_equal(told.recalled, PEER_RECALLED_UNJUDGED);
+  assert_int_equal(peer_wire_decode_recall_answer(bytes_of(NULL, 0), &told), STATUS_OK);
+  assert_int_equal(told.journal, 0);
+  assert_int_equal(peer_wire_decode_recall_answer(bytes_of(unknown, 2), &told), STATUS_MALFORMED);
+}
+
+static void hello_tells_which_processes_the_directory_has_had(void **state) {
+  (void)state;
+  struct lineage lineage = {.incarnation = {1, 2, 3}}, told;
+  for (uint64_t boot = 1; boot <= LINEAGE_LINKS_MAX + 5; boot++) lineage_continue(&lineage, boot, 10 * boot);
+  uint8_t bytes[LINEAGE_SIZE_MAX];
   struct peer_hello hello = {.from = {.broker = 2, .incarnation = {3, 4}}, .to = {.broker = 2, .incarnation = {3, 4}}, .boot = 1},
                     back;
+  hello.lineage = bytes_of(bytes, lineage_encode(&lineage, bytes));
   bool given = false;
+
   struct blob_part part = peer_wire_encode_recall(&hello);
   assert_int_equal(peer_wire_decode_hello(part.bytes, &given, &back), STATUS_OK);
+
   assert_true(given && replica_id_equal(&back.from, &hello.from));
+  assert_int_equal(lineage_decode(back.lineage, &told), STATUS_OK);
+  assert_memory_equal(&told, &lineage, sizeof lineage);
   blob_part_release(part);
-  part = peer_wire_encode_recall_answer(77777777777u);
-  assert_int_equal(peer_wire_decode_recall_answer(part.bytes, &journal), STATUS_OK);
-  assert_int_equal(journal, 77777777777u);
-  blob_part_release(part);
-  assert_int_equal(peer_wire_decode_recall_answer(bytes_of(NULL, 0), &journal), STATUS_OK);
-  assert_int_equal(journal, 0);
 }
 
 static void answer_to_a_pulse_comes_back(void **state) {
@@ -517,6 +537,7 @@ int main(void) {
       cmocka_unit_test(list_may_be_empty_and_there),
       cmocka_unit_test(answer_to_a_pulse_comes_back),
       cmocka_unit_test(what_is_remembered_comes_back),
+      cmocka_unit_test(hello_tells_which_processes_the_directory_has_had),
       cmocka_unit_test(damaged_packets_never_harm),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,105 @@
+/* May this process go on with its data directory? Asked when the journal has been judged and before anything is changed; and what
+ * becomes of a process that another broker turns out to have seen more than. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/probe.h"
+#include "base/trace.h"
+#include "server/node_internal.h"
+#include "server/recall.h"
+
+#define SAY(problem, ...)                                          \
+  do {                                                             \
+    if (buffer_printf((problem), __VA_ARGS__) != STATUS_OK) break; \
+  } while (0)
+
+#define ASK_AGAIN_NS (50u * NS_PER_MS)
+
+/* Where the others were when the cluster was founded, or are now by what this broker was told. */
+static void name_others(const struct node *node, struct join *others) {
+  *others = (struct join){0};
+  if (node->options->join[0] != '\0') options_named(node->options, others);
+  for (uint32_t i = 0; i < node->identity.founder_count; i++) {
+    const struct log_founder *founder = &node->identity.founders[i];
+    bool named = join_find(others, founder->broker_id) != JOIN_MAX || founder->address[0] == '\0';
+    if (!named) (void)join_add(others, founder->broker_id, founder->address);
+  }
+}
+
+/* The process before this one, if it was killed just now, falls silent in an election timeout. */
+static enum status recall(struct node *node, struct buffer *out_problem) {
+  struct join others;
+  name_others(node, &others);
+  uint64_t election_ns = node_timing(node).election_ns;
+  uint64_t until_ns = world_now_ns(node->world) + 2 * election_ns;
+  struct recall_question question = {.self = &node->identity,
+                                     .others = &others,
+                                     .lineage = &node->lineage,
+                                     .patience_ns = election_ns,
+                                     .directory = node->options->data_dir};
+  for (;;) {
+    enum status status = recall_ask(node->world, &question, out_problem);
+    if (status != STATUS_LOCKED || world_now_ns(node->world) >= until_ns) return status;
+    buffer_reset(out_problem);
+    atomic_uint nobody;
+    atomic_init(&nobody, 0);
+    world_wait_word(node->world, &nobody, 0, ASK_AGAIN_NS);
+  }
+}
+
+static enum status read_lineage(struct node *node, uint64_t last_group) {
+  enum status status = lineage_read(node->world->disk, node->identity.incarnation, &node->lineage);
+  if (status == STATUS_CORRUPT)
+    trace_error("lineage_lost", "do=\"others that know this directory will not listen to it: then start with an empty one\"");
+  else if (status != STATUS_OK) return status;
+  lineage_continue(&node->lineage, entropy_next(node->world->entropy) | 1, last_group);
+  return STATUS_OK;
+}
+
+enum status node_may_go_on(void *context, const struct log_identity *identity, const struct log_set_report *report,
+                           struct buffer *out_reason) {
+  struct node_going_on *going_on = context;
+  struct node *node = going_on->node;
+  (void)out_reason; /* it would be told with the directory's name before it */
+  node->identity = *identity;
+  if (identity->broker_id != node->options->broker_id) {
+    SAY(going_on->out_problem, "data directory %s belongs to broker %u, and broker-id says %" PRIu64 "; correct the one or the other",
+        node->options->data_dir, identity->broker_id, node->options->broker_id);
+    return STATUS_FOREIGN;
+  }
+  enum status status = read_lineage(node, report->journal.last_group);
+  bool formatted_now = memcmp(identity->incarnation, going_on->formatted, LOG_ID_SIZE) == 0;
+  bool has_others = node->options->peer_listen[0] != '\0' && !formatted_now;
+  if (status == STATUS_OK && has_others) status = recall(node, going_on->out_problem);
+  if (status == STATUS_DIRECTORY_SUPERSEDED || status == STATUS_LOCKED) REACHED(superseded_start_is_refused);
+  return status == STATUS_OK ? lineage_write(node->world->disk, &node->lineage) : status;
+}
+
+/* ---- While it runs ---- */
+
+void node_superseded_by(void *context, const char *text) {
+  struct node *node = context;
+  if (atomic_exchange(&node->superseding, true)) return;
+  snprintf(node->superseded_why, sizeof node->superseded_why, "%s", text);
+  atomic_store(&node->superseded, true);
+  trace_error("superseded", "why=\"%s\" do=\"this broker stops\"", text);
+  if (atomic_load(&node->watched)) node->watch.superseded(node->watch.context);
+}
+
+/* Either side sees what the other did first. */
+void node_watch(struct node *node, const struct node_watch *watch) {
+  node->watch = *watch;
+  atomic_store(&node->watched, true);
+  if (atomic_load(&node->superseded)) watch->superseded(watch->context);
+}
+
+bool node_superseded(const struct node *node, struct buffer *out_problem) {
+  if (!atomic_load(&node->superseded)) return false;
+  SAY(out_problem,
+      "%s. This process stopped for it: what it did meanwhile counts nowhere. If data directory %s is an older copy, put the newest one "
+      "back; if that is gone, or this is a copy of a directory that is in use, start with an empty one, as a new member of the cluster",
+      node->superseded_why, node->options->data_dir);
+  return true;
+}
