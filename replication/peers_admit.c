@@ -95,7 +95,7 @@ static const char *why(enum peer_verdict verdict) {
 static void dismiss(struct peers *peers, struct peer_inbound *inbound, enum peer_verdict verdict) {
   const struct peer_guest *guest = inbound->guest;
   atomic_store_explicit(&inbound->standing, PEER_STANDS_OVER, memory_order_release);
-  REACHED(superseded_process_is_dismissed);
+  if (verdict != PEER_EARLIER) REACHED(superseded_process_is_dismissed);
   failure_refuse_call(inbound->call, STATUS_DIRECTORY_SUPERSEDED,
                       "broker %u does not listen to this process: of its data directory it has seen more (start %" PRIu64
                       ", journal group %" PRIu64 "): %s",
@@ -173,8 +173,17 @@ void peers_keep_now_and_then(struct peers *peers, uint64_t now_ns) {
 
 /* ---- Judged ---- */
 
+static uint64_t patience_ns(const struct peers *peers) { return PEER_STILL_BEATS * peers->options.timing.heartbeat_ns; }
+
+/* Whoever stood still has not listened: that is no silence. */
+static bool is_silent(const struct peers *peers, const struct peer_guest *guest) {
+  uint64_t now_ns = loop_now_ns(peers->loop);
+  bool stands_still = peers->ticked_ns != 0 && now_ns - peers->ticked_ns > patience_ns(peers);
+  return !stands_still && now_ns - guest->heard_ns >= peers->options.timing.election_ns;
+}
+
 bool peer_guest_lives(const struct peers *peers, const struct peer_guest *guest) {
-  if (loop_now_ns(peers->loop) - guest->heard_ns >= peers->options.timing.election_ns) return false;
+  if (is_silent(peers, guest)) return false;
   for (struct list_node *node = list_first(&guest->streams); node != NULL; node = list_next(&guest->streams, node)) {
     const struct peer_inbound *inbound = list_entry(node, struct peer_inbound, node);
     bool open = atomic_load_explicit(&inbound->standing, memory_order_relaxed) == PEER_STANDS_ADMITTED;
@@ -183,8 +192,13 @@ bool peer_guest_lives(const struct peers *peers, const struct peer_guest *guest)
   return false;
 }
 
-void peers_forgive_guests(struct peers *peers) {
-  list_for_each(&peers->guests, node, following) list_entry(node, struct peer_guest, node)->candidate_boot = 0;
+void peers_forgive_guests(struct peers *peers, uint64_t now_ns) {
+  uint64_t heard_ns = now_ns + patience_ns(peers) - peers->options.timing.election_ns;
+  list_for_each(&peers->guests, node, following) {
+    struct peer_guest *guest = list_entry(node, struct peer_guest, node);
+    guest->candidate_boot = 0;
+    if (guest->heard_ns < heard_ns) guest->heard_ns = heard_ns;
+  }
 }
 
 /* It goes on from a process that lives. What such a process still says may have been on its way, but not for so long. */

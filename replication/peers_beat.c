@@ -8,8 +8,6 @@
 #include "base/trace.h"
 #include "replication/peers_internal.h"
 
-#define STILL_BEATS 3u /* intervals without a tick of our own, and those that others are then given */
-
 /* ---- Edges ---- */
 
 static void tell_edge(struct peer_broker *broker, enum peer_edge edge) {
@@ -257,14 +255,14 @@ static enum peers_wish ask_own_wish(struct peers *peers) {
 
 /* Did this loop stand still? Then nobody was listened to, and it is not the others who were silent. */
 static bool stood_still(struct peers *peers, uint64_t now_ns) {
-  uint64_t late_ns = STILL_BEATS * peers->options.timing.heartbeat_ns;
+  uint64_t late_ns = PEER_STILL_BEATS * peers->options.timing.heartbeat_ns;
   bool still = peers->ticked_ns != 0 && now_ns - peers->ticked_ns > late_ns;
   peers->ticked_ns = now_ns;
   return still;
 }
 
 static void look_at(struct peer_broker *broker, uint64_t now_ns, bool still) {
-  if (still) liveness_forgive(&broker->liveness, now_ns, STILL_BEATS * broker->peers->options.timing.heartbeat_ns);
+  if (still) liveness_forgive(&broker->liveness, now_ns, PEER_STILL_BEATS * broker->peers->options.timing.heartbeat_ns);
   if (liveness_time(&broker->liveness, now_ns) == LIVENESS_DOWN) went_down(broker, "silent");
   if (broker->link != NULL && is_suspect(broker->link, now_ns)) peer_link_close(broker->link, true);
 }
@@ -282,7 +280,7 @@ void peers_beat_tick(struct timer *timer) {
   }
   list_for_each(&peers->links, node, following) { beat(list_entry(node, struct peer_link, node), &common); }
   list_for_each(&peers->brokers, node, following) { look_at(list_entry(node, struct peer_broker, node), now_ns, still); }
-  if (still) peers_forgive_guests(peers);
+  if (still) peers_forgive_guests(peers, now_ns);
   peers_keep_now_and_then(peers, now_ns);
   compare_clocks(peers);
   if (!list_empty(&peers->links)) loop_timer_set(peers->loop, &peers->tick, now_ns + peers->options.timing.heartbeat_ns);

@@ -35,6 +35,7 @@
 #define PEER_BACKOFF_NS 50000000u
 #define PEER_BACKOFF_NS_MAX 1000000000u
 #define PEER_SETTLED_NS 1000000000u /* a stream that lasted so long was a good one: the backoff begins anew */
+#define PEER_STILL_BEATS 3u         /* intervals without a tick of our own, and those that others are then given */
 #define PEER_SENDS_MAX 4u           /* packets given to the transport and not taken yet, of one stream */
 
 /* The two connections to a broker. */
@@ -180,7 +181,7 @@ bool peer_guest_lives(const struct peers *peers, const struct peer_guest *guest)
 void peers_keep(struct peers *peers);
 void peers_keep_now_and_then(struct peers *peers, uint64_t now_ns);
 /* This loop stood still: what was said meanwhile waits to be heard. */
-void peers_forgive_guests(struct peers *peers);
+void peers_forgive_guests(struct peers *peers, uint64_t now_ns);
 void peers_knock(struct task *task); /* of a peer_inbound that carries messages */
 void peers_leave(struct task *task);
 /* A beat that tells of so much journal came on a stream, `message` being the whole of it. False: nothing of it is to be believed. */

@@ -73,31 +73,25 @@ static void ask(struct world *world, struct recall_run *run, const struct recall
   world_wait(world, &run->over);
 }
 
-#define TO_DO                                                                                                    \
-  "Nothing was changed. Put the newest directory back; if that is gone, start with an empty one, as a new member " \
-  "of the cluster"
-
 static void explain(const struct recall_question *question, const struct asking *asking, enum status status,
                     struct buffer *out_problem) {
-  uint64_t group = question->lineage->links[0].from_group;
+  const struct lineage *lineage = question->lineage;
   const struct peer_recall_answer *answer = &asking->answer;
-  if (status == STATUS_LOCKED)
+  if (status == STATUS_LOCKED) {
     SAY(out_problem,
         "broker %" PRIu32 " still hears another process of broker %" PRIu32
-        ": it runs on the directory that %s is a copy of. Nothing was changed. Stop one of the two; a further broker needs an empty "
+        ", which runs on the directory that %s is a copy of. Nothing was changed. Stop one of the two; a further broker needs an empty "
         "directory and a --broker-id of its own",
         asking->broker, question->self->broker_id, question->directory);
-  else if (answer->recalled == PEER_RECALLED_ANOTHER)
-    SAY(out_problem,
-        "data directory %s is not what broker %" PRIu32 " has seen of this one last (start %" PRIu64 ", and this would be start %" PRIu64
-        "): it is a copy, and another process has gone on with the original or with another copy. " TO_DO,
-        question->directory, asking->broker, answer->generation, question->lineage->generation);
-  else
-    SAY(out_problem,
-        "data directory %s is older than what broker %" PRIu32 " has seen of this one (start %" PRIu64 ", journal group %" PRIu64
-        "; this would be start %" PRIu64 ", from group %" PRIu64
-        "): it was put back from an older copy, or its newest bytes are lost, and with them promises to the others. " TO_DO,
-        question->directory, asking->broker, answer->generation, answer->journal, question->lineage->generation, group);
+    return;
+  }
+  SAY(out_problem,
+      "data directory %s is older than what broker %" PRIu32 " has seen of this one, or a copy of it (start %" PRIu64
+      ", journal group %" PRIu64 "; this would be start %" PRIu64 ", from group %" PRIu64
+      "): it was put back from an older copy, its newest bytes are lost, or another process has gone on with a copy; promises to the others "
+      "are not in it. Nothing was changed. Put the newest directory back; if that is gone, or in use elsewhere, start with an empty one, as a "
+      "new member of the cluster",
+      question->directory, asking->broker, answer->generation, answer->journal, lineage->generation, lineage->links[0].from_group);
 }
 
 static enum status judge(const struct recall_question *question, const struct asking *asking) {

@@ -155,14 +155,16 @@ class RolledBackTest(RepairCase):
         self.assertEqual(broker.stop(), 0)
         os.rename(broker.data, new)
         shutil.copytree(old, broker.data)
-        began = time.monotonic()
-        broker.start(wait=False)
-        self.assertEqual(broker.process.wait(RECOVERY_S), 1)
-        took = time.monotonic() - began
-        said = broker.said()
-        for word in (broker.data, "older than what broker", "put the newest directory back"):
-            self.assertIn(word.lower(), said.lower())
-        self.assertNotIn("replica_role", said)
+        took = 0
+        for _ in range(10):  # a refused start changes nothing: the next one is no nearer to what is missing
+            began = time.monotonic()
+            broker.start(wait=False)
+            self.assertEqual(broker.process.wait(RECOVERY_S), 1)
+            took = max(took, time.monotonic() - began)
+            said = broker.said()
+            for word in (broker.data, "older than what broker", "put the newest directory back"):
+                self.assertIn(word.lower(), said.lower())
+            self.assertNotIn("replica_role", said)
 
         shutil.rmtree(broker.data)
         os.rename(new, broker.data)
@@ -171,7 +173,7 @@ class RolledBackTest(RepairCase):
         self.settle(len(values))
         for address in self.cluster.addresses:
             self.assertEqual(cluster.read_all(address, "t", 0, len(values)), values)
-        self.show("a directory that was put back from a copy: refused after %.0f ms" % (1000 * took))
+        self.show("a directory that was put back from a copy: refused ten times, after %.0f ms at most" % (1000 * took))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ struct victim {
   uint64_t kill_at_ns;  /* for that */
   unsigned crash_mode;  /* what follows a crash point */
   bool dies_at_vote;
+  bool spared; /* somebody else sees to it */
 };
 
 struct faults {
@@ -37,6 +38,7 @@ struct faults {
   struct victim victims[PLAN_NODES_MAX];
   uint64_t counts[FAULT_COUNT];
   uint64_t salt;
+  bool calm;
   bool healed;
 };
 
@@ -340,7 +342,7 @@ static void next_fires(struct sim_event *event) {
   struct faults *faults = container_of(event, struct faults, next);
   enum fault fault = FAULT_kill;
   unsigned which = draw_victim(faults);
-  if (draw_fault(faults, &fault) && bodies[fault](faults, which)) {
+  if (!faults->calm && draw_fault(faults, &fault) && bodies[fault](faults, which)) {
     faults->counts[fault]++;
     run_trace(faults->run, "nemesis", "%s, node %u", fault_name(fault), which);
   }
@@ -392,6 +394,7 @@ static void tend_node(struct faults *faults, unsigned which) {
   struct sim_node *node = faults->run->nodes[which];
   struct victim *victim = &faults->victims[which];
   uint64_t now = now_ns(faults);
+  if (victim->spared) return;
   if (victim->hurt && victim->kill_at_ns <= now) {
     run_trace(faults->run, "nemesis", "node %u is killed for its disk", which);
     sim_disk_heal(sim_node_disk(node));
@@ -421,6 +424,31 @@ static void tend_fires(struct sim_event *event) {
   struct faults *faults = container_of(event, struct faults, tend);
   for (unsigned i = 0; i < faults->run->plan->nodes; i++) tend_node(faults, i);
   sim_event_set(faults->run->sim, &faults->tend, now_ns(faults) + TEND_NS);
+}
+
+/* ---- Calm ---- */
+
+/* What would only come about later does not. */
+void faults_calm(struct faults *faults, bool calm) {
+  faults->calm = calm;
+  for (unsigned i = 0; calm && i < faults->run->plan->nodes; i++) {
+    faults->victims[i].dies_at_vote = false;
+    if (!sim_node_died(faults->run->nodes[i])) sim_disk_crash_at(sim_node_disk(faults->run->nodes[i]), 0, SIM_CRASH_BEFORE);
+  }
+}
+
+bool faults_is_calm(struct faults *faults) {
+  if (!list_empty(&faults->harms)) return false;
+  for (unsigned i = 0; i < faults->run->plan->nodes; i++) {
+    const struct sim_node *node = faults->run->nodes[i];
+    if (faults->victims[i].hurt || sim_node_stage(node) != SIM_NODE_UP || sim_node_died(node)) return false;
+  }
+  return true;
+}
+
+void faults_spare(struct faults *faults, unsigned which, bool spared) {
+  faults->victims[which].spared = spared;
+  if (!spared) start_later(faults, which); /* if it is down then */
 }
 
 /* ---- Life ---- */

@@ -15,6 +15,12 @@ void faults_gone(struct faults *faults, unsigned which, const char *incarnation)
 void faults_vote(struct faults *faults, unsigned which); /* a broker is about to write whom it votes for */
 void faults_stop_tending(struct faults *faults);         /* nobody starts brokers any more */
 void faults_rot(struct faults *faults, unsigned which);  /* flips some bits on the disk of a broker that is down */
+/* Nothing more breaks for a while; what is broken is mended when its time comes. */
+void faults_calm(struct faults *faults, bool calm);
+/* All brokers are up, and nothing is broken. */
+bool faults_is_calm(struct faults *faults);
+/* Somebody else sees to this broker: nobody starts it, or asks why it is down. */
+void faults_spare(struct faults *faults, unsigned which, bool spared);
 void faults_free(struct faults *faults);                 /* PRE: healed */
 
 uint64_t faults_count(const struct faults *faults, enum fault fault);

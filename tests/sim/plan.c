@@ -133,6 +133,8 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
   plan->leaves = plan->moves && plan->nodes > 2 && sim_random_chance(&random, 60);
   /* One can leave only where the others are enough for every partition. */
   if (plan->leaves) plan->replicas_max = 1 + (unsigned)sim_random_below(&random, plan->nodes - 1);
+  sim_random_init(&random, seed, "copies");
+  plan->copies = plan->nodes > 1 && !plan->leaves && sim_random_chance(&random, 30);
   if (plan->nodes > 1) leave_out_what_is_open(plan);
 }
 
@@ -143,6 +145,8 @@ void plan_print(const struct plan *plan, char *into, size_t size) {
     at += snprintf(into + at, size - (size_t)at, "%s,", fault_name((enum fault)i));
   }
   if (at < 0 || (size_t)at >= size) return;
+  at += snprintf(into + at, size - (size_t)at, "%s", plan->copies ? "copies," : "");
+  if ((size_t)at >= size) return;
   snprintf(into + at, size - (size_t)at, " lanes=%llu checkpoint=%llums file=%lluKiB", (unsigned long long)plan->options.lanes,
            (unsigned long long)plan->options.checkpoint_interval_ms, (unsigned long long)plan->options.journal_file_bytes / 1024);
 }

@@ -64,6 +64,8 @@ static const struct {
     {"small_tail_carried", BOTH},
     {"stale_plan_is_refused", CLUSTER},
     {"stalled_leader_reconnects", CLUSTER},
+    {"superseded_process_is_dismissed", CLUSTER},
+    {"superseded_start_is_refused", CLUSTER},
     {"topic_grows", BOTH},
     {"torn_tail_cut", BOTH},
     {"transfer_begun", CLUSTER},

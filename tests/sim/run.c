@@ -10,6 +10,7 @@
 #include "base/trace.h"
 #include "base/witness.h"
 #include "security/random.h"
+#include "tests/sim/copies.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/map_truth.h"
 #include "tests/sim/workload.h"
@@ -144,6 +145,7 @@ static bool all_back(struct run *run) {
 }
 
 static bool all_quiet(struct run *run) {
+  if (!copies_quiet(run->copies)) return false;
   for (unsigned i = 0; i < run->plan->nodes; i++) {
     if (!sim_node_quiet(run->nodes[i])) return false;
   }
@@ -165,6 +167,7 @@ static bool never(struct run *run) {
 static void let_things_break(struct run *run) {
   struct until until = {.run = run, .reached = never};
   run->faults = faults_new(run);
+  if (run->plan->copies) run->copies = copies_new(run, run->faults);
   sim_run_until(run->sim, failed_or_reached, &until, sim_now_ns(run->sim) + run->plan->safety_ns);
 }
 
@@ -300,6 +303,7 @@ static void tell(struct run *run) {
   for (unsigned i = 0; i < plan->apps; i++) workload_add_app(run, i);
   let_things_break(run);
   if (checker_failed(run->checker, NULL) != NULL) return;
+  copies_end(run->copies);
   faults_heal(run->faults);
   run->healed = true;
   add_inspectors(run);
@@ -364,6 +368,7 @@ static void stop_all(struct run *run) {
 static void run_free(struct run *run) {
   for (unsigned i = 0; i < run->app_count; i++) sim_app_free(run->apps[i]);
   for (unsigned i = 0; i < run->worker_count; i++) memory_free(run->workers[i]);
+  copies_free(run->copies);
   for (unsigned i = 0; i < run->plan->nodes; i++) sim_node_free(run->nodes[i]);
   sim_net_free(run->net);
   map_truth_free(run->truth);

@@ -71,6 +71,9 @@ void sim_disk_power_cut(struct sim_disk *device, enum sim_power_cut mode, uint64
 /* It is empty, as one that was just bought. PRE: every process that has it mounted is dead. */
 void sim_disk_erase(struct sim_disk *device);
 
+/* It has all that another one shows at this moment, durably, and nothing else. PRE: every process that has it mounted is dead. */
+void sim_disk_copy(struct sim_disk *into, const struct sim_disk *from);
+
 /* ---- Faults ---- */
 
 /* One sentence; patterns are fnmatch(3) over whole paths, where '*' also matches '/'.

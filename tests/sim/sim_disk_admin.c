@@ -92,6 +92,24 @@ void sim_disk_erase(struct sim_disk *device) {
   sim_note(device->sim, 4, SIM_POWER_COUNT, 0);
 }
 
+static void copy_directory(struct sim_disk *device, struct sim_inode *into, const struct sim_inode *from) {
+  for (size_t i = 0; i < from->names.count; i++) {
+    const struct sim_inode *original = from->names.items[i].inode;
+    struct sim_inode *copy = sim_inode_new(++device->inode_id, original->directory, original->path, &device->used);
+    list_push_back(&device->inodes, &copy->node);
+    sim_names_set(&into->names, from->names.items[i].text, copy);
+    sim_names_set(&into->durable_names, from->names.items[i].text, copy);
+    if (original->directory) copy_directory(device, copy, original);
+    else sim_inode_copy(copy, original);
+    sim_inode_release(copy); /* the names hold it now */
+  }
+}
+
+void sim_disk_copy(struct sim_disk *into, const struct sim_disk *from) {
+  sim_disk_erase(into);
+  copy_directory(into, into->root, from->root);
+}
+
 unsigned sim_disk_flip(struct sim_disk *device, const char *pattern, uint64_t position, uint8_t mask) {
   unsigned count = 0;
   list_for_each(&device->inodes, node, following) {

@@ -377,6 +377,15 @@ void sim_inode_power_cut(struct sim_inode *inode, enum sim_power_cut mode, struc
   charge(inode);
 }
 
+void sim_inode_copy(struct sim_inode *into, const struct sim_inode *from) {
+  PRE(into->size == 0 && list_empty(&into->writes));
+  pages_share_all(&into->seen, &from->seen);
+  pages_share_all(&into->durable, &from->seen);
+  into->size = from->size;
+  into->durable_size = from->size;
+  charge(into);
+}
+
 void sim_inode_flip(struct sim_inode *inode, uint64_t position, uint8_t mask) {
   pages_own(&inode->seen, position / SIM_PAGE_SIZE)[position % SIM_PAGE_SIZE] ^= mask;
   pages_own(&inode->durable, position / SIM_PAGE_SIZE)[position % SIM_PAGE_SIZE] ^= mask;

@@ -88,6 +88,8 @@ void sim_inode_sync_write(struct sim_inode *inode, uint64_t sequence);
 void sim_inode_lose(struct sim_inode *inode, uint64_t sequence);
 /* Leaves some of the unsynced writes and makes that durable. */
 void sim_inode_power_cut(struct sim_inode *inode, enum sim_power_cut mode, struct sim_random *random);
+/* Has what the other one shows, durably. PRE: a new file, maybe on another disk. */
+void sim_inode_copy(struct sim_inode *into, const struct sim_inode *from);
 void sim_inode_flip(struct sim_inode *inode, uint64_t position, uint8_t mask);
 
 struct sim_inode *sim_names_get(const struct sim_names *names, const char *text);       /* NULL: absent */

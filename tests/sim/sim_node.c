@@ -189,6 +189,12 @@ void sim_node_erase(struct sim_node *node) {
   sim_disk_erase(node->disk);
 }
 
+void sim_node_put(struct sim_node *node, const struct sim_disk *disk) {
+  PRE(sim_node_stage(node) == SIM_NODE_DOWN);
+  list_for_each(&node->lives, place, following) sim_world_kill(list_entry(place, struct life, node)->world);
+  sim_disk_copy(node->disk, disk);
+}
+
 void sim_node_pause(struct sim_node *node) {
   if (node->life != NULL) sim_process_pause(sim_world_process(node->life->world));
 }
@@ -225,6 +231,9 @@ const char *sim_node_problem(const struct sim_node *node) {
 
 enum status sim_node_status(const struct sim_node *node) { return node->status; }
 bool sim_node_paused(const struct sim_node *node) { return node->life != NULL && sim_world_process(node->life->world)->paused; }
+const struct options *sim_node_settings(const struct sim_node *node) {
+  return &node->options.options;
+}
 struct sim_disk *sim_node_disk(const struct sim_node *node) {
   return node->disk;
 }

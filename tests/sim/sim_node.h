@@ -40,6 +40,8 @@ void sim_node_kill(struct sim_node *node);  /* kill -9; fine when DOWN */
 void sim_node_cut_power(struct sim_node *node, enum sim_power_cut mode, uint64_t salt);
 /* The machine gets another, empty disk. PRE: DOWN */
 void sim_node_erase(struct sim_node *node);
+/* The machine gets another disk, which has what that one has. PRE: DOWN */
+void sim_node_put(struct sim_node *node, const struct sim_disk *disk);
 void sim_node_pause(struct sim_node *node);
 void sim_node_resume(struct sim_node *node);
 void sim_node_set_clock(struct sim_node *node, int64_t jump_ms, int32_t rate_ppm); /* also for the processes to come */
@@ -50,6 +52,7 @@ bool sim_node_died(const struct sim_node *node);
 const char *sim_node_problem(const struct sim_node *node); /* of the last start that failed, "" if none did */
 enum status sim_node_status(const struct sim_node *node);  /* of the last start */
 bool sim_node_paused(const struct sim_node *node);
+const struct options *sim_node_settings(const struct sim_node *node);
 struct sim_disk *sim_node_disk(const struct sim_node *node);
 struct sim_host *sim_node_host(const struct sim_node *node);
 const char *sim_node_address(const struct sim_node *node); /* for clients */
