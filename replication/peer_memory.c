@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/codec.h"
+#include "base/mutant.h"
 
 #define MEMORIES_MAGIC 0x4d4e5243u /* "CRNM" */
 #define MEMORIES_VERSION 1u
@@ -18,7 +19,7 @@ static enum peer_verdict judge_without_lineage(const struct peer_memory *memory,
 enum peer_verdict peer_memory_judge(const struct peer_memory *memory, uint64_t boot, const struct lineage *lineage,
                                     uint64_t journal) {
   PRE(boot != 0);
-  if (memory->boot == 0) return PEER_CONTINUES;
+  if (memory->boot == 0 || (MUTANT(older_copy_let_in) && boot != memory->boot)) return PEER_CONTINUES;
   if (boot == memory->boot) return PEER_KNOWN;
   if (boot == memory->earlier_boot) return PEER_EARLIER;
   if (lineage->count == 0) return judge_without_lineage(memory, boot, journal);

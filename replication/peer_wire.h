@@ -147,6 +147,7 @@ struct peer_recall_answer {
   enum peer_recalled recalled;
   uint64_t journal;    /* the greatest that beats have told; 0: nothing is remembered */
   uint64_t generation; /* of the newest process; 0: not known */
+  uint64_t beats;      /* that were heard of that process since the broker asked was started */
 };
 struct blob_part peer_wire_encode_recall_answer(const struct peer_recall_answer *answer);
 enum status peer_wire_decode_recall_answer(struct bytes message, struct peer_recall_answer *out_answer) MUST_CHECK;

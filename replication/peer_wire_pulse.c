@@ -18,7 +18,7 @@ enum { LANE_TURN_US = 1, LANE_UNSYNCED_US = 2 };
 enum { LIST_LEADERSHIPS = 1 };
 enum { LEADERSHIP_GROUP = 1, LEADERSHIP_TERM = 2 };
 enum { ANSWER_LIST_WANTED = 1 };
-enum { RECALLED_JOURNAL = 1, RECALLED_HOW = 2, RECALLED_GENERATION = 3 };
+enum { RECALLED_JOURNAL = 1, RECALLED_HOW = 2, RECALLED_GENERATION = 3, RECALLED_BEATS = 4 };
 
 #define LEADERSHIP_BYTES_MAX 24u
 #define LANE_BYTES_MAX 26u
@@ -158,20 +158,21 @@ struct blob_part peer_wire_encode_recall(const struct peer_hello *hello) {
 }
 
 struct blob_part peer_wire_encode_recall_answer(const struct peer_recall_answer *answer) {
-  struct blob *blob = head_blob(3 * (1 + WIRE_VARINT_SIZE_MAX));
+  struct blob *blob = head_blob(4 * (1 + WIRE_VARINT_SIZE_MAX));
   uint8_t *at = wire_put_uint(blob->data, RECALLED_JOURNAL, answer->journal);
   at = wire_put_uint(at, RECALLED_HOW, (uint64_t)answer->recalled);
   at = wire_put_uint(at, RECALLED_GENERATION, answer->generation);
+  at = wire_put_uint(at, RECALLED_BEATS, answer->beats);
   return (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, (size_t)(at - blob->data))};
 }
 
 enum status peer_wire_decode_recall_answer(struct bytes message, struct peer_recall_answer *out_answer) {
   struct wire_cursor cursor = wire_cursor_of(message);
   struct wire_field field;
-  uint64_t numbers[RECALLED_GENERATION + 1] = {0};
+  uint64_t numbers[RECALLED_BEATS + 1] = {0};
   enum status status = STATUS_OK;
   while ((status = wire_next(&cursor, &field)) == STATUS_OK) {
-    if (field.number < RECALLED_JOURNAL || field.number > RECALLED_GENERATION) continue;
+    if (field.number < RECALLED_JOURNAL || field.number > RECALLED_BEATS) continue;
     if (field.type != WIRE_VARINT) return STATUS_MALFORMED;
     numbers[field.number] = field.value;
   }
@@ -179,7 +180,8 @@ enum status peer_wire_decode_recall_answer(struct bytes message, struct peer_rec
   if (numbers[RECALLED_HOW] > PEER_RECALLED_ANOTHER) return STATUS_MALFORMED;
   *out_answer = (struct peer_recall_answer){.journal = numbers[RECALLED_JOURNAL],
                                             .recalled = (enum peer_recalled)numbers[RECALLED_HOW],
-                                            .generation = numbers[RECALLED_GENERATION]};
+                                            .generation = numbers[RECALLED_GENERATION],
+                                            .beats = numbers[RECALLED_BEATS]};
   return STATUS_OK;
 }
 

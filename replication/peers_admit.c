@@ -19,6 +19,7 @@
 #include "proto/failure.h"
 #include "replication/peers_internal.h"
 
+#define LIVES_ELECTIONS 4u /* a process that is heard of for so many election timeouts after the next one spoke lives beside it */
 #define KEEP_EVERY_NS 5000000000u /* how far journals are; who is the newest is kept at once */
 
 /* ---- Guests ---- */
@@ -208,7 +209,7 @@ static void let_wait(struct peers *peers, struct peer_inbound *inbound) {
   uint64_t boot = inbound->hello.boot;
   if (guest->candidate_boot != boot) guest->candidate_ns = now_ns;
   guest->candidate_boot = boot;
-  if (now_ns - guest->candidate_ns >= 2 * peers->options.timing.election_ns) {
+  if (now_ns - guest->candidate_ns >= LIVES_ELECTIONS * peers->options.timing.election_ns) {
     tell_dismissed(guest, boot, PEER_ANOTHER);
     dismiss(peers, inbound, PEER_ANOTHER);
     return;
@@ -233,6 +234,7 @@ static void judge(struct peers *peers, struct peer_inbound *inbound, const struc
   }
   if (verdict == PEER_CONTINUES) {
     peer_memory_take(&guest->memory, boot, lineage, journal);
+    guest->beats = 0;
     peers_keep(peers);
   } else if (guest->settled_boot == boot) {
     admit(inbound);
@@ -303,5 +305,6 @@ bool peers_hear_of(struct peer_inbound *inbound, struct bytes message, uint64_t 
   }
   if (atomic_load_explicit(&inbound->standing, memory_order_relaxed) != PEER_STANDS_ADMITTED) return false;
   inbound->guest->heard_ns = loop_now_ns(peers->loop);
+  inbound->guest->beats++;
   return peer_memory_hear(&inbound->guest->memory, journal);
 }

@@ -88,6 +88,7 @@ struct peer_guest {
   uint64_t keeping_boot;   /* memory.boot as it is being kept */
   uint64_t kept_journal;   /* memory.journal as it was, or is being, kept */
   uint64_t heard_ns;       /* a beat of the settled process */
+  uint64_t beats;          /* of that process */
   uint64_t candidate_boot; /* who wants to go on from a process that lives; 0: nobody */
   uint64_t candidate_ns;   /* since when */
   uint64_t told_boot;      /* of whom it was said that it is not let in */

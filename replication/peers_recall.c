@@ -32,6 +32,7 @@ static void answer(struct task *task) {
     told.recalled = recalled_of(recall->peers, guest, recall);
     told.journal = guest->memory.journal;
     told.generation = guest->memory.generation;
+    told.beats = guest->beats;
   }
   struct blob_part part = peer_wire_encode_recall_answer(&told);
   rpc_call_send(recall->call, &part, 1);

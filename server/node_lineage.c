@@ -15,7 +15,9 @@
     if (buffer_printf((problem), __VA_ARGS__) != STATUS_OK) break; \
   } while (0)
 
-#define ASK_AGAIN_NS (50u * NS_PER_MS)
+#define LIVES_ELECTIONS 4u      /* whoever is heard of after so many election timeouts lives */
+#define ASKED_ELECTIONS_MAX 40u /* then it is asked no more */
+#define ASKED_IN_ELECTION 8u
 
 /* Where the others were when the cluster was founded, or are now by what this broker was told. */
 static void name_others(const struct node *node, struct join *others) {
@@ -28,24 +30,30 @@ static void name_others(const struct node *node, struct join *others) {
   }
 }
 
-/* The process before this one, if it was killed just now, falls silent in an election timeout. */
+/* The process before this one, if it was killed just now, falls silent in an election timeout; what it said last may be on its way for a while.
+ * One that is heard of for longer lives. By the clocks of those who listen, which may be slow: so it is beats that count. */
 static enum status recall(struct node *node, struct buffer *out_problem) {
   struct join others;
+  struct recall_heard heard = {{0}};
   name_others(node, &others);
   uint64_t election_ns = node_timing(node).election_ns;
-  uint64_t until_ns = world_now_ns(node->world) + 2 * election_ns;
+  uint64_t began_ns = world_now_ns(node->world);
   struct recall_question question = {.self = &node->identity,
                                      .others = &others,
                                      .lineage = &node->lineage,
+                                     .heard = &heard,
                                      .patience_ns = election_ns,
                                      .directory = node->options->data_dir};
   for (;;) {
-    enum status status = recall_ask(node->world, &question, out_problem);
-    if (status != STATUS_LOCKED || world_now_ns(node->world) >= until_ns) return status;
+    bool more = false;
+    enum status status = recall_ask(node->world, &question, &more, out_problem);
+    uint64_t for_ns = world_now_ns(node->world) - began_ns;
+    bool lives = more && for_ns >= LIVES_ELECTIONS * election_ns;
+    if (status != STATUS_LOCKED || lives || for_ns >= ASKED_ELECTIONS_MAX * election_ns) return status;
     buffer_reset(out_problem);
     atomic_uint nobody;
     atomic_init(&nobody, 0);
-    world_wait_word(node->world, &nobody, 0, ASK_AGAIN_NS);
+    world_wait_word(node->world, &nobody, 0, election_ns / ASKED_IN_ELECTION);
   }
 }
 

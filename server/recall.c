@@ -17,6 +17,7 @@
 struct asking {
   struct recall_run *run;
   uint32_t broker;
+  uint32_t place; /* in question.others */
   struct rpc_channel *channel;
   struct rpc_request *request;
   bool answered;                    /* the transport's until `open` has counted it, and ... */
@@ -62,7 +63,7 @@ static void ask(struct world *world, struct recall_run *run, const struct recall
     const struct join_broker *other = &question->others->brokers[i];
     if (other->broker == question->self->broker_id) continue;
     struct asking *asking = &run->asked[run->count++];
-    *asking = (struct asking){.run = run, .broker = other->broker, .channel = rpc_channel_open(world->peers, other->address)};
+    *asking = (struct asking){.run = run, .broker = other->broker, .place = i, .channel = rpc_channel_open(world->peers, other->address)};
     atomic_fetch_add(&run->open, 1);
     asking->request =
         rpc_request_start(asking->channel, PEER_RECALL_METHOD, RPC_UNARY, question->patience_ns, true, &handler, asking);
@@ -118,13 +119,26 @@ static const struct asking *worst(const struct recall_question *question, const 
   return worst;
 }
 
-enum status recall_ask(struct world *world, const struct recall_question *question, struct buffer *out_problem) {
+/* True: a process that somebody has heard of lives still. */
+static bool note_heard(const struct recall_question *question, const struct recall_run *run) {
+  bool more = false;
+  for (uint32_t i = 0; i < run->count; i++) {
+    uint64_t *beats = &question->heard->beats[run->asked[i].place];
+    if (judge(question, &run->asked[i]) != STATUS_LOCKED) continue;
+    more = more || (*beats != 0 && run->asked[i].answer.beats > *beats);
+    *beats = run->asked[i].answer.beats;
+  }
+  return more;
+}
+
+enum status recall_ask(struct world *world, const struct recall_question *question, bool *out_more, struct buffer *out_problem) {
   PRE(question->lineage->count > 0);
   struct recall_run *run = NEW(struct recall_run);
   enum status status = STATUS_OK;
   atomic_init(&run->open, 1); /* this function's own */
   atomic_init(&run->over, false);
   ask(world, run, question);
+  *out_more = note_heard(question, run);
   const struct asking *asking = worst(question, run);
   if (asking != NULL) {
     status = judge(question, asking);

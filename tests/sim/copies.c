@@ -33,7 +33,7 @@ struct copies {
   uint64_t since_ns; /* of the stage, or of a try */
   uint64_t wait_ns;  /* IDLE, COPIED: for so long */
   unsigned tries;
-  bool mute;
+  bool mute;               /* just now */
   struct sim_disk *old;    /* the copy */
   struct sim_disk *newest; /* what was there instead */
   struct sim_node *clones[PLAN_NODES_MAX]; /* machines for them; NULL: none was made yet */
@@ -52,18 +52,24 @@ static void go(struct copies *copies, enum stage stage, uint64_t wait_ms) {
 
 /* ---- The one that is tried ---- */
 
-static void set_mute(struct copies *copies, bool mute) {
-  const struct run *run = copies->run;
-  copies->mute = mute;
-  for (unsigned i = 0; i < run->plan->nodes; i++) {
-    if (i == copies->which) continue;
-    const struct sim_host *ends[2] = {sim_node_host(victim(copies)), sim_node_host(run->nodes[i])};
-    for (unsigned way = 0; way < 2; way++) {
-      struct sim_link link = sim_net_link(run->net, ends[way], ends[1 - way]);
-      link.cut = mute;
-      sim_net_set_link(run->net, ends[way], ends[1 - way], link);
-    }
+static void set_cut(struct copies *copies, const struct sim_host *other, bool cut) {
+  struct sim_net *net = copies->run->net;
+  const struct sim_host *ends[2] = {sim_node_host(victim(copies)), other};
+  for (unsigned way = 0; way < 2; way++) {
+    struct sim_link link = sim_net_link(net, ends[way], ends[1 - way]);
+    link.cut = cut;
+    sim_net_set_link(net, ends[way], ends[1 - way], link);
   }
+}
+
+static void cut_brokers(struct copies *copies, bool cut) {
+  for (unsigned i = 0; i < copies->run->plan->nodes; i++)
+    if (i != copies->which) set_cut(copies, sim_node_host(copies->run->nodes[i]), cut);
+}
+
+/* What only this broker has, nobody can tell it to be older: applications are not to be shown it. */
+static void cut_apps(struct copies *copies, bool cut) {
+  for (unsigned i = 0; i < copies->run->app_count; i++) set_cut(copies, sim_app_host(copies->run->apps[i]), cut);
 }
 
 /* Another machine with the same broker on it. */
@@ -85,7 +91,8 @@ static struct sim_node *tried(struct copies *copies) { return puts_back(copies) 
 static void try_it(struct copies *copies) {
   copies->since_ns = now_ns(copies);
   copies->tries++;
-  if (copies->way == PUT_BACK_MUTE) set_mute(copies, true);
+  copies->mute = copies->way == PUT_BACK_MUTE;
+  if (copies->mute) cut_brokers(copies, true);
   run_trace(copies->run, "nemesis", "the copy of node %u starts, %s", copies->which, puts_back(copies) ? "in its place" : "beside it");
   sim_node_start(tried(copies));
 }
@@ -93,6 +100,7 @@ static void try_it(struct copies *copies) {
 static void begin_try(struct copies *copies) {
   go(copies, TRIED, 0);
   copies->tries = 0;
+  if (copies->way == PUT_BACK_MUTE) cut_apps(copies, true);
   if (puts_back(copies)) {
     sim_node_kill(victim(copies));
     sim_disk_copy(copies->newest, sim_node_disk(victim(copies)));
@@ -104,8 +112,9 @@ static void begin_try(struct copies *copies) {
 }
 
 static void end_try(struct copies *copies) {
-  if (copies->mute) set_mute(copies, false);
   sim_node_kill(tried(copies));
+  if (copies->mute) cut_brokers(copies, false);
+  if (copies->way == PUT_BACK_MUTE) cut_apps(copies, false);
   if (puts_back(copies)) sim_node_put(victim(copies), copies->newest);
   faults_spare(copies->faults, copies->which, false);
   faults_calm(copies->faults, false);
@@ -118,7 +127,8 @@ static void look_at_try(struct copies *copies) {
   uint64_t for_ns = now_ns(copies) - copies->since_ns;
   enum sim_node_stage stage = sim_node_stage(node);
   if (copies->mute && stage == SIM_NODE_UP) {
-    set_mute(copies, false);
+    cut_brokers(copies, false);
+    copies->mute = false;
     copies->since_ns = now_ns(copies);
     return;
   }
@@ -141,6 +151,8 @@ static void look_at_try(struct copies *copies) {
 static void make_copy(struct copies *copies) {
   copies->which = (unsigned)sim_random_below(&copies->chance, copies->run->plan->nodes);
   copies->way = (enum way)sim_random_below(&copies->chance, CLONED_NOW + 1);
+  /* These have partitions of one replica led, whoever asks. */
+  if (copies->way == PUT_BACK_MUTE && (copies->run->plan->moves || copies->run->plan->retains)) copies->way = PUT_BACK;
   if (sim_node_stage(victim(copies)) != SIM_NODE_UP) return;
   sim_disk_copy(copies->old, sim_node_disk(victim(copies)));
   run_trace(copies->run, "nemesis", "the directory of node %u is copied", copies->which);

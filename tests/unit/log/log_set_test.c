@@ -48,6 +48,74 @@ static void an_identity_that_was_never_opened_is_taken(void **state) {
   assert_memory_equal(&fixture->identity, &founded, sizeof founded);
 }
 
+struct leave {
+  enum status status;
+  unsigned asked;
+  uint64_t last_group;
+};
+
+static enum status give_leave(void *context, const struct log_identity *identity, const struct log_set_report *report,
+                              struct buffer *out_reason) {
+  struct leave *leave = context;
+  leave->asked++;
+  leave->last_group = report->journal.last_group;
+  assert_int_equal(identity->broker_id, 3);
+  return leave->status == STATUS_OK ? STATUS_OK
+         : buffer_append_string(out_reason, "somebody knows better") == STATUS_OK ? leave->status
+                                                                                   : STATUS_BUG;
+}
+
+/* All that its files are, but for the lock of the store. */
+static uint64_t hash_of_all(const struct fixture *fixture) {
+  static const char *const folders[] = {"journal", "dump", "."};
+  uint64_t hash = 0;
+  for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+    char names[64][64];
+    size_t count = fixture_list(fixture, folders[i], names, 64);
+    for (size_t k = 0; k < count; k++) {
+      char name[160], path[512];
+      snprintf(name, sizeof name, "%s/%s", folders[i], names[k]);
+      if (strstr(name, "-lock") != NULL) continue;
+      fixture_path(fixture, name, path, sizeof path);
+      FILE *file = fopen(path, "rb");
+      static uint8_t bytes[1 << 20];
+      for (size_t size; file != NULL && (size = fread(bytes, 1, sizeof bytes, file)) > 0;) hash = xxh3(hash, bytes_of(bytes, size));
+      if (file != NULL) fclose(file);
+      hash = xxh3(hash, bytes_of_string(name));
+    }
+  }
+  return hash;
+}
+
+/* Asked when the journal has been judged, so that what is judged is the same at the next start. */
+static void a_refused_opening_changes_nothing(void **state) {
+  struct fixture *fixture = *state;
+  struct leave leave = {.status = STATUS_OK};
+  fixture->options.may_go_on = give_leave;
+  fixture->options.may_context = &leave;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, 1, 1 << 20);
+  fixture_append(fixture, 1, 10, 100, true);
+  fixture_close(fixture, false);
+  leave.status = STATUS_DIRECTORY_SUPERSEDED;
+  assert_int_equal(fixture_open(fixture), STATUS_DIRECTORY_SUPERSEDED);
+  uint64_t last_group = leave.last_group, hash = hash_of_all(fixture);
+  assert_true(last_group > 0);
+
+  for (unsigned i = 0; i < 10; i++) {
+    assert_int_equal(fixture_open(fixture), STATUS_DIRECTORY_SUPERSEDED);
+    assert_int_equal(leave.last_group, last_group);
+    assert_int_equal(hash_of_all(fixture), hash);
+    assert_non_null(strstr((const char *)fixture->reason.data, "somebody knows better"));
+  }
+
+  leave.status = STATUS_OK;
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  assert_int_equal(leave.asked, 13);
+  fixture_commit_all(fixture, 1);
+  assert_int_equal(fixture_read_all(fixture, 1, 0, 1 << 20, 100), 10);
+}
+
 static void a_directory_that_waits_to_found_becomes_nobody_else(void **state) {
   struct fixture *fixture = *state;
   struct disk *disk = fixture->world->disk;
@@ -324,6 +392,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_fresh_directory_is_formatted_once),
       TEST(an_identity_that_was_never_opened_is_taken),
+      TEST(a_refused_opening_changes_nothing),
       TEST(a_directory_that_waits_to_found_becomes_nobody_else),
       TEST(an_identity_of_the_first_version_is_kept),
       TEST(without_any_identity_it_refuses),

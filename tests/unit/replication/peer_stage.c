@@ -66,6 +66,12 @@ static enum peers_wish wish_of(void *context) {
   return (enum peers_wish)atomic_load(&broker->wish);
 }
 
+static void superseded(void *context, const char *text) {
+  struct stage_broker *broker = context;
+  CHECK(text[0] != '\0');
+  atomic_fetch_add(&broker->superseded, 1);
+}
+
 static void turn_ended(void *context) {
   struct stage_lane *lane = context;
   if (lane->lane == NULL) return;
@@ -130,9 +136,13 @@ void stage_start(struct stage_broker *broker) {
                                   .boot = broker->id * 1000 + ++broker->boots,
                                   .wish = wish_of,
                                   .wish_context = broker,
+                                  .lineage = broker->lineage,
+                                  .superseded = superseded,
+                                  .superseded_context = broker,
                                   .more = broker->more,
                                   .more_count = broker->more_count};
   memset(options.cluster, broker->cluster, sizeof options.cluster);
+  if (broker->lineage != NULL) options.boot = broker->lineage->links[0].boot;
   CHECK(peers_open(&options, &broker->peers) == STATUS_OK);
   snprintf(broker->address, sizeof broker->address, "%s", peers_address(broker->peers));
   broker->lanes_open = 0;

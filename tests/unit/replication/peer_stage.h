@@ -52,6 +52,8 @@ struct stage_broker {
   struct world *world;
   struct peers *peers; /* NULL: it does not run */
   struct account account;
+  const struct lineage *lineage; /* NULL: it tells none */
+  atomic_uint superseded;        /* times that it was told so */
   atomic_uint wish; /* enum peers_wish: what it is to say of itself */
   struct stage_lane lanes[STAGE_LANES_MAX];
   const struct rpc_handler *more;
