@@ -109,6 +109,19 @@ const char *peers_address(const struct peers *peers); /* "HOST:PORT", with the p
  * another. PRE: count <= PEER_BROKERS_MAX, no broker twice. */
 void peers_set(struct peers *peers, const struct peer_address *brokers, size_t count);
 
+/* Is a process that speaks by another way than its streams, with the words of a hello, listened to? */
+struct peers_question {
+  struct task task;
+  struct peers *peers;
+  struct replica_id who;
+  uint64_t boot;          /* 0: of a version that tells none */
+  struct lineage lineage; /* without links: it tells none */
+  /* STATUS_OK; STATUS_DIRECTORY_SUPERSEDED; STATUS_LOADING: not while an earlier process of it is heard of. On the peers loop. */
+  void (*answered)(struct peers_question *question, enum status status);
+};
+/* @any-thread. Until `answered` the question is the wires'. PRE: not stopped */
+void peers_ask(struct peers *peers, struct peers_question *question);
+
 /* Two steps, from outside of all loops, because lanes and wires hold each other: stop while the lanes still run, close when
  * they have stopped. After peers_stop() nothing is posted to a lane any more, what lanes send goes nowhere, and the port is closed. */
 void peers_stop(struct peers *peers);  /* NULL is fine */

@@ -215,7 +215,8 @@ static void let_wait(struct peers *peers, struct peer_inbound *inbound) {
     return;
   }
   atomic_store_explicit(&inbound->standing, PEER_STANDS_OVER, memory_order_release);
-  failure_refuse_call(inbound->call, STATUS_LOADING, "an earlier process of broker %u is still heard of here", guest->memory.id.broker);
+  failure_refuse_call(inbound->call, STATUS_LOADING, "an earlier process of broker %u is still heard of here",
+                      guest->memory.id.broker);
 }
 
 static void judge(struct peers *peers, struct peer_inbound *inbound, const struct lineage *lineage, uint64_t journal) {
@@ -298,7 +299,8 @@ bool peers_hear_of(struct peer_inbound *inbound, struct bytes message, uint64_t 
     enum status status = read_lineage(inbound, message, &lineage);
     if (status != STATUS_OK) {
       atomic_store_explicit(&inbound->standing, PEER_STANDS_OVER, memory_order_release);
-      failure_refuse_call(inbound->call, STATUS_MALFORMED, "the lineage of a data directory cannot be read: %s", status_name(status));
+      failure_refuse_call(inbound->call, STATUS_MALFORMED, "the lineage of a data directory cannot be read: %s",
+                          status_name(status));
       return false;
     }
     judge(peers, inbound, &lineage, journal);

@@ -5,6 +5,30 @@
 #include "proto/failure.h"
 #include "replication/peers_internal.h"
 
+/* ---- Asked by another way ---- */
+
+static void answer_question(struct task *task) {
+  struct peers_question *question = container_of(task, struct peers_question, task);
+  const struct peer_guest *guest = peers_guest(question->peers, &question->who);
+  enum status status = STATUS_OK;
+  if (guest != NULL && guest->memory.boot != 0) {
+    uint64_t boot = question->boot == 0 ? UINT64_MAX : question->boot;
+    enum peer_verdict verdict = peer_memory_judge(&guest->memory, boot, &question->lineage, 0);
+    bool told_its_own = question->lineage.count == 0 || question->lineage.links[0].boot == question->boot;
+    if (!told_its_own || !peer_verdict_good(verdict)) status = STATUS_DIRECTORY_SUPERSEDED;
+    else if (verdict == PEER_CONTINUES && peer_guest_lives(question->peers, guest)) status = STATUS_LOADING;
+  }
+  question->answered(question, status);
+}
+
+void peers_ask(struct peers *peers, struct peers_question *question) {
+  question->task.run = answer_question;
+  question->peers = peers;
+  loop_post(peers->loop, &question->task);
+}
+
+/* ---- Asked by a broker that starts ---- */
+
 struct recall {
   struct task task;
   struct peers *peers;

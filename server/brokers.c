@@ -176,6 +176,8 @@ static void take_refusal(struct brokers *brokers, const struct failure *failure)
 static void answered(struct peer_question *question) {
   struct brokers *brokers = container_of(question, struct brokers, question);
   enum status reason = question->failure.reason;
+  if (reason == STATUS_DIRECTORY_SUPERSEDED && brokers->wiring.superseded != NULL)
+    brokers->wiring.superseded(brokers->wiring.changed_context, question->failure.text);
   if (reason == STATUS_DIRECTORY_REPLACED) take_refusal(brokers, &question->failure);
   else if (reason != STATUS_OK && !is_known(brokers))
     trace_info("broker_not_registered", "reason=%s text=\"%s\"", status_name(reason), question->failure.text);
@@ -211,6 +213,9 @@ static void ask(struct brokers *brokers, const char *address) {
   cairn__internal__v1__register_request__init(&message);
   message.broker = broker_to_message(arena, &brokers->wiring.self);
   message.cluster_id = id_to_message(brokers->identity->cluster);
+  uint8_t lineage[LINEAGE_SIZE_MAX];
+  message.boot = brokers->wiring.lineage->links[0].boot;
+  message.lineage = (ProtobufCBinaryData){.len = lineage_encode(brokers->wiring.lineage, lineage), .data = lineage};
   struct blob_part part = pack_part(&message.base);
   arena_free(arena);
   peer_question_ask(&brokers->question, address, part);
@@ -290,6 +295,7 @@ struct registration {
   struct brokers *brokers;
   struct rpc_call *call;
   struct change change;
+  struct peers_question question; /* is it listened to? */
 };
 
 static void end_registration(struct registration *registration) {
@@ -316,36 +322,59 @@ static void registration_run(struct task *task) {
   controller_change(registration->brokers->wiring.controller, &registration->change);
 }
 
-static enum status take_request(struct bytes bytes, struct change *change) {
+/* On the peers loop. */
+static void registration_judged(struct peers_question *question, enum status status) {
+  struct registration *registration = container_of(question, struct registration, question);
+  if (status == STATUS_OK) {
+    loop_post(registration->brokers->wiring.loop, &registration->task);
+    return;
+  }
+  failure_refuse_call(registration->call, status, "%s", status_text(status));
+  end_registration(registration);
+}
+
+static enum status take_lineage(const ProtobufCBinaryData *bytes, struct lineage *out_lineage) {
+  *out_lineage = (struct lineage){0};
+  return bytes->len == 0 ? STATUS_OK : lineage_decode(bytes_of(bytes->data, bytes->len), out_lineage);
+}
+
+static enum status take_request(struct bytes bytes, struct registration *registration) {
+  struct change *change = &registration->change;
+  struct peers_question *question = &registration->question;
   struct arena *arena = arena_new(REGISTER_ARENA_BYTES);
   const Cairn__Internal__V1__RegisterRequest *message = NULL;
   enum status status = pack_unpack(arena, &cairn__internal__v1__register_request__descriptor, bytes, &message);
   if (status == STATUS_OK && (message->broker == NULL || !id_from_message(&message->cluster_id, change->cluster_id)))
     status = STATUS_MALFORMED;
   if (status == STATUS_OK) status = broker_from_message(message->broker, &change->broker);
+  if (status == STATUS_OK) status = take_lineage(&message->lineage, &question->lineage);
+  if (status == STATUS_OK) question->boot = message->boot;
   arena_free(arena);
+  if (status == STATUS_OK) question->who = replica_id_of(change->broker.id, change->broker.incarnation);
   return status;
 }
 
 static void on_register(void *service, struct rpc_call *call, struct blob *message) {
   struct brokers *brokers = service;
-  struct change change = {.kind = COMMAND_REGISTER_BROKER, .done = registration_changed};
-  enum status status = take_request(bytes_of(message->data, message->size), &change);
+  struct registration *registration = NEW(struct registration);
+  registration->change = (struct change){.kind = COMMAND_REGISTER_BROKER, .done = registration_changed};
+  enum status status = take_request(bytes_of(message->data, message->size), registration);
   blob_release(message);
   if (status != STATUS_OK) {
     failure_refuse_call(call, status, "this is no RegisterRequest: do these brokers run the same version?");
-  } else if (memcmp(change.cluster_id, brokers->identity->cluster, CLUSTER_ID_SIZE) != 0) {
+  } else if (memcmp(registration->change.cluster_id, brokers->identity->cluster, CLUSTER_ID_SIZE) != 0) {
     failure_refuse_call(call, STATUS_FOREIGN, "this broker belongs to another cluster; correct the addresses in --join");
   } else if (!atomic_load_explicit(&brokers->started, memory_order_acquire)) {
     failure_refuse_call(call, STATUS_LOADING, NULL);
   } else {
-    struct registration *registration = NEW(struct registration);
     registration->task.run = registration_run;
     registration->brokers = brokers;
     registration->call = rpc_call_hold(call);
-    registration->change = change;
-    loop_post(brokers->wiring.loop, &registration->task);
+    registration->question.answered = registration_judged;
+    peers_ask(brokers->wiring.peers, &registration->question);
+    return;
   }
+  memory_free(registration);
 }
 
 struct rpc_handler brokers_register_handler(struct brokers *brokers) {

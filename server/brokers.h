@@ -12,6 +12,7 @@
 
 #include "base/world.h"
 #include "controller/controller.h"
+#include "log/lineage.h"
 #include "log/log_set.h"
 #include "replication/peers.h"
 #include "server/routing.h"
@@ -28,8 +29,11 @@ struct brokers_wiring {
   struct loop *loop; /* lane 0's */
   struct controller *controller;
   struct routing *routing;
-  struct peers *peers;    /* NULL: there are none */
-  struct map_broker self; /* as the map is to have it */
+  struct peers *peers;           /* NULL: there are none */
+  struct map_broker self;        /* as the map is to have it */
+  const struct lineage *lineage; /* of this broker's directory; kept. NULL where there are no others */
+  /* Whoever was to write it has seen more of this directory than this process has. `changed_context`; NULL */
+  void (*superseded)(void *context, const char *text);
   void (*changed)(
       void *context); /* the map has a broker otherwise than before, group 0 is led by another one, or brokers_refused(); NULL */
   void *changed_context;

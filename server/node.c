@@ -221,6 +221,8 @@ static void start_brokers(struct lane_errand *errand) {
                                         .routing = node->routing,
                                         .peers = node->peers,
                                         .self = map_entry(node),
+                                        .lineage = &node->lineage,
+                                        .superseded = node_superseded_by,
                                         .changed = brokers_changed,
                                         .changed_context = node};
   const struct movers_wiring moving = {.world = node->world,

@@ -31,7 +31,7 @@ struct node {
   char superseded_why[512]; /* ... what that one says */
   atomic_bool watched;
   struct node_watch watch; /* of that */
-  bool doubt; /* the map or the journal lost something to damage: nothing is made or deleted on the map's word */
+  bool doubt;              /* the map or the journal lost something to damage: nothing is made or deleted on the map's word */
   struct brokers *brokers;
   struct movers *movers;
   struct map_watches *watches;

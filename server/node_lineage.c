@@ -73,7 +73,8 @@ enum status node_may_go_on(void *context, const struct log_identity *identity, c
   (void)out_reason; /* it would be told with the directory's name before it */
   node->identity = *identity;
   if (identity->broker_id != node->options->broker_id) {
-    SAY(going_on->out_problem, "data directory %s belongs to broker %u, and broker-id says %" PRIu64 "; correct the one or the other",
+    SAY(going_on->out_problem,
+        "data directory %s belongs to broker %u, and broker-id says %" PRIu64 "; correct the one or the other",
         node->options->data_dir, identity->broker_id, node->options->broker_id);
     return STATUS_FOREIGN;
   }
@@ -106,8 +107,10 @@ void node_watch(struct node *node, const struct node_watch *watch) {
 bool node_superseded(const struct node *node, struct buffer *out_problem) {
   if (!atomic_load(&node->superseded)) return false;
   SAY(out_problem,
-      "%s. This process stopped for it: what it did meanwhile counts nowhere. If data directory %s is an older copy, put the newest one "
-      "back; if that is gone, or this is a copy of a directory that is in use, start with an empty one, as a new member of the cluster",
+      "%s. This process stopped for it: what it did meanwhile counts nowhere. If data directory %s is an older copy, put the "
+      "newest one "
+      "back; if that is gone, or this is a copy of a directory that is in use, start with an empty one, as a new member of the "
+      "cluster",
       node->superseded_why, node->options->data_dir);
   return true;
 }

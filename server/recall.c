@@ -63,7 +63,8 @@ static void ask(struct world *world, struct recall_run *run, const struct recall
     const struct join_broker *other = &question->others->brokers[i];
     if (other->broker == question->self->broker_id) continue;
     struct asking *asking = &run->asked[run->count++];
-    *asking = (struct asking){.run = run, .broker = other->broker, .place = i, .channel = rpc_channel_open(world->peers, other->address)};
+    *asking = (struct asking){
+        .run = run, .broker = other->broker, .place = i, .channel = rpc_channel_open(world->peers, other->address)};
     atomic_fetch_add(&run->open, 1);
     asking->request =
         rpc_request_start(asking->channel, PEER_RECALL_METHOD, RPC_UNARY, question->patience_ns, true, &handler, asking);
@@ -81,7 +82,8 @@ static void explain(const struct recall_question *question, const struct asking 
   if (status == STATUS_LOCKED) {
     SAY(out_problem,
         "broker %" PRIu32 " still hears another process of broker %" PRIu32
-        ", which runs on the directory that %s is a copy of. Nothing was changed. Stop one of the two; a further broker needs an empty "
+        ", which runs on the directory that %s is a copy of. Nothing was changed. Stop one of the two; a further broker needs an "
+        "empty "
         "directory and a --broker-id of its own",
         asking->broker, question->self->broker_id, question->directory);
     return;
@@ -89,10 +91,13 @@ static void explain(const struct recall_question *question, const struct asking 
   SAY(out_problem,
       "data directory %s is older than what broker %" PRIu32 " has seen of this one, or a copy of it (start %" PRIu64
       ", journal group %" PRIu64 "; this would be start %" PRIu64 ", from group %" PRIu64
-      "): it was put back from an older copy, its newest bytes are lost, or another process has gone on with a copy; promises to the others "
-      "are not in it. Nothing was changed. Put the newest directory back; if that is gone, or in use elsewhere, start with an empty one, as a "
+      "): it was put back from an older copy, its newest bytes are lost, or another process has gone on with a copy; promises to "
+      "the others "
+      "are not in it. Nothing was changed. Put the newest directory back; if that is gone, or in use elsewhere, start with an "
+      "empty one, as a "
       "new member of the cluster",
-      question->directory, asking->broker, answer->generation, answer->journal, lineage->generation, lineage->links[0].from_group);
+      question->directory, asking->broker, answer->generation, answer->journal, lineage->generation,
+      lineage->links[0].from_group);
 }
 
 static enum status judge(const struct recall_question *question, const struct asking *asking) {

@@ -20,7 +20,7 @@ struct recall_heard {
 
 struct recall_question {
   const struct log_identity *self;
-  const struct join *others; /* itself may be among them */
+  const struct join *others;     /* itself may be among them */
   const struct lineage *lineage; /* with this process as its newest link */
   struct recall_heard *heard;
   uint64_t patience_ns;

@@ -33,7 +33,8 @@ enum status seen_open(struct world *world, struct peer_memory out_rows[PEER_MEMO
   *out_count = 0;
   if (status == STATUS_OK) status = peer_memories_decode(bytes, out_rows, out_count);
   if (status == STATUS_CORRUPT)
-    trace_warn("seen_unread", "file=%s do=\"what it said of other brokers' directories is learned again as they are heard of\"", path);
+    trace_warn("seen_unread", "file=%s do=\"what it said of other brokers' directories is learned again as they are heard of\"",
+               path);
   if (status != STATUS_OK && status != STATUS_CORRUPT && status != STATUS_NOT_FOUND) return status;
   struct seen *seen = NEW(struct seen);
   seen->world = world;
@@ -54,8 +55,9 @@ static void keep(struct task *task) {
   struct seen *seen = keeping->seen;
   enum status status = small_file_keep(seen->world->disk, path, bytes_of(keeping->bytes, keeping->size));
   if (status != STATUS_OK && !seen->failing)
-    trace_warn("seen_not_kept", "file=%s status=%s do=\"see to the disk: a restart of this broker would forget what it saw of others\"",
-               path, status_name(status));
+    trace_warn("seen_not_kept",
+               "file=%s status=%s do=\"see to the disk: a restart of this broker would forget what it saw of others\"", path,
+               status_name(status));
   seen->failing = status != STATUS_OK;
   loop_post(keeping->loop, keeping->done);
   memory_free(keeping);

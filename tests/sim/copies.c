@@ -7,7 +7,7 @@
 
 #define MS ((uint64_t)1000000)
 #define LOOK_NS (20 * MS)
-#define HEARD_NS (3000 * MS)    /* up for so long, others have heard of it and kept that */
+#define HEARD_NS (3000 * MS)     /* up for so long, others have heard of it and kept that */
 #define CALM_NS_MAX (15000 * MS) /* until then something else has to be over; else another time */
 #define REFUSED_NS_MAX (20000 * MS)
 #define TRIES 3u
@@ -16,10 +16,10 @@
 
 enum stage { IDLE, COPIED, CALMING, KNOWN, TRIED };
 enum way {
-  PUT_BACK,     /* the copy, in place of the directory */
+  PUT_BACK,      /* the copy, in place of the directory */
   PUT_BACK_MUTE, /* the same, and it reaches nobody while it starts */
-  CLONED,       /* the copy, beside the directory */
-  CLONED_NOW    /* a copy of what there is now, beside it */
+  CLONED,        /* the copy, beside the directory */
+  CLONED_NOW     /* a copy of what there is now, beside it */
 };
 
 struct copies {
@@ -33,9 +33,9 @@ struct copies {
   uint64_t since_ns; /* of the stage, or of a try */
   uint64_t wait_ns;  /* IDLE, COPIED: for so long */
   unsigned tries;
-  bool mute;               /* just now */
-  struct sim_disk *old;    /* the copy */
-  struct sim_disk *newest; /* what was there instead */
+  bool mute;                               /* just now */
+  struct sim_disk *old;                    /* the copy */
+  struct sim_disk *newest;                 /* what was there instead */
   struct sim_node *clones[PLAN_NODES_MAX]; /* machines for them; NULL: none was made yet */
   bool over;
 };
@@ -93,7 +93,8 @@ static void try_it(struct copies *copies) {
   copies->tries++;
   copies->mute = copies->way == PUT_BACK_MUTE;
   if (copies->mute) cut_brokers(copies, true);
-  run_trace(copies->run, "nemesis", "the copy of node %u starts, %s", copies->which, puts_back(copies) ? "in its place" : "beside it");
+  run_trace(copies->run, "nemesis", "the copy of node %u starts, %s", copies->which,
+            puts_back(copies) ? "in its place" : "beside it");
   sim_node_start(tried(copies));
 }
 
@@ -133,15 +134,16 @@ static void look_at_try(struct copies *copies) {
     return;
   }
   if (stage != SIM_NODE_DOWN && for_ns > REFUSED_NS_MAX) {
-    checker_violation(run->checker, "S2 superseded", "broker %u runs on an older or another copy of its directory", copies->which + 1);
+    checker_violation(run->checker, "S2 superseded", "broker %u runs on an older or another copy of its directory",
+                      copies->which + 1);
     return;
   }
   if (stage != SIM_NODE_DOWN) return;
   enum status status = sim_node_status(node);
   bool refused = status == STATUS_DIRECTORY_SUPERSEDED || status == STATUS_LOCKED;
   if (!refused)
-    checker_violation(run->checker, "S2 superseded", "broker %u on a copy of its directory ends otherwise: %s: %s", copies->which + 1,
-                      status_name(status), sim_node_problem(node));
+    checker_violation(run->checker, "S2 superseded", "broker %u on a copy of its directory ends otherwise: %s: %s",
+                      copies->which + 1, status_name(status), sim_node_problem(node));
   if (copies->tries < TRIES) try_it(copies);
   else end_try(copies);
 }

@@ -15,7 +15,7 @@ struct copies;
 
 struct copies *copies_new(struct run *run, struct faults *faults); /* begins at once */
 /* Every broker has its own newest directory again, and no clone runs; from here on nothing is copied. */
-void copies_end(struct copies *copies); /* NULL is fine */
+void copies_end(struct copies *copies);  /* NULL is fine */
 void copies_free(struct copies *copies); /* PRE: ended, and no process is left. NULL is fine */
 bool copies_quiet(const struct copies *copies);
 

@@ -21,7 +21,7 @@ void faults_calm(struct faults *faults, bool calm);
 bool faults_is_calm(struct faults *faults);
 /* Somebody else sees to this broker: nobody starts it, or asks why it is down. */
 void faults_spare(struct faults *faults, unsigned which, bool spared);
-void faults_free(struct faults *faults);                 /* PRE: healed */
+void faults_free(struct faults *faults); /* PRE: healed */
 
 uint64_t faults_count(const struct faults *faults, enum fault fault);
 uint64_t faults_total(const struct faults *faults);

@@ -52,7 +52,7 @@ struct plan {
   uint64_t safety_ns;      /* how long things break */
   uint64_t fault_every_ns; /* on average */
   bool faults[FAULT_COUNT];
-  bool copies;     /* directories are put back from older copies, and cloned */
+  bool copies;      /* directories are put back from older copies, and cloned */
   bool cut_at_end;  /* the power of all goes once more, after everything was checked */
   bool stop_at_end; /* a clean stop and start instead */
   bool

@@ -64,7 +64,7 @@ struct run {
   char cluster_id[33]; /* "": not known yet */
   struct faults *faults;
   struct copies *copies; /* NULL: nothing is copied */
-  unsigned leader; /* the broker that began to lead last, from 1 on; 0: none has */
+  unsigned leader;       /* the broker that began to lead last, from 1 on; 0: none has */
   struct sim_random chance;
   unsigned wishes;           /* calls under way that want something of a broker */
   bool gone[PLAN_NODES_MAX]; /* with the directory that it has now, a broker has left the cluster */

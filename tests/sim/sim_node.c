@@ -231,9 +231,7 @@ const char *sim_node_problem(const struct sim_node *node) {
 
 enum status sim_node_status(const struct sim_node *node) { return node->status; }
 bool sim_node_paused(const struct sim_node *node) { return node->life != NULL && sim_world_process(node->life->world)->paused; }
-const struct options *sim_node_settings(const struct sim_node *node) {
-  return &node->options.options;
-}
+const struct options *sim_node_settings(const struct sim_node *node) { return &node->options.options; }
 struct sim_disk *sim_node_disk(const struct sim_node *node) {
   return node->disk;
 }

@@ -60,9 +60,9 @@ static enum status give_leave(void *context, const struct log_identity *identity
   leave->asked++;
   leave->last_group = report->journal.last_group;
   assert_int_equal(identity->broker_id, 3);
-  return leave->status == STATUS_OK ? STATUS_OK
+  return leave->status == STATUS_OK                                               ? STATUS_OK
          : buffer_append_string(out_reason, "somebody knows better") == STATUS_OK ? leave->status
-                                                                                   : STATUS_BUG;
+                                                                                  : STATUS_BUG;
 }
 
 /* All that its files are, but for the lock of the store. */
@@ -79,7 +79,8 @@ static uint64_t hash_of_all(const struct fixture *fixture) {
       fixture_path(fixture, name, path, sizeof path);
       FILE *file = fopen(path, "rb");
       static uint8_t bytes[1 << 20];
-      for (size_t size; file != NULL && (size = fread(bytes, 1, sizeof bytes, file)) > 0;) hash = xxh3(hash, bytes_of(bytes, size));
+      for (size_t size; file != NULL && (size = fread(bytes, 1, sizeof bytes, file)) > 0;)
+        hash = xxh3(hash, bytes_of(bytes, size));
       if (file != NULL) fclose(file);
       hash = xxh3(hash, bytes_of_string(name));
     }

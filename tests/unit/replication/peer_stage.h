@@ -54,7 +54,7 @@ struct stage_broker {
   struct account account;
   const struct lineage *lineage; /* NULL: it tells none */
   atomic_uint superseded;        /* times that it was told so */
-  atomic_uint wish; /* enum peers_wish: what it is to say of itself */
+  atomic_uint wish;              /* enum peers_wish: what it is to say of itself */
   struct stage_lane lanes[STAGE_LANES_MAX];
   const struct rpc_handler *more;
   size_t more_count;

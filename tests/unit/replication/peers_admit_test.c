@@ -11,7 +11,8 @@
 static struct lineage before, lineages[2];
 
 /* A process on the directory, after those in `from`. */
-static void give(struct stage_broker *broker, struct lineage *lineage, const struct lineage *from, uint64_t boot, uint64_t group) {
+static void give(struct stage_broker *broker, struct lineage *lineage, const struct lineage *from, uint64_t boot,
+                 uint64_t group) {
   *lineage = *from;
   put_u64(lineage->incarnation, broker->incarnation);
   put_u64(lineage->incarnation + 8, 1);
