@@ -12,7 +12,8 @@
 #include "log/log_internal.h"
 #include "log/reader.h"
 
-#define TICK_ROUND_NS 1000000u /* while a round has something of the lane, at first; twice as long each time, up to TICK_FAST_NS */
+#define TICK_ROUND_NS \
+  1000000u /* while a round has something of the lane, at first; twice as long each time, up to TICK_FAST_NS */
 #define TICK_FAST_NS 20000000u
 #define TICK_SLOW_NS 320000000u
 
