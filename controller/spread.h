@@ -29,7 +29,8 @@
 #include "controller/cluster_map.h"
 
 #define SPREAD_ARCS_MAX ((uint64_t)1 << 20)
-#define SPREAD_WORK_MAX ((uint64_t)100 << 20) /* arcs looked at: some tenths of a second */
+#define SPREAD_WORK_MAX \
+  ((uint64_t)24 << 20) /* arcs looked at: a tenth of a second or two, as whoever asks stands still meanwhile */
 
 enum spread_use {
   SPREAD_TAKES, /* it may have replicas, and is counted on */

@@ -300,5 +300,40 @@ class AutoBalanceTest(ReassignCase):
         self.assert_even("t", [1, 2, 3, 4])
 
 
+class SwitchTest(ReassignCase):
+    def setUp(self):
+        self.config = os.path.join(tempfile.mkdtemp(), "cairn.conf")
+        self.switch("on")
+        self.options = [*OPTIONS, "--balance-after-ms", "1s", "--config", self.config]
+        super().setUp()
+
+    def switch(self, wanted):
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write("auto-balance = %s\n" % wanted)
+
+    def test_switched_off_it_begins_nothing_more(self):
+        self.create("t", 60)
+        self.add_broker()
+        self.wait_for("it begins", lambda: len(self.moving()) > 0)
+        self.switch("off")
+        for broker in self.cluster.brokers:
+            broker.process.send_signal(signal.SIGHUP)
+        for broker in self.cluster.brokers:
+            self.wait_for("it has read that", lambda: "event=settings_reloaded" in broker.said())
+        self.wait_for("what has begun has arrived", lambda: len(self.moving()) == 0)
+        replicas = self.loads("t")[0]
+        self.assertLess(replicas[4], 40, "it was even before it was switched off")
+        for _ in range(30):
+            self.assertEqual(len(self.moving()), 0)
+            time.sleep(0.1)
+        self.assertEqual(self.loads("t")[0], replicas)
+
+        self.switch("on")
+        for broker in self.cluster.brokers:
+            broker.process.send_signal(signal.SIGHUP)
+        self.wait_for("it goes on", lambda: self.loads("t")[0][4] == 45 and not self.moving())
+        self.assert_even("t", [1, 2, 3, 4])
+
+
 if __name__ == "__main__":
     harness.main()
