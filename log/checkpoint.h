@@ -60,11 +60,12 @@ struct checkpoint_item {
   struct buffer state;
   entry_index state_applied;
   bool has_state;
+  bool state_owed; /* it is given for its own sake */
   /* The answer. */
   bool stored; /* row, and entries if `flush`, are in the store's image */
   enum status status;
-  entry_index lost_index;        /* an entry that could not be read back; 0: none */
-  struct segment_info *segments; /* a copy for the log */
+  const struct flush_entry *lost; /* of `entries`: one that could not be read back; NULL: none */
+  struct segment_info *segments;  /* a copy for the log */
   size_t segment_count;
 };
 void checkpoint_item_free(struct checkpoint_item *item); /* NULL is fine */

@@ -33,6 +33,7 @@ void checkpoint_round_begin(struct checkpoint_round *round, struct log_set *set,
                                      .removal_count = round->removal_count,
                                      .rounds = round->rounds + 1,
                                      .dump_owed = round->dump_owed || set->dump_owed,
+                                     .settles = atomic_load(&set->settled),
                                      .release_held = round->release_held};
   set->dump_owed = false;
   table_changes_init(&round->changes);
@@ -99,7 +100,7 @@ static void note_dump_owed(struct checkpoint_round *round, const struct image *i
 static void fail_group(struct checkpoint_round *round, struct image_update *update, struct checkpoint_item *item,
                        enum status status) {
   item->status = status;
-  if (status == STATUS_DAMAGED) item->lost_index = item->entries[update->bad_entry].entry.head.index;
+  if (status == STATUS_DAMAGED) item->lost = &item->entries[update->bad_entry];
   if (status == STATUS_IO) update->image->abandoned = true;
   item->carry = item->entry_count > 0;
   round->failed = true;
@@ -183,7 +184,7 @@ static void load_carried(struct checkpoint_round *round, struct checkpoint_item 
       status = STATUS_CORRUPT;
     }
     if (status != STATUS_OK) {
-      if (status == STATUS_CORRUPT) item->lost_index = entry->entry.head.index;
+      if (status == STATUS_CORRUPT) item->lost = entry;
       return;
     }
     entry->entry.payload = read.payload;
@@ -216,6 +217,11 @@ static void add_gone(struct checkpoint_round *round) {
   }
 }
 
+/* All that was made for what may have been lost is in this transaction, or in an earlier one. */
+static bool ends_doubt(const struct checkpoint_round *round) {
+  return round->set->checkpointed.doubt && round->settles && !round->failed;
+}
+
 static enum status commit(struct checkpoint_round *round) {
   struct log_set *set = round->set;
   enum status status = sync_dirs(round);
@@ -224,6 +230,7 @@ static enum status commit(struct checkpoint_round *round) {
       .sequence = set->checkpointed.sequence + 1,
       .durable_group = journal_usage(set->journal).durable_group,
       .dump = set->checkpointed.dump,
+      .doubt = set->checkpointed.doubt && !ends_doubt(round),
   };
   struct buffer value;
   buffer_init(&value, 256);
@@ -346,7 +353,8 @@ void checkpoint_round_write(struct checkpoint_round *round) {
   round->updated = memory_new_array(count + 1, sizeof(struct checkpoint_item *));
   write_items(round);
   uint64_t written_ns = world_now_ns(set->world);
-  if (round->update_count == 0 && round->removal_count == 0 && set->gone.count == 0 && !round->last) return;
+  bool changes = round->update_count > 0 || round->removal_count > 0 || set->gone.count > 0;
+  if (!changes && !round->last && !ends_doubt(round)) return;
   enum status status = commit(round);
   if (status != STATUS_OK) {
     if (status == STATUS_NO_SPACE)

@@ -25,6 +25,7 @@ struct checkpoint_round {
   bool carried;        /* something is appended again */
   bool failed;         /* try again in a second */
   bool may_release;    /* what covers it is durable, in store and dump */
+  bool settles;        /* everything was settled when it began: when all of it is stored nothing is in doubt any more */
   /* Kept from round to round. */
   bool dump_owed;    /* the store knows what no dump does yet, and nothing could tell it again but the journal */
   bool release_held; /* so the journal keeps it: the dump failed, for another reason than lack of space */

@@ -117,6 +117,11 @@ void log_mark_dirty(struct log *log) {
   log_lane_wake(lane);
 }
 
+void log_owe_state(struct log *log) {
+  log->state_owed = true;
+  log_mark_dirty(log);
+}
+
 void log_hurry(struct log *log) {
   if (log->lane != NULL) log_lane_wake(log->lane);
 }
@@ -157,7 +162,8 @@ uint64_t log_pinned_file(const struct log *log) {
   /* Frames are in the order of indexes, but for those that were appended again. */
   for (entry_index index = log->flushed_index + 1; index <= log->last_index; index++) {
     const struct tail_slot *slot = tail_at(&log->tail, index);
-    if (slot == NULL || slot->lost) continue;
+    bool gone = slot != NULL && slot->lost && (!log->loss_owed || slot->place.file == 0);
+    if (slot == NULL || gone) continue;
     uint64_t file = slot_file(log, slot);
     if (file < pinned) pinned = file;
     if (index > log->carried_through) break;

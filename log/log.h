@@ -47,6 +47,8 @@ struct log_owner {
   enum status (*snapshot)(void *context, struct buffer *out);
   /* A segment cannot be read as it was written: log_next_suspect(). In the middle of a read: only to be noted. May be NULL. */
   void (*suspected)(void *context);
+  /* Entries that only the journal had are lost to rot, and the log is damaged from now on (log_view). The same. */
+  void (*lost)(void *context);
   void *context;
 };
 
@@ -80,8 +82,8 @@ struct log_view {
   struct hard_state hard_state;
   entry_index stored_index; /* what the owner's state in the store covers */
   bool spare;               /* made by log_create_at(), and not in force */
-  /* Of a damaged log: no entry above was ever durable here. UINT64_MAX: it cannot be told, nor which votes were lost. Told by the start that
-   * met the damage; later ones cannot. */
+  /* Of a log that was found damaged: no entry above was ever durable here. UINT64_MAX: it cannot be told, nor which votes were lost. Told by the
+   * start that met the damage; later ones cannot. */
   entry_index damage_through;
   bool damaged; /* the journal lost entries of it to rot: appends are refused, what can be read is served */
 };
@@ -119,6 +121,9 @@ void log_set_commit(struct log *log, entry_index commit);
 /* The owner has applied entries up to here; its next snapshot covers them. PRE: applied <= commit. Above the durable index too: a checkpoint then
  * flushes them from memory, so that no stored state is ever ahead of its log. */
 void log_set_applied(struct log *log, entry_index applied);
+
+/* The owner's state is not what it was, though no entry says so: the next checkpoint stores it, with the log as it is then. */
+void log_owe_state(struct log *log);
 
 /* Moves the start: entries wholly before `start` will go at a checkpoint. Not below today's start, not above commit. */
 void log_set_start(struct log *log, record_offset start);

@@ -126,6 +126,11 @@ static bool owes_map(const struct log *log) {
          log->applied_index <= log->durable_index;
 }
 
+/* What it covers has to be in the journal: nothing of it is flushed for that. */
+static bool owes_state(const struct log *log) {
+  return log->state_owed && log->owner.snapshot != NULL && log->applied_index <= log->durable_index;
+}
+
 static uint64_t small_tail_bytes(const struct log *log) {
   return log->unflushed_bytes < CHECKPOINT_SMALL_BYTES ? log->unflushed_bytes : 0;
 }
@@ -136,13 +141,14 @@ static struct checkpoint_item *collect_log(struct log *log, const struct checkpo
   entry_index first = log->flushed_index + 1;
   if (log->start_index > first) first = log->start_index;
   bool ahead = log->applied_index > log->durable_index;
-  bool map = owes_map(log);
+  bool owed = owes_state(log);
+  bool state = owes_map(log) || owed;
   struct checkpoint_facts facts = {
       .flushable_bytes = log_bytes_between(log, first, target),
       .pinned_file = log_pinned_file(log),
       .carried_bytes = *carried,
       .staying_bytes = *staying,
-      .row_dirty = log->row_dirty || log->start_index > log->flushed_index + 1 || log->pinned_file != 0 || map,
+      .row_dirty = log->row_dirty || log->start_index > log->flushed_index + 1 || log->pinned_file != 0 || state,
       .ahead = ahead,
       .flush_waits = ahead && target < log->applied_index,
   };
@@ -160,8 +166,9 @@ static struct checkpoint_item *collect_log(struct log *log, const struct checkpo
   item->flush = plan == PLAN_FLUSH || target > log->flushed_index;
   item->ahead = ahead;
   end_row_at(log, &item->row, target);
-  if (item->flush || map || log->start_index > 1 || log->start_offset > 0 || log->is_spare) collect_state(log, item);
+  if (item->flush || state || log->start_index > 1 || log->start_offset > 0 || log->is_spare) collect_state(log, item);
   item->row_given = true;
+  item->state_owed = owed;
   if (plan == PLAN_ROW_AND_CARRY && !item->flush) collect_carry(log, item, request, carried);
   return item;
 }
@@ -188,6 +195,7 @@ void log_lane_collect(struct log_lane *lane) {
     }
     log->in_round = true;
     if (item->row_given) log->row_dirty = false;
+    if (item->state_owed) log->state_owed = false;
     list_push_back(&lane->items, &item->node);
   }
   list_for_each(&lane->closed, node, next) {

@@ -111,8 +111,10 @@ static void submit(struct log *log, struct log_fetch *fetch, struct reader_work 
 /* Takes what the reader found. False: it went meanwhile, or was cut. */
 static bool take_answer(struct log *log, struct log_fetch *fetch, struct reader_work *work) {
   if (work->status == STATUS_NOT_FOUND || work->cuts != log->cuts) return false;
+  bool rot = work->status == STATUS_DAMAGED;
+  if (rot && work->job == READER_JOURNAL && !log_lose(log, work->lost)) return false;
   fetch->status = work->status;
-  if (work->status == STATUS_DAMAGED && work->job == READER_FETCH) log_suspect(log, work->segments[0].first_index);
+  if (rot && work->job == READER_FETCH) log_suspect(log, work->segments[0].first_index);
   if (work->status != STATUS_OK) return true;
   fetch->cold = true;
   fetch->cursor = work->job == READER_FETCH ? work->cursor : (struct log_cursor){0};

@@ -76,7 +76,9 @@ struct log {
   bool deleting; /* CLOSE is on its way */
   bool closed;   /* CLOSE is durable: only its lane knows it */
   bool row_dirty;
-  bool in_round; /* a round has an item of it */
+  bool state_owed; /* the owner's state is to be stored, whatever else is not */
+  bool loss_owed;  /* damaged, and the store does not know yet: until then the files with what was lost stay */
+  bool in_round;   /* a round has an item of it */
   struct buffer recovered_state;
   entry_index recovered_applied;
   record_offset recovered_start; /* and as it was found */
@@ -133,6 +135,7 @@ struct log_set {
   atomic_uint next_reader;
   atomic_bool fenced;       /* a store or journal failed */
   atomic_bool store_failed; /* its index must not be asked any more */
+  atomic_bool settled;      /* log_set_settle() */
   atomic_bool pressed;      /* an append found no room in the journal: the next round is to free all it can */
   atomic_bool hurried; /* a round is under way, or an append waits for one: lanes look often, however little happens on them */
   atomic_bool lanes_stopped;
@@ -164,6 +167,10 @@ uint64_t log_pinned_file(const struct log *log);
 
 /* ---- log_mend.c ---- */
 void log_suspect(struct log *log, entry_index segment);
+
+/* ---- log_loss.c ---- */
+/* The journal has bad bytes where this entry is to be read from. False: it is not there any more, nor needed: look again. */
+bool log_lose(struct log *log, const struct flush_entry *entry);
 
 /* ---- log_set.c, log_install.c ---- */
 struct open_frame;

@@ -131,7 +131,7 @@ static void join(struct task *task) {
   struct log *log = container_of(task, struct log, join);
   struct log_lane *lane = log->lane;
   list_push_back(&lane->logs, &log->node);
-  bool dirty = log->last_index > log->flushed_index || log->row_dirty;
+  bool dirty = log->last_index > log->flushed_index || log->row_dirty || log->state_owed;
   if (dirty && !list_node_linked(&log->dirty_node)) { /* it may have been written to already */
     list_push_back(&lane->dirty, &log->dirty_node);
     log_lane_wake(lane);
@@ -218,19 +218,8 @@ static void carry(struct log_lane *lane, struct log *log, struct checkpoint_item
   }
 }
 
-static void note_lost(struct log *log, entry_index index) {
-  struct tail_slot *slot = tail_at(&log->tail, index);
-  if (slot == NULL || slot->lost || tail_cached(&log->tail, index)) return;
-  log->unflushed_bytes -= entry_size(&slot->entry.head);
-  atomic_fetch_sub_explicit(&log->set->unflushed_bytes, entry_size(&slot->entry.head), memory_order_relaxed);
-  slot->lost = true;
-  log->damaged = true;
-  log->row_dirty = true;
-  log_note_damage(log, (struct log_range){slot->entry.head.base_offset, entry_end_offset(&slot->entry.head)});
-}
-
 static void clean_up(struct log *log) {
-  bool clean = log->flushed_index == log->last_index && !log->row_dirty && log->pinned_file == 0;
+  bool clean = log->flushed_index == log->last_index && !log->row_dirty && !log->state_owed && log->pinned_file == 0;
   if (clean && !log->deleting && list_node_linked(&log->dirty_node)) list_remove(&log->dirty_node);
 }
 
@@ -242,14 +231,16 @@ static void apply_one(struct log_lane *lane, struct checkpoint_item *item) {
     log_lane_read_ended(log);
     return;
   }
-  if (item->lost_index != 0 && !log->closed) note_lost(log, item->lost_index);
+  if (item->lost != NULL && !log->closed) (void)log_lose(log, item->lost);
   if (item->stored && !log->closed) {
     log->pinned_file = 0;
+    if (item->row.damaged) log->loss_owed = false;
     if (item->has_state && item->state.size > 0) log->stored_index = item->state_applied;
     apply_flushed(log, item);
     log_forget_terms(log);
   }
   if (!item->stored && (item->flush || !item->carry || item->row_given)) log->row_dirty = true;
+  if (!item->stored && item->state_owed) log->state_owed = true;
   if (item->carry) carry(lane, log, item);
   if (!log->closed) clean_up(log);
 }

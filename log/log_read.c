@@ -172,9 +172,11 @@ static struct reader_work *read_work(struct log *log, struct log_read *read) {
 static bool take_answer(struct log *log, struct log_read *read, struct reader_work *work) {
   if (work->status == STATUS_NOT_FOUND) return false;
   if (work->status == STATUS_OK && work->found_count == 0) return false;
+  bool rot = work->status == STATUS_DAMAGED;
+  if (rot && work->job == READER_JOURNAL && !log_lose(log, work->lost)) return false;
   answer(read, work->status, work->next_offset);
-  if (work->status == STATUS_DAMAGED) log_note_damage(log, work->damage);
-  if (work->status == STATUS_DAMAGED && work->job == READER_SEGMENT) log_suspect(log, work->segments[0].first_index);
+  if (rot) log_note_damage(log, work->damage);
+  if (rot && work->job == READER_SEGMENT) log_suspect(log, work->segments[0].first_index);
   if (work->status != STATUS_OK) return true;
   read->cold = true;
   read->cursor = work->job == READER_SEGMENT ? work->cursor : (struct log_cursor){0};
@@ -291,7 +293,9 @@ static void finish_find(struct task *task) {
   struct log_find *find = work->find;
   log->reads--;
   bool gone = log->deleting || log->closed;
-  if (!gone && work->status == STATUS_NOT_FOUND && work->tries < TRIES_MAX) {
+  bool moved = work->status == STATUS_NOT_FOUND;
+  if (!gone && work->status == STATUS_DAMAGED && work->lost != NULL) moved = !log_lose(log, work->lost);
+  if (!gone && moved && work->tries < TRIES_MAX) {
     submit_find(log, find, work->tries + 1);
     reader_work_free(work);
     return;

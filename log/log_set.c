@@ -202,11 +202,15 @@ static enum status open_all(struct log_set *set, bool fresh, struct log_set_repo
   if (stale) { /* the journal was recycled for a transaction that this store does not have */
     trace_error("store_stale", "sequence=%" PRIu64 " journal=%" PRIu64, set->checkpointed.sequence,
                 recovery.newest_frame.sequence);
+    bool doubt = set->checkpointed.doubt; /* the dump may be older */
     forget_journal(set);
     status = recover(set, &recovery, fresh, true);
+    set->checkpointed.doubt = set->checkpointed.doubt || doubt;
   }
   if (status == STATUS_OK) recovery_close_earlier(&recovery);
-  if (status == STATUS_OK && report->journal.empty && set->checkpointed.sequence > 0) {
+  bool missing = status == STATUS_OK && report->journal.empty && set->checkpointed.sequence > 0;
+  report->doubt = set->checkpointed.doubt || missing || report->journal.rotten_groups > 0;
+  if (missing) {
     trace_error("journal_missing", "do=\"what was not in segments is lost: every log is damaged until it is repaired\"");
     struct map_cursor cursor = {0};
     for (struct recovered *log = NULL; (log = map_next(recovery.logs, &cursor)) != NULL;) {
@@ -475,4 +479,9 @@ void log_set_admit_undo(struct log_set *set, uint64_t payload_bytes) { journal_a
 
 void log_set_checkpoint(struct log_set *set, struct loop *loop, struct task *done) {
   checkpoint_request_round(set->checkpoint, loop, done);
+}
+
+void log_set_settle(struct log_set *set) {
+  atomic_store(&set->settled, true);
+  checkpoint_request_round(set->checkpoint, NULL, NULL);
 }

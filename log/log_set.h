@@ -59,6 +59,7 @@ struct log_identity {
 struct log_set_report {
   bool fresh;         /* the directory was empty but for an identity: nothing was recovered */
   bool store_rebuilt; /* from a dump, the segments and the journal */
+  bool doubt;         /* the journal lost something to rot, now or before an earlier start had settled: log_set_settle() */
   uint32_t damaged_logs;
   uint64_t recovered_logs;
   uint64_t recovered_bytes;
@@ -130,6 +131,10 @@ enum status log_set_admit(struct log_set *set, uint64_t payload_bytes) MUST_CHEC
 bool log_set_has_space(const struct log_set *set, uint64_t payload_bytes);
 /* @any-thread. Gives it back when nothing was appended after all. */
 void log_set_admit_undo(struct log_set *set, uint64_t payload_bytes);
+
+/* @any-thread. All that may have gone with what the journal lost has been made anew, marked as lost, or is known not to have been here; what the
+ * caller has made for it is on its lanes. The next round that stores all of that says so, and no later start doubts. */
+void log_set_settle(struct log_set *set);
 
 /* @any-thread. Runs a checkpoint soon; `done`, if not NULL, is posted to `loop` after it. */
 void log_set_checkpoint(struct log_set *set, struct loop *loop, struct task *done);

@@ -345,6 +345,7 @@ static void read_journal(struct log_set *set, struct reader_work *work) {
     if (status != STATUS_OK) {
       if (work->found_count > 0) return;
       work->status = status == STATUS_CORRUPT ? STATUS_DAMAGED : status;
+      work->lost = wanted;
       work->damage = (struct log_range){wanted->entry.head.base_offset, entry_end_offset(&wanted->entry.head)};
       work->next_offset = work->damage.end;
       return;

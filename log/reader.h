@@ -62,8 +62,9 @@ struct reader_work {
   /* The answer. STATUS_NOT_FOUND: it went meanwhile, look again. */
   enum status status;
   record_offset next_offset;
-  struct log_range damage;     /* with STATUS_DAMAGED */
-  entry_index damaged_segment; /* TIME, with STATUS_DAMAGED; 0: none */
+  struct log_range damage;        /* with STATUS_DAMAGED */
+  entry_index damaged_segment;    /* TIME, with STATUS_DAMAGED; 0: none */
+  const struct flush_entry *lost; /* JOURNAL, TIME, with STATUS_DAMAGED: the one of `entries`; NULL: none */
   struct entry *found;
   size_t found_count;
   int64_t found_time_ms;

@@ -84,6 +84,7 @@ static enum status find_unflushed(struct log_set *set, struct reader_work *work,
       journal_read_entry(set->journal, wanted->place, work->group, wanted->entry.head.index, set->options.account, &entry);
   if (status == STATUS_CORRUPT) {
     work->next_offset = entry_end_offset(&wanted->entry.head);
+    work->lost = wanted;
     return STATUS_DAMAGED;
   }
   if (status != STATUS_OK) return status;

@@ -192,6 +192,8 @@ static enum status commit(struct recovery *recovery) {
   if (recovery->newest_frame.sequence > row.sequence) row.sequence = recovery->newest_frame.sequence;
   row.sequence++;
   row.durable_group = recovery->report->journal.last_group;
+  recovery->dump_owed = recovery->dump_owed || recovery->report->doubt != row.doubt;
+  row.doubt = recovery->report->doubt;
   put_checkpoint(&row, &recovery->changes);
   uint8_t identity[IDENTITY_SIZE_MAX];
   size_t identity_size = identity_encode(&set->identity, identity);
@@ -223,7 +225,7 @@ static void remove_closed(struct recovery *recovery, struct record *record) {
 static void remove_unrecorded(struct recovery *recovery, const struct recovered *log) {
   const struct log_set_report *report = recovery->report;
   const struct group_row *row = &log->image->row;
-  if (report->store_rebuilt || report->journal.rotten_groups > 0 || log->damaged || row->damaged || log->closed) return;
+  if (report->store_rebuilt || report->doubt || log->damaged || row->damaged || log->closed) return;
   segment_remove_above(recovery->set->world->disk, row->group, row->instance, row->flushed_index);
 }
 

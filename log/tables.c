@@ -227,6 +227,7 @@ enum status checkpoint_row_encode(const struct checkpoint_row *row, struct buffe
   if (at == NULL) return STATUS_TOO_LARGE;
   memset(at, 0, 8);
   at[0] = ROW_VERSION;
+  at[1] = row->doubt;
   put_u64(at + 8, row->sequence);
   put_u64(at + 16, row->durable_group);
   put_u64(at + 24, row->dump);
@@ -237,8 +238,10 @@ enum status checkpoint_row_decode(struct bytes value, struct checkpoint_row *out
   if (value.size < 1) return STATUS_CORRUPT;
   if (value.data[0] != ROW_VERSION) return STATUS_FOREIGN;
   if (value.size != CHECKPOINT_ROW_SIZE) return STATUS_CORRUPT;
-  *out_row = (struct checkpoint_row){
-      .sequence = get_u64(value.data + 8), .durable_group = get_u64(value.data + 16), .dump = get_u64(value.data + 24)};
+  *out_row = (struct checkpoint_row){.sequence = get_u64(value.data + 8),
+                                     .durable_group = get_u64(value.data + 16),
+                                     .dump = get_u64(value.data + 24),
+                                     .doubt = value.data[1] != 0};
   return STATUS_OK;
 }
 

@@ -74,6 +74,7 @@ struct checkpoint_row {
   uint64_t sequence;
   uint64_t durable_group; /* of the journal, when it was taken */
   uint64_t dump;          /* newest generation known */
+  bool doubt;             /* log_set_report.doubt, until log_set_settle() */
 };
 
 /* Appends the value to `out`. */
