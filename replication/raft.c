@@ -28,6 +28,8 @@ enum raft_hold raft_held(const struct raft *raft, const struct raft_held_message
   if (raft->stopped || held->message.term != raft->hard_state.term) return RAFT_DROP;
   if (needs->index > raft->trail.last_index) return RAFT_DROP;
   if (trail_durable(&raft->trail, needs->index, needs->generation) < needs->index) return RAFT_DROP; /* cut since */
+  bool counts = held->message.kind == RAFT_APPEND_ANSWER && needs->index > 0;
+  if (counts && raft->damage.damaged) return RAFT_DROP; /* lost since: R11 */
   return is_durable(raft, needs) ? RAFT_SEND : RAFT_HOLD;
 }
 

@@ -162,7 +162,7 @@ enum raft_event_kind {
   RAFT_INSTALL_FAILED,
   RAFT_COMPACTED, /* entries up to `index` are not kept any more */
   RAFT_REPAIRED,  /* the hole is filled again with what was there; the bounds go on binding */
-  RAFT_HOLED      /* entries of this log are lost, none above the last: it is to be had anew from the leader */
+  RAFT_HOLED      /* entries of this log are lost, none above the last, and no promise: it is to be had anew. A leader resigns. */
 };
 
 struct raft_sent {

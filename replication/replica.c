@@ -159,7 +159,8 @@ static enum status snapshot(void *context, struct buffer *out) {
 static void suspected(void *context) { replica_mend_begin(context); }
 
 void replica_own_log(struct replica *replica) {
-  log_set_owner(replica->log, &(struct log_owner){.snapshot = snapshot, .suspected = suspected, .context = replica});
+  log_set_owner(replica->log,
+                &(struct log_owner){.snapshot = snapshot, .suspected = suspected, .lost = replica_note_loss, .context = replica});
 }
 
 static record_offset watermark_of(const struct replica *replica) {
@@ -176,6 +177,7 @@ enum status replica_open(struct lane *lane, struct log *log, const struct replic
   replica->machine = *machine;
   replica->group = log_view(log).group;
   replica->timer_ns = RAFT_NEVER;
+  replica->lost_ns = RAFT_NEVER;
   list_init(&replica->uncommitted);
   list_init(&replica->reads);
   struct opening opening = {.replica = replica, .self = options->self};

@@ -197,6 +197,10 @@ static void take_place(struct replica *replica) {
 static void store(struct replica *replica) {
   struct replica_install *install = replica->install;
   struct log_view view = log_view(install->spare);
+  if (view.damaged) {
+    fail(replica, "journal_rotted");
+    return;
+  }
   if (view.durable_index != install->head.covers) return;
   if (!install->owned) {
     log_set_owner(install->spare, &(struct log_owner){.snapshot = give_state, .context = replica});
@@ -386,6 +390,7 @@ static void finish(struct replica *replica) {
   replica_own_log(replica);
   replica->installed = true;
   (void)replica_step(replica, &event, NULL);
+  replica_see_losses(replica);
 }
 
 void replica_install_publish(struct replica *replica) {

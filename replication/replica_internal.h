@@ -92,9 +92,12 @@ struct replica {
   struct replica_gift *gift;       /* a peer's is, with what is read here; NULL */
   struct log *closing;             /* another instance of the group, until its CLOSE frame is durable; NULL: there is none */
   bool started;
-  bool settling;  /* the owner is being told things */
-  bool installed; /* the owner is to be told that the state it was given is in force */
-  bool stays;     /* the owner is to be told that its leadership is not handed over after all */
+  uint64_t
+      lost_ns; /* the journal has lost entries of the log: when the protocol is to be told; RAFT_NEVER: it is not, or knows */
+  uint64_t lost_give_up_ns; /* 0: nothing is waited for before */
+  bool settling;            /* the owner is being told things */
+  bool installed;           /* the owner is to be told that the state it was given is in force */
+  bool stays;               /* the owner is to be told that its leadership is not handed over after all */
   bool deleting;
   void (*deleted)(void *context);
   void *deleted_context;
@@ -219,6 +222,19 @@ void replica_mend_receive(struct replica *replica, const struct peer_message *me
 void replica_mend_give(struct replica *replica, const struct raft_message *message);    /* WANT */
 uint64_t replica_mend_due_ns(const struct replica *replica);
 void replica_mend_timer(struct replica *replica, uint64_t now_ns);
+
+/* ---- replica_loss.c ---- */
+
+/* Another voter may have what this one has not. */
+bool replica_has_others(const struct replica *replica);
+/* The log has lost entries: log_owner.lost. */
+void replica_note_loss(void *replica);
+/* The same, while nobody owned it. */
+void replica_see_losses(struct replica *replica);
+/* It is time to tell the protocol. */
+void replica_loss_timer(struct replica *replica, uint64_t now_ns);
+/* After each step: `before` is what bound this replica before it. */
+void replica_keep_rights(struct replica *replica, const struct raft_damage *before);
 
 /* ---- replica_receive.c ---- */
 

@@ -34,6 +34,7 @@ struct replica_mend {
   struct replica_id asked;
   size_t turn; /* among the members */
   unsigned refusals;
+  bool skipped;          /* somebody may have it who is down, or does not answer */
   struct entry *entries; /* of the hole, as far as they are here */
   size_t count;
   size_t capacity;
@@ -118,7 +119,11 @@ static bool choose_peer(struct replica *replica) {
   while (wires != NULL && mend->refusals < config->count) {
     const struct replica_id *id = &config->members[mend->turn++ % config->count].id;
     mend->refusals++;
-    if (replica_id_equal(id, &replica->raft.self) || !peer_lane_up(wires, id->broker)) continue;
+    if (replica_id_equal(id, &replica->raft.self)) continue;
+    if (!peer_lane_up(wires, id->broker)) {
+      mend->skipped = true;
+      continue;
+    }
     mend->asked = *id;
     return true;
   }
@@ -151,6 +156,7 @@ static void found(struct replica *replica) {
   struct replica_mend *mend = replica->mend;
   const struct log_mend *hole = &mend->hole;
   mend->refusals = 0;
+  mend->skipped = false;
   switch (hole->status) {
     case STATUS_OK:
       if (hole->last < hole->first) fill(replica);
@@ -256,14 +262,24 @@ void replica_mend_end(struct replica *replica) {
   memory_free(mend);
 }
 
-bool replica_mending(const struct replica *replica) { return replica->mend != NULL && replica->mend->stage != MEND_RESTING; }
+/* A log that has lost something is had anew from the others, sooner or later; what all of them have said they have not of a segment is not there
+ * any more. */
+bool replica_mending(const struct replica *replica) {
+  const struct replica_mend *mend = replica->mend;
+  bool anew = replica_has_others(replica) && (replica->raft.damage.damaged || log_view(replica->log).damaged);
+  return anew || (mend != NULL && (mend->stage != MEND_RESTING || mend->skipped));
+}
 
 uint64_t replica_mend_due_ns(const struct replica *replica) { return replica->mend->due_ns; }
 
 void replica_mend_timer(struct replica *replica, uint64_t now_ns) {
   if (replica->mend->due_ns > now_ns) return;
-  if (replica->mend->stage == MEND_ASKING) ask_another(replica);
-  else find(replica);
+  if (replica->mend->stage != MEND_ASKING) {
+    find(replica);
+    return;
+  }
+  replica->mend->skipped = true; /* it may have it, and was not heard */
+  ask_another(replica);
 }
 
 /* ---- What peers send ---- */

@@ -365,6 +365,7 @@ static void timer_fired(struct timer *timer) {
     links->doubt_ns = RAFT_NEVER;
     give_up_doubtful(replica);
   }
+  if (replica->lost_ns <= now_ns) replica_loss_timer(replica, now_ns);
   if (raft_deadline(&replica->raft) <= now_ns) {
     struct raft_event event = {.kind = RAFT_TIMER};
     (void)replica_step(replica, &event, NULL);
@@ -375,6 +376,7 @@ static void timer_fired(struct timer *timer) {
 void replica_arm(struct replica *replica) {
   if (!replica->started || replica->deleting) return;
   uint64_t due_ns = raft_deadline(&replica->raft);
+  if (replica->lost_ns < due_ns) due_ns = replica->lost_ns;
   if (replica->links != NULL) {
     uint64_t send_due_ns = replica_send_due_ns(replica);
     if (send_due_ns < due_ns) due_ns = send_due_ns;
@@ -401,7 +403,6 @@ static void report(struct replica *replica, const struct raft_effects *effects) 
   if (!effects->proven) return;
   REACHED(replica_proven);
   trace_info("replica_proven", "group=%" PRIu64 " term=%" PRIu64, replica->group, effects->term);
-  log_set_checkpoint(lane_logs(replica->lane), NULL, NULL); /* a restart before its state is stored has to be proven again */
 }
 
 static void send_all(struct replica *replica, const struct raft_effects *effects) {
@@ -438,11 +439,13 @@ static void obey(struct replica *replica, const struct raft_effects *effects, st
 enum status replica_step(struct replica *replica, struct raft_event *event, struct replica_load *load) {
   bool led = replica->raft.role == RAFT_LEADER;
   entry_term term = raft_term(&replica->raft);
+  struct raft_damage damage = replica->raft.damage;
   struct raft_effects effects;
   event->now_ns = loop_now_ns(lane_loop(replica->lane));
   raft_step(&replica->raft, event, &effects);
   if (load != NULL) load->offer = effects.offer;
   obey(replica, &effects, load, led, term);
+  replica_keep_rights(replica, &damage);
   replica_arm(replica);
   settle(replica);
   return effects.status;

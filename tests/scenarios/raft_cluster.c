@@ -379,6 +379,16 @@ void cluster_damage(struct cluster *cluster, broker_id broker, entry_index from)
   node->disk.last = from - 1;
 }
 
+/* Its rights are stored with the loss. */
+void cluster_hole(struct cluster *cluster, broker_id broker) {
+  struct cluster_node *node = &cluster->nodes[broker];
+  PRE(node->up);
+  node->lost_id = node->id;
+  node->lost_through = node->disk.last;
+  cluster_step(cluster, node, &(struct raft_event){.kind = RAFT_HOLED}, NULL, NULL);
+  node->damage = node->raft.damage;
+}
+
 void cluster_forget(struct cluster *cluster, broker_id broker, entry_index from) {
   struct cluster_node *node = &cluster->nodes[broker];
   if (from <= node->disk.base || from > node->disk.last) return;

@@ -211,6 +211,8 @@ void cluster_wipe(struct cluster *cluster, broker_id broker);
 void cluster_damage(struct cluster *cluster, broker_id broker, entry_index from);
 /* Down, PRE. The same, and with them its newest hard states: what it promised is not known any more. */
 void cluster_forget(struct cluster *cluster, broker_id broker, entry_index from);
+/* Up, PRE. It finds that entries up to its last one are not what was written; what it promised it knows. */
+void cluster_hole(struct cluster *cluster, broker_id broker);
 void cluster_disk_fails(struct cluster *cluster, broker_id broker);
 void cluster_release(struct cluster *cluster, broker_id from, broker_id to, bool newest_first);
 void cluster_heal(struct cluster *cluster);

@@ -12,7 +12,7 @@
  *   lose KIND | lose nothing                      every message of a kind: append, append-answer, vote, vote-answer, read-answer, snapshot,
  *                                               campaign
  *   disk N stuck|fine|fails | pause N | resume N [reading]
- *   crash N [keeping COUNT] | start N | wipe N | rot N FROM [forgetting] | roll-back N TO | flip N INDEX
+ *   crash N [keeping COUNT] | start N | wipe N | rot N FROM [forgetting] | rot N running | roll-back N TO | flip N INDEX
  *   show | windows N
  *   expect leader N | expect no leader | expect committed N INDEX | expect asleep | expect leaders COUNT
  */
@@ -196,7 +196,8 @@ static void do_crash(struct story *story) {
 static void do_start(struct story *story) { cluster_restart(story->cluster, node(story, 1)); }
 static void do_wipe(struct story *story) { cluster_wipe(story->cluster, node(story, 1)); }
 static void do_rot(struct story *story) {
-  if (says(story, 3, "forgetting")) cluster_forget(story->cluster, node(story, 1), number(story, 2));
+  if (says(story, 2, "running")) cluster_hole(story->cluster, node(story, 1));
+  else if (says(story, 3, "forgetting")) cluster_forget(story->cluster, node(story, 1), number(story, 2));
   else cluster_damage(story->cluster, node(story, 1), number(story, 2));
 }
 

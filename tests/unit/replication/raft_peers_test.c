@@ -490,6 +490,23 @@ static void who_has_a_hole_helps_whoever_has_its_last_entry(void **state) {
   assert_false(answer()->vote_answer.granted);
 }
 
+/* What it was about to say when its disk was done it cannot say any more. */
+static void who_has_a_hole_takes_back_what_waits_for_the_disk(void **state) {
+  (void)state;
+  const struct raft_entry entry = {.term = 3, .chain = 7};
+  start(5, 2);
+  append(3, 5, 2, &entry, 1, 2);
+  assert_int_equal(effects.held_count, 1);
+  struct raft_held_message held = effects.send_after_sync[0];
+  assert_int_equal(held.message.append_answer.verdict, RAFT_MATCHED);
+  assert_int_equal(raft_held(&raft, &held), RAFT_HOLD);
+
+  step((struct raft_event){.kind = RAFT_HOLED});
+  persist();
+
+  assert_int_equal(raft_held(&raft, &held), RAFT_DROP);
+}
+
 /* What it lost is not known better because its bytes are others than the leader's, too. */
 static void who_has_forgotten_its_promises_and_diverges_has_forgotten_them_still(void **state) {
   (void)state;
@@ -563,6 +580,7 @@ int main(void) {
       cmocka_unit_test_teardown(who_has_forgotten_its_promises_has_voted_for_the_leader_that_it_hears, tear_down),
       cmocka_unit_test_teardown(who_has_forgotten_its_promises_confirms_no_reads, tear_down),
       cmocka_unit_test_teardown(who_has_a_hole_helps_whoever_has_its_last_entry, tear_down),
+      cmocka_unit_test_teardown(who_has_a_hole_takes_back_what_waits_for_the_disk, tear_down),
       cmocka_unit_test_teardown(who_has_forgotten_its_promises_and_diverges_has_forgotten_them_still, tear_down),
       cmocka_unit_test_teardown(proof_counts_only_when_it_is_durable_and_from_the_leader, tear_down),
   };
