@@ -21,7 +21,9 @@ struct map_follower {
   group_id doubted;      /* the start lost something, and groups below it may have been here; 0: nothing is in doubt */
   bool caught_up;        /* the map has everything that was known at start, so that what it says is to be done */
   bool made;             /* map_follower_make() has run */
-  bool known;            /* the map has this directory: what only an earlier one of this broker had is lost */
+  bool settles;          /* `settled` waits, or has been told */
+  struct map_follower_wait settled;
+  bool known; /* the map has this directory: what only an earlier one of this broker had is lost */
 };
 
 /* It is to be opened here as soon as an earlier opening of the same partition has ended. */

@@ -1,5 +1,6 @@
 #include <inttypes.h>
 
+#include "base/list.h"
 #include "base/memory.h"
 #include "base/probe.h"
 #include "base/trace.h"
@@ -153,6 +154,22 @@ static void make_absent(struct map_follower *follower, const struct map_topic *t
   map_follower_open(follower, topic, wanted, count, lost);
 }
 
+static void settled(struct map_follower_wait *wait) {
+  struct map_follower *follower = container_of(wait, struct map_follower, settled);
+  if (wait->status != STATUS_OK) return;
+  trace_info("losses_settled", "groups=%" PRIu64, follower->doubted);
+  log_set_settle(follower->options.logs);
+}
+
+/* Of what may have been here and was lost everything that the map knows is made by now, or is being made: when that is durable a start that
+ * finds no rot has nothing to doubt. Where the map itself has lost something only the next start can say what may have been here. */
+static void settle_losses(struct map_follower *follower) {
+  if (follower->doubted == 0 || follower->doubted == UINT64_MAX || follower->settles) return;
+  follower->settles = true;
+  follower->settled.done = settled;
+  map_follower_when_settled(follower, &follower->settled);
+}
+
 void map_follower_caught_up(void *context, const struct cluster_map *map) {
   struct map_follower *follower = context;
   follower->caught_up = true;
@@ -163,4 +180,5 @@ void map_follower_caught_up(void *context, const struct cluster_map *map) {
       map_follower_placed(follower, topic, i, cluster_map_move(map, topic->partitions[i].group));
     make_absent(follower, topic);
   }
+  settle_losses(follower);
 }

@@ -114,7 +114,7 @@ static enum status start_controller(struct node *node, struct buffer *out_proble
     node->controller_log = search.controller_log;
     node->doubt = log_view(search.controller_log).damaged;
     status = open_controller(node, search.controller_log);
-  } else if (search.count == 0 && node->report.journal.rotten_groups == 0) {
+  } else if (search.count == 0 && !node->report.doubt) {
     status = node_on_lane(node, 0, found_group_0);
   } else {
     SAY(out_problem,
@@ -154,7 +154,7 @@ static void make_missing(struct lane_errand *errand) {
 }
 
 static void start_partitions(struct node *node) {
-  if (node->report.journal.rotten_groups > 0) node->doubt = true;
+  if (node->report.doubt) node->doubt = true;
   struct cluster_map *ahead = controller_map_ahead(node->controller);
   bool map_is_whole = node->controller_log == NULL || !log_view(node->controller_log).damaged;
   struct map_follower_report report =

@@ -313,7 +313,7 @@ struct failure *partition_closed_failure(const struct partition *partition) {
 
 struct failure *partition_refusal(const struct partition *partition, enum status status) {
   if (status == STATUS_UNKNOWN_PARTITION && partition->left) return partition_closed_failure(partition);
-  bool elsewhere = status == STATUS_NOT_LEADER || status == STATUS_REPLACED;
+  bool elsewhere = status == STATUS_NOT_LEADER || status == STATUS_REPLACED || status == STATUS_FENCED;
   broker_id leader = elsewhere && partition->replica != NULL ? replica_leader(partition->replica).broker : 0;
   const struct partition_host *host = partition->host;
   if (leader == 0 || leader == host->self.broker) return refusal_of_status(status);

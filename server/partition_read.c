@@ -32,8 +32,22 @@ struct failure *partition_check_offset(const struct partition *partition, record
   return failure;
 }
 
+/* Others have it: whoever asks them, or here again when it has come, gets it. */
+struct failure *partition_mending_failure(const struct partition *partition) {
+  const char *what = "bytes of these records have rotted on this broker, and are being had from the others";
+  if (!replica_fenced(partition->replica)) return refusal_new(STATUS_LOADING, "%s: try again in a moment", what);
+  broker_id leader = replica_leader(partition->replica).broker;
+  struct failure *failure = refusal_new(STATUS_FENCED, "%s: read them from another broker, or here again in a moment", what);
+  const struct partition_host *host = partition->host;
+  bool other = leader != 0 && leader != host->self.broker && host->address_of != NULL;
+  if (other && !host->address_of(host->address_context, leader, failure->leader)) failure->leader[0] = '\0';
+  return failure;
+}
+
 struct failure *partition_read_failure(const struct partition *partition, const struct log_read *read) {
   struct failure *failure = NULL;
+  bool mends = !partition->closed && read->status == STATUS_DAMAGED && replica_mending(partition->replica);
+  if (mends) return partition_mending_failure(partition);
   switch (read->status) {
     case STATUS_BELOW_START:
       failure = refusal_new(STATUS_BELOW_START, "offset %" PRId64 " was trimmed; the log begins at %" PRId64, read->offset,

@@ -130,9 +130,17 @@ static void look_again(struct timer *timer) {
   found(&find->log.done);
 }
 
+/* Of a log that has holes the first record from some time on is not the first that can be read. */
+static bool is_unsure(const struct partition_find *find) {
+  const struct partition *partition = find->partition;
+  bool answered = find->log.status == STATUS_OK || find->log.status == STATUS_END;
+  return answered && !partition->closed && log_view(partition->log).damaged && replica_mending(partition->replica);
+}
+
 static void found(struct task *task) {
   struct partition_find *find = container_of(container_of(task, struct log_find, done), struct partition_find, log);
   find->timer.fire = look_again;
+  if (is_unsure(find)) find->log.status = STATUS_DAMAGED;
   if (partition_await_mending(find->partition, find->log.status, &find->mend_until_ns, &find->timer)) return;
   find->found = find->log.status == STATUS_OK;
   if (find->found) {
@@ -142,6 +150,8 @@ static void found(struct task *task) {
     find->failure = partition_closed_failure(find->partition);
   } else if (find->log.status == STATUS_END) {
     find->offset = find->log.limit;
+  } else if (find->log.status == STATUS_DAMAGED && replica_mending(find->partition->replica)) {
+    find->failure = partition_mending_failure(find->partition);
   } else {
     find->failure = find_failure(&find->log);
   }

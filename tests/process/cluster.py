@@ -131,7 +131,7 @@ class Follower:
         """After a refusal: where it says that the leader is, or somewhere else when this one cannot serve."""
         if leader and leader != self.address:
             self.address = leader
-        elif reason in (None, "NOT_LEADER", "LOADING", "DRAINING"):
+        elif reason in (None, "NOT_LEADER", "LOADING", "DRAINING", "FENCED"):
             self.next()
 
     def once(self, method, timeout=CALL_S, **fields):
