@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "tests/sim/rot.h"
 
 #define MS ((uint64_t)1000000)
 #define TEND_NS (2 * MS)
@@ -34,6 +35,10 @@ struct faults {
   struct sim_random chance;
   struct sim_event next;
   struct sim_event tend;
+  struct sim_event rot;         /* the next time that the disk rots, of ... */
+  struct sim_random rot_chance; /* draws that no other fault sees */
+  unsigned rots;                /* ... this broker */
+  uint64_t rotted;              /* times */
   struct list harms;
   struct victim victims[PLAN_NODES_MAX];
   uint64_t counts[FAULT_COUNT];
@@ -349,6 +354,33 @@ static void next_fires(struct sim_event *event) {
   plan_next(faults);
 }
 
+/* ---- Rot ---- */
+
+static void plan_rot(struct faults *faults) {
+  uint64_t every_ns = 2 * faults->run->plan->fault_every_ns;
+  sim_event_set(faults->run->sim, &faults->rot, now_ns(faults) + 1 + sim_random_below(&faults->rot_chance, 2 * every_ns));
+}
+
+/* Under a running broker, or while it is down: then its next start meets it. */
+static void rot_fires(struct sim_event *event) {
+  struct faults *faults = container_of(event, struct faults, rot);
+  struct sim_node *node = faults->run->nodes[faults->rots];
+  bool at_start = sim_random_chance(&faults->rot_chance, 40);
+  if (at_start && sim_node_stage(node) == SIM_NODE_UP && !sim_node_paused(node)) (void)do_kill(faults, faults->rots);
+  if (rot_what_others_have(faults->run, &faults->rot_chance, faults->rots)) faults->rotted++;
+  plan_rot(faults);
+}
+
+static void begin_to_rot(struct faults *faults) {
+  if (!faults->run->plan->rots) return;
+  sim_random_init(&faults->rot_chance, faults->run->plan->seed, "rot");
+  faults->rots = (unsigned)sim_random_below(&faults->rot_chance, faults->run->plan->nodes);
+  faults->rot.fire = rot_fires;
+  plan_rot(faults);
+}
+
+void faults_rot(struct faults *faults, unsigned which) { rot_anything(faults->run, &faults->chance, which); }
+
 /* ---- Those who look after the brokers ---- */
 
 /* A start may fail while its disk does, and at no other time. */
@@ -461,6 +493,7 @@ struct faults *faults_new(struct run *run) {
   faults->next.fire = next_fires;
   faults->tend.fire = tend_fires;
   plan_next(faults);
+  begin_to_rot(faults);
   sim_event_set(run->sim, &faults->tend, now_ns(faults) + TEND_NS);
   return faults;
 }
@@ -468,6 +501,7 @@ struct faults *faults_new(struct run *run) {
 void faults_heal(struct faults *faults) {
   faults->healed = true;
   sim_event_cancel(faults->run->sim, &faults->next);
+  sim_event_cancel(faults->run->sim, &faults->rot);
   for (struct list_node *node; (node = list_first(&faults->harms)) != NULL;) harm_end(list_entry(node, struct harm, node));
   for (unsigned i = 0; i < faults->run->plan->nodes; i++) {
     sim_disk_crash_at(sim_node_disk(faults->run->nodes[i]), 0, SIM_CRASH_BEFORE);
@@ -478,50 +512,11 @@ void faults_heal(struct faults *faults) {
 
 void faults_stop_tending(struct faults *faults) { sim_event_cancel(faults->run->sim, &faults->tend); }
 
-/* ---- Rot ---- */
-
-struct rot {
-  struct faults *faults;
-  uint64_t seen; /* files that were passed */
-  char path[DISK_PATH_MAX];
-  uint64_t size;
-  char tables[DISK_PATH_MAX]; /* the one copy of the tables that may rot; "" while none has */
-};
-
-static bool holds_tables(const char *path) { return strcmp(path, "store.mdb") == 0 || strncmp(path, "dump/", 5) == 0; }
-
-/* Keeps one file, each with the same chance. */
-static void pick_file(void *context, const char *path, uint64_t size) {
-  struct rot *rot = context;
-  if (size == 0 || strncmp(path, "lock", 4) == 0) return;
-  if (holds_tables(path) && rot->tables[0] != '\0' && strcmp(path, rot->tables) != 0) return;
-  bool journal = strncmp(path, "journal/", 8) == 0;
-  if (journal && sim_random_chance(&rot->faults->chance, 80)) return; /* there are many, and little is left in most */
-  if (sim_random_below(&rot->faults->chance, ++rot->seen) != 0) return;
-  snprintf(rot->path, sizeof rot->path, "%s", path);
-  rot->size = size;
-}
-
-void faults_rot(struct faults *faults, unsigned which) {
-  struct sim_disk *disk = sim_node_disk(faults->run->nodes[which]);
-  uint64_t flips = 1 + sim_random_below(&faults->chance, 6);
-  struct rot rot = {.faults = faults};
-  for (uint64_t i = 0; i < flips; i++) {
-    rot.seen = 0;
-    rot.size = 0;
-    sim_disk_each(disk, pick_file, &rot);
-    if (rot.size == 0) continue;
-    if (holds_tables(rot.path)) memcpy(rot.tables, rot.path, sizeof rot.tables);
-    uint64_t position = sim_random_below(&faults->chance, rot.size);
-    sim_disk_flip(disk, rot.path, position, (uint8_t)(1u << sim_random_below(&faults->chance, 8)));
-    run_trace(faults->run, "nemesis", "rot on node %u: %s at %llu", which, rot.path, (unsigned long long)position);
-  }
-}
-
 void faults_free(struct faults *faults) {
   if (faults == NULL) return;
   PRE(list_empty(&faults->harms));
   sim_event_cancel(faults->run->sim, &faults->next);
+  sim_event_cancel(faults->run->sim, &faults->rot);
   sim_event_cancel(faults->run->sim, &faults->tend);
   memory_free(faults);
 }
@@ -529,7 +524,7 @@ void faults_free(struct faults *faults) {
 uint64_t faults_count(const struct faults *faults, enum fault fault) { return faults->counts[fault]; }
 
 uint64_t faults_total(const struct faults *faults) {
-  uint64_t total = 0;
+  uint64_t total = faults->rotted;
   for (int i = 0; i < FAULT_COUNT; i++) total += faults->counts[i];
   return total;
 }

@@ -83,8 +83,15 @@ static void draw_leaders(struct plan *plan, struct sim_random *random) {
   plan->transfers = plan->nodes > 1 && sim_random_chance(random, 35);
 }
 
-/* What several replicas may lose to rot, and owe each other then, is not judged yet. */
-static void leave_out_what_is_open(struct plan *plan) { plan->rot_at_end = false; }
+/* Of several brokers one rots while things break, and the others have what it loses: so each partition is on all of them, and stays there. Anything on
+ * any of them may cost what nobody has: that is for one broker alone, at the end. */
+static void draw_rot_of_clusters(struct plan *plan) {
+  struct sim_random random;
+  sim_random_init(&random, plan->seed, "rots");
+  plan->rot_at_end = false;
+  plan->rots = !plan->moves && !plan->copies && sim_random_chance(&random, 40);
+  if (plan->rots) plan->replicas_min = plan->replicas_max;
+}
 
 void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
   struct sim_random random;
@@ -92,6 +99,7 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
   plan->seed = seed;
   sim_random_init(&random, seed, "plan");
   plan->nodes = nodes > 0 ? nodes : 1;
+  plan->replicas_min = 1;
   plan->replicas_max = plan->nodes;
   plan->apps = (unsigned)PICK(&random, 1, 2, 3);
   plan->safety_ns = PICK(&random, 15000, 30000, 60000, 90000) * MS;
@@ -135,7 +143,7 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
   if (plan->leaves) plan->replicas_max = 1 + (unsigned)sim_random_below(&random, plan->nodes - 1);
   sim_random_init(&random, seed, "copies");
   plan->copies = plan->nodes > 1 && !plan->leaves && sim_random_chance(&random, 30);
-  if (plan->nodes > 1) leave_out_what_is_open(plan);
+  if (plan->nodes > 1) draw_rot_of_clusters(plan);
 }
 
 void plan_print(const struct plan *plan, char *into, size_t size) {
@@ -144,6 +152,7 @@ void plan_print(const struct plan *plan, char *into, size_t size) {
     if (!plan->faults[i] || at < 0 || (size_t)at >= size) continue;
     at += snprintf(into + at, size - (size_t)at, "%s,", fault_name((enum fault)i));
   }
+  if (plan->rots && at > 0 && (size_t)at < size) at += snprintf(into + at, size - (size_t)at, "rot,");
   if (at < 0 || (size_t)at >= size) return;
   at += snprintf(into + at, size - (size_t)at, "%s", plan->copies ? "copies," : "");
   if ((size_t)at >= size) return;

@@ -47,7 +47,8 @@ const char *fault_name(enum fault fault);
 struct plan {
   uint64_t seed;
   unsigned nodes;        /* brokers, of one cluster */
-  unsigned replicas_max; /* of a topic */
+  unsigned replicas_min; /* of a topic */
+  unsigned replicas_max; /* the same */
   unsigned apps;
   uint64_t safety_ns;      /* how long things break */
   uint64_t fault_every_ns; /* on average */
@@ -57,6 +58,7 @@ struct plan {
   bool stop_at_end; /* a clean stop and start instead */
   bool
       rot_at_end; /* bits of a disk flip while its broker is down; then everything that can be read must be right, the rest be told */
+  bool rots;      /* the disk of one broker rots now and then, where others have the same (rot.h) */
   struct options options;
   struct sim_rpc_options rpc;
   uint64_t disk_bytes;

@@ -13,7 +13,7 @@ static struct run_topic *topic_new(struct worker *worker) {
   *topic = (struct run_topic){.stage = TOPIC_CREATING};
   snprintf(topic->name, sizeof topic->name, "t%u", run->topic_count++);
   topic->partition_count = 1 + (uint32_t)sim_random_below(&worker->chance, plan->partitions_max);
-  topic->replicas = plan->replicas_max > 1 && sim_random_chance(&worker->chance, 80) ? plan->replicas_max : 1;
+  topic->replicas = plan->replicas_max > 1 && sim_random_chance(&worker->chance, 80) ? plan->replicas_max : plan->replicas_min;
   topic->retains = plan->retains && sim_random_chance(&worker->chance, 60);
   for (uint32_t i = 0; i < topic->partition_count; i++) {
     topic->partitions[i] = checker_partition_new(run->checker, topic->name, i, topic->retains);
