@@ -209,7 +209,8 @@ static enum status open_all(struct log_set *set, bool fresh, struct log_set_repo
   }
   if (status == STATUS_OK) recovery_close_earlier(&recovery);
   bool missing = status == STATUS_OK && report->journal.empty && set->checkpointed.sequence > 0;
-  report->doubt = set->checkpointed.doubt || missing || report->journal.rotten_groups > 0;
+  bool lost = missing && map_count(recovery.logs) > 0; /* else the first start was cut short: there is nothing to lose yet */
+  report->doubt = set->checkpointed.doubt || lost || report->journal.rotten_groups > 0;
   if (missing) {
     trace_error("journal_missing", "do=\"what was not in segments is lost: every log is damaged until it is repaired\"");
     struct map_cursor cursor = {0};
