@@ -9,8 +9,8 @@
 
 #define SEEDS_MAX 400u
 
-/* Not: members that change, directories that are wiped, and rot, which no plan draws or no broker does yet; a leader that loses its office for
- * nothing, which no check forbids; and what takes so many steps in one order that thousands of clusters did not come to it: a commit by
+/* Not: members that change and directories that are wiped, which few plans draw; rot, of which nobody knows yet how many clusters it takes; a leader that
+ * loses its office for nothing, which no check forbids; and what takes so many steps in one order that thousands of clusters did not come to it: a commit by
  * counting, for one, wants the old leader's last entries and the new one's no-op in different messages. */
 static bool clusters_come_to(enum raft_mutant mutant) {
   switch (mutant) {
