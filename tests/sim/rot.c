@@ -70,11 +70,10 @@ struct groups {
   uint64_t bytes;
 };
 
-/* Without it nobody knows what the directory holds, until the tables do. */
-static bool opens_the_map(const uint8_t *directory, const struct journal_group_head *head) {
+static bool is_of_the_map(const uint8_t *directory, const struct journal_group_head *head) {
   for (uint32_t i = 0; i < head->rows; i++) {
     struct journal_row row = journal_row_decode(directory + JOURNAL_GROUP_HEAD_SIZE + (size_t)i * JOURNAL_ROW_SIZE);
-    if (row.kind == FRAME_OPEN && row.group == 0) return true;
+    if (row.group == 0 && row.kind != FRAME_CHECKPOINT) return true;
   }
   return false;
 }
@@ -89,7 +88,7 @@ static bool read_group(const struct groups *groups, const char *path, const stru
   uint8_t *directory = memory_new(size);
   bool whole = sim_disk_peek(groups->disk, path, at, directory, size) &&
                journal_group_head_decode(bytes_of(directory, size), file, (uint32_t)(at / JOURNAL_BLOCK), out_head) == STATUS_OK;
-  *out_spared = whole && opens_the_map(directory, out_head);
+  *out_spared = whole && is_of_the_map(directory, out_head);
   memory_free(directory);
   return whole;
 }
@@ -138,7 +137,8 @@ static bool rot_journal(struct run *run, struct sim_random *chance, unsigned whi
 
 static void pick_segment(void *context, const char *path, uint64_t size) {
   struct choice *choice = context;
-  if (size > 0 && strncmp(path, "p/", 2) == 0 && takes(choice)) take_file(choice, path, size);
+  bool map = strncmp(path, "p/0-", 4) == 0;
+  if (size > 0 && strncmp(path, "p/", 2) == 0 && !map && takes(choice)) take_file(choice, path, size);
 }
 
 static bool rot_segment(struct run *run, struct sim_random *chance, unsigned which) {

@@ -3,8 +3,8 @@
  * What a cluster is asked to survive is bounded, so that it can be asked to survive all of it (a fault atlas): while things break the disks of one
  * broker rot, from the beginning to the end the same, and every partition has a replica on each broker. So of what is committed there is
  * always a copy that nothing has touched. And only such bytes rot of which a start can tell that they were durable: the newest groups of a
- * journal look like those that a power cut tore. Nor does what opened the log of group 0, as long as only the journal has it: a broker that has lost
- * that is of no use any more, and refuses to start.
+ * journal look like those that a power cut tore. Nor does anything of group 0: a broker that has lost the map, and no log of a partition, leaves these
+ * logs alone until its next start, and answers DATA_LOSS for them meanwhile; and one that has lost what opened the log of group 0 refuses to start.
  */
 #ifndef CAIRN_TESTS_SIM_ROT_H
 #define CAIRN_TESTS_SIM_ROT_H
