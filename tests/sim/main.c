@@ -28,6 +28,7 @@ static const char usage[] =
     "       sim --mutants [--only NAME] [--seeds N]     every bug on purpose must be noticed within N seeds\n"
     "  --from N      the first seed (default: $TEST_SEED, or another one each time)\n"
     "  --nodes N     brokers, one cluster (default: 1; of mutants: what each needs)\n"
+    "  --rot         of a cluster one broker's disk rots, too\n"
     "  --twice N     run each N-th seed twice and compare (default: 10)\n"
     "  --mutant NAME one seed or many with this mutant on\n"
     "  --probes      a required probe that no seed reached is a failure\n";
@@ -64,6 +65,7 @@ static bool parse(struct arguments *arguments, int argc, char **argv) {
       else if (strcmp(name, "--disks") == 0) arguments->trace = TRACE_DISKS;
       else if (strcmp(name, "--mutants") == 0) arguments->mutants = true;
       else if (strcmp(name, "--probes") == 0) arguments->probes = true;
+      else if (strcmp(name, "--rot") == 0) jobs->rot = true;
       else return false;
     }
     if (strcmp(name, "--mutant") == 0 && jobs->mutant == NULL) return false;
@@ -77,7 +79,7 @@ static int trace_one(const struct jobs_options *options, enum run_trace trace) {
   struct plan plan;
   struct run_result result;
   char words[600];
-  plan_draw(&plan, options->first, options->nodes);
+  plan_draw(&plan, options->first, options->nodes, options->rot);
   plan_print(&plan, words, sizeof words);
   printf("%s\n", words);
   mutant_switch_on(options->mutant);

@@ -88,12 +88,11 @@ static void draw_leaders(struct plan *plan, struct sim_random *random) {
 static void draw_rot_of_clusters(struct plan *plan) {
   struct sim_random random;
   sim_random_init(&random, plan->seed, "rots");
-  plan->rot_at_end = false;
   plan->rots = !plan->moves && !plan->copies && sim_random_chance(&random, 40);
   if (plan->rots) plan->replicas_min = plan->replicas_max;
 }
 
-void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
+void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, bool rot) {
   struct sim_random random;
   memset(plan, 0, sizeof *plan);
   plan->seed = seed;
@@ -143,7 +142,8 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes) {
   if (plan->leaves) plan->replicas_max = 1 + (unsigned)sim_random_below(&random, plan->nodes - 1);
   sim_random_init(&random, seed, "copies");
   plan->copies = plan->nodes > 1 && !plan->leaves && sim_random_chance(&random, 30);
-  if (plan->nodes > 1) draw_rot_of_clusters(plan);
+  if (plan->nodes > 1) plan->rot_at_end = false;
+  if (plan->nodes > 1 && rot) draw_rot_of_clusters(plan);
 }
 
 void plan_print(const struct plan *plan, char *into, size_t size) {

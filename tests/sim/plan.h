@@ -89,7 +89,8 @@ struct plan {
   uint64_t wait_ms;  /* readers wait for records, at most */
 };
 
-void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes);
+/* `rot`: of clusters one broker's disk may rot, too. */
+void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, bool rot);
 /* In one line, without the defaults. */
 void plan_print(const struct plan *plan, char *into, size_t size);
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What a batch of seeds must have come to: of brokers alone, of clusters, or of both. */
-enum reach { ALONE = 1, CLUSTER = 2, BOTH = 3 };
+/* What a batch of seeds must have come to: of brokers alone, of clusters, or of both; of clusters one of which rots. */
+enum reach { ALONE = 1, CLUSTER = 2, BOTH = 3, ROTTING = 4 };
 
 static const struct {
   const char *name;
@@ -22,7 +22,7 @@ static const struct {
     {"checkpoint_lacks_space", BOTH},
     {"checkpoint_rests", BOTH},
     {"consumer_reconnects", BOTH},
-    {"follower_loses_entries", CLUSTER},
+    {"follower_loses_entries", ROTTING},
     {"follower_read_from_disk", CLUSTER},
     {"follower_waits_for_room", CLUSTER},
     {"follower_whose_disk_fails", CLUSTER},
@@ -32,7 +32,7 @@ static const struct {
     {"journal_file_recycled", BOTH},
     {"journal_waits_for_a_file", ALONE},
     {"lead_is_offered_at_the_end_of_a_move", CLUSTER},
-    {"leader_loses_entries", CLUSTER},
+    {"leader_loses_entries", ROTTING},
     {"leader_whose_disk_fails", CLUSTER},
     {"leader_without_a_quorum", CLUSTER},
     {"leadership_handed_over", CLUSTER},
@@ -59,7 +59,7 @@ static const struct {
     {"repetition_answered", BOTH},
     {"repetition_of_what_is_under_way", BOTH},
     {"replica_installs", CLUSTER},
-    {"replica_proven", CLUSTER},
+    {"replica_proven", ROTTING},
     {"retention_trims", BOTH},
     {"session_broken", BOTH},
     {"several_entries_cut", CLUSTER},
@@ -93,10 +93,10 @@ static uint64_t count_of(const struct jobs_report *report, const char *name) {
   return 0;
 }
 
-unsigned probes_report(const struct jobs_report *report, unsigned nodes, bool all) {
-  unsigned missing = 0;
+unsigned probes_report(const struct jobs_report *report, unsigned nodes, bool rot, bool all) {
+  unsigned missing = 0, where = (nodes > 1 ? CLUSTER : ALONE) | (nodes > 1 && rot ? ROTTING : 0);
   for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
-    if ((required[i].where & (nodes > 1 ? CLUSTER : ALONE)) == 0) continue;
+    if ((required[i].where & where) == 0) continue;
     uint64_t count = count_of(report, required[i].name);
     if (count == 0) missing++;
     if (count == 0) printf("sim: never reached: %s\n", required[i].name);

@@ -29,6 +29,7 @@ struct batch {
 void report_result(const struct run_result *result, const struct jobs_options *options) {
   char more[96] = "";
   if (options->nodes != 1) snprintf(more, sizeof more, " --nodes %u", options->nodes);
+  if (options->rot) snprintf(more + strlen(more), sizeof more - strlen(more), " --rot");
   if (options->mutant != NULL) snprintf(more + strlen(more), sizeof more - strlen(more), " --mutant %s", options->mutant->name);
   if (result->failed) {
     printf("sim: FAILED seed=%" PRIu64 " check=\"%s\" at=%.6fs -> ./dev sim --seed %" PRIu64 "%s --trace\n", result->seed,
@@ -104,7 +105,7 @@ int report_run(const struct jobs_options *options, const char *json, bool probes
   static struct jobs_report report;
   jobs_run(options, got, &batch, &report);
   if (options->count == 1) return report.failures > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-  unsigned missing = probes_report(&report, options->nodes, probes);
+  unsigned missing = probes_report(&report, options->nodes, options->rot, probes);
   double hours = (double)batch.counted_ns / 3.6e12;
   double minutes = report.cpu_seconds / 60;
   printf("sim: seeds=%" PRIu64 " violations=%" PRIu64 " acked=%" PRIu64 " records=%" PRIu64 " calls=%" PRIu64 " faults=%" PRIu64
