@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "cairn/v1/admin.pb-c.h"
+#include "clients/c/cairn_admin.h"
 #include "clients/c/client_internal.h"
 #include "clients/c/map_words.h"
 

@@ -3,7 +3,7 @@
 #define CAIRN_CLIENTS_C_MAP_WORDS_H
 
 #include "cairn/v1/admin.pb-c.h"
-#include "clients/c/cairn.h"
+#include "clients/c/cairn_admin.h"
 
 void topic_unpack(const Cairn__V1__Topic *in, struct cairn_topic *out);
 /* These borrow from the message. */

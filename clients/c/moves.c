@@ -1,4 +1,5 @@
 #include "cairn/v1/admin.pb-c.h"
+#include "clients/c/cairn_admin.h"
 #include "clients/c/client_internal.h"
 
 /* protobuf-c only reads them. */

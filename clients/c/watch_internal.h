@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 #include "cairn/v1/admin.pb-c.h"
+#include "clients/c/cairn_admin.h"
 #include "clients/c/client_internal.h"
 
 #define WATCH_QUEUE_BYTES (2u << 20)

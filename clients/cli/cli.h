@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "clients/c/cairn.h"
+#include "clients/c/cairn_admin.h"
 
 /* Exit codes; `cairn help exit-codes` prints them. */
 enum {

@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "clients/c/cairn.h"
+#include "clients/c/cairn_admin.h"
 
 json_t *topic_json(const struct cairn_topic *topic);
 json_t *brokers_json(const uint32_t *brokers, size_t count);

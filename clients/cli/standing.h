@@ -2,7 +2,7 @@
 #ifndef CAIRN_CLIENTS_CLI_STANDING_H
 #define CAIRN_CLIENTS_CLI_STANDING_H
 
-#include "clients/c/cairn.h"
+#include "clients/c/cairn_admin.h"
 
 const char *standing_word(enum cairn_broker_standing standing); /* "in", "drained", "leaving", "gone", "unknown" */
 

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "clients/c/cairn.h"
+#include "clients/c/cairn_admin.h"
 
 struct checker;
 struct cluster_map;

@@ -2,7 +2,7 @@
 #ifndef CAIRN_TESTS_SIM_SIM_APP_H
 #define CAIRN_TESTS_SIM_SIM_APP_H
 
-#include "clients/c/cairn.h"
+#include "clients/c/cairn_admin.h"
 #include "tests/sim/sim_net.h"
 #include "tests/sim/sim_rpc.h"
 #include "tests/sim/sim_world.h"
@@ -16,7 +16,7 @@ struct cairn_client *sim_app_client(const struct sim_app *app);
 struct sim_process *sim_app_process(const struct sim_app *app);
 struct sim_host *sim_app_host(const struct sim_app *app);
 
-/* One more thread. It may call everything in cairn.h. */
+/* One more thread. It may call everything in cairn.h and cairn_admin.h. */
 void sim_app_thread(struct sim_app *app, const char *name, void (*run)(void *context), void *context);
 /* On such a thread: lets so much time pass. */
 void sim_app_sleep(struct sim_app *app, uint64_t ns);

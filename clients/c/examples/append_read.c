@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "clients/c/cairn.h"
+#include "clients/c/cairn_admin.h"
 #include "clients/c/examples/append_read.h"
 
 #define RECORDS 10

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "clients/c/cairn.h"
+#include "clients/c/cairn_admin.h"
 #include "tests/unit/clients/fake_broker.h"
 
 struct fixture {

@@ -13,7 +13,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "cairn/v1/admin.pb-c.h"
-#include "clients/c/cairn.h"
+#include "clients/c/cairn_admin.h"
 #include "proto/failure.h"
 #include "proto/pack.h"
 #include "proto/rpc_grpc.h"
