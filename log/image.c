@@ -198,6 +198,7 @@ static enum status write_run(struct flush *flush, struct entry *run, size_t coun
     note_flushed(&flush->update->row, &run[i].head);
   }
   flush->update->written = true;
+  flush->writer.piece_bytes = checkpoint_pace_bytes(flush->pace);
   checkpoint_pace_writes(flush->pace);
   uint64_t before = flush->writer.info.length;
   enum status status = segment_append(&flush->writer, run, count);
@@ -231,8 +232,8 @@ static enum status write_some(struct flush *flush, struct flush_entry *entries, 
   uint64_t bytes = 0;
   size_t used = 0;
   enum status status = ready_writer(flush, &entries[0].entry.head);
-  uint64_t room = flush->update->row.settings.segment_bytes;
-  while (status == STATUS_OK && used < count && used < FLUSH_ENTRIES_MAX && bytes < SEGMENT_CHUNK_BYTES) {
+  uint64_t room = flush->update->row.settings.segment_bytes, enough = checkpoint_pace_bytes(flush->pace);
+  while (status == STATUS_OK && used < count && used < FLUSH_ENTRIES_MAX && bytes < enough) {
     if (used > 0 && (entries[used].lost || flush->writer.info.length + bytes >= room)) break;
     status = load(flush, &entries[used], &run[used]);
     if (status == STATUS_DAMAGED) flush->update->bad_entry = used;

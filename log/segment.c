@@ -168,6 +168,7 @@ enum status segment_create(struct disk *disk, const struct segment_header *heade
   }
   *out_writer = (struct segment_writer){
       .file = file,
+      .piece_bytes = SEGMENT_CHUNK_BYTES,
       .info = {.first_index = header->first_index,
                .last_index = header->first_index - 1,
                .first_offset = header->base_offset,
@@ -197,7 +198,7 @@ enum status segment_open_append(struct disk *disk, group_id group, instance_id i
     disk_close(file);
     return status;
   }
-  *out_writer = (struct segment_writer){.file = file, .info = *info};
+  *out_writer = (struct segment_writer){.file = file, .piece_bytes = SEGMENT_CHUNK_BYTES, .info = *info};
   return STATUS_OK;
 }
 
@@ -224,12 +225,12 @@ static enum status write_buffer(struct segment_writer *writer) {
 
 static enum status add_bytes(struct segment_writer *writer, struct bytes bytes) {
   while (bytes.size > 0) {
-    size_t room = SEGMENT_CHUNK_BYTES - writer->buffered;
+    size_t room = writer->piece_bytes - writer->buffered % writer->piece_bytes;
     size_t size = bytes.size < room ? bytes.size : room;
     memcpy(writer->buffer + writer->buffered, bytes.data, size);
     writer->buffered += size;
     bytes = bytes_after(bytes, size);
-    if (writer->buffered < SEGMENT_CHUNK_BYTES) continue;
+    if (writer->buffered % writer->piece_bytes != 0) continue;
     enum status status = write_buffer(writer);
     if (status != STATUS_OK) return status;
   }
@@ -238,6 +239,7 @@ static enum status add_bytes(struct segment_writer *writer, struct bytes bytes) 
 
 enum status segment_append(struct segment_writer *writer, const struct entry *entries, size_t count) {
   PRE(writer->file != NULL);
+  PRE(writer->piece_bytes % DISK_BLOCK_SIZE == 0 && SEGMENT_CHUNK_BYTES % writer->piece_bytes == 0);
   if (writer->buffer == NULL) {
     writer->buffer = memory_new_aligned(DISK_BLOCK_SIZE, SEGMENT_CHUNK_BYTES);
     writer->written = writer->info.length;

@@ -96,6 +96,8 @@ enum status segment_check_owner(struct disk_file *file, group_id group, instance
 struct segment_writer {
   struct disk_file *file; /* NULL: not open */
   struct segment_info info;
+  size_t
+      piece_bytes; /* what is written at once: SEGMENT_CHUNK_BYTES, or blocks that it can be divided by; may change meanwhile */
   uint8_t *buffer; /* SEGMENT_CHUNK_BYTES, aligned */
   size_t buffered;
   uint64_t written; /* in the file */
@@ -107,7 +109,7 @@ enum status segment_create(struct disk *disk, const struct segment_header *heade
 /* An existing file, at its recorded length. STATUS_CORRUPT: the file is shorter. */
 enum status segment_open_append(struct disk *disk, group_id group, instance_id instance, const struct segment_info *info,
                                 struct segment_writer *out_writer) MUST_CHECK;
-/* Adds entries at the end; they are written in large pieces. PRE: payloads are in memory and indexes go on. Not durable. */
+/* Adds entries at the end; they are written in pieces. PRE: payloads are in memory and indexes go on. Not durable. */
 enum status segment_append(struct segment_writer *writer, const struct entry *entries, size_t count) MUST_CHECK;
 /* Fills up the last block and syncs: now info is what the store may record. */
 enum status segment_finish(struct segment_writer *writer) MUST_CHECK;

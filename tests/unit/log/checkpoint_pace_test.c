@@ -22,16 +22,16 @@ static uint64_t rest(uint64_t written, uint64_t grown) {
 
 static void with_nothing_coming_it_rests_in_proportion(void **state) {
   (void)state;
-  assert_int_equal(rest(1 * MIB, 0), 12 * MS);
-  assert_int_equal(rest(32 * MIB, 0), 12 * MS);
+  assert_int_equal(rest(1 * MIB, 0), 36 * MS);
+  assert_int_equal(rest(32 * MIB, 0), 36 * MS);
 }
 
 static void it_takes_half_of_the_room_at_most(void **state) {
   (void)state;
-  assert_int_equal(rest(8 * MIB, 4 * MIB), 12 * MS);
+  assert_int_equal(rest(8 * MIB, 4 * MIB), 36 * MS);
   assert_int_equal(rest(8 * MIB, 4 * MIB + 1), 0);
   assert_int_equal(rest(0, 1), 0);
-  assert_int_equal(rest(32 * MIB, 16 * MIB), 12 * MS);
+  assert_int_equal(rest(32 * MIB, 16 * MIB), 36 * MS);
   assert_int_equal(rest(32 * MIB, 17 * MIB), 0);
 }
 
@@ -40,6 +40,15 @@ static void a_slow_disk_is_not_rested_on_for_long(void **state) {
   struct checkpoint_progress slow = progress(1 * MIB, 0);
   slow.took_ns = 10000 * MS;
   assert_int_equal(checkpoint_rest_ns(&slow), CHECKPOINT_REST_NS_MAX);
+}
+
+static void no_round_rests_without_end(void **state) {
+  (void)state;
+  struct checkpoint_progress small = progress(1 * MIB, 0);
+  small.rested_ns = CHECKPOINT_RESTS_NS_MAX - 1;
+  assert_int_equal(checkpoint_rest_ns(&small), 36 * MS);
+  small.rested_ns = CHECKPOINT_RESTS_NS_MAX;
+  assert_int_equal(checkpoint_rest_ns(&small), 0);
 }
 
 static void whoever_waits_does_not_wait_for_a_rest(void **state) {
@@ -61,8 +70,11 @@ static void without_anything_to_go_by_it_goes_on(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(with_nothing_coming_it_rests_in_proportion), cmocka_unit_test(it_takes_half_of_the_room_at_most),
-      cmocka_unit_test(a_slow_disk_is_not_rested_on_for_long),      cmocka_unit_test(whoever_waits_does_not_wait_for_a_rest),
+      cmocka_unit_test(with_nothing_coming_it_rests_in_proportion),
+      cmocka_unit_test(it_takes_half_of_the_room_at_most),
+      cmocka_unit_test(a_slow_disk_is_not_rested_on_for_long),
+      cmocka_unit_test(whoever_waits_does_not_wait_for_a_rest),
+      cmocka_unit_test(no_round_rests_without_end),
       cmocka_unit_test(without_anything_to_go_by_it_goes_on),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,6 +139,27 @@ static void padding_of_any_length_is_passed(void **state) {
   disk_close(file);
 }
 
+static void pieces_of_changing_size_make_one_file(void **state) {
+  static const size_t pieces[] = {SEGMENT_CHUNK_BYTES, DISK_BLOCK_SIZE, 4 * DISK_BLOCK_SIZE};
+  struct fixture *fixture = *state;
+  create(fixture);
+  for (size_t i = 0; i < ENTRIES; i++) {
+    fixture->writer.piece_bytes = pieces[i % 3];
+    assert_int_equal(segment_append(&fixture->writer, &fixture->entries[i], 1), STATUS_OK);
+  }
+  assert_true(fixture->writer.written > SEGMENT_HEADER_SIZE);
+  assert_int_equal(segment_finish(&fixture->writer), STATUS_OK);
+
+  struct segment_cursor cursor;
+  struct disk_file *file = NULL;
+  enum status status = STATUS_OK;
+  open_cursor(fixture, &cursor, &file);
+  assert_int_equal(walk(fixture, &cursor, &status), ENTRIES);
+  assert_int_equal(status, STATUS_END);
+  segment_cursor_deinit(&cursor);
+  disk_close(file);
+}
+
 static void entries_come_back_across_flushes(void **state) {
   struct fixture *fixture = *state;
   create(fixture);
@@ -257,6 +278,7 @@ static void names_are_parsed_strictly(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(padding_of_any_length_is_passed, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(pieces_of_changing_size_make_one_file, set_up, tear_down),
       cmocka_unit_test_setup_teardown(entries_come_back_across_flushes, set_up, tear_down),
       cmocka_unit_test_setup_teardown(bytes_beyond_the_recorded_length_do_not_exist, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_bad_payload_can_be_skipped, set_up, tear_down),
