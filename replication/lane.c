@@ -252,7 +252,8 @@ struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number
   lane->number = number;
   lane->replicas = map_new(entropy_next(world->entropy));
   lane->loop = world_loop_new(world, name, 0);
-  lane->timing = timing != NULL ? *timing : (struct raft_timing){.election_ns = ELECTION_NS, .heartbeat_ns = HEARTBEAT_NS};
+  static const struct raft_timing usual = {.election_ns = ELECTION_NS, .heartbeat_ns = HEARTBEAT_NS, .gather_ns = RAFT_GATHER_NS};
+  lane->timing = timing != NULL ? *timing : usual;
   list_init(&lane->senders);
   list_init(&lane->installs);
   list_init(&lane->flying);

@@ -50,11 +50,17 @@ bool progress_open(const struct progress *progress) {
          progress->window_bytes < PROGRESS_BYTES_MAX;
 }
 
-void progress_ask(struct progress *progress, uint64_t sequence) {
+bool progress_gathers(const struct progress *progress, entry_index last) {
+  return progress->window_count > 0 && progress->window_bytes < PROGRESS_GATHER_BYTES &&
+         last + 1 < progress->next + PROGRESS_GATHER_ENTRIES;
+}
+
+void progress_ask(struct progress *progress, uint64_t sequence, uint64_t now_ns) {
   PRE(!progress->gathering && sequence > progress->sequence);
   progress->gathering = true;
   progress->nudge = false;
   progress->sequence = sequence;
+  progress->asked_ns = now_ns;
 }
 
 static void take(struct progress *progress, entry_index last, uint32_t bytes) {

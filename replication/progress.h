@@ -10,6 +10,9 @@
  * The window bounds what was sent and not acknowledged, in messages and in bytes. It is given back on every path: acknowledged,
  * rejected, reset, down, caught up, no longer leader.
  *
+ * While little is under way, few entries wait for the answer to it, raft_timing.gather_ns at most: what many clients append meanwhile costs
+ * the follower one message and one sync, not one each. Behind much nothing waits: there the bytes have to flow.
+ *
  * 1. match < next. match never goes back: not before the leadership ends.
  * 2. The window's bytes are the sum over its messages; it is empty whenever a probe begins.
  * 3. An answer to a message that was sent before `match` was learnt says nothing about the follower's log as it is now: only one with
@@ -26,6 +29,8 @@
 #define PROGRESS_MESSAGES_MAX 64u
 #define PROGRESS_BYTES_MAX (8u << 20) /* one message may pass it: the first always fits */
 #define PROGRESS_MESSAGE_BYTES_MAX (1u << 20)
+#define PROGRESS_GATHER_ENTRIES 16u      /* so many do not wait */
+#define PROGRESS_GATHER_BYTES (1u << 17) /* behind so many under way nothing waits */
 
 enum progress_state { PROGRESS_PROBE, PROGRESS_PIPELINE, PROGRESS_CATCH_UP };
 
@@ -48,6 +53,7 @@ struct progress {
   entry_index commit;      /* that it knows of */
   entry_index commit_sent; /* the newest that it was told */
   uint64_t sequence;       /* of the newest append to it */
+  uint64_t asked_ns;       /* when the host was asked for it */
   uint64_t match_sequence;
   uint64_t heard_ns;                              /* when its last answer came; 0: never, or it is down */
   uint64_t read_id;                               /* the newest read attempt that it confirmed */
@@ -70,9 +76,11 @@ void progress_forget(struct progress *progress, entry_index next);
 
 /* May entries be sent to it, if there are any? */
 bool progress_open(const struct progress *progress);
+/* Should these entries, the last of which is `last`, wait for more? */
+bool progress_gathers(const struct progress *progress, entry_index last);
 
 /* The host was asked for message `sequence`. */
-void progress_ask(struct progress *progress, uint64_t sequence);
+void progress_ask(struct progress *progress, uint64_t sequence, uint64_t now_ns);
 /* It sent one, ending at `last`: the entry before its first one, when it is empty. */
 void progress_sent(struct progress *progress, entry_index last, uint32_t bytes);
 

@@ -377,7 +377,9 @@ void raft_step(struct raft *raft, const struct raft_event *event, struct raft_ef
 }
 
 uint64_t raft_deadline(const struct raft *raft) {
-  return raft->role == RAFT_LEADER ? raft->leadership->tick_ns : raft->election_deadline_ns;
+  if (raft->role != RAFT_LEADER) return raft->election_deadline_ns;
+  const struct raft_leadership *leadership = raft->leadership;
+  return leadership->gather_ns < leadership->tick_ns ? leadership->gather_ns : leadership->tick_ns;
 }
 
 const struct progress *raft_progress(const struct raft *raft, size_t position) {

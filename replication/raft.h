@@ -90,6 +90,7 @@
 #define RAFT_ENTRIES_MAX 1024u     /* in one RAFT_APPEND */
 #define RAFT_PROMOTE_LAG_MAX 1024u /* a learner within so many entries of the leader's log has caught up */
 #define RAFT_SENDS_MAX (3u * RAFT_MEMBERS_MAX)
+#define RAFT_GATHER_NS 2000000u
 #define RAFT_HELD_MAX (RAFT_MEMBERS_MAX + 1u)
 #define RAFT_APPENDS_MAX 4u
 
@@ -115,6 +116,7 @@ struct raft_damage {
 struct raft_timing {
   uint64_t election_ns;  /* 1 s; elections are randomised up to twice that */
   uint64_t heartbeat_ns; /* 100 ms: how often a leader that is not quiet asks again */
+  uint64_t gather_ns;    /* RAFT_GATHER_NS: so long at most few entries wait for others (progress.h); 0: not at all */
 };
 
 /* What recovery knows. `terms` name the entries above base, where each term begins; base is at or below the durable commit index. A

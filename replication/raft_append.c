@@ -27,6 +27,7 @@ void raft_become_leader(struct raft *raft) {
   struct raft_leadership *leadership = memory_new(sizeof *leadership + count * sizeof leadership->followers[0]);
   leadership->count = count;
   leadership->tick_ns = RAFT_NEVER;
+  leadership->gather_ns = RAFT_NEVER;
   leadership->term_start = raft->trail.last_index + 1;
   for (size_t i = 0; i < count; i++) progress_init(&leadership->followers[i], leadership->term_start, 0, raft->now_ns);
   raft->role = RAFT_LEADER;
@@ -104,7 +105,7 @@ static void ask_for_append(struct raft *raft, size_t position, bool entries) {
   uint32_t count = behind < RAFT_ENTRIES_MAX ? (uint32_t)behind : RAFT_ENTRIES_MAX;
   struct raft_message message = raft_message_to(raft, RAFT_APPEND, &raft->config.members[position].id);
   message.sequence = ++raft->leadership->sequence;
-  progress_ask(progress, message.sequence);
+  progress_ask(progress, message.sequence, raft->now_ns);
   message.append = (struct raft_append){.prev_index = prev,
                                         .prev_term = prev_term,
                                         .commit = raft->hard_state.commit,
@@ -114,6 +115,15 @@ static void ask_for_append(struct raft *raft, size_t position, bool entries) {
   raft_send(raft, &message);
 }
 
+/* They wait for the answer to what is under way, and for one another. */
+static bool entries_wait(struct raft *raft, const struct progress *progress) {
+  uint64_t until_ns = progress->asked_ns + raft->timing.gather_ns;
+  if (raft->now_ns >= until_ns || !progress_gathers(progress, raft->trail.last_index)) return false;
+  struct raft_leadership *leadership = raft->leadership;
+  if (until_ns < leadership->gather_ns) leadership->gather_ns = until_ns;
+  return true;
+}
+
 static void replicate_to(struct raft *raft, size_t position) {
   struct progress *progress = &raft->leadership->followers[position];
   if (!raft_reachable(raft, position)) {
@@ -121,7 +131,7 @@ static void replicate_to(struct raft *raft, size_t position) {
     return;
   }
   if (progress->state == PROGRESS_CATCH_UP || progress->gathering) return;
-  bool behind = progress->next <= raft->trail.last_index;
+  bool behind = progress->next <= raft->trail.last_index && !entries_wait(raft, progress);
   bool owes_commit = !behind && progress->window_count == 0 && progress->commit_sent < raft->hard_state.commit;
   if (progress_open(progress) && (progress->state == PROGRESS_PROBE || behind || owes_commit)) {
     ask_for_append(raft, position, true);
@@ -298,6 +308,7 @@ void raft_lead(struct raft *raft) {
   raft_advance_members(raft);
   if (raft->role != RAFT_LEADER) return;
   struct raft_leadership *leadership = raft->leadership;
+  leadership->gather_ns = RAFT_NEVER;
   if (raft->durable.term == raft->hard_state.term) { /* the term may be known outside */
     raft_advance_reads(raft);
     raft_leave(raft);

@@ -17,6 +17,7 @@ struct raft_patience {
 struct raft_leadership {
   entry_index term_start; /* the no-op of this term */
   uint64_t tick_ns;       /* RAFT_NEVER: quiet */
+  uint64_t gather_ns;     /* when entries that wait for more are sent at the latest; RAFT_NEVER: none do */
   struct raft_patience commits;
   struct raft_patience reads;    /* apart: small words may get through where entries do not */
   uint64_t sequence;             /* of the newest append or snapshot to anybody */

@@ -296,21 +296,22 @@ static void start_node(struct cluster *cluster, struct cluster_node *node) {
   uint16_t config = config_at(&node->log, node->log.last, &config_index);
   bool earlier = config_index > node->log.base;
   uint16_t previous = earlier ? config_at(&node->log, config_index - 1, &previous_index) : 0;
-  struct raft_start start = {.self = node->id,
-                             .hard_state = node->disk_state,
-                             .base_index = node->log.base,
-                             .base_term = node->log.base_term,
-                             .terms = terms,
-                             .term_count = count,
-                             .last_index = node->log.last,
-                             .config = &cluster->configs[config - 1],
-                             .config_index = config_index,
-                             .previous_config = earlier ? &cluster->configs[previous - 1] : NULL,
-                             .previous_config_index = previous_index,
-                             .damage = node->damage,
-                             .timing = {.election_ns = cluster->election_ns, .heartbeat_ns = cluster->heartbeat_ns},
-                             .now_ns = cluster->now_ns,
-                             .seed = chance_next(&cluster->chance)};
+  struct raft_start start = {
+      .self = node->id,
+      .hard_state = node->disk_state,
+      .base_index = node->log.base,
+      .base_term = node->log.base_term,
+      .terms = terms,
+      .term_count = count,
+      .last_index = node->log.last,
+      .config = &cluster->configs[config - 1],
+      .config_index = config_index,
+      .previous_config = earlier ? &cluster->configs[previous - 1] : NULL,
+      .previous_config_index = previous_index,
+      .damage = node->damage,
+      .timing = {.election_ns = cluster->election_ns, .heartbeat_ns = cluster->heartbeat_ns, .gather_ns = cluster->gather_ns},
+      .now_ns = cluster->now_ns,
+      .seed = chance_next(&cluster->chance)};
   raft_init(&node->raft, &start);
   node->config = node->raft.config;
   node->up = true;
@@ -397,6 +398,11 @@ void cluster_forget(struct cluster *cluster, broker_id broker, entry_index from)
   node->damage.through = UINT64_MAX;
   node->disk_state.term = cluster_entry_at(&node->disk, node->disk.last).term;
   node->disk_state.vote = 0;
+}
+
+void cluster_gather(struct cluster *cluster, uint64_t gather_ns) {
+  cluster->gather_ns = gather_ns;
+  for (broker_id broker = 1; broker <= CLUSTER_NODES_MAX; broker++) cluster->nodes[broker].raft.timing.gather_ns = gather_ns;
 }
 
 struct cluster *cluster_new(uint64_t seed, unsigned nodes, unsigned voters, unsigned election_ms) {

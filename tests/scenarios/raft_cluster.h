@@ -150,6 +150,7 @@ struct cluster {
   uint64_t next_value;
   uint64_t election_ns;
   uint64_t heartbeat_ns;
+  uint64_t gather_ns;
 
   /* The world's moods; in thousandths. */
   unsigned drop;
@@ -181,6 +182,8 @@ struct cluster {
 
 /* Heartbeats ten times in an election timeout. */
 struct cluster *cluster_new(uint64_t seed, unsigned nodes, unsigned voters, unsigned election_ms);
+/* raft_timing.gather_ns of all, from now on; at first they do not. */
+void cluster_gather(struct cluster *cluster, uint64_t gather_ns);
 void cluster_free(struct cluster *cluster);
 
 /* The next thing that is due, if it is due by `until_ns`. False: nothing is, and time is `until_ns`. */

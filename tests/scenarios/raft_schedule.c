@@ -55,6 +55,7 @@ static void draw(struct schedule *schedule, uint64_t seed) {
   unsigned election_ms = elections_ms[schedule->on[STORM] ? 0 : chance_below(chance, 3)];
   struct cluster *cluster = cluster_new(chance_next(chance), schedule->nodes, schedule->voters, election_ms);
   schedule->cluster = cluster;
+  if (seed % 4 == 0) cluster_gather(cluster, RAFT_GATHER_NS);
   static const unsigned delays[] = {0, 2, 40, 300};
   static const unsigned disks[] = {0, 3, 60, 400};
   cluster->delay_more_ns = delays[chance_below(chance, schedule->on[REORDER] ? 4 : 2)] * (uint64_t)MS;

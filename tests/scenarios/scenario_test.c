@@ -9,6 +9,7 @@
  *   members N voters A,B,.. [learners C,..]        asks N to change them
  *   cut A B | cut A>B | isolate N | hold A>B | release A>B [backwards] | heal
  *   entries N                 at most so many in one message
+ *   gather                    leaders let few entries wait for others
  *   lose KIND | lose nothing                      every message of a kind: append, append-answer, vote, vote-answer, read-answer, snapshot,
  *                                               campaign
  *   disk N stuck|fine|fails | pause N | resume N [reading]
@@ -186,6 +187,7 @@ static void do_disk(struct story *story) {
   else one->stuck = says(story, 2, "stuck");
 }
 
+static void do_gather(struct story *story) { cluster_gather(story->cluster, RAFT_GATHER_NS); }
 static void do_entries(struct story *story) { story->cluster->entries_max = (uint32_t)number(story, 1); }
 
 static void do_pause(struct story *story) { story->cluster->nodes[node(story, 1)].paused = true; }
@@ -250,17 +252,15 @@ static const struct {
   const char *word;
   void (*run)(struct story *story);
 } commands[] = {
-    {"cluster", do_cluster},     {"run", do_run},           {"skip", do_skip},
-    {"elect", do_elect},         {"campaign", do_campaign}, {"propose", do_propose},
-    {"read", do_read},           {"transfer", do_transfer}, {"compact", do_compact},
-    {"members", do_members},     {"cut", do_cut},           {"hold", do_hold},
-    {"release", do_release},     {"heal", do_heal},         {"isolate", do_isolate},
-    {"lose", do_lose},           {"disk", do_disk},         {"pause", do_pause},
-    {"resume", do_resume},       {"crash", do_crash},       {"start", do_start},
-    {"wipe", do_wipe},           {"rot", do_rot},           {"flip", do_flip},
-    {"roll-back", do_roll_back}, {"show", do_show},         {"windows", do_windows},
-    {"expect", do_expect},       {"entries", do_entries},   {"flood", do_flood},
-    {"reluctant", do_reluctant}, {"willing", do_willing},   {"offer", do_offer},
+    {"cluster", do_cluster},     {"run", do_run},         {"skip", do_skip},       {"elect", do_elect},
+    {"campaign", do_campaign},   {"propose", do_propose}, {"read", do_read},       {"transfer", do_transfer},
+    {"compact", do_compact},     {"members", do_members}, {"cut", do_cut},         {"hold", do_hold},
+    {"release", do_release},     {"heal", do_heal},       {"isolate", do_isolate}, {"lose", do_lose},
+    {"disk", do_disk},           {"pause", do_pause},     {"resume", do_resume},   {"crash", do_crash},
+    {"start", do_start},         {"wipe", do_wipe},       {"rot", do_rot},         {"flip", do_flip},
+    {"roll-back", do_roll_back}, {"show", do_show},       {"windows", do_windows}, {"gather", do_gather},
+    {"expect", do_expect},       {"entries", do_entries}, {"flood", do_flood},     {"reluctant", do_reluctant},
+    {"willing", do_willing},     {"offer", do_offer},
 };
 
 static void obey(struct story *story, const char *line) {

@@ -13,14 +13,14 @@
 static struct progress pipeline_behind(entry_index match) {
   struct progress progress;
   progress_init(&progress, match + 1, 0, 1);
-  progress_ask(&progress, progress.sequence + 1);
+  progress_ask(&progress, progress.sequence + 1, 0);
   progress_sent(&progress, match, 0);
   progress_acknowledged(&progress, match);
   return progress;
 }
 
 static void send(struct progress *progress, entry_index last, uint32_t bytes) {
-  progress_ask(progress, progress->sequence + 1);
+  progress_ask(progress, progress->sequence + 1, 0);
   progress_sent(progress, last, bytes);
   progress_check_invariants(progress);
 }
@@ -67,11 +67,38 @@ static void progress_window_is_bounded_in_bytes(void **state) {
   assert_int_equal(progress.window_bytes, 0);
 }
 
+static void progress_lets_few_entries_wait_for_the_answer(void **state) {
+  (void)state;
+  struct progress progress = pipeline_behind(0);
+  assert_false(progress_gathers(&progress, 1)); /* for what? */
+
+  progress_ask(&progress, progress.sequence + 1, 700);
+  progress_sent(&progress, 1, 100);
+
+  assert_int_equal(progress.asked_ns, 700);
+  assert_true(progress_gathers(&progress, 2));
+  assert_true(progress_gathers(&progress, PROGRESS_GATHER_ENTRIES));
+  assert_false(progress_gathers(&progress, 1 + PROGRESS_GATHER_ENTRIES));
+  progress_acknowledged(&progress, 1);
+  assert_false(progress_gathers(&progress, 2));
+}
+
+static void progress_lets_nothing_wait_behind_much(void **state) {
+  (void)state;
+  struct progress progress = pipeline_behind(0);
+
+  send(&progress, 1, PROGRESS_GATHER_BYTES - 1);
+  assert_true(progress_gathers(&progress, 2));
+  send(&progress, 2, 1);
+
+  assert_false(progress_gathers(&progress, 3));
+}
+
 static void progress_waits_for_the_host_to_say_what_it_sent(void **state) {
   (void)state;
   struct progress progress = pipeline_behind(4);
 
-  progress_ask(&progress, progress.sequence + 1);
+  progress_ask(&progress, progress.sequence + 1, 0);
 
   assert_false(progress_open(&progress));
   progress_sent(&progress, 4, 0); /* nothing after all */
@@ -129,6 +156,8 @@ int main(void) {
       cmocka_unit_test(progress_probes_with_one_message_at_a_time),
       cmocka_unit_test(progress_window_is_bounded_in_messages),
       cmocka_unit_test(progress_window_is_bounded_in_bytes),
+      cmocka_unit_test(progress_lets_few_entries_wait_for_the_answer),
+      cmocka_unit_test(progress_lets_nothing_wait_behind_much),
       cmocka_unit_test(progress_waits_for_the_host_to_say_what_it_sent),
       cmocka_unit_test(progress_catch_up_ends_with_the_acknowledgement_of_its_point),
       cmocka_unit_test(progress_window_returns_to_nothing),
