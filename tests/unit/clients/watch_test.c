@@ -1,134 +1,20 @@
 /* A watch of the map against brokers that say what a script tells them to: what it makes of gaps, of older maps, of brokers that end it. */
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "base/arena.h"
-#include "base/check.h"
-#include "base/memory.h"
-#include "cairn/v1/admin.pb-c.h"
 #include "clients/c/cairn_admin.h"
-#include "proto/failure.h"
-#include "proto/pack.h"
-#include "proto/rpc_grpc.h"
+#include "tests/unit/clients/watch_teller.h"
 
-#define STEPS_MAX 16u
-#define CALLS_MAX 4u
-#define HERE "0123456789abcdef0123456789abcdef"
-#define THERE "fedcba9876543210fedcba9876543210"
+#define FLOOD 200u
 
-/* One message of a broker, or the end of a call. */
-struct step {
-  uint64_t follows, version;
-  bool begins, partial;
-  const char *cluster; /* NULL: HERE */
-  uint32_t topics;     /* changes in it: topic 1, 2, ..., with so many partitions */
-  enum status end;     /* not OK: the call ends with it */
-};
-
-struct teller {
-  struct rpc *rpc;
-  char address[32];
-  pthread_mutex_t lock;
-  struct step script[CALLS_MAX][STEPS_MAX]; /* by call; a step of version 0 is the last */
-  unsigned calls;
-  uint64_t from[CALLS_MAX]; /* what was asked */
-  bool from_now[CALLS_MAX];
-  char cluster[CALLS_MAX][40];
-  const char *other; /* whom the first message of a call names; NULL: nobody */
-};
-
-static struct teller tellers[2];
-
-static void send_step(const struct teller *teller, struct rpc_call *call, const struct step *step, bool first) {
-  Cairn__V1__WatchClusterResponse response;
-  Cairn__V1__ClusterChange changes[64], *list[64];
-  Cairn__V1__Topic topics[64];
-  char names[64][16];
-  char *addresses[1] = {(char *)(uintptr_t)teller->other};
-  cairn__v1__watch_cluster_response__init(&response);
-  response.cluster_id = (char *)(uintptr_t)(step->cluster == NULL ? HERE : step->cluster);
-  response.broker_id = response.controller_id = 1;
-  response.follows = step->follows;
-  response.version = step->version;
-  response.begins = step->begins;
-  response.partial = step->partial;
-  response.n_addresses = first && teller->other != NULL ? 1 : 0;
-  response.addresses = addresses;
-  for (uint32_t i = 0; i < step->topics; i++) {
-    cairn__v1__cluster_change__init(&changes[i]);
-    cairn__v1__topic__init(&topics[i]);
-    snprintf(names[i], sizeof names[i], "t%u", i + 1);
-    topics[i].name = names[i];
-    topics[i].id = i + 1;
-    topics[i].partitions = 3;
-    changes[i].kind = CAIRN__V1__CLUSTER_CHANGE_KIND__CLUSTER_CHANGE_KIND_TOPIC;
-    changes[i].version = step->begins || step->partial ? step->version : step->follows + i + 1;
-    changes[i].topic = &topics[i];
-    list[i] = &changes[i];
-  }
-  response.n_changes = step->topics;
-  response.changes = list;
-  struct blob_part part = pack_part(&response.base);
-  rpc_call_send(call, &part, 1);
-}
-
-static void on_watch(void *service, struct rpc_call *call, struct blob *message) {
-  struct teller *teller = service;
-  struct arena *arena = arena_new(PACK_ARENA_BYTES_MAX);
-  const Cairn__V1__WatchClusterRequest *request = NULL;
-  enum status status =
-      pack_unpack(arena, &cairn__v1__watch_cluster_request__descriptor, bytes_of(message->data, message->size), &request);
-  CHECK(status == STATUS_OK);
-  pthread_mutex_lock(&teller->lock);
-  unsigned number = teller->calls++;
-  CHECK(number < CALLS_MAX);
-  teller->from[number] = request->from_version;
-  teller->from_now[number] = request->from_now;
-  snprintf(teller->cluster[number], sizeof teller->cluster[number], "%s", request->cluster_id);
-  pthread_mutex_unlock(&teller->lock);
-  blob_release(message);
-  arena_free(arena);
-  for (unsigned i = 0; i < STEPS_MAX; i++) {
-    const struct step *step = &teller->script[number][i];
-    if (step->end != STATUS_OK) failure_refuse_call(call, step->end, "the script says so");
-    else if (step->version != 0) send_step(teller, call, step, i == 0);
-    if (step->end != STATUS_OK || step->version == 0) return;
-  }
-}
-
-static const struct rpc_handler handlers[] = {
-    {.method = "/cairn.v1.Admin/WatchCluster", .kind = RPC_SERVER_STREAM, .message = on_watch},
-};
-
-static void start_teller(struct teller *teller) {
-  *teller = (struct teller){0};
-  pthread_mutex_init(&teller->lock, NULL);
-  assert_int_equal(rpc_grpc_open(&teller->rpc), STATUS_OK);
-  const struct rpc_serve_options options = {.listen = "127.0.0.1:0",
-                                            .handlers = handlers,
-                                            .handler_count = 1,
-                                            .service = teller,
-                                            .message_bytes_max = 1u << 20,
-                                            .memory_bytes_max = 64u << 20,
-                                            .streams_max = 100,
-                                            .calls_max = 100};
-  uint16_t port = 0;
-  assert_int_equal(rpc_serve(teller->rpc, &options, &port), STATUS_OK);
-  snprintf(teller->address, sizeof teller->address, "127.0.0.1:%u", port);
-}
-
-static void stop_teller(struct teller *teller) {
-  rpc_serve_stop(teller->rpc, 0);
-  rpc_grpc_close(teller->rpc);
-  pthread_mutex_destroy(&teller->lock);
-}
+static struct watch_teller tellers[2];
 
 /* ---- A client of both, and its watch ---- */
 
@@ -138,7 +24,7 @@ static struct cairn_error error;
 
 static int set_up(void **state) {
   (void)state;
-  for (size_t i = 0; i < 2; i++) start_teller(&tellers[i]);
+  for (size_t i = 0; i < 2; i++) watch_teller_start(&tellers[i]);
   return 0;
 }
 
@@ -146,16 +32,12 @@ static int tear_down(void **state) {
   (void)state;
   cairn_watch_free(watch);
   cairn_client_free(client);
-  for (size_t i = 0; i < 2; i++) stop_teller(&tellers[i]);
+  for (size_t i = 0; i < 2; i++) watch_teller_stop(&tellers[i]);
   return 0;
 }
 
-/* What either side has written by now the other one sees. */
 static void agree(void) {
-  for (size_t i = 0; i < 2; i++) {
-    pthread_mutex_lock(&tellers[i].lock);
-    pthread_mutex_unlock(&tellers[i].lock);
-  }
+  for (size_t i = 0; i < 2; i++) watch_teller_agree(&tellers[i]);
 }
 
 static void open_watch(bool both, const struct cairn_watch_options *options) {
@@ -289,6 +171,41 @@ static void what_no_retry_helps_ends_it(void **state) {
   assert_int_equal(tellers[1].calls, 0);
 }
 
+static unsigned flooded(void) {
+  pthread_mutex_lock(&tellers[0].lock);
+  unsigned count = tellers[0].flooded;
+  pthread_mutex_unlock(&tellers[0].lock);
+  return count;
+}
+
+static unsigned flooded_until_it_stops(void) {
+  unsigned before = 0, now = 0;
+  do {
+    before = now;
+    usleep(300000);
+    now = flooded();
+  } while (now == 0 || now != before);
+  return now;
+}
+
+static void who_does_not_read_is_told_no_more_until_he_does(void **state) {
+  (void)state;
+  struct cairn_change change;
+  tellers[0].script[0][0] = (struct step){.version = 4, .begins = true};
+  tellers[0].flood = FLOOD;
+  tellers[0].version = 4;
+  open_watch(false, NULL);
+
+  assert_in_range(flooded_until_it_stops(), 1, FLOOD / 2); /* the rest would not fit into what is on its way either */
+
+  expect("begins@4 whole@4");
+  for (unsigned i = 1; i <= FLOOD; i++) {
+    assert_int_equal(cairn_watch_next(watch, 10000, &change, &error), CAIRN_OK);
+    assert_int_equal(change.version, 4 + i);
+  }
+  assert_int_equal(tellers[0].calls, 1);
+}
+
 static void options_that_make_no_sense_are_refused(void **state) {
   (void)state;
   static const char *names[CAIRN_WATCH_TOPICS_MAX + 1];
@@ -317,6 +234,7 @@ int main(void) {
       TEST(an_older_map_is_not_taken),
       TEST(what_the_cluster_has_lost_is_lost),
       TEST(what_no_retry_helps_ends_it),
+      TEST(who_does_not_read_is_told_no_more_until_he_does),
       TEST(options_that_make_no_sense_are_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
