@@ -57,7 +57,7 @@ static const struct rpc_client_handler watch_handler = {.message = on_message, .
 /* ---- Asking ---- */
 
 static bool stream_current(const struct cairn_watch *watch) {
-  return watch->request != NULL && !watch->distrusted && !watch->restless && !watch->closing;
+  return watch->request != NULL && !watch->distrusted && watch->left == NULL && !watch->closing;
 }
 
 /* One more message, if there is room for it. Who has no room hears nothing, and blames nobody for it. */
@@ -105,7 +105,8 @@ void watch_open(struct cairn_watch *watch) {
   PRE(watch->request == NULL);
   struct connection *connection = client_connection(watch->client, watch->address);
   snprintf(watch->broker, sizeof watch->broker, "%s", connection->address);
-  watch->distrusted = watch->restless = watch->heard_some = false;
+  watch->distrusted = watch->heard_some = false;
+  watch->left = NULL;
   watch->leaderless_since_ns = 0;
   watch->follows = watch->asked_from = watch->heard;
   watch->follows_set = watch->heard > 0;
@@ -150,15 +151,16 @@ static void distrust(struct cairn_watch *watch, const char *what) {
   watch_fail(watch, &failure);
 }
 
-static void leave(struct cairn_watch *watch) {
-  watch->restless = true;
+/* For another broker; `why` is told where there is none. */
+static void leave(struct cairn_watch *watch, const char *why) {
+  watch->left = why;
   rpc_request_cancel(watch->request);
 }
 
 static void silent(struct timer *timer) {
   struct cairn_watch *watch = container_of(timer, struct cairn_watch, silence_timer);
   REACHED(watch_leaves_a_silent_broker);
-  if (stream_current(watch)) leave(watch);
+  if (stream_current(watch)) leave(watch, "is not heard any more");
 }
 
 /* A broker that is cut off from the others tells what it knows, for ever. */
@@ -171,7 +173,7 @@ static void see_who_leads(struct cairn_watch *watch, uint32_t controller) {
   if (watch->leaderless_since_ns == 0) watch->leaderless_since_ns = now_ns;
   if (now_ns - watch->leaderless_since_ns < LEADERLESS_NS) return;
   REACHED(watch_leaves_a_broker_without_a_leader);
-  leave(watch);
+  leave(watch, "hears of nobody who leads the map");
 }
 
 /* Only the first message of a stream has them. */
@@ -202,7 +204,8 @@ static void take(struct cairn_watch *watch, struct blob *message, const struct w
   watch->follows = head->version;
   watch->follows_set = true;
   watch->heard = head->partial ? 0 : head->version;
-  if (!head->partial) watch->floor = head->version;
+  if (!head->partial || head->version < watch->floor)
+    watch->floor = head->version; /* earlier: the cluster has lost what was told */
   watch->knows = true;
   snprintf(watch->heard_cluster, sizeof watch->heard_cluster, "%s", head->cluster_id);
   if (!watch->heard_some) take_addresses(watch, bytes_of(message->data, message->size));
@@ -222,7 +225,7 @@ static bool is_older(const struct cairn_watch *watch, const struct watch_head *h
 static void leave_for_an_older_map(struct cairn_watch *watch, struct blob *message) {
   REACHED(watch_leaves_a_broker_that_is_behind);
   blob_release(message);
-  leave(watch);
+  leave(watch, "has an older map of the cluster than was told before");
 }
 
 static void watch_arrived(struct task *task) {
@@ -277,7 +280,7 @@ static void choose_broker(struct cairn_watch *watch) {
 
 static void reconnect_or_fail(struct cairn_watch *watch) {
   struct cairn_client *client = watch->client;
-  if (watch->restless) failure_set(&watch->end, STATUS_TRANSPORT, "%s was not heard any more", watch->broker);
+  if (watch->left != NULL) failure_set(&watch->end, STATUS_TRANSPORT, "%s %s", watch->broker, watch->left);
   else if (watch->end.reason == STATUS_OK) failure_set(&watch->end, STATUS_TRANSPORT, "the broker ended the watch");
   uint64_t now_ns = loop_now_ns(client->loop);
   if (watch->attempts == 0) watch->failing_since_ns = now_ns;

@@ -77,9 +77,9 @@ struct cairn_watch {
   bool receiving;
   bool heard_some; /* since the stream was opened */
   bool distrusted;
-  bool restless;  /* it was cancelled because the broker is silent, or hears of no leader */
-  bool knows;     /* `heard` is a version that was told, or given */
-  uint64_t heard; /* 0: the whole map has to begin anew */
+  const char *left; /* why it was cancelled: what the broker does, or has; NULL: it was not */
+  bool knows;       /* `heard` is a version that was told, or given */
+  uint64_t heard;   /* 0: the whole map has to begin anew */
   char heard_cluster[WATCH_CLUSTER_ID_SIZE];
   uint64_t asked_from; /* by the stream that is open */
   uint64_t floor;      /* the newest whole map that was told, or given: an older one is no news */

@@ -155,6 +155,17 @@ static void an_older_map_is_not_taken(void **state) {
   assert_int_equal(tellers[1].from[0], 0);
 }
 
+static void who_is_told_of_no_broker_that_has_more_hears_why(void **state) {
+  (void)state;
+  tellers[0].script[0][0] = (struct step){.version = 9, .begins = true};
+  tellers[0].script[0][1] = (struct step){.version = 10, .begins = true, .partial = true, .topics = 1};
+  tellers[0].script[0][2] = (struct step){.end = STATUS_DRAINING};
+  for (unsigned call = 1; call < CALLS_MAX; call++) tellers[0].script[call][0] = (struct step){.version = 8, .begins = true};
+  open_watch(false, &(struct cairn_watch_options){.retry_timeout_ms = 20});
+  expect("begins@9 whole@9 begins@10 t1@10 TRANSPORT@0");
+  assert_non_null(strstr(error.message, "older map"));
+}
+
 /* Whoever asks from a version gets the whole map from who knows that the version is none: also an older one. */
 static void what_the_cluster_has_lost_is_lost(void **state) {
   (void)state;
@@ -232,6 +243,7 @@ int main(void) {
       TEST(a_gap_is_an_error),
       TEST(another_cluster_is_an_error),
       TEST(an_older_map_is_not_taken),
+      TEST(who_is_told_of_no_broker_that_has_more_hears_why),
       TEST(what_the_cluster_has_lost_is_lost),
       TEST(what_no_retry_helps_ends_it),
       TEST(who_does_not_read_is_told_no_more_until_he_does),
