@@ -174,6 +174,16 @@ static void what_the_cluster_has_lost_is_lost(void **state) {
   expect("begins@3 t1@3 whole@3");
 }
 
+/* Also where that older one breaks off. */
+static void what_the_cluster_has_lost_is_not_waited_for(void **state) {
+  (void)state;
+  tellers[0].script[0][0] = (struct step){.version = 3, .begins = true, .partial = true, .topics = 1};
+  tellers[0].script[0][1] = (struct step){.end = STATUS_DRAINING};
+  tellers[0].script[1][0] = (struct step){.version = 3, .begins = true, .topics = 1};
+  open_watch(false, &(struct cairn_watch_options){.from_version = 20, .retry_timeout_ms = 20});
+  expect("begins@3 t1@3 begins@3 t1@3 whole@3");
+}
+
 static void what_no_retry_helps_ends_it(void **state) {
   (void)state;
   tellers[0].script[0][0] = (struct step){.end = STATUS_FOREIGN};
@@ -245,6 +255,7 @@ int main(void) {
       TEST(an_older_map_is_not_taken),
       TEST(who_is_told_of_no_broker_that_has_more_hears_why),
       TEST(what_the_cluster_has_lost_is_lost),
+      TEST(what_the_cluster_has_lost_is_not_waited_for),
       TEST(what_no_retry_helps_ends_it),
       TEST(who_does_not_read_is_told_no_more_until_he_does),
       TEST(options_that_make_no_sense_are_refused),
