@@ -31,11 +31,22 @@ struct interests {
 
 /* ---- What is told ---- */
 
+static void forget_told(struct interest *interest) {
+  interest->told_id = 0;
+  interest->told = 0;
+}
+
+static void note_told(struct interest *interest, const struct cairn_topic *topic, bool deleted) {
+  if (topic->id < interest->told_id) return;
+  interest->told_id = topic->id;
+  interest->told = deleted ? 0 : topic->partitions;
+}
+
 static void topic_told(struct interests *interests, const struct cairn_topic *topic, bool deleted) {
   list_for_each(&interests->list, node, following) {
     struct interest *interest = list_entry(node, struct interest, node);
     if (strcmp(interest->topic, topic->name) != 0) continue;
-    interest->seen = true;
+    note_told(interest, topic, deleted);
     bool same = interest->id == topic->id;
     /* Of an earlier one of that name there may be news that are old. */
     if (deleted ? same : topic->id > interest->id) interest->changed(interest, 0);
@@ -44,14 +55,14 @@ static void topic_told(struct interests *interests, const struct cairn_topic *to
 }
 
 static void map_begins(struct interests *interests) {
-  list_for_each(&interests->list, node, following) list_entry(node, struct interest, node)->seen = false;
+  list_for_each(&interests->list, node, following) forget_told(list_entry(node, struct interest, node));
 }
 
 /* Who was not in it is deleted, or made so lately that this broker has not heard of it. */
 static void map_is_whole(struct interests *interests) {
   list_for_each(&interests->list, node, following) {
     struct interest *interest = list_entry(node, struct interest, node);
-    if (!interest->seen) interest->changed(interest, 0);
+    if (interest->told_id == 0) interest->changed(interest, 0);
   }
 }
 
@@ -135,14 +146,23 @@ static void open_or_close(struct timer *timer) {
 
 /* ---- Interests ---- */
 
-void interests_follow(struct interests *interests, struct interest *interest, uint64_t id) {
+/* Who answers may hear of changes later than whoever tells of them; what is told is not told again. */
+static uint32_t newer_of(struct interest *interest, uint64_t id, uint32_t partitions) {
+  bool newer = interest->told > 0 && (interest->told_id > id || (interest->told_id == id && interest->told > partitions));
+  interest->id = newer ? interest->told_id : id;
+  return newer ? interest->told : partitions;
+}
+
+uint32_t interests_follow(struct interests *interests, struct interest *interest, uint64_t id, uint32_t partitions) {
+  if (list_node_linked(&interest->node)) return newer_of(interest, id, partitions);
   interest->id = id;
-  if (list_node_linked(&interest->node)) return;
+  forget_told(interest);
   list_push_back(&interests->list, &interest->node);
   interests->count++;
   /* One that is of all topics is of this one too, and is begun anew all the same: what it told of it nobody listened to. */
   interests->stale = true;
   later(interests, GATHER_NS);
+  return partitions;
 }
 
 void interests_unfollow(struct interests *interests, struct interest *interest) {

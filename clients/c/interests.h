@@ -13,7 +13,8 @@ struct interest {
   struct list_node node;
   const char *topic; /* borrowed as long as it is followed */
   uint64_t id;       /* of the topic that is known by that name */
-  bool seen;         /* of the list's own: in the map that is being told */
+  uint64_t told_id;  /* the list's own: of the newest one of that name that was told, ... */
+  uint32_t told;     /* and how many partitions it had last; 0: it was deleted */
   /* It has so many partitions now, of which none were taken away. 0: it is deleted, or another one, or perhaps no more: ask the broker. */
   void (*changed)(struct interest *interest, uint32_t partitions);
 };
@@ -24,8 +25,9 @@ struct interests *interests_new(struct cairn_client *client);
 /* Waits until its watch is closed, while the loop still runs. PRE nothing is followed. NULL is fine. */
 void interests_free(struct interests *interests);
 
-/* Once more is fine, with another id. */
-void interests_follow(struct interests *interests, struct interest *interest, uint64_t id);
+/* A broker has answered that the topic has this id and so many partitions. Returns how many it has: where more, or a newer topic, was told since
+ * the question, the answer is old. Once more is fine, with another id. */
+uint32_t interests_follow(struct interests *interests, struct interest *interest, uint64_t id, uint32_t partitions);
 void interests_unfollow(struct interests *interests, struct interest *interest); /* also if it is not followed */
 
 #endif

@@ -45,13 +45,13 @@ static void topic_answered(struct call *call, struct blob *answer) {
     if (status != STATUS_OK) failure_set(&failure, status, "the description of topic \"%s\" cannot be read", topic->name);
     blob_release(answer);
   }
+  if (count > 0 && !producer->closing) count = interests_follow(producer->client->interests, &topic->interest, id, count);
   pthread_mutex_lock(&producer->lock);
   topic->stage = count > 0 ? TOPIC_KNOWN : TOPIC_FAILED;
   topic->failure = failure;
   topic->partition_count = count;
   if (count > 0) sticky_start(&topic->sticky, count, entropy_next(producer->client->world->entropy));
   pthread_mutex_unlock(&producer->lock);
-  if (count > 0 && !producer->closing) interests_follow(producer->client->interests, &topic->interest, id);
   bell_ring(producer->client->world, &producer->bell);
   if (producer->options.notify != NULL) producer->options.notify(producer->options.context);
   producer_stopped_one(producer);
