@@ -129,6 +129,12 @@ static int stop_at_end(const struct read *read, uint32_t partition, struct cairn
   return CLI_OK;
 }
 
+/* Of each of so many that are read at the same time. */
+static size_t prefetch_bytes(uint32_t partitions) {
+  size_t share = PREFETCH_BYTES_ALL / partitions;
+  return share < PREFETCH_BYTES_MAX ? share : PREFETCH_BYTES_MAX;
+}
+
 static int open_consumer(struct read *read, uint32_t partition) {
   struct cairn_error error;
   uint32_t index = read->consumer_count;
@@ -147,6 +153,7 @@ static int open_more(struct read *read, uint32_t partitions) {
   read->consumers = memory_grow_array(read->consumers, partitions, sizeof(struct cairn_consumer *));
   read->partitions = memory_grow_array(read->partitions, partitions, sizeof *read->partitions);
   read->options.from = (struct cairn_position){.kind = CAIRN_AT_OFFSET, .value = 0};
+  read->options.prefetch_bytes = prefetch_bytes(partitions);
   while (read->consumer_count < partitions) {
     int code = open_consumer(read, read->consumer_count);
     if (code != CLI_OK) return code;
@@ -179,10 +186,7 @@ static void close_consumers(struct read *read) {
 static int read_partitions(struct read *read, uint32_t first, uint32_t end) {
   read->consumers = memory_new_array(end - first, sizeof(struct cairn_consumer *));
   read->partitions = memory_new_array(end - first, sizeof *read->partitions);
-  read->options.prefetch_bytes = PREFETCH_BYTES_MAX;
-  if (read->follow && PREFETCH_BYTES_ALL / (end - first) < PREFETCH_BYTES_MAX) {
-    read->options.prefetch_bytes = PREFETCH_BYTES_ALL / (end - first);
-  }
+  read->options.prefetch_bytes = prefetch_bytes(read->follow ? end - first : 1);
   int code = CLI_OK;
   for (uint32_t partition = first; code == CLI_OK && partition < end && !read_over(read); partition++) {
     code = open_consumer(read, partition);
