@@ -22,6 +22,7 @@ SEED = int(os.environ.get("TEST_SEED", "1"))
 CHANGES = int(os.environ.get("TEST_ROUNDS", "10000"))  # that somebody misses
 OPTIONS = ["--journal-bytes", "64MiB", "--journal-file-bytes", "8MiB", "--election-timeout-ms", "500", "--heartbeat-ms", "50"]
 PATIENCE_S = 60  # a bound on what waits, not a promise
+STALLED_S = 600  # longer than anybody stalls
 CURRENT_S = 1.0  # within which a watcher hears of a change
 
 Kind = admin_pb2.ClusterChangeKind
@@ -330,11 +331,11 @@ class DisconnectedTest(WatchCase):
 
 
 class Stalled(http2.Connection):
-    """A watcher that takes `window` bytes and no more, until it opens it."""
+    """A watcher that takes `window` bytes and no more, until it opens it. That it is there it says, however long it hears nothing."""
 
     def __init__(self, address, window):
         self.bytes = b""
-        super().__init__(address, settings=struct.pack(">HI", http2.INITIAL_WINDOW_SIZE, window))
+        super().__init__(address, settings=struct.pack(">HI", http2.INITIAL_WINDOW_SIZE, window), timeout=STALLED_S)
         self.send(http2.headers(self, 1, "Admin/WatchCluster"))
         self.send_data(1, [admin_pb2.WatchClusterRequest().SerializeToString()], end=True)
 
@@ -342,6 +343,8 @@ class Stalled(http2.Connection):
         if kind == http2.DATA:
             with self.changed:
                 self.bytes += payload
+        if kind == http2.PING and not flags & http2.ACK:
+            self.send(http2.frame(http2.PING, http2.ACK, 0, payload))
         super()._take(kind, flags, stream, payload)
 
     def open(self):
@@ -384,6 +387,7 @@ class BoundsTest(WatchCase):
         truth = self.truth()
 
         def has_it():
+            self.assertFalse(stalled.closed, "the broker has ended the connection")
             view = View()
             for answer in stalled.answers():
                 view.take(answer)
