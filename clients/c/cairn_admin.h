@@ -65,8 +65,8 @@ struct cairn_topic_options {
  *   describe  UNKNOWN_TOPIC; partitions in the order of their numbers
  *   alter     UNKNOWN_TOPIC, INVALID
  *   grow      up to so many partitions; those that it has keep their numbers and records. Open producers choose among the new ones too within a
- *             second: records with a key may go to another partition than before. A consumer reads one partition, and cairn_watch tells that there are
- *             more. UNKNOWN_TOPIC, INVALID (fewer than it has), TOO_LARGE, DISK_FULL
+ *             second, if a broker has room to tell them: records with a key may go to another partition than before. A consumer reads one partition, and
+ *             cairn_watch tells that there are more. UNKNOWN_TOPIC, INVALID (fewer than it has), TOO_LARGE, DISK_FULL
  *   delete    UNKNOWN_TOPIC; `*out_id` is the id that is never used again
  */
 int cairn_topic_create(struct cairn_client *client, const char *name, const struct cairn_topic_options *options,
@@ -85,7 +85,8 @@ int cairn_topic_delete(struct cairn_client *client, const char *name, uint64_t *
 /* ---- One partition: where it is, and who leads it ---- */
 
 /* Gives a partition other replicas; the first broker is to lead. It goes on meanwhile, and has arrived when cairn_topic_describe() says that it
- * is moving no more. UNKNOWN_TOPIC, UNKNOWN_PARTITION, NOT_FOUND (no such broker), INVALID, BUSY. */
+ * is moving no more. UNKNOWN_TOPIC, UNKNOWN_PARTITION, NOT_FOUND (no such broker), INVALID, BUSY,
+ * TOO_FEW_BROKERS (one of them is leaving, and fewer others stay than it is to have replicas). */
 int cairn_partition_move(struct cairn_client *client, const char *topic, uint32_t partition, const uint32_t *brokers,
                          size_t broker_count, bool validate_only, struct cairn_error *error);
 
@@ -148,7 +149,7 @@ int cairn_reassignment_plan(struct cairn_client *client, const struct cairn_reas
 int cairn_partition_move_planned(struct cairn_client *client, const struct cairn_planned_move *move, uint64_t bytes_per_second,
                                  bool validate_only, struct cairn_error *error);
 /* Takes a move back: the partition ends where it was when it began. `number`: of this move only; 0: of whichever is under way. NOT_FOUND: it is
- * not on its way. PLAN_STALE: another move has taken the place of that one. */
+ * not on its way. PLAN_STALE: another move has taken the place of that one. UNKNOWN_TOPIC, UNKNOWN_PARTITION, TOO_FEW_BROKERS. */
 int cairn_partition_move_cancel(struct cairn_client *client, const char *topic, uint32_t partition, uint64_t number,
                                 struct cairn_error *error);
 
