@@ -314,6 +314,65 @@ static void no_message_is_too_large(void **state) {
   end(&watcher);
 }
 
+/* Of the topics up to a name. */
+static void has_the_map_up_to(const struct watcher *watcher, const char *last) {
+  char *names[MAP_FILTER_TOPICS_MAX];
+  struct map_filter told;
+  size_t count = 0;
+  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
+  for (; topic != NULL && strcmp(topic->name, last) <= 0; topic = cluster_map_topic_after(map, bytes_of_string(topic->name)))
+    names[count++] = topic->name;
+  map_filter_init(&told, names, count);
+  char *seen = map_view_text(watcher->view), *is = map_text(map, &told);
+  assert_string_equal(seen, is);
+  memory_free(seen);
+  memory_free(is);
+  map_filter_deinit(&told);
+}
+
+/* Of topics that were told, that one was told last, and that are still to come. */
+static void change_on_both_sides(const char *last, unsigned round) {
+  const struct map_topic *of_last = cluster_map_topic(map, bytes_of_string(last));
+  char name[16];
+  register_broker(2, round % 2 == 0 ? "here:1" : "there:1");
+  alter(of_last, 100 + round);
+  grow(of_last, 2);
+  move(of_last, 1, 3);
+  alter(rig_find("w39"), 200 + round);
+  snprintf(name, sizeof name, "a%u", round);
+  create(name, 3, 2);
+  snprintf(name, sizeof name, "x%u", round);
+  create(name, 3, 2);
+  snprintf(name, sizeof name, "w%02u", round);
+  delete_topic(rig_find(name)->id);
+  snprintf(name, sizeof name, "w%02u", 38 - round);
+  delete_topic(rig_find(name)->id);
+}
+
+static void what_was_told_between_two_pieces_is_a_part_of_one_map(void **state) {
+  (void)state;
+  struct watcher watcher;
+  unsigned round = 0;
+  for (uint32_t id = 1; id <= 3; id++) register_broker(id, "here:1");
+  for (unsigned i = 0; i < 40; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "w%02u", i);
+    create(name, 3000, 3);
+  }
+  begin(&watcher, NULL);
+  while (hear(&watcher) && !watcher.watch.walk.over) {
+    char last[TOPIC_NAME_MAX + 1];
+    snprintf(last, sizeof last, "%s", watcher.watch.walk.after);
+    has_the_map_up_to(&watcher, last);
+    assert_false(map_view_whole(watcher.view));
+    change_on_both_sides(last, round++);
+  }
+  has_the_map(&watcher);
+  assert_in_range(round, 2, 10);
+  assert_int_equal(map_view_begun(watcher.view), 1);
+  end(&watcher);
+}
+
 static void without_memory_nothing_is_told_and_nothing_lost(void **state) {
   (void)state;
   struct watcher watcher;
@@ -437,6 +496,7 @@ int main(void) {
       TEST(where_the_map_came_as_a_whole_the_past_is_unknown),
       TEST(a_watcher_of_one_topic_hears_of_no_other),
       TEST(no_message_is_too_large),
+      TEST(what_was_told_between_two_pieces_is_a_part_of_one_map),
       TEST(without_memory_nothing_is_told_and_nothing_lost),
       TEST(the_history_is_bounded_in_bytes),
       TEST(whatever_happens_what_was_told_is_the_map),
