@@ -36,7 +36,7 @@ void raft_become_leader(struct raft *raft) {
   raft->election_deadline_ns = RAFT_NEVER;
   raft->leadership = leadership;
   raft_append_own(raft, RAFT_APPEND_NOOP, 1);
-  leadership->ended[0] = leadership->ended[1] = raft->trail.last_index;
+  raft_note_rest(raft);
 }
 
 /* ---- Committing ---- */
@@ -318,6 +318,10 @@ void raft_lead(struct raft *raft) {
       if (!replica_id_equal(&raft->config.members[i].id, &raft->self)) replicate_to(raft, i);
     }
   }
-  if (raft_quiet(raft)) leadership->tick_ns = RAFT_NEVER;
-  else if (leadership->tick_ns == RAFT_NEVER) leadership->tick_ns = raft->now_ns + raft->timing.heartbeat_ns;
+  if (raft_quiet(raft)) {
+    leadership->tick_ns = RAFT_NEVER;
+    raft_note_rest(raft);
+  } else if (leadership->tick_ns == RAFT_NEVER) {
+    leadership->tick_ns = raft->now_ns + raft->timing.heartbeat_ns;
+  }
 }

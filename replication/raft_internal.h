@@ -115,7 +115,8 @@ void raft_on_read_answer(struct raft *raft, const struct raft_message *message, 
 
 void raft_transfer(struct raft *raft, const struct replica_id *to);
 void raft_offer(struct raft *raft, const struct raft_event *event);
-void raft_note_end(struct raft *raft); /* at each tick of a leader */
+void raft_note_end(struct raft *raft);  /* at each tick of a leader */
+void raft_note_rest(struct raft *raft); /* when it begins, and while nothing ticks */
 /* A reluctant leader's: to whoever is willing and has what is committed, if there is one. */
 void raft_leave(struct raft *raft);
 bool raft_may_leave(const struct raft *raft);

@@ -57,8 +57,10 @@ void raft_note_end(struct raft *raft) {
   raft->leadership->ended[0] = raft->trail.last_index;
 }
 
-/* It has what the log had a heartbeat ago, or two: in about so much time, and mostly in far less, it has what the log has now. While a group
- * has nothing to do nobody ticks, and everybody reachable has everything. */
+/* Who is away while a group goes quiet after each append comes back to a log that is far from where it ended at the last tick. */
+void raft_note_rest(struct raft *raft) { raft->leadership->ended[0] = raft->leadership->ended[1] = raft->trail.last_index; }
+
+/* It has what the log had a heartbeat ago, or two: in about so much time, and mostly in far less, it has what the log has now. */
 static bool in_step(const struct raft *raft, size_t position) {
   const struct progress *progress = &raft->leadership->followers[position];
   return progress->state == PROGRESS_PIPELINE && progress->match >= raft->leadership->ended[1];

@@ -208,6 +208,28 @@ static void offer_waits_for_nobody_who_lags_by_more_than_two_heartbeats(void **s
   assert_int_equal(offer(3), RAFT_OFFER_BEGUN);
 }
 
+/* The others were done with each append before a tick came. */
+static void offer_goes_to_nobody_who_has_just_come_back_to_a_longer_log(void **state) {
+  (void)state;
+  step((struct raft_event){.kind = RAFT_PEER_DOWN, .peer = replica(3)});
+  for (entry_index index = 2; index <= 10; index++) {
+    propose();
+    say_matched(2, index);
+    say_matched(4, index);
+    say_matched(2, index);
+    say_matched(4, index);
+    assert_true(raft_quiet(&raft));
+  }
+
+  step((struct raft_event){.kind = RAFT_PEER_UP, .peer = replica(3)});
+  send_all();
+  say_matched(3, 1);
+
+  assert_int_equal(offer(3), RAFT_OFFER_BEHIND);
+  say_matched(3, 10);
+  assert_int_equal(offer(3), RAFT_OFFER_BEGUN);
+}
+
 static void offer_waits_for_the_first_commit_of_a_term(void **state) {
   (void)state;
   tear_down(NULL);
@@ -309,6 +331,7 @@ int main(void) {
       TEST(offer_goes_to_nobody_whose_log_is_damaged),
       TEST(offer_is_made_by_a_leader_and_by_nobody_else),
       TEST(offer_waits_for_nobody_who_lags_by_more_than_two_heartbeats),
+      TEST(offer_goes_to_nobody_who_has_just_come_back_to_a_longer_log),
       TEST(offer_waits_for_the_first_commit_of_a_term),
       TEST(offer_waits_for_another_one_and_for_a_change_of_members),
       TEST(offer_that_is_tried_begins_nothing),
