@@ -100,6 +100,9 @@ struct raft_message raft_append_answer_to(const struct raft *raft, const struct 
 void raft_take_config(struct raft *raft, const struct raft_config *config, entry_index index);
 void raft_revert_config(struct raft *raft, entry_index cut_from);
 void raft_change_members(struct raft *raft, const struct raft_config *target);
+/* A leader's: not before a step of a change, a hand-over, or the beginning of its term is over. A step, and not the whole of a change: a new member may
+ * need hours for the log, and who leads meanwhile is not its business. */
+bool raft_busy(const struct raft *raft);
 void raft_advance_members(struct raft *raft);
 
 /* ---- raft_read.c ---- */

@@ -134,13 +134,17 @@ static bool plan(const struct raft_config *today, const struct raft_config *targ
   return raft_config_valid(&next);
 }
 
-static enum status may_change(const struct raft *raft) {
-  if (raft->stopped || raft->damage.damaged) return STATUS_FENCED;
-  if (raft->role != RAFT_LEADER) return STATUS_NOT_LEADER;
+bool raft_busy(const struct raft *raft) {
   bool under_way = raft->config_index > raft->hard_state.commit || raft->config.phase == RAFT_JOINT;
   if (RAFT_MUTANT(TWO_CHANGES)) under_way = false;
   bool unproven = raft->hard_state.commit < raft->leadership->term_start; /* what the term before proposed may not be known yet */
-  return under_way || unproven || raft_transferring(raft) ? STATUS_BUSY : STATUS_OK;
+  return under_way || unproven || raft_transferring(raft);
+}
+
+static enum status may_change(const struct raft *raft) {
+  if (raft->stopped || raft->damage.damaged) return STATUS_FENCED;
+  if (raft->role != RAFT_LEADER) return STATUS_NOT_LEADER;
+  return raft_busy(raft) ? STATUS_BUSY : STATUS_OK;
 }
 
 void raft_change_members(struct raft *raft, const struct raft_config *target) {

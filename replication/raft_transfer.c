@@ -66,17 +66,11 @@ static bool in_step(const struct raft *raft, size_t position) {
   return progress->state == PROGRESS_PIPELINE && progress->match >= raft->leadership->ended[1];
 }
 
-/* A step of a change, and not the whole of it: a new member may need hours for the log, and who leads meanwhile is not its business. */
-static bool is_busy(const struct raft *raft) {
-  bool changing = raft->config_index > raft->hard_state.commit || raft->config.phase == RAFT_JOINT;
-  return changing || raft_transferring(raft) || raft->hard_state.commit < raft->leadership->term_start;
-}
-
 static enum raft_offer judge_offer(const struct raft *raft, size_t position) {
   if (position == RAFT_NO_POSITION) return RAFT_OFFER_STRANGER;
   enum raft_offer offer = judge(raft, position);
   if (offer != RAFT_OFFER_BEGUN) return offer;
-  if (is_busy(raft)) return RAFT_OFFER_BUSY;
+  if (raft_busy(raft)) return RAFT_OFFER_BUSY;
   return in_step(raft, position) ? RAFT_OFFER_BEGUN : RAFT_OFFER_BEHIND;
 }
 
