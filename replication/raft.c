@@ -311,8 +311,7 @@ static void dispatch(struct raft *raft, const struct raft_event *event) {
 
 /* What a replica that has stopped still answers: that it has. */
 static enum status stopped_status(enum raft_event_kind kind) {
-  bool asks =
-      kind == RAFT_PROPOSE || kind == RAFT_READ || kind == RAFT_CHANGE_MEMBERS || kind == RAFT_TRANSFER || kind == RAFT_OFFER;
+  bool asks = kind == RAFT_PROPOSE || kind == RAFT_READ || kind == RAFT_CHANGE_MEMBERS || kind == RAFT_TRANSFER;
   return asks ? STATUS_FENCED : STATUS_OK;
 }
 

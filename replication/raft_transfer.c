@@ -74,27 +74,12 @@ static enum raft_offer judge_offer(const struct raft *raft, size_t position) {
   return in_step(raft, position) ? RAFT_OFFER_BEGUN : RAFT_OFFER_BEHIND;
 }
 
-static enum status offer_status(enum raft_offer offer) {
-  switch (offer) {
-    case RAFT_OFFER_BEGUN: return STATUS_OK;
-    case RAFT_OFFER_NOT_LEADER: return STATUS_NOT_LEADER;
-    case RAFT_OFFER_UNREACHABLE:
-    case RAFT_OFFER_UNSOUND:
-    case RAFT_OFFER_BEHIND:
-    case RAFT_OFFER_BUSY: return STATUS_BUSY;
-    case RAFT_OFFER_STRANGER:
-    case RAFT_OFFER_RELUCTANT: break;
-  }
-  return STATUS_INVALID;
-}
-
 /* Nobody has to lead elsewhere: where it does not take what is offered, half of the time that others are given is enough to find out. */
 void raft_offer(struct raft *raft, const struct raft_event *event) {
-  struct raft_effects *effects = raft->effects;
   size_t position = raft_config_find(&raft->config, &event->peer);
-  if (raft->role == RAFT_LEADER) effects->offer = judge_offer(raft, position);
-  effects->status = offer_status(effects->offer);
-  if (effects->offer != RAFT_OFFER_BEGUN || event->tries) return;
+  if (raft->role != RAFT_LEADER) return; /* NOT_LEADER, as it is at first */
+  raft->effects->offer = judge_offer(raft, position);
+  if (raft->effects->offer != RAFT_OFFER_BEGUN || event->tries) return;
   begin_transfer(raft, position, raft->timing.election_ns / 2);
   raft->leadership->transfer_wished = event->wished;
 }

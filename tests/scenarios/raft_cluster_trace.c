@@ -204,12 +204,12 @@ static void tell_offer(struct cluster *cluster, const struct raft_effects *effec
   add(cluster->trace, "%s\n", offer_words[effects->offer]);
 }
 
-static void tell_rare(struct cluster *cluster, const struct raft_effects *effects, bool offered) {
+static void tell_rare(struct cluster *cluster, const struct raft_effects *effects) {
   struct {
     bool so;
     const char *words;
   } const rare[] = {
-      {effects->status != STATUS_OK && !offered, status_name(effects->status)},
+      {effects->status != STATUS_OK, status_name(effects->status)},
       {effects->reads_failed, "reads fail"},
       {effects->install, "puts the snapshot in place"},
       {effects->diverged, "DIVERGED: gives up its rights"},
@@ -246,8 +246,7 @@ static void tell_sends(struct cluster *cluster, const struct raft_effects *effec
 void cluster_tell_effects(struct cluster *cluster, const struct cluster_node *node, const struct raft_event *event,
                           const struct raft_effects *effects) {
   if (cluster->trace == NULL) return;
-  bool offered = event->kind == RAFT_OFFER;
-  if (offered) tell_offer(cluster, effects);
+  if (event->kind == RAFT_OFFER) tell_offer(cluster, effects);
   tell_role(cluster, node, effects);
   if (effects->cut) {
     add_line(cluster);
@@ -262,7 +261,7 @@ void cluster_tell_effects(struct cluster *cluster, const struct cluster_node *no
     add_line(cluster);
     add(cluster->trace, "commits up to %lu\n", effects->commit);
   }
-  tell_rare(cluster, effects, offered);
+  tell_rare(cluster, effects);
   tell_sends(cluster, effects);
 }
 
