@@ -234,6 +234,8 @@ static void offer_waits_for_the_first_commit_of_a_term(void **state) {
   assert_int_equal(offer(2), RAFT_OFFER_BUSY);
 
   say_matched(2, 1);
+  say_matched(3, 0);
+  assert_int_equal(offer(3), RAFT_OFFER_BEHIND); /* it lacks what the term began with */
   assert_int_equal(offer(2), RAFT_OFFER_BEGUN);
 }
 
@@ -288,8 +290,9 @@ static void wish_goes_with_the_offer_and_ends_with_it(void **state) {
   assert_true(effects.send_now[0].summons.wished);
   step((struct raft_event){.kind = RAFT_PEER_DOWN, .peer = replica(2)});
 
-  assert_int_equal(offer(3), RAFT_OFFER_BEGUN);
+  step((struct raft_event){.kind = RAFT_TRANSFER, .peer = replica(3)});
 
+  assert_int_equal(effects.send_now[0].kind, RAFT_TIMEOUT_NOW);
   assert_false(effects.send_now[0].summons.wished);
 }
 
