@@ -17,6 +17,7 @@ void steady_edge(struct steady *steady, enum peer_edge edge, uint64_t patience_n
   bool was_fit = is_fit(steady), was_reluctant = steady->reluctant;
   if (edge == PEER_ROOM) return;
   if (edge == PEER_UP) steady->up = true;
+  if (edge == PEER_DOWN && steady->up) steady->down_ns = now_ns;
   if (edge == PEER_DOWN) steady->up = false;
   if (edge == PEER_RELUCTANT) steady->reluctant = true;
   if (edge == PEER_WILLING) steady->reluctant = false;
@@ -27,7 +28,8 @@ void steady_edge(struct steady *steady, enum peer_edge edge, uint64_t patience_n
 
 enum steadiness steady_of(const struct steady *steady, uint64_t patience_ns, uint64_t now_ns, uint64_t *out_due_ns) {
   uint64_t due_ns = steady->since_ns + (steady->reluctant ? patience_ns : needed_ns(steady, patience_ns));
-  bool any = steady->reluctant || is_fit(steady);
+  bool stopped = steady->reluctant && !steady->up && steady->down_ns < due_ns;
+  bool any = !stopped && (steady->reluctant || is_fit(steady));
   *out_due_ns = any && now_ns < due_ns ? due_ns : STEADY_NEVER;
   if (!any || now_ns < due_ns) return UNSTEADY;
   return steady->reluctant ? STEADILY_OUT : STEADY;

@@ -4,6 +4,8 @@
  *   unsteady ──up and willing for the patience──> steady ──down, reluctant or cut off──> unsteady
  *   unsteady ──reluctant for the patience──> out of the question ──willing──> unsteady
  *
+ * One that stops is reluctant for its last moments: that is no more than being down.
+ *
  * A broker that falls again soon has to be steady for longer: twice as long for each fall, up to 2^STEADY_FALLS_MAX times. Falls are forgiven
  * once it has been steady STEADY_FORGIVEN times the patience. So one that flaps gets nothing, and one that was started anew after long gets
  * what is its own after the patience.
@@ -34,6 +36,7 @@ struct steady {
   bool up;
   bool reluctant;
   uint64_t since_ns; /* it is up and willing, or reluctant */
+  uint64_t down_ns;  /* it went down the last time */
   unsigned falls;
 };
 

@@ -94,6 +94,30 @@ static void a_moment_of_reluctance_is_waited_for(void **state) {
   assert_int_equal(after(1), STEADY);
 }
 
+static void who_is_reluctant_as_he_stops_is_down_like_any_other(void **state) {
+  (void)state;
+  edge(PEER_UP);
+  (void)after(PATIENCE);
+  edge(PEER_RELUCTANT);
+  (void)after(PATIENCE - 1);
+  edge(PEER_DOWN);
+  assert_int_equal(after(10 * PATIENCE), UNSTEADY);
+  assert_int_equal(due(), STEADY_NEVER);
+  edge(PEER_WILLING);
+  edge(PEER_UP);
+  assert_int_equal(after(PATIENCE), STEADY);
+}
+
+static void who_comes_back_reluctant_is_out_again(void **state) {
+  (void)state;
+  edge(PEER_UP);
+  edge(PEER_RELUCTANT);
+  edge(PEER_DOWN);
+  (void)after(10 * PATIENCE);
+  edge(PEER_UP);
+  assert_int_equal(after(PATIENCE), STEADILY_OUT);
+}
+
 /* How long it has to be up now. */
 static uint64_t needed(void) {
   uint64_t begun = now;
@@ -162,6 +186,8 @@ int main(void) {
       TEST(who_falls_is_not_and_begins_anew),
       TEST(a_lost_connection_counts_too),
       TEST(who_is_reluctant_for_long_is_out_whether_up_or_down),
+      TEST(who_is_reluctant_as_he_stops_is_down_like_any_other),
+      TEST(who_comes_back_reluctant_is_out_again),
       TEST(a_moment_of_reluctance_is_waited_for),
       TEST(who_falls_again_and_again_has_to_be_steady_for_longer),
       TEST(falls_are_forgiven_after_long),
