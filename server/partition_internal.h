@@ -129,6 +129,8 @@ void partition_lead_end(struct partition *partition);  /* it is closed */
 void partition_lead_hold(struct partition *partition); /* somebody asked for this leader */
 
 /* partition_transfer.c */
+/* The member of the group on that broker; the one that votes where the broker changes directories. */
+bool partition_find_member(const struct partition *partition, broker_id broker, struct replica_id *out_id);
 void partition_transfer_role_changed(struct partition *partition, entry_term term, broker_id leader);
 void partition_transfer_stays(struct partition *partition);
 /* `why`: "was stopped", of the broker that was asked. */

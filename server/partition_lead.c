@@ -84,22 +84,10 @@ static void offer_ended(struct partition *partition, bool taken) {
   look_by(partition->host, partition->leadership.again_ns);
 }
 
-/* A replica votes under one identity: of a broker that changes directories the one that goes does not stay a voter. */
-static bool find_voter(const struct partition *partition, broker_id broker, struct replica_id *out_id) {
-  const struct raft_config *config = replica_config(partition->replica);
-  for (size_t i = 0; i < config->count; i++) {
-    const struct raft_member *member = &config->members[i];
-    if (member->id.broker != broker || member->then != RAFT_VOTER) continue;
-    *out_id = member->id;
-    return true;
-  }
-  return false;
-}
-
 static void offer(struct partition *partition, struct leads_target *target) {
   struct replica_offer offer = {0};
   enum raft_offer answer = RAFT_OFFER_STRANGER;
-  if (find_voter(partition, target->broker, &offer.to)) answer = replica_offer(partition->replica, &offer);
+  if (partition_find_member(partition, target->broker, &offer.to)) answer = replica_offer(partition->replica, &offer);
   if (answer == RAFT_OFFER_BEGUN) {
     partition->offered_to = target->broker;
     target->under_way++;

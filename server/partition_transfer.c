@@ -170,7 +170,7 @@ static void confirmed(struct replica_read *confirm, enum status status) {
 }
 
 /* A voter rather than one that goes, where a broker changes directories. */
-static bool find_member(const struct partition *partition, broker_id broker, struct replica_id *out_id) {
+bool partition_find_member(const struct partition *partition, broker_id broker, struct replica_id *out_id) {
   const struct raft_config *config = replica_config(partition->replica);
   bool found = false;
   for (size_t i = 0; i < config->count; i++) {
@@ -185,7 +185,7 @@ static bool find_member(const struct partition *partition, broker_id broker, str
 static void hand_over(struct partition_transfer *transfer) {
   struct partition *partition = transfer->partition;
   struct replica_offer wish = {.wished = true, .tries = transfer->validate_only};
-  bool member = find_member(partition, transfer->to, &wish.to);
+  bool member = partition_find_member(partition, transfer->to, &wish.to);
   enum raft_offer offer = member ? replica_offer(partition->replica, &wish) : RAFT_OFFER_STRANGER;
   if (offer != RAFT_OFFER_BEGUN) {
     REACHED(transfer_refused);
