@@ -92,6 +92,22 @@ static void lead(struct crew *crew, broker_id broker) {
 
 static void assert_led_by(struct crew *crew, broker_id broker) { assert_int_equal(crew_find_leader(crew, ANY), broker); }
 
+/* 1 is first and leads, everybody wants it so, and all are steady. */
+static void lead_as_the_map_has_it(struct crew *crew) {
+  place(crew, "123", false);
+  lead(crew, 1);
+  prefer(crew, true);
+  crew_run_ms(crew, 2 * AFTER_MS);
+}
+
+/* Another one than the first, and nobody has asked for it. */
+static void lead_astray(struct crew *crew, broker_id broker) {
+  place(crew, "123", false);
+  lead(crew, broker);
+  place(crew, "132", false); /* the hold ends */
+  place(crew, "123", false);
+}
+
 /* ---- By the map ---- */
 
 static void lead_comes_to_whom_the_map_has_first(void **state) {
@@ -140,10 +156,7 @@ static void cut_off(struct crew *crew, broker_id broker, bool cut) {
 
 static void lead_comes_back_to_who_was_away_when_it_has_been_back_for_a_while(void **state) {
   struct crew *crew = *state;
-  place(crew, "123", false);
-  lead(crew, 1);
-  prefer(crew, true);
-  crew_run_ms(crew, AFTER_MS);
+  lead_as_the_map_has_it(crew);
 
   cut_off(crew, 1, true);
   crew_run_ms(crew, 5000);
@@ -158,10 +171,7 @@ static void lead_comes_back_to_who_was_away_when_it_has_been_back_for_a_while(vo
 
 static void lead_passes_over_who_is_reluctant_for_long(void **state) {
   struct crew *crew = *state;
-  place(crew, "123", false);
-  lead(crew, 3);
-  place(crew, "132", false); /* the hold ends */
-  place(crew, "123", false);
+  lead_astray(crew, 3);
   wires_wish(&crew->wires, 1, true);
   crew_run_ms(crew, 1000);
   prefer(crew, true);
@@ -179,10 +189,7 @@ static void lead_passes_over_who_is_reluctant_for_long(void **state) {
 
 static void wish_holds_against_the_map_for_its_time(void **state) {
   struct crew *crew = *state;
-  place(crew, "123", false);
-  lead(crew, 1);
-  prefer(crew, true);
-  crew_run_ms(crew, 2 * AFTER_MS);
+  lead_as_the_map_has_it(crew);
 
   lead(crew, 3);
   crew_run_ms(crew, HOLD_MS - 3000);
@@ -193,10 +200,7 @@ static void wish_holds_against_the_map_for_its_time(void **state) {
 
 static void wish_ends_when_the_map_changes(void **state) {
   struct crew *crew = *state;
-  place(crew, "123", false);
-  lead(crew, 1);
-  prefer(crew, true);
-  crew_run_ms(crew, 2 * AFTER_MS);
+  lead_as_the_map_has_it(crew);
 
   lead(crew, 3);
   place(crew, "213", false);
