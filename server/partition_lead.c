@@ -64,24 +64,14 @@ static struct leads_target *target_of(struct leads *leads, broker_id broker) {
   return target;
 }
 
-static void offer_ended(struct partition *partition, bool taken) {
-  if (partition->offered_to == 0) return;
-  uint64_t now_ns = loop_now_ns(partition->host->loop);
+/* It is not under way any more. Returns to whom it was made; NULL: none was. */
+static struct leads_target *end_offer(struct partition *partition) {
+  if (partition->offered_to == 0) return NULL;
   struct leads_target *target = target_of(leads_of(partition), partition->offered_to);
   partition->offered_to = 0;
   CHECK(target != NULL && target->under_way > 0);
   target->under_way--;
-  if (taken) {
-    REACHED(preferred_leader_takes_over);
-    target->failures = 0;
-    return;
-  }
-  REACHED(preferred_leader_does_not_take_over);
-  leadership_failed(&partition->leadership, now_ns);
-  target->again_ns = now_ns + leadership_failed_pause_ns(target->failures++);
-  trace_warn("leadership_not_taken", "group=%" PRIu64 " broker=%u again_ms=%" PRIu64, partition->place.group, target->broker,
-             (target->again_ns - now_ns) / 1000000);
-  look_by(partition->host, partition->leadership.again_ns);
+  return target;
 }
 
 static void offer(struct partition *partition, struct leads_target *target) {
@@ -149,17 +139,32 @@ static void look(struct timer *timer) {
 /* ---- What happens to the partition ---- */
 
 void partition_lead_role_changed(struct partition *partition, bool led, bool leads) {
-  if (led && !leads) offer_ended(partition, true);
   if (led == leads) return;
+  struct leads_target *target = end_offer(partition);
+  if (target != NULL) {
+    REACHED(preferred_leader_takes_over);
+    target->failures = 0;
+  }
   partition->leadership = (struct leadership){0};
   if (leads && replica_wished(partition->replica)) partition_lead_hold(partition);
   settle_astray(partition);
 }
 
-void partition_lead_stays(struct partition *partition) { offer_ended(partition, false); }
+void partition_lead_stays(struct partition *partition) {
+  uint64_t now_ns = loop_now_ns(partition->host->loop);
+  struct leads_target *target = end_offer(partition);
+  if (target == NULL) return;
+  REACHED(preferred_leader_does_not_take_over);
+  leadership_failed(&partition->leadership, now_ns);
+  target->again_ns = now_ns + leadership_failed_pause_ns(target->failures++);
+  trace_warn("leadership_not_taken", "group=%" PRIu64 " broker=%u again_ms=%" PRIu64, partition->place.group, target->broker,
+             (target->again_ns - now_ns) / 1000000);
+  look_by(partition->host, partition->leadership.again_ns);
+}
 
+/* Whether it would have been taken nobody knows. */
 void partition_lead_end(struct partition *partition) {
-  offer_ended(partition, false);
+  (void)end_offer(partition);
   settle_astray(partition);
 }
 

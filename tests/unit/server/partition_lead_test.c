@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
+#include "server/leadership.h"
 #include "tests/unit/server/crew.h"
 
 #define AFTER_MS 3000u
@@ -185,6 +186,43 @@ static void lead_passes_over_who_is_reluctant_for_long(void **state) {
   assert_led_by(crew, 1);
 }
 
+/* The summons gets lost. */
+static void lead_that_is_not_taken_is_offered_again_later(void **state) {
+  struct crew *crew = *state;
+  lead_astray(crew, 2);
+  crew->wires.cut[2][1] = true;
+  prefer(crew, true);
+  crew_run_ms(crew, AFTER_MS + 1000);
+  assert_led_by(crew, 2);
+  assert_int_equal(crew->members[2].host.leads.targets[0].failures, 1);
+
+  crew->wires.cut[2][1] = false;
+  crew_run_ms(crew, LEADERSHIP_FAILED_NS / MS_NS / 2);
+  assert_led_by(crew, 2);
+  crew_run_ms(crew, LEADERSHIP_FAILED_NS / MS_NS);
+  assert_led_by(crew, 1);
+  assert_int_equal(crew->members[2].host.leads.targets[0].failures, 0);
+}
+
+static void close_partition(void *context) { partition_close(((struct member *)context)->partition, false); }
+
+static void offer_that_ends_with_its_partition_counts_against_nobody(void **state) {
+  struct crew *crew = *state;
+  struct member *leader = &crew->members[2];
+  const struct leads_target *target = &leader->host.leads.targets[0];
+  lead_astray(crew, 2);
+  crew->wires.cut[2][1] = true;
+  prefer(crew, true);
+  for (unsigned ms = 0; ms < AFTER_MS + 1000 && target->under_way == 0; ms++) crew_run_ms(crew, 1);
+  assert_int_equal(target->under_way, 1);
+
+  stage_on_lane(&leader->stage, close_partition, leader);
+
+  assert_int_equal(target->under_way, 0);
+  assert_int_equal(target->failures, 0);
+  assert_int_equal(target->again_ns, 0);
+}
+
 /* ---- By somebody's wish ---- */
 
 static void wish_holds_against_the_map_for_its_time(void **state) {
@@ -327,6 +365,8 @@ int main(void) {
       TEST(lead_stays_while_the_partition_moves),
       TEST(lead_comes_back_to_who_was_away_when_it_has_been_back_for_a_while),
       TEST(lead_passes_over_who_is_reluctant_for_long),
+      TEST(lead_that_is_not_taken_is_offered_again_later),
+      TEST(offer_that_ends_with_its_partition_counts_against_nobody),
       TEST(wish_holds_against_the_map_for_its_time),
       TEST(wish_ends_when_the_map_changes),
       TEST(wish_for_who_leads_already_changes_nothing_but_holds),
