@@ -24,12 +24,15 @@ static struct raft_damage damage_of(struct troupe *troupe, broker_id broker) {
   return player_of(troupe, broker)->replica->raft.damage;
 }
 
-static int set_up(void **state) {
+static int open_all(void **state, unsigned count) {
   struct troupe *troupe = NEW(struct troupe);
-  troupe_open(troupe, 31, 3);
+  troupe_open(troupe, 31, count);
   *state = troupe;
   return 0;
 }
+
+static int set_up(void **state) { return open_all(state, 3); }
+static int set_up_two(void **state) { return open_all(state, 2); }
 
 static int tear_down(void **state) {
   struct troupe *troupe = *state;
@@ -49,7 +52,7 @@ static void append(struct troupe *troupe, unsigned count) {
 /* From here on only the journals have what was appended, and no memory. */
 static void restart_all(struct troupe *troupe) {
   troupe_settle(troupe);
-  for (broker_id broker = 1; broker <= 3; broker++) {
+  for (broker_id broker = 1; broker <= troupe->count; broker++) {
     if (player_of(troupe, broker)->replica == NULL) continue;
     troupe_stop(troupe, broker, false);
     troupe_start(troupe, broker);
@@ -57,16 +60,19 @@ static void restart_all(struct troupe *troupe) {
   troupe_settle(troupe);
 }
 
-/* In the middle of the payload that the journal has of the last record. */
-static void rot_last(struct troupe *troupe, broker_id broker) {
+/* In the middle of the payload that the journal, and no memory, has of the last record up to `index`. */
+static void rot_last_up_to(struct troupe *troupe, broker_id broker, entry_index index) {
   const struct log *log = log_of(troupe, broker);
-  entry_index index = log->last_index;
   while (tail_at(&log->tail, index)->entry.head.payload_size < RECORD_BYTES) index--;
   const struct tail_slot *slot = tail_at(&log->tail, index);
   assert_true(slot->durable && !tail_cached(&log->tail, index));
   char path[DISK_PATH_MAX];
   journal_file_path(path, slot->place.file);
   assert_int_equal(sim_disk_flip(player_of(troupe, broker)->stage.device, path, slot->place.offset + 8192, 0xff), 1);
+}
+
+static void rot_last(struct troupe *troupe, broker_id broker) {
+  rot_last_up_to(troupe, broker, log_of(troupe, broker)->last_index);
 }
 
 static void run_until_installed(struct troupe *troupe, broker_id broker) {
@@ -104,6 +110,54 @@ static void a_leader_that_has_lost_an_entry_lets_another_lead(void **state) {
   assert_int_equal(troupe_transfer(troupe, troupe_wait_leader(troupe, 0), old), STATUS_OK);
   for (int i = 0; i < 5000 && troupe_leader(troupe) != old; i++) troupe_run(troupe, 1);
   assert_int_equal(troupe_leader(troupe), old);
+  append(troupe, 5);
+}
+
+/* Of two the other one is not elected without the vote of who has lost something, who gives it to nobody who has less. */
+static void a_leader_of_two_gives_the_other_what_it_lacks_before_it_resigns(void **state) {
+  struct troupe *troupe = *state;
+  append(troupe, 10);
+  restart_all(troupe);
+  broker_id old = troupe_wait_leader(troupe, 0), other = 3 - old;
+  rot_last(troupe, old);
+  troupe->wires.cut[old][other] = true;
+  struct troupe_ask *ask = troupe_propose(troupe, old, RECORD_BYTES);
+  troupe_run(troupe, 20);
+  assert_true(log_view(log_of(troupe, old)).durable_index > log_view(log_of(troupe, other)).last_index);
+
+  troupe->wires.cut[old][other] = false;
+  stage_checkpoint(&player_of(troupe, old)->stage); /* meets it */
+  troupe_run(troupe, 1);
+  assert_true(replica_fenced(player_of(troupe, old)->replica));
+  assert_false(damage_of(troupe, old).damaged);
+
+  assert_int_equal(troupe_wait_leader(troupe, old), other);
+  troupe_wait_answer(troupe, ask);
+  assert_int_equal(ask->answer, STATUS_OK);
+  run_until_installed(troupe, old);
+  troupe_settle(troupe);
+  assert_sound(troupe, old);
+  append(troupe, 5);
+}
+
+/* And when that one is not there it does not wait for it for long. */
+static void a_leader_of_two_does_not_wait_long_for_the_other(void **state) {
+  struct troupe *troupe = *state;
+  append(troupe, 10);
+  restart_all(troupe);
+  broker_id old = troupe_wait_leader(troupe, 0), other = 3 - old;
+  rot_last(troupe, old);
+  troupe->wires.cut[old][other] = true;
+  stage_checkpoint(&player_of(troupe, old)->stage);
+  troupe_run(troupe, 1);
+  assert_false(damage_of(troupe, old).damaged);
+
+  troupe_run(troupe, 2 * (unsigned)(troupe->timing.election_ns / 1000000));
+
+  assert_true(damage_of(troupe, old).damaged);
+  wires_heal(&troupe->wires);
+  run_until_installed(troupe, old);
+  assert_sound(troupe, old);
   append(troupe, 5);
 }
 
@@ -214,10 +268,13 @@ static void what_was_lost_is_lost_after_a_start_too(void **state) {
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST_OF_TWO(name) cmocka_unit_test_setup_teardown(name, set_up_two, tear_down)
 int main(int argc, char **argv) {
   if (argc == 2) cmocka_set_test_filter(argv[1]);
   const struct CMUnitTest tests[] = {
       TEST(a_leader_that_has_lost_an_entry_lets_another_lead),
+      TEST_OF_TWO(a_leader_of_two_gives_the_other_what_it_lacks_before_it_resigns),
+      TEST_OF_TWO(a_leader_of_two_does_not_wait_long_for_the_other),
       TEST(a_follower_that_has_lost_an_entry_helps_nobody_without_it),
       TEST(a_diverged_replica_has_no_rights_after_a_start_either),
       TEST(what_was_lost_is_lost_after_a_start_too),
