@@ -227,14 +227,19 @@ static void a_refused_command_is_a_version_and_nothing_to_tell(void **state) {
   end(&watcher);
 }
 
+/* So many changes come after it heard all. */
+static void begin_and_fall_behind(struct watcher *watcher, unsigned changes) {
+  register_broker(1, "one:1");
+  create("a", 1, 1);
+  begin(watcher, NULL);
+  hear_all(watcher);
+  for (unsigned i = 0; i < changes; i++) alter(cluster_map_topic_by_id(map, 1), i);
+}
+
 static void who_is_within_the_history_goes_on(void **state) {
   (void)state;
   struct watcher watcher;
-  register_broker(1, "one:1");
-  create("a", 1, 1);
-  begin(&watcher, NULL);
-  hear_all(&watcher);
-  for (unsigned i = 0; i < HISTORY; i++) alter(cluster_map_topic_by_id(map, 1), i);
+  begin_and_fall_behind(&watcher, HISTORY);
   begin_again(&watcher);
   hear_all(&watcher);
   assert_int_equal(map_view_begun(watcher.view), 1);
@@ -245,11 +250,7 @@ static void who_is_within_the_history_goes_on(void **state) {
 static void who_is_behind_it_gets_the_whole_map(void **state) {
   (void)state;
   struct watcher watcher;
-  register_broker(1, "one:1");
-  create("a", 1, 1);
-  begin(&watcher, NULL);
-  hear_all(&watcher);
-  for (unsigned i = 0; i < HISTORY + 1; i++) alter(cluster_map_topic_by_id(map, 1), i);
+  begin_and_fall_behind(&watcher, HISTORY + 1);
   hear_all(&watcher);
   assert_int_equal(map_view_begun(watcher.view), 2);
   has_the_map(&watcher);
