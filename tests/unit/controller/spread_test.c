@@ -105,6 +105,13 @@ static void who_is_down_keeps_what_it_has(void **state) {
   expect("13 14 12");
 }
 
+static void who_is_down_does_not_come_first(void **state) {
+  (void)state;
+  put_brokers("lstt");
+  put_partition(1, "12");
+  expect("32");
+}
+
 static void too_few_brokers_change_nothing(void **state) {
   (void)state;
   put_brokers("ltt");
@@ -313,6 +320,59 @@ static void racks_of_one_size_become_even_too(void **state) {
   }
 }
 
+/* Some leave, some are down, some partitions stay, and racks are of any size. */
+static void draw_mixed(uint64_t *seed) {
+  draw(seed, 8, 30, 0);
+  uint32_t racks = below(seed, 4);
+  for (size_t b = 0; b < cluster.broker_count; b++) {
+    uint32_t use = below(seed, 6);
+    cluster.brokers[b].use = use == 0 ? SPREAD_LEAVES : use == 1 ? SPREAD_STAYS : SPREAD_TAKES;
+    cluster.brokers[b].rack = racks == 0 ? 0 : below(seed, racks + 1);
+  }
+  for (size_t i = 0; i < cluster.count; i++) cluster.before[i].stays = below(seed, 8) == 0;
+}
+
+static enum spread_use use_of(uint32_t id) {
+  for (size_t b = 0; b < cluster.broker_count; b++)
+    if (cluster.brokers[b].id == id) return cluster.brokers[b].use;
+  return SPREAD_LEAVES;
+}
+
+/* The replicas that stay, but for the one that leads, in the order that they had. */
+static void expect_order(const struct spread_partition *before, const struct spread_partition *after) {
+  uint32_t at = 0;
+  for (uint32_t k = 1; k < after->count; k++) {
+    if (!has(before, after->replicas[k])) continue;
+    while (at < before->count && before->replicas[at] != after->replicas[k]) at++;
+    assert_in_range(at, 0, before->count - 1);
+  }
+}
+
+static void what_is_allowed_holds_in_any_cluster(void **state) {
+  (void)state;
+  unsigned planned = 0;
+  for (uint64_t number = 1; number <= 2000; number++) {
+    uint64_t seed = number * 0x9e3779b97f4a7c15u;
+    draw_mixed(&seed);
+    if (run() != STATUS_OK) continue;
+    planned++;
+    expect_whole();
+    for (size_t i = 0; i < cluster.count; i++) {
+      const struct spread_partition *before = &cluster.before[i], *after = &cluster.after[i];
+      if (before->stays) assert_memory_equal(before, after, sizeof *before);
+      if (before->stays) continue;
+      for (uint32_t k = 0; k < after->count; k++) {
+        enum spread_use use = use_of(after->replicas[k]);
+        assert_true(use == SPREAD_TAKES || (use == SPREAD_STAYS && has(before, after->replicas[k])));
+      }
+      for (uint32_t k = 0; k < before->count; k++)
+        if (use_of(before->replicas[k]) == SPREAD_STAYS) assert_true(has(after, before->replicas[k]));
+      expect_order(before, after);
+    }
+  }
+  assert_true(planned > 1000);
+}
+
 /* In the middle of it the rest is what was left, or less. */
 static void it_goes_on_where_it_stopped(void **state) {
   (void)state;
@@ -446,10 +506,12 @@ int main(void) {
       cmocka_unit_test_setup(a_new_broker_gets_its_share, set_up),
       cmocka_unit_test_setup(who_leaves_gives_all_to_others, set_up),
       cmocka_unit_test_setup(who_is_down_keeps_what_it_has, set_up),
+      cmocka_unit_test_setup(who_is_down_does_not_come_first, set_up),
       cmocka_unit_test_setup(too_few_brokers_change_nothing, set_up),
       cmocka_unit_test_setup(racks_are_kept_apart, set_up),
       cmocka_unit_test_setup(any_cluster_becomes_even_and_little_moves, set_up),
       cmocka_unit_test_setup(racks_of_one_size_become_even_too, set_up),
+      cmocka_unit_test_setup(what_is_allowed_holds_in_any_cluster, set_up),
       cmocka_unit_test_setup(it_goes_on_where_it_stopped, set_up),
       cmocka_unit_test_setup(nothing_else_is_better_in_small_clusters, set_up),
       cmocka_unit_test_setup(nothing_else_is_better_with_racks, set_up),
