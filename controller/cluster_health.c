@@ -9,6 +9,18 @@ static bool is_there(const struct cluster_map *map, const struct map_replica *re
   return same && is_up(context, replica->broker);
 }
 
+static uint32_t count_there(const struct cluster_map *map, const struct map_partition *partition,
+                            bool (*is_up)(void *context, uint32_t broker), void *context) {
+  uint32_t there = 0;
+  for (uint32_t at = 0; at < partition->replica_count; at++) there += is_there(map, &partition->replicas[at], is_up, context);
+  return there;
+}
+
+bool cluster_health_has_quorum(const struct cluster_map *map, const struct map_partition *partition,
+                               bool (*is_up)(void *context, uint32_t broker), void *context) {
+  return 2 * count_there(map, partition, is_up, context) > partition->replica_count;
+}
+
 struct cluster_health cluster_health_of(const struct cluster_map *map, bool (*is_up)(void *context, uint32_t broker),
                                         void *context) {
   struct cluster_health health = {.moving = (uint32_t)cluster_map_move_count(map)};
@@ -17,8 +29,7 @@ struct cluster_health cluster_health_of(const struct cluster_map *map, bool (*is
     for (uint32_t i = 0; i < topic->partition_count; i++) {
       const struct map_partition *partition =
           &topic->partitions[i]; /* without replicas: made before there were others, and here */
-      uint32_t there = 0;
-      for (uint32_t at = 0; at < partition->replica_count; at++) there += is_there(map, &partition->replicas[at], is_up, context);
+      uint32_t there = count_there(map, partition, is_up, context);
       if (there == partition->replica_count) continue;
       if (2 * there > partition->replica_count) health.short_of_some++;
       else health.without_quorum++;

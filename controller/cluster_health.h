@@ -16,4 +16,8 @@ struct cluster_health {
 struct cluster_health cluster_health_of(const struct cluster_map *map, bool (*is_up)(void *context, uint32_t broker),
                                         void *context);
 
+/* A majority of its replicas is up, each with the directory that it was on. */
+bool cluster_health_has_quorum(const struct cluster_map *map, const struct map_partition *partition,
+                               bool (*is_up)(void *context, uint32_t broker), void *context);
+
 #endif

@@ -403,6 +403,13 @@ bool map_replicas_have(const struct map_replica *replicas, uint32_t count, uint3
   return false;
 }
 
+bool map_replicas_are(const struct map_replica *replicas, uint32_t count, const uint32_t *brokers, uint32_t broker_count) {
+  if (count != broker_count) return false;
+  for (uint32_t i = 0; i < count; i++)
+    if (replicas[i].broker != brokers[i]) return false;
+  return true;
+}
+
 size_t cluster_map_replicas_of(const struct cluster_map *map, uint32_t broker) {
   size_t count = 0;
   for (size_t i = 0; i < map->topic_count; i++) {

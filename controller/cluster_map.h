@@ -125,6 +125,8 @@ bool map_broker_had(const struct map_broker *broker, const uint8_t incarnation[C
 const struct map_broker *cluster_map_broker_after(const struct cluster_map *map, uint32_t after);
 size_t cluster_map_broker_count(const struct cluster_map *map);
 bool map_replicas_have(const struct map_replica *replicas, uint32_t count, uint32_t broker);
+/* They are on these, in this order. */
+bool map_replicas_are(const struct map_replica *replicas, uint32_t count, const uint32_t *brokers, uint32_t broker_count);
 /* How many partitions have a replica on this broker, or may have one as long as they have not come to rest. */
 size_t cluster_map_replicas_of(const struct cluster_map *map, uint32_t broker);
 

@@ -94,20 +94,13 @@ static enum status find_partition(const struct decision_facts *facts, struct cha
   return STATUS_OK;
 }
 
-static bool same_brokers(const struct map_replica *replicas, uint32_t count, const uint32_t *brokers, uint32_t broker_count) {
-  if (count != broker_count) return false;
-  for (uint32_t i = 0; i < count; i++)
-    if (replicas[i].broker != brokers[i]) return false;
-  return true;
-}
-
 /* What was decided by what is no more had better not happen; what has happened already, or is about to, is as good as asked for again. */
 static enum status check_planned(const struct map_partition *partition, const struct map_move *under_way, struct change *change) {
   if (change->planned_from_count == 0) return STATUS_OK;
   const struct map_replica *going = under_way == NULL ? partition->replicas : under_way->target;
   uint32_t going_count = under_way == NULL ? partition->replica_count : under_way->target_count;
-  if (same_brokers(going, going_count, change->to, change->to_count)) return STATUS_OK;
-  bool rests = same_brokers(partition->replicas, partition->replica_count, change->planned_from, change->planned_from_count);
+  if (map_replicas_are(going, going_count, change->to, change->to_count)) return STATUS_OK;
+  bool rests = map_replicas_are(partition->replicas, partition->replica_count, change->planned_from, change->planned_from_count);
   if (under_way == NULL && rests) return STATUS_OK;
   snprintf(change->problem, sizeof change->problem, "partition %u %s: make a new plan", change->partition,
            under_way != NULL ? "is on its way elsewhere by now" : "has other replicas by now");

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "controller/cluster_health.h"
 #include "controller/placement.h"
 
 struct candidate {
@@ -24,27 +25,6 @@ static bool is_today(const struct cluster_map *map, const struct map_replica *re
   return broker != NULL && memcmp(broker->incarnation, replica->incarnation, CLUSTER_ID_SIZE) == 0;
 }
 
-static bool has_quorum(const struct evacuation *evacuation, const struct map_partition *partition) {
-  uint32_t up = 0;
-  for (uint32_t i = 0; i < partition->replica_count; i++) {
-    const struct map_replica *replica = &partition->replicas[i];
-    up += is_today(evacuation->map, replica) && is_up(evacuation, replica->broker);
-  }
-  return up > partition->replica_count / 2;
-}
-
-/* What is on its way counts as where it goes: else all that go at a time would go to the same one. */
-static void count_moves(const struct cluster_map *map, struct placement_load *loads, size_t count) {
-  const struct map_move *move = cluster_map_move_after(map, 0);
-  for (; move != NULL; move = cluster_map_move_after(map, move->group)) {
-    const struct map_partition *from = &cluster_map_topic_by_id(map, move->topic_id)->partitions[move->partition];
-    for (size_t i = 0; i < count; i++) {
-      loads[i].replicas += map_replicas_have(move->target, move->target_count, loads[i].broker);
-      loads[i].replicas -= map_replicas_have(from->replicas, from->replica_count, loads[i].broker);
-    }
-  }
-}
-
 /* Those that can take replicas, and how many each has. A broker that takes no peers cannot have what others have. */
 static size_t gather_takers(const struct evacuation *evacuation, struct placement_load *loads) {
   const struct cluster_map *map = evacuation->map;
@@ -54,7 +34,7 @@ static size_t gather_takers(const struct evacuation *evacuation, struct placemen
     bool able = id != evacuation->broker && cluster_map_broker(map, id)->peer_address[0] != '\0' && is_up(evacuation, id);
     if (able) loads[kept++] = loads[i];
   }
-  count_moves(map, loads, kept);
+  placement_count_moves(map, loads, kept);
   return kept;
 }
 
@@ -119,7 +99,7 @@ static enum evacuation_state step_of(const struct evacuation *evacuation, const 
   *out_candidate = (struct candidate){.step = {.topic = topic, .partition = i}};
   if (arrives(evacuation, &places)) return EVACUATION_WAITS; /* it is about to be elsewhere */
   if (move == NULL && evacuation->full) return EVACUATION_WAITS;
-  if (!has_quorum(evacuation, partition)) return EVACUATION_NO_QUORUM;
+  if (!cluster_health_has_quorum(evacuation->map, partition, evacuation->is_up, evacuation->context)) return EVACUATION_NO_QUORUM;
   for (uint32_t at = 0; at < places.count; at++)
     if (!is_to_go(evacuation, takers, &places.replicas[at])) step->to[step->to_count++] = places.replicas[at].broker;
   while (step->to_count < places.count) {

@@ -4,19 +4,6 @@
 #include "controller/cluster_health.h"
 #include "controller/placement.h"
 
-static void count_moves(const struct cluster_map *map, struct placement_load *loads, size_t count) {
-  const struct map_move *move = cluster_map_move_after(map, 0);
-  for (; move != NULL; move = cluster_map_move_after(map, move->group)) {
-    const struct map_partition *from = &cluster_map_topic_by_id(map, move->topic_id)->partitions[move->partition];
-    for (size_t i = 0; i < count; i++) {
-      loads[i].replicas += map_replicas_have(move->target, move->target_count, loads[i].broker);
-      loads[i].replicas -= map_replicas_have(from->replicas, from->replica_count, loads[i].broker);
-      loads[i].firsts += move->target[0].broker == loads[i].broker;
-      loads[i].firsts -= from->replicas[0].broker == loads[i].broker;
-    }
-  }
-}
-
 static bool is_much(uint32_t most, uint32_t fewest, uint64_t all, size_t brokers) {
   return most - fewest > IMBALANCE_LEAST && (uint64_t)(most - fewest) * brokers * 100 > all * IMBALANCE_PERCENT;
 }
@@ -27,7 +14,7 @@ struct imbalance imbalance_of(const struct cluster_map *map) {
   uint64_t replicas = 0, firsts = 0;
   struct placement_load *loads = memory_new_array(cluster_map_broker_count(map) + 1, sizeof *loads);
   size_t count = placement_candidates(map, loads, placement_loads(map, loads));
-  count_moves(map, loads, count);
+  placement_count_moves(map, loads, count);
   for (size_t i = 0; i < count; i++) {
     replicas += loads[i].replicas;
     firsts += loads[i].firsts;

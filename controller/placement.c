@@ -40,6 +40,19 @@ size_t placement_candidates(const struct cluster_map *map, struct placement_load
   return kept;
 }
 
+void placement_count_moves(const struct cluster_map *map, struct placement_load *loads, size_t count) {
+  const struct map_move *move = cluster_map_move_after(map, 0);
+  for (; move != NULL; move = cluster_map_move_after(map, move->group)) {
+    const struct map_partition *from = &cluster_map_topic_by_id(map, move->topic_id)->partitions[move->partition];
+    for (size_t i = 0; i < count; i++) {
+      loads[i].replicas += map_replicas_have(move->target, move->target_count, loads[i].broker);
+      loads[i].replicas -= map_replicas_have(from->replicas, from->replica_count, loads[i].broker);
+      loads[i].firsts += move->target[0].broker == loads[i].broker;
+      loads[i].firsts -= from->replicas[0].broker == loads[i].broker;
+    }
+  }
+}
+
 static bool has(const uint32_t *brokers, uint32_t count, uint32_t broker) {
   for (uint32_t i = 0; i < count; i++)
     if (brokers[i] == broker) return true;

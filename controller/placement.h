@@ -25,6 +25,9 @@ size_t placement_loads(const struct cluster_map *map, struct placement_load *out
 /* Without those of brokers that get no new replicas. Returns how many are left. */
 size_t placement_candidates(const struct cluster_map *map, struct placement_load *loads, size_t count);
 
+/* What is on its way counts where it goes from then on: else all that go at a time would go to the same one. */
+void placement_count_moves(const struct cluster_map *map, struct placement_load *loads, size_t count);
+
 /* One partition more: fills `out_brokers` with `replicas` numbers and adds them to the loads. PRE: 0 < replicas <= count. */
 void placement_add(struct placement_load *loads, size_t count, uint32_t replicas, uint32_t *out_brokers);
 

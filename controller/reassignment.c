@@ -4,14 +4,8 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "controller/cluster_health.h"
 #include "controller/spread.h"
-
-static bool same_brokers(const struct map_replica *replicas, uint32_t count, const uint32_t *brokers, uint32_t broker_count) {
-  if (count != broker_count) return false;
-  for (uint32_t i = 0; i < count; i++)
-    if (replicas[i].broker != brokers[i]) return false;
-  return true;
-}
 
 static bool names(const uint32_t *brokers, size_t count, uint32_t broker) {
   for (size_t i = 0; i < count; i++)
@@ -89,16 +83,8 @@ static void count_other(const struct planning *planning, const struct map_replic
   }
 }
 
-static bool is_there(const struct reassignment_goal *goal, const struct map_replica *replica) {
-  const struct map_broker *broker = cluster_map_broker(goal->map, replica->broker);
-  bool same = broker != NULL && memcmp(broker->incarnation, replica->incarnation, CLUSTER_ID_SIZE) == 0;
-  return same && goal->is_up(goal->context, replica->broker);
-}
-
 static bool has_quorum(const struct reassignment_goal *goal, const struct map_partition *partition) {
-  uint32_t there = 0;
-  for (uint32_t i = 0; i < partition->replica_count; i++) there += is_there(goal, &partition->replicas[i]);
-  return 2 * there > partition->replica_count;
+  return cluster_health_has_quorum(goal->map, partition, goal->is_up, goal->context);
 }
 
 /* Of one that is on its way what counts is where it goes. */
@@ -210,11 +196,11 @@ enum reassignment_stage reassignment_stage_of(const struct cluster_map *map, con
   const struct map_partition *partition = &topic->partitions[move->partition];
   const struct map_move *goes = cluster_map_move(map, partition->group);
   if (goes != NULL) {
-    bool there = same_brokers(goes->target, goes->target_count, move->to, move->to_count);
+    bool there = map_replicas_are(goes->target, goes->target_count, move->to, move->to_count);
     return there ? REASSIGNMENT_GOES : REASSIGNMENT_ELSEWHERE;
   }
-  if (same_brokers(partition->replicas, partition->replica_count, move->to, move->to_count)) return REASSIGNMENT_ARRIVED;
-  bool same = same_brokers(partition->replicas, partition->replica_count, move->from, move->from_count);
+  if (map_replicas_are(partition->replicas, partition->replica_count, move->to, move->to_count)) return REASSIGNMENT_ARRIVED;
+  bool same = map_replicas_are(partition->replicas, partition->replica_count, move->from, move->from_count);
   return same ? REASSIGNMENT_READY : REASSIGNMENT_ELSEWHERE;
 }
 
