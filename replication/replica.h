@@ -117,7 +117,7 @@ struct replica_learning {
   uint64_t bytes_to_go;
 };
 struct replica_learning replica_learning(const struct replica *replica);
-/* These get old entries no faster than that, bytes a second, all together; 0: as fast as the broker gives them, which holds besides. */
+/* These get old entries no faster than that from now on, bytes a second, all together; 0: as fast as the broker gives them, which holds besides. */
 void replica_set_pace(struct replica *replica, uint64_t bytes_per_second);
 
 struct log *replica_log(struct replica *replica);

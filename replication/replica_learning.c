@@ -1,7 +1,17 @@
 #include "replication/replica_internal.h"
 
+/* What went at another pace is not paid for at this one: of a pace that was far too low the pause behind one message lasts for days. */
 void replica_set_pace(struct replica *replica, uint64_t bytes_per_second) {
-  if (replica->links != NULL) replica->links->pace.bytes_per_second = bytes_per_second;
+  struct replica_links *links = replica->links;
+  if (links == NULL || links->pace.bytes_per_second == bytes_per_second) return;
+  uint64_t now_ns = loop_now_ns(lane_loop(replica->lane));
+  pace_init(&links->pace, bytes_per_second);
+  for (size_t i = 0; i < links->follower_count; i++) {
+    struct follower *follower = &links->followers[i];
+    if (follower->paced_ns > now_ns) follower->paced_ns = now_ns;
+    if (follower->ship_ns > now_ns) follower->ship_ns = now_ns;
+  }
+  replica_arm(replica);
 }
 
 uint64_t replica_gave(struct replica *replica, uint64_t bytes) {

@@ -1,4 +1,5 @@
-/* Who does not count yet gets old entries only as fast as it may; who counts, and what comes meanwhile, is not held back. */
+/* Who does not count yet gets old entries only as fast as it may, by its brokers' word and by that of its move; who counts, and what comes
+ * meanwhile, is not held back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -103,6 +104,23 @@ static broker_id leave_out(struct troupe *troupe, unsigned lacks) {
   return out;
 }
 
+struct own_pace {
+  struct replica *replica;
+  uint64_t bytes_per_second;
+};
+
+static void set_own_pace(void *context) {
+  const struct own_pace *own = context;
+  replica_set_pace(own->replica, own->bytes_per_second);
+}
+
+/* Of this group alone, by whoever leads it. */
+static void pace_group(struct troupe *troupe, uint64_t bytes_per_second) {
+  struct player *leader = player_of(troupe, troupe_wait_leader(troupe, 0));
+  struct own_pace own = {leader->replica, bytes_per_second};
+  stage_on_lane(&leader->stage, set_own_pace, &own);
+}
+
 static void a_newcomer_gets_old_entries_at_the_pace(void **state) {
   struct troupe *troupe = *state;
   (void)leave_out(troupe, FAR);
@@ -111,6 +129,38 @@ static void a_newcomer_gets_old_entries_at_the_pace(void **state) {
   unsigned ms = wait_for_members(troupe, 3, 0);
 
   assert_in_range(ms, 4000, 9000); /* six seconds, but for what one message has */
+}
+
+static void a_group_may_have_a_slower_pace_of_its_own(void **state) {
+  struct troupe *troupe = *state;
+  (void)leave_out(troupe, FAR);
+  pace_group(troupe, RATE / 4);
+
+  change_to(troupe, 0);
+  unsigned ms = wait_for_members(troupe, 3, 0);
+
+  assert_in_range(ms, 15000, 30000); /* 24 seconds, but for what one message has */
+}
+
+/* Also for whoever was given something, and for whoever comes in the place of one that was. */
+static void another_pace_holds_from_then_on(void **state) {
+  struct troupe *troupe = *state;
+  broker_id out = leave_out(troupe, FAR);
+  pace_group(troupe, 10); /* one message, and then nothing for a day */
+  change_to(troupe, 0);
+  troupe_run(troupe, 5000);
+  assert_false(is_settled(troupe, 3));
+
+  change_to(troupe, out);
+  (void)wait_for_members(troupe, 2, 0);
+  troupe_run(troupe, 100);
+  change_to(troupe, 0);
+  troupe_run(troupe, 5000);
+  assert_false(is_settled(troupe, 3));
+  pace_group(troupe, 10 * RATE);
+  unsigned ms = wait_for_members(troupe, 3, 0);
+
+  assert_in_range(ms, 0, 9000);
 }
 
 /* It grows twice as fast as a newcomer may be given: with each second there would be more to come. */
@@ -185,13 +235,37 @@ static void a_newcomer_with_nothing_takes_all_at_its_own_pace(void **state) {
   assert_in_range(ms, 1500, 6000); /* four seconds, or half an election timeout for each MiB */
 }
 
+static void what_comes_with_the_state_has_the_same_pace(void **state) {
+  struct troupe *troupe = *state;
+  broker_id out = troupe_wait_leader(troupe, 0) % 3 + 1;
+  change_to(troupe, out);
+  (void)wait_for_members(troupe, 2, 0);
+  append(troupe, 60, 100000);
+  trim_all_but(troupe, out);
+  replace_with_an_empty_one(troupe, out);
+  pace_group(troupe, 10);
+
+  change_to(troupe, 0);
+  troupe_run(troupe, 10000);
+  assert_false(is_settled(troupe, 3));
+  assert_int_equal(player_of(troupe, out)->installs, 0);
+  pace_group(troupe, RATE / 4);
+  unsigned ms = wait_for_members(troupe, 3, 0);
+
+  assert_int_equal(player_of(troupe, out)->installs, 1);
+  assert_in_range(ms, 6000, 20000); /* 12 seconds for three MiB, one was there */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_newcomer_gets_old_entries_at_the_pace),
+      TEST(a_group_may_have_a_slower_pace_of_its_own),
+      TEST(another_pace_holds_from_then_on),
       TEST(a_group_that_grows_faster_takes_newcomers_too),
       TEST(a_voter_that_was_away_is_not_paced),
       TEST(a_newcomer_with_nothing_takes_all_at_its_own_pace),
+      TEST(what_comes_with_the_state_has_the_same_pace),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
