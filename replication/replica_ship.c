@@ -270,6 +270,7 @@ void replica_ship_late(struct replica *replica, struct follower *follower) {
   follower->ship_ns = 0;
   bool waits = shipment != NULL && !shipment->busy && shipment->ask.kind == RAFT_FETCH_ENTRIES;
   if (!waits || shipment->ask.term != raft_term(&replica->raft)) return;
+  if (replica_fenced(replica) || !peer_lane_room(lane_wires(replica->lane), follower->id.broker)) return; /* it asks again */
   REACHED(shipment_is_paced);
   const struct raft_message ask = shipment->ask;
   ship_entries(replica, shipment, &ask);
