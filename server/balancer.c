@@ -113,6 +113,8 @@ static struct reassignment_goal goal_of(struct balancer *balancer) {
 static bool make_plan(struct balancer *balancer) {
   const struct reassignment_goal goal = goal_of(balancer);
   enum status status = reassignment_plan(&goal, &balancer->plan);
+  if (status != STATUS_OK)
+    trace_warn("balance_not_planned", "reason=%s text=\"%s\"", status_name(status), balancer->plan.problem);
   if (status != STATUS_OK || balancer->plan.count == 0) {
     end_plan(balancer, status == STATUS_OK ? NULL : balancer->plan.problem);
     return false;
