@@ -1,4 +1,5 @@
 /* cairn.v1.Admin: where partitions had better be, that they go there, and how far they are. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -123,12 +124,16 @@ static void list_run(struct look *look) {
 
 /* ---- Plans ---- */
 
+static int compare_names(const void *a, const void *b) {
+  const char *const *names[] = {a, b};
+  return strcmp(*names[0], *names[1]);
+}
+
+/* There may be tens of thousands of both. PRE: the names are in order. */
 static bool is_asked(void *context, const struct map_topic *topic) {
   const struct admin_call *this = context;
   const Cairn__V1__PlanReassignmentRequest *request = (const void *)this->request;
-  for (size_t i = 0; i < request->n_topics; i++)
-    if (strcmp(request->topics[i], topic->name) == 0) return true;
-  return request->n_topics == 0;
+  return bsearch(&topic->name, request->topics, request->n_topics, sizeof *request->topics, compare_names) != NULL;
 }
 
 static bool is_up(void *context, uint32_t broker) {
@@ -205,9 +210,10 @@ static void plan_run(struct look *look) {
                                   (int)TOPIC_NAME_MAX, unknown));
     return;
   }
+  if (request->n_topics > 0) qsort(request->topics, request->n_topics, sizeof *request->topics, compare_names);
   const struct reassignment_goal goal = {.map = controller_map(this->services->controller),
                                          .is_up = is_up,
-                                         .is_asked = is_asked,
+                                         .is_asked = request->n_topics > 0 ? is_asked : NULL,
                                          .context = this,
                                          .brokers = request->brokers,
                                          .broker_count = request->n_brokers};
