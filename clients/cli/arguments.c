@@ -1,5 +1,6 @@
 #include "clients/cli/arguments.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -245,6 +246,21 @@ int cli_option_number(const struct cli *cli, const char *name, int64_t min, int6
 int cli_option_bytes(const struct cli *cli, const char *name, int64_t min, int64_t max, int64_t *out) {
   static const struct quantity bytes = {quantity_parse_bytes, "65536, 64KiB or 1MiB", " bytes"};
   return option_quantity(cli, name, &bytes, (const int64_t[]){min, max}, out);
+}
+
+int cli_option_brokers(const struct cli *cli, const char *name, size_t max, uint32_t *out_brokers, size_t *out_count) {
+  const char *text = cli_option(cli, name), *at = text;
+  if (text == NULL) return CLI_OK;
+  for (size_t count = 0; count < max;) {
+    char *end = NULL;
+    unsigned long long broker = strtoull(at, &end, 10);
+    if (end == at || broker == 0 || broker > INT32_MAX || (*end != '\0' && *end != ',')) break;
+    out_brokers[count++] = (uint32_t)broker;
+    *out_count = count;
+    if (*end == '\0') return CLI_OK;
+    at = end + 1;
+  }
+  return report_usage(cli, "\"%s\" is not a list of 1 to %zu brokers, as in --%s 2,3,4", text, max, name);
 }
 
 int cli_option_duration_ms(const struct cli *cli, const char *name, int64_t min, int64_t max, int64_t *out) {

@@ -99,5 +99,7 @@ bool cli_flag(const struct cli *cli, const char *name);
 int cli_option_number(const struct cli *cli, const char *name, int64_t min, int64_t max, int64_t *out);
 int cli_option_bytes(const struct cli *cli, const char *name, int64_t min, int64_t max, int64_t *out);       /* 64KiB, 1M */
 int cli_option_duration_ms(const struct cli *cli, const char *name, int64_t min, int64_t max, int64_t *out); /* 7d, 250ms */
+/* 2,3,4: at most `max`, for which `out_brokers` has room. */
+int cli_option_brokers(const struct cli *cli, const char *name, size_t max, uint32_t *out_brokers, size_t *out_count);
 
 #endif

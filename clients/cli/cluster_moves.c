@@ -4,6 +4,7 @@
 
 #include "base/world.h"
 #include "clients/cli/commands.h"
+#include "clients/cli/map_json.h"
 #include "clients/cli/output.h"
 #include "clients/cli/quantity.h"
 #include "clients/cli/report.h"
@@ -17,12 +18,6 @@ static const struct column move_columns[] = {
     {"TO", "to", COLUMN_TEXT},          {"DONE", "done_text", COLUMN_TEXT},        {"TO GO", "to_go_text", COLUMN_TEXT},
     {"PACE", "pace_text", COLUMN_TEXT}, {"LEFT", "left_text", COLUMN_TEXT},        {NULL, NULL, COLUMN_TEXT},
 };
-
-static json_t *list_of(const uint32_t *brokers, size_t count) {
-  json_t *list = json_array();
-  for (size_t i = 0; i < count; i++) json_array_append_new(list, json_integer(brokers[i]));
-  return list;
-}
 
 static void set_size(json_t *row, const char *field, uint64_t bytes, const char *behind) {
   char size[32], text[48];
@@ -55,7 +50,7 @@ static void move_visit(void *context, const struct cairn_move *move) {
   json_t *row =
       json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:b, s:I, s:I, s:I, s:I}", "topic", move->topic, "topic_id",
                 (json_int_t)move->topic_id, "partition", (json_int_t)move->partition, "number", (json_int_t)move->number, "from",
-                list_of(move->from, move->from_count), "to", list_of(move->to, move->to_count), "bytes_per_second_max",
+                brokers_json(move->from, move->from_count), "to", brokers_json(move->to, move->to_count), "bytes_per_second_max",
                 (json_int_t)move->bytes_per_second_max, "told", (int)move->told, "learners", (json_int_t)move->learners,
                 "bytes_done", (json_int_t)move->bytes_done, "bytes_to_go", (json_int_t)move->bytes_to_go, "bytes_per_second",
                 (json_int_t)move->bytes_per_second);

@@ -1,11 +1,11 @@
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/world.h"
 #include "clients/cli/commands.h"
+#include "clients/cli/map_json.h"
 #include "clients/cli/output.h"
 #include "clients/cli/quantity.h"
 #include "clients/cli/reassignment.h"
@@ -47,21 +47,6 @@ static int read_topics(struct goal *goal, const char *option) {
   return CLI_OK;
 }
 
-static int read_brokers(struct goal *goal) {
-  const char *text = cli_option(goal->cli, "to-brokers");
-  if (text == NULL) return CLI_OK;
-  for (const char *at = text; goal->broker_count < REASSIGNMENT_BROKERS_MAX;) {
-    char *end = NULL;
-    unsigned long long broker = strtoull(at, &end, 10);
-    if (end == at || broker == 0 || broker > INT32_MAX || (*end != '\0' && *end != ',')) break;
-    goal->brokers[goal->broker_count++] = (uint32_t)broker;
-    if (*end == '\0') return CLI_OK;
-    at = end + 1;
-  }
-  return report_usage(goal->cli, "\"%s\" is not a list of 1 to %u brokers, as in --to-brokers 2,3,4", text,
-                      REASSIGNMENT_BROKERS_MAX);
-}
-
 static int read_bounds(struct goal *goal) {
   goal->at_once = AT_ONCE;
   int code = cli_option_number(goal->cli, "at-once", 1, AT_ONCE_MAX, &goal->at_once);
@@ -73,16 +58,10 @@ static int read_bounds(struct goal *goal) {
 
 /* ---- Plans ---- */
 
-static json_t *list_of(const uint32_t *brokers, size_t count) {
-  json_t *list = json_array();
-  for (size_t i = 0; i < count; i++) json_array_append_new(list, json_integer(brokers[i]));
-  return list;
-}
-
 static void plan_visit(void *context, const struct cairn_planned_move *move) {
   json_t *row = json_pack("{s:s, s:I, s:I, s:o, s:o, s:I}", "topic", move->topic, "topic_id", (json_int_t)move->topic_id,
-                          "partition", (json_int_t)move->partition, "from", list_of(move->from, move->from_count), "to",
-                          list_of(move->to, move->to_count), "copies", (json_int_t)move->copies);
+                          "partition", (json_int_t)move->partition, "from", brokers_json(move->from, move->from_count), "to",
+                          brokers_json(move->to, move->to_count), "copies", (json_int_t)move->copies);
   if (move->bytes_known) json_object_set_new(row, "bytes", json_integer((json_int_t)move->bytes));
   json_array_append_new(context, row);
 }
@@ -362,7 +341,7 @@ static int reassign_run(struct cli *cli) {
   struct goal goal = {.cli = cli};
   const char *plan = cli_option(cli, "plan"), *save = cli_option(cli, "save");
   int code = read_topics(&goal, "topics");
-  if (code == CLI_OK) code = read_brokers(&goal);
+  if (code == CLI_OK) code = cli_option_brokers(cli, "to-brokers", REASSIGNMENT_BROKERS_MAX, goal.brokers, &goal.broker_count);
   if (code == CLI_OK) code = read_bounds(&goal);
   bool asks = goal.topic_count > 0 || goal.broker_count > 0;
   if (code == CLI_OK && plan != NULL && (asks || save != NULL))

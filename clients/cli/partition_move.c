@@ -1,10 +1,10 @@
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/world.h"
 #include "clients/cli/commands.h"
+#include "clients/cli/map_json.h"
 #include "clients/cli/output.h"
 #include "clients/cli/report.h"
 #include "clients/cli/table.h"
@@ -38,17 +38,8 @@ static const char *brokers_text(const struct brokers *brokers, char into[LIST_SI
 }
 
 static int read_brokers(const struct cli *cli, struct brokers *out_brokers) {
-  const char *text = cli_option(cli, "to");
-  if (text == NULL) return report_usage(cli, "--to BROKERS is missing");
-  for (const char *at = text; out_brokers->count < CAIRN_REPLICAS_MAX;) {
-    char *end = NULL;
-    unsigned long long broker = strtoull(at, &end, 10);
-    if (end == at || broker == 0 || broker > INT32_MAX || (*end != '\0' && *end != ',')) break;
-    out_brokers->ids[out_brokers->count++] = (uint32_t)broker;
-    if (*end == '\0') return CLI_OK;
-    at = end + 1;
-  }
-  return report_usage(cli, "\"%s\" is not a list of 1 to %u brokers, as in --to 2,3,4", text, CAIRN_REPLICAS_MAX);
+  if (cli_option(cli, "to") == NULL) return report_usage(cli, "--to BROKERS is missing");
+  return cli_option_brokers(cli, "to", CAIRN_REPLICAS_MAX, out_brokers->ids, &out_brokers->count);
 }
 
 /* ---- Where it is ---- */
@@ -141,10 +132,8 @@ static int print_state(const struct move *move, const char *state, const char *w
     output_printf(move->cli->output, "partition %u of %s %s %s%s\n", move->partition, move->topic, words, move->to_text, end);
     return CLI_OK;
   }
-  json_t *replicas = json_array();
-  for (size_t i = 0; i < move->to.count; i++) json_array_append_new(replicas, json_integer(move->to.ids[i]));
   json_t *object = json_pack("{s:s, s:I, s:o, s:s}", "topic", move->topic, "partition", (json_int_t)move->partition, "replicas",
-                             replicas, "state", state);
+                             brokers_json(move->to.ids, move->to.count), "state", state);
   int code = table_print_json(move->cli, object);
   json_decref(object);
   return code;
