@@ -150,15 +150,15 @@ static int validate(struct move *move) {
   return print_state(move, "validated", "could move to", "");
 }
 
-/* Where it was is where it is to be: that is waited for as any move is. */
+/* Where it was is where it is to be: that is waited for as any move is. One that is over, perhaps just now, cannot be taken back: it rests. */
 static int take_back(struct move *move, bool *out_under_way) {
-  struct cairn_error error;
-  if (look(move, &error) != CAIRN_OK) return report_unseen(move, &error);
-  move->to = move->replicas;
+  struct cairn_error error, unseen;
   int code = cairn_partition_move_cancel(move->cli->client, move->topic, move->partition, 0, &error);
+  if (look(move, &unseen) != CAIRN_OK) return report_unseen(move, &unseen);
+  move->to = move->replicas;
   *out_under_way = code == CAIRN_OK;
-  if (code == CAIRN_OK || strcmp(error.reason, "NOT_FOUND") == 0)
-    return CLI_OK; /* it rests, where it was or where it was to go */
+  if (code == CAIRN_OK) return CLI_OK;
+  if (move->moving_to.count == 0 && strcmp(error.reason, "NOT_FOUND") == 0) return CLI_OK;
   return report_error(move->cli, &error, subject_of(move), "cannot take the move of partition %u of \"%s\" back", move->partition,
                       move->topic);
 }
