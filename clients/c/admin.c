@@ -180,31 +180,6 @@ int cairn_topic_delete(struct cairn_client *client, const char *name, uint64_t *
   return CAIRN_OK;
 }
 
-int cairn_partition_move(struct cairn_client *client, const char *topic, uint32_t partition, const uint32_t *brokers,
-                         size_t broker_count, bool validate_only, struct cairn_error *error) {
-  uint32_t copy[CAIRN_REPLICAS_MAX];
-  Cairn__V1__MovePartitionRequest request;
-  cairn__v1__move_partition_request__init(&request);
-  request.topic = pack_text(topic);
-  request.partition = partition;
-  request.validate_only = validate_only;
-  if (broker_count > CAIRN_REPLICAS_MAX)
-    return error_set(error, STATUS_INVALID, "%zu brokers are named, and a partition has at most %u", broker_count,
-                     CAIRN_REPLICAS_MAX);
-  for (size_t i = 0; i < broker_count; i++) copy[i] = brokers[i];
-  request.n_replicas = broker_count;
-  request.replicas = copy;
-  const struct exchange exchange = {.method = "/cairn.v1.Admin/MovePartition",
-                                    .request = &request.base,
-                                    .idempotent = true, /* it ends in the same place */
-                                    .answer = &cairn__v1__move_partition_response__descriptor};
-  Cairn__V1__MovePartitionResponse *answer = NULL;
-  struct arena *arena = NULL;
-  int code = call_for(client, &exchange, &answer, &arena, error);
-  if (code == CAIRN_OK) arena_free(arena);
-  return code;
-}
-
 int cairn_partition_transfer(struct cairn_client *client, const char *topic, uint32_t partition, uint32_t broker,
                              bool validate_only, struct cairn_leadership *out_leadership, struct cairn_error *error) {
   Cairn__V1__TransferLeadershipRequest request;

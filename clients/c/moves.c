@@ -35,6 +35,12 @@ int cairn_partition_move_planned(struct cairn_client *client, const struct cairn
   return code;
 }
 
+int cairn_partition_move(struct cairn_client *client, const char *topic, uint32_t partition, const uint32_t *brokers,
+                         size_t broker_count, bool validate_only, struct cairn_error *error) {
+  const struct cairn_planned_move anyhow = {.topic = topic, .partition = partition, .to = brokers, .to_count = broker_count};
+  return cairn_partition_move_planned(client, &anyhow, 0, validate_only, error);
+}
+
 int cairn_partition_move_cancel(struct cairn_client *client, const char *topic, uint32_t partition, uint64_t number,
                                 struct cairn_error *error) {
   Cairn__V1__CancelMoveRequest request;
