@@ -167,6 +167,16 @@ static void what_cannot_move_is_left_out_and_counted(void **state) {
   reassignment_deinit(&plan);
 }
 
+/* Half of two is no majority: what the one that is up has could not go elsewhere. */
+static void what_has_no_quorum_stays_whole(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
+  create("a", (const char *const[]){"12", "12", "12", "12"}, 4);
+  expect_plan(NULL, 0, "0:12>43 1:12>34 2:12>21");
+  down = 1u << 2;
+  expect_plan(NULL, 0, "");
+}
+
 static void who_is_drained_or_down_gets_nothing_and_keeps_what_it_has(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
@@ -202,11 +212,34 @@ static void a_move_begins_where_there_is_room_for_it(void **state) {
   assert_true(reassignment_may_begin(&goal, &moves[2], &two));
   down = 1u << 4;
   assert_false(reassignment_may_begin(&goal, &moves[2], &two));
+  down = 1u << 1 | 1u << 2; /* two of the three that have it */
+  assert_false(reassignment_may_begin(&goal, &moves[2], &two));
   down = 0;
   begin(moves[2].topic_id, moves[2].partition, (const uint32_t[]){1, 2}, 2);
   assert_int_equal(reassignment_stage_of(map, &moves[2]), REASSIGNMENT_ELSEWHERE);
   assert_int_equal(rig_delete(moves[2].topic_id), STATUS_OK);
   assert_int_equal(reassignment_stage_of(map, &moves[2]), REASSIGNMENT_ELSEWHERE);
+  reassignment_deinit(&plan);
+}
+
+/* Each goes to somebody else. */
+static void who_gives_replicas_gives_a_few_at_a_time(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
+  create("a", (const char *const[]){"1", "1", "1", "1"}, 4);
+  struct reassignment plan;
+  const struct reassignment_goal goal = goal_of(NULL, 0);
+  const struct reassignment_bounds two = {.per_broker = 2, .in_all = 9};
+  assert_int_equal(reassignment_plan(&goal, &plan), STATUS_OK);
+  assert_int_equal(plan.count, 3);
+
+  for (size_t i = 0; i < 2; i++) {
+    assert_true(reassignment_may_begin(&goal, &plan.moves[i], &two));
+    begin(plan.moves[i].topic_id, plan.moves[i].partition, plan.moves[i].to, plan.moves[i].to_count);
+  }
+  assert_false(reassignment_may_begin(&goal, &plan.moves[2], &two));
+  end(cluster_map_move_after(map, 0));
+  assert_true(reassignment_may_begin(&goal, &plan.moves[2], &two));
   reassignment_deinit(&plan);
 }
 
@@ -303,8 +336,10 @@ int main(void) {
       cmocka_unit_test_setup_teardown(what_is_asked_goes_to_whom_it_is_asked_for, set_up, rig_tear_down),
       cmocka_unit_test_setup_teardown(a_plan_that_could_not_end_is_none, set_up, rig_tear_down),
       cmocka_unit_test_setup_teardown(what_cannot_move_is_left_out_and_counted, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(what_has_no_quorum_stays_whole, set_up, rig_tear_down),
       cmocka_unit_test_setup_teardown(who_is_drained_or_down_gets_nothing_and_keeps_what_it_has, set_up, rig_tear_down),
       cmocka_unit_test_setup_teardown(a_move_begins_where_there_is_room_for_it, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(who_gives_replicas_gives_a_few_at_a_time, set_up, rig_tear_down),
       cmocka_unit_test(any_cluster_ends_even_whoever_goes_on_with_it),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
