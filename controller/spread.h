@@ -16,6 +16,7 @@
  * 2. Nothing else could be as even with fewer replicas moved: a way of shifts that ends where it began and saves one would have been found
  *    (spread_ways.c). Beyond SPREAD_ARCS_MAX (topics times brokers times brokers) or SPREAD_WORK_MAX only single shifts are tried: it is
  *    allowed, keeps racks apart, and may be less even and move more than it must.
+ *    Single shifts have no bound of their own: 20,000 partitions of three replicas take most of a second on up to 100 brokers, some seconds on 1,000.
  * 3. A partition keeps the order of the replicas that stay, but for the one that is to lead, which comes first.
  */
 #ifndef CAIRN_CONTROLLER_SPREAD_H
@@ -30,7 +31,7 @@
 
 #define SPREAD_ARCS_MAX ((uint64_t)1 << 20)
 #define SPREAD_WORK_MAX \
-  ((uint64_t)24 << 20) /* arcs looked at: a tenth of a second or two, as whoever asks stands still meanwhile */
+  ((uint64_t)24 << 20) /* arcs looked at for ways of several: some tenths of a second, as whoever asks stands still meanwhile */
 
 enum spread_use {
   SPREAD_TAKES, /* it may have replicas, and is counted on */
