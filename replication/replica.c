@@ -220,6 +220,7 @@ void replica_free(struct replica *replica) {
   if (replica == NULL) return;
   replica_drop_all(replica);
   replica_mend_end(replica);
+  replica_give_end(replica);
   replica_install_free(replica);
   replica_links_free(replica);
   lane_remove(replica->lane, replica);
@@ -352,6 +353,7 @@ void replica_delete(struct replica *replica, void (*done)(void *context), void *
   replica->deleted_context = context;
   replica_forget_wires(replica);
   replica_mend_end(replica);
+  replica_give_end(replica);
   replica_answer_all(replica, STATUS_UNKNOWN_PARTITION, STATUS_UNKNOWN_PARTITION);
   log_set_owner(replica->log, &(struct log_owner){0});
   if (lane_failed(replica->lane)) { /* no CLOSE frame will ever be durable: the next start finds the log and closes it */

@@ -9,6 +9,7 @@
  *   replica_learning.c  how far new replicas are, and how fast they may go on
  *   replica_install.c  the follower's side: beside its own log, then in its place
  *   replica_mend.c     what rot has taken of segments, from peers
+ *   replica_gift.c     what a peer asks for because of that
  *
  * 1. Entries are applied in index order, each once, and only when committed.
  * 2. A proposal is refused (nothing was appended), or answered exactly once:

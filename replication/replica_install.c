@@ -185,6 +185,7 @@ static void take_place(struct replica *replica) {
   log_replace(spare, lane_write(replica->lane));
   CHECK(replica->closing == NULL);
   replica_mend_end(replica);
+  replica_give_end(replica);
   log_set_owner(replica->log, &(struct log_owner){0});
   replica->closing = replica->log;
   replica->log = spare;

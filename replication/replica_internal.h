@@ -219,9 +219,14 @@ void replica_mend_begin(struct replica *replica);
 /* Its log goes, or the replica. */
 void replica_mend_end(struct replica *replica);
 void replica_mend_receive(struct replica *replica, const struct peer_message *message); /* GIVEN, GIVES_NOT */
-void replica_mend_give(struct replica *replica, const struct raft_message *message);    /* WANT */
 uint64_t replica_mend_due_ns(const struct replica *replica);
 void replica_mend_timer(struct replica *replica, uint64_t now_ns);
+
+/* ---- replica_gift.c ---- */
+
+void replica_give(struct replica *replica, const struct raft_message *message); /* WANT */
+/* Its log goes, or the replica. */
+void replica_give_end(struct replica *replica);
 
 /* ---- replica_loss.c ---- */
 

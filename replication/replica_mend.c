@@ -19,7 +19,6 @@
 
 #define MEND_BYTES_MAX ((size_t)16 << 20)
 #define MEND_ENTRIES_MAX 65536u
-#define PART_BYTES ((size_t)1 << 20)
 #define REST_TIMEOUTS 2u /* election timeouts */
 
 enum mend_stage { MEND_FINDING, MEND_ASKING, MEND_FILLING, MEND_RESTING };
@@ -42,14 +41,6 @@ struct replica_mend {
   uint64_t due_ns;
   uint64_t began_ns;
   uint64_t mended; /* entries of this segment */
-};
-
-/* What a peer wants is read for it. On the heap, the same. */
-struct replica_gift {
-  struct log_fetch fetch;
-  struct lane *lane;
-  struct replica *replica;
-  struct raft_message ask;
 };
 
 static uint64_t now_of(const struct replica *replica) { return loop_now_ns(lane_loop(replica->lane)); }
@@ -250,10 +241,7 @@ void replica_mend_begin(struct replica *replica) {
 
 void replica_mend_end(struct replica *replica) {
   struct replica_mend *mend = replica->mend;
-  struct replica_gift *gift = replica->gift;
   replica->mend = NULL;
-  replica->gift = NULL;
-  if (gift != NULL) gift->replica = NULL; /* whoever brings it back frees it */
   if (mend == NULL) return;
   mend->replica = NULL;
   bool busy = mend->stage == MEND_FINDING || mend->stage == MEND_FILLING;
@@ -288,7 +276,7 @@ static bool take(struct replica_mend *mend, const struct peer_message *message) 
   for (size_t i = 0; i < message->count; i++) {
     const struct entry *entry = &message->entries[i];
     mend->bytes += (size_t)entry_size(&entry->head);
-    if (entry->head.index > mend->hole.last || mend->bytes > MEND_BYTES_MAX + PART_BYTES) return false;
+    if (entry->head.index > mend->hole.last || mend->bytes > MEND_BYTES_MAX + SHIP_PART_BYTES) return false;
     if (mend->count == mend->capacity) {
       mend->capacity = mend->capacity == 0 ? 16 : mend->capacity * 2;
       mend->entries = memory_grow_array(mend->entries, mend->capacity, sizeof *mend->entries);
@@ -312,60 +300,4 @@ void replica_mend_receive(struct replica *replica, const struct peer_message *me
     else ask(replica);
   }
   replica_arm(replica);
-}
-
-/* ---- Giving ---- */
-
-static void give(struct replica *replica, const struct replica_gift *gift) {
-  const struct log_fetch *fetch = &gift->fetch;
-  bool has = fetch->status == STATUS_OK;
-  struct raft_message answer = {.kind = has ? RAFT_GIVEN : RAFT_GIVES_NOT,
-                                .from = replica->raft.self,
-                                .to = gift->ask.from,
-                                .term = raft_term(&replica->raft),
-                                .sequence = gift->ask.sequence,
-                                .append = {.prev_index = gift->ask.append.prev_index}};
-  replica_to_wires(replica, &answer, fetch->entries, has ? fetch->count : 0);
-}
-
-static void end_gift(struct replica_gift *gift) {
-  struct replica *replica = gift->replica;
-  if (replica != NULL) {
-    give(replica, gift);
-    replica->gift = NULL;
-  }
-  log_fetch_reset(&gift->fetch);
-  memory_free(gift);
-}
-
-static void gift_read(struct task *task) {
-  struct replica_gift *gift = container_of(container_of(task, struct log_fetch, done), struct replica_gift, fetch);
-  lane_fetch_ended(gift->lane);
-  end_gift(gift);
-}
-
-/* Only what is committed; whoever asks again is answered when the read before is done. */
-void replica_mend_give(struct replica *replica, const struct raft_message *message) {
-  struct peer_lane *wires = lane_wires(replica->lane);
-  bool member = raft_config_find(&replica->raft.config, &message->from) != RAFT_NO_POSITION;
-  if (!member || wires == NULL || replica->gift != NULL || !peer_lane_room(wires, message->from.broker)) return;
-  struct replica_gift *gift = NEW(struct replica_gift);
-  entry_index last = message->append.commit;
-  if (last > raft_commit(&replica->raft)) last = raft_commit(&replica->raft);
-  gift->lane = replica->lane;
-  gift->replica = replica;
-  gift->ask = *message;
-  replica->gift = gift;
-  gift->fetch = (struct log_fetch){.first = message->append.prev_index + 1,
-                                   .last = last,
-                                   .count_max = LOG_READ_ENTRIES_MAX,
-                                   .bytes_max = PART_BYTES,
-                                   .loop = lane_loop(replica->lane),
-                                   .done = {.run = gift_read},
-                                   .status = STATUS_BEYOND_END};
-  if (gift->fetch.first > last || log_fetch(replica->log, &gift->fetch)) {
-    end_gift(gift);
-    return;
-  }
-  lane_fetch_begins(replica->lane);
 }

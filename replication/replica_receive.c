@@ -148,7 +148,7 @@ void replica_receive(struct replica *replica, const struct peer_message *message
     case RAFT_SHIPPED_STATE:
     case RAFT_SHIPPED_ENTRIES:
     case RAFT_SHIPS_NOT: replica_install_receive(replica, message); return;
-    case RAFT_WANT: replica_mend_give(replica, &message->raft); return;
+    case RAFT_WANT: replica_give(replica, &message->raft); return;
     case RAFT_GIVEN:
     case RAFT_GIVES_NOT: replica_mend_receive(replica, message); return;
     default: break;
