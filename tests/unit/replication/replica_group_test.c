@@ -7,29 +7,20 @@
 
 #include <cmocka.h>
 
-#include "base/memory.h"
 #include "replication/replica_internal.h"
 #include "tests/unit/replication/troupe.h"
 
 static int set_up(void **state) {
-  struct troupe *troupe = NEW(struct troupe);
-  troupe_open(troupe, 11, 3);
-  *state = troupe;
+  *state = troupe_new(11, 3);
   return 0;
 }
 
 static int tear_down(void **state) {
-  struct troupe *troupe = *state;
-  troupe_close(troupe);
-  memory_free(troupe);
+  troupe_free(*state);
   return 0;
 }
 
-static struct player *player_of(struct troupe *troupe, broker_id broker) { return &troupe->players[broker]; }
-
-static struct log_view view_of(struct troupe *troupe, broker_id broker) {
-  return log_view(player_of(troupe, broker)->stage.log[TROUPE_GROUP]);
-}
+static struct log_view view_of(struct troupe *troupe, broker_id broker) { return log_view(log_of(troupe, broker)); }
 
 /* Proposes at the leader, and waits. */
 static struct troupe_ask *append(struct troupe *troupe, size_t size) {

@@ -7,37 +7,20 @@
 
 #include <cmocka.h>
 
-#include "base/memory.h"
 #include "replication/replica_internal.h"
 #include "tests/unit/replication/troupe.h"
 
 static int set_up(void **state) {
-  struct troupe *troupe = NEW(struct troupe);
-  troupe_open(troupe, 17, 3);
-  *state = troupe;
+  *state = troupe_new(17, 3);
   return 0;
 }
 
 static int tear_down(void **state) {
-  struct troupe *troupe = *state;
-  troupe_close(troupe);
-  memory_free(troupe);
+  troupe_free(*state);
   return 0;
 }
 
-static struct player *player_of(struct troupe *troupe, broker_id broker) { return &troupe->players[broker]; }
-
-static struct log *log_of(struct troupe *troupe, broker_id broker) { return player_of(troupe, broker)->stage.log[TROUPE_GROUP]; }
-
 static struct log_view view_of(struct troupe *troupe, broker_id broker) { return log_view(log_of(troupe, broker)); }
-
-static void append(struct troupe *troupe, unsigned count, size_t size) {
-  for (unsigned i = 0; i < count; i++) {
-    struct troupe_ask *ask = troupe_propose(troupe, troupe_wait_leader(troupe, 0), size);
-    troupe_wait_answer(troupe, ask);
-    assert_int_equal(ask->answer, STATUS_OK);
-  }
-}
 
 struct trimming {
   struct log *log;
@@ -62,11 +45,11 @@ static void trim_all(struct troupe *troupe, record_offset keep) {
 /* One is down while the others write `count` records and keep `keep` of them. Returns who it is. */
 static broker_id leave_behind(struct troupe *troupe, unsigned count, size_t size, record_offset keep) {
   broker_id leader = troupe_wait_leader(troupe, 0);
-  append(troupe, 1, 100);
+  troupe_append(troupe, 1, 100);
   troupe_settle(troupe);
   broker_id late = leader % 3 + 1;
   troupe_stop(troupe, late, false);
-  append(troupe, count, size);
+  troupe_append(troupe, count, size);
   troupe_settle(troupe);
   trim_all(troupe, keep);
   return late;
@@ -86,7 +69,7 @@ static void assert_same_log(struct troupe *troupe, broker_id broker) {
 
 /* It goes on as any other: takes entries, starts anew with what it has. */
 static void assert_lives_on(struct troupe *troupe, broker_id broker) {
-  append(troupe, 5, 1000);
+  troupe_append(troupe, 5, 1000);
   troupe_settle(troupe);
   for (int i = 0; i < 2; i++) {
     if (i == 0) troupe_crash(troupe, broker, SIM_POWER_DROP);
@@ -105,7 +88,7 @@ static void assert_leads(struct troupe *troupe, broker_id broker) {
     troupe_run(troupe, 3000);
   }
   assert_int_equal(troupe_wait_leader(troupe, 0), broker);
-  append(troupe, 5, 1000);
+  troupe_append(troupe, 5, 1000);
   troupe_settle(troupe);
 }
 
@@ -169,7 +152,7 @@ static void it_goes_on_while_others_write(void **state) {
   troupe->wires.delay_least_ns = 20000000;
 
   troupe_start(troupe, late);
-  append(troupe, 50, 20000);
+  troupe_append(troupe, 50, 20000);
   troupe_settle(troupe);
 
   assert_true(player_of(troupe, late)->installs >= 1);
@@ -242,7 +225,7 @@ static void deliver(void *context) {
 static void what_is_for_another_placement_is_not_answered(void **state) {
   struct troupe *troupe = *state;
   broker_id leader = troupe_wait_leader(troupe, 0), asker = leader % 3 + 1;
-  append(troupe, 1, 100);
+  troupe_append(troupe, 1, 100);
   troupe_settle(troupe);
   troupe_run(troupe, 1000);
   struct delivery delivery = {.to = player_of(troupe, leader)};
@@ -292,7 +275,7 @@ static void it_is_not_told_while_the_old_log_is_not_closed(void **state) {
   stage_wait(&player->stage, is_given, player);
   stage_slow_journal(&player->stage);
 
-  append(troupe, 5, 1000); /* others go on, and it takes nothing from them */
+  troupe_append(troupe, 5, 1000); /* others go on, and it takes nothing from them */
   assert_int_equal(player->installed, 0);
   assert_non_null(player->replica->closing);
   stage_heal(&player->stage);
@@ -310,7 +293,7 @@ static void it_is_never_told_where_the_disk_fails_before(void **state) {
   stage_wait(&player->stage, is_given, player);
   stage_fail_journal(&player->stage);
 
-  append(troupe, 5, 1000);
+  troupe_append(troupe, 5, 1000);
   troupe_run(troupe, 5000);
   assert_true(replica_fenced(player->replica));
   assert_int_equal(player->installed, 0);
@@ -414,7 +397,7 @@ static void one_whose_journal_has_rotted_is_made_whole(void **state) {
   struct troupe *troupe = *state;
   broker_id leader = troupe_wait_leader(troupe, 0);
   broker_id rotten = leader % 3 + 1;
-  append(troupe, 30, 20000);
+  troupe_append(troupe, 30, 20000);
   troupe_settle(troupe);
   troupe_stop(troupe, rotten, false);
   assert_true(sim_disk_flip(player_of(troupe, rotten)->stage.device, "journal/0*", 300000, 0xff) > 0);
@@ -435,7 +418,7 @@ static void one_that_is_killed_before_it_is_proven_is_proven_later(void **state)
   struct troupe *troupe = *state;
   broker_id leader = troupe_wait_leader(troupe, 0);
   broker_id rotten = leader % 3 + 1, other = rotten % 3 + 1;
-  append(troupe, 30, 20000);
+  troupe_append(troupe, 30, 20000);
   troupe_settle(troupe);
   troupe_stop(troupe, rotten, false);
   assert_true(sim_disk_flip(player_of(troupe, rotten)->stage.device, "journal/0*", 300000, 0xff) > 0);
@@ -468,13 +451,13 @@ static void one_whose_state_is_ahead_of_its_log_applies_what_is_behind_the_state
   struct troupe *troupe = *state;
   broker_id leader = troupe_wait_leader(troupe, 0);
   broker_id late = leader % 3 + 1;
-  append(troupe, 5, 100);
+  troupe_append(troupe, 5, 100);
   troupe_settle(troupe);
   troupe_stop(troupe, late, true);
-  append(troupe, 5, 100);
+  troupe_append(troupe, 5, 100);
   troupe_settle(troupe);
   const struct player ahead = *player_of(troupe, leader);
-  append(troupe, 5, 100);
+  troupe_append(troupe, 5, 100);
 
   troupe_start(troupe, late);
   struct player *player = player_of(troupe, late);

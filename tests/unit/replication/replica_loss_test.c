@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "base/memory.h"
 #include "log/journal_ring.h"
 #include "log/log_internal.h"
 #include "replication/replica_internal.h"
@@ -16,18 +15,12 @@
 
 #define RECORD_BYTES 20000u
 
-static struct player *player_of(struct troupe *troupe, broker_id broker) { return &troupe->players[broker]; }
-
-static struct log *log_of(struct troupe *troupe, broker_id broker) { return player_of(troupe, broker)->replica->log; }
-
 static struct raft_damage damage_of(struct troupe *troupe, broker_id broker) {
   return player_of(troupe, broker)->replica->raft.damage;
 }
 
 static int open_all(void **state, unsigned count) {
-  struct troupe *troupe = NEW(struct troupe);
-  troupe_open(troupe, 31, count);
-  *state = troupe;
+  *state = troupe_new(31, count);
   return 0;
 }
 
@@ -35,19 +28,11 @@ static int set_up(void **state) { return open_all(state, 3); }
 static int set_up_two(void **state) { return open_all(state, 2); }
 
 static int tear_down(void **state) {
-  struct troupe *troupe = *state;
-  troupe_close(troupe);
-  memory_free(troupe);
+  troupe_free(*state);
   return 0;
 }
 
-static void append(struct troupe *troupe, unsigned count) {
-  for (unsigned i = 0; i < count; i++) {
-    struct troupe_ask *ask = troupe_propose(troupe, troupe_wait_leader(troupe, 0), RECORD_BYTES);
-    troupe_wait_answer(troupe, ask);
-    assert_int_equal(ask->answer, STATUS_OK);
-  }
-}
+static void append(struct troupe *troupe, unsigned count) { troupe_append(troupe, count, RECORD_BYTES); }
 
 /* From here on only the journals have what was appended, and no memory. */
 static void restart_all(struct troupe *troupe) {

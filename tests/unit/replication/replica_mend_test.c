@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include "base/memory.h"
 #include "replication/replica_internal.h"
 #include "tests/unit/replication/troupe.h"
 
@@ -15,30 +14,16 @@
 #define RECORD_BYTES 20000u
 
 static int set_up(void **state) {
-  struct troupe *troupe = NEW(struct troupe);
-  troupe_open(troupe, 23, 3);
-  *state = troupe;
+  *state = troupe_new(23, 3);
   return 0;
 }
 
 static int tear_down(void **state) {
-  struct troupe *troupe = *state;
-  troupe_close(troupe);
-  memory_free(troupe);
+  troupe_free(*state);
   return 0;
 }
 
-static struct player *player_of(struct troupe *troupe, broker_id broker) { return &troupe->players[broker]; }
-
-static struct log *log_of(struct troupe *troupe, broker_id broker) { return player_of(troupe, broker)->stage.log[TROUPE_GROUP]; }
-
-static void append(struct troupe *troupe, unsigned count) {
-  for (unsigned i = 0; i < count; i++) {
-    struct troupe_ask *ask = troupe_propose(troupe, troupe_wait_leader(troupe, 0), RECORD_BYTES);
-    troupe_wait_answer(troupe, ask);
-    assert_int_equal(ask->answer, STATUS_OK);
-  }
-}
+static void append(struct troupe *troupe, unsigned count) { troupe_append(troupe, count, RECORD_BYTES); }
 
 /* Everything is in segments, of all three, and nobody has any of it in memory. */
 static void write_and_restart(struct troupe *troupe) {

@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "base/memory.h"
 #include "replication/pace.h"
 #include "replication/replica_internal.h"
 #include "tests/unit/replication/troupe.h"
@@ -19,8 +18,6 @@
 #define FAR (NEAR + 1200u)
 
 static struct pace paces[TROUPE_MAX + 1];
-
-static struct player *player_of(struct troupe *troupe, broker_id broker) { return &troupe->players[broker]; }
 
 static void set_pace(void *context) {
   struct player *player = context;
@@ -37,17 +34,14 @@ static void begin_anew(struct troupe *troupe, broker_id broker) {
 }
 
 static int set_up(void **state) {
-  struct troupe *troupe = NEW(struct troupe);
-  troupe_open(troupe, 23, 3);
+  struct troupe *troupe = troupe_new(23, 3);
   for (broker_id broker = 1; broker <= 3; broker++) begin_anew(troupe, broker);
   *state = troupe;
   return 0;
 }
 
 static int tear_down(void **state) {
-  struct troupe *troupe = *state;
-  troupe_close(troupe);
-  memory_free(troupe);
+  troupe_free(*state);
   return 0;
 }
 

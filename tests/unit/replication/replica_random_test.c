@@ -12,7 +12,6 @@
 
 #include <cmocka.h>
 
-#include "base/memory.h"
 #include "tests/unit/replication/troupe.h"
 
 #define STEPS 120u
@@ -142,10 +141,9 @@ static void nothing_that_was_answered_is_lost_whatever_happens(void **state) {
   uint64_t seed = chance_seed();
   uint64_t acks = 0, replaced = 0, unknown = 0, reads = 0, entries = 0;
   for (unsigned round = 0; round < rounds; round++) {
-    struct troupe *troupe = NEW(struct troupe);
     printf("round %u: TEST_SEED=%llu TEST_ROUNDS=1\n", round, (unsigned long long)(seed + round));
     fflush(stdout);
-    troupe_open(troupe, seed + round, 3);
+    struct troupe *troupe = troupe_new(seed + round, 3);
     live(troupe);
     heal(troupe);
     troupe_settle(troupe);
@@ -163,8 +161,7 @@ static void nothing_that_was_answered_is_lost_whatever_happens(void **state) {
     unknown += troupe->unknown;
     reads += troupe->reads_ok;
     entries += troupe->committed_last;
-    troupe_close(troupe);
-    memory_free(troupe);
+    troupe_free(troupe);
   }
   printf("%u rounds: %llu entries, %llu answered, %llu replaced, %llu unknown, %llu reads\n", rounds, (unsigned long long)entries,
          (unsigned long long)acks, (unsigned long long)replaced, (unsigned long long)unknown, (unsigned long long)reads);

@@ -176,8 +176,9 @@ static void drop_line(void *context, const char *line) {
   (void)line;
 }
 
-void troupe_open(struct troupe *troupe, uint64_t seed, unsigned count) {
+struct troupe *troupe_new(uint64_t seed, unsigned count) {
   PRE(count <= TROUPE_MAX);
+  struct troupe *troupe = NEW(struct troupe);
   *troupe = (struct troupe){.sim = sim_new(seed), .chance = {seed}, .ops = player_ops, .count = count};
   if (getenv("TROUPE_TRACE") == NULL) trace_set_sink(drop_line, NULL);
   troupe->timing = (struct raft_timing){.election_ns = 1000 * MS_NS, .heartbeat_ns = 100 * MS_NS};
@@ -192,6 +193,7 @@ void troupe_open(struct troupe *troupe, uint64_t seed, unsigned count) {
     stage_init_in(&player->stage, troupe->sim, broker);
   }
   for (broker_id broker = 1; broker <= count; broker++) troupe_start(troupe, broker);
+  return troupe;
 }
 
 /* REPLACED was a promise about everything that came after. */
@@ -209,7 +211,7 @@ static void check_and_free_asks(struct troupe *troupe) {
     memory_free(list_entry(node, struct troupe_read, node));
 }
 
-void troupe_close(struct troupe *troupe) {
+void troupe_free(struct troupe *troupe) {
   for (broker_id broker = 1; broker <= troupe->count; broker++) {
     if (troupe->players[broker].replica != NULL) troupe_stop(troupe, broker, false);
   }
@@ -218,6 +220,7 @@ void troupe_close(struct troupe *troupe) {
   for (broker_id broker = 1; broker <= troupe->count; broker++) stage_deinit(&troupe->players[broker].stage);
   sim_free(troupe->sim);
   trace_set_sink(NULL, NULL);
+  memory_free(troupe);
 }
 
 /* ---- Asking ---- */
@@ -386,6 +389,14 @@ static bool is_answered(void *context) { return ((struct troupe_ask *)context)->
 void troupe_wait_answer(struct troupe *troupe, const struct troupe_ask *ask) {
   assert_int_equal(ask->refused, STATUS_OK);
   wait_until(troupe, is_answered, (void *)(uintptr_t)ask, "an answer");
+}
+
+void troupe_append(struct troupe *troupe, unsigned count, size_t size) {
+  for (unsigned i = 0; i < count; i++) {
+    struct troupe_ask *ask = troupe_propose(troupe, troupe_wait_leader(troupe, 0), size);
+    troupe_wait_answer(troupe, ask);
+    assert_int_equal(ask->answer, STATUS_OK);
+  }
 }
 
 static bool settled(void *context) {

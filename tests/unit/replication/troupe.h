@@ -80,8 +80,13 @@ struct troupe {
 };
 
 /* All are up. Broker b has incarnation {b, 1}. */
-void troupe_open(struct troupe *troupe, uint64_t seed, unsigned count);
-void troupe_close(struct troupe *troupe); /* stops whoever is up, checks all answers */
+struct troupe *troupe_new(uint64_t seed, unsigned count);
+void troupe_free(struct troupe *troupe); /* stops whoever is up, checks all answers */
+
+static inline struct player *player_of(struct troupe *troupe, broker_id broker) { return &troupe->players[broker]; }
+static inline struct log *log_of(struct troupe *troupe, broker_id broker) {
+  return player_of(troupe, broker)->stage.log[TROUPE_GROUP];
+}
 
 void troupe_start(struct troupe *troupe, broker_id broker);
 void troupe_stop(struct troupe *troupe, broker_id broker, bool checkpoint);
@@ -100,6 +105,8 @@ broker_id troupe_leader(const struct troupe *troupe);
 /* Waits for a leader that is none of `not`. */
 broker_id troupe_wait_leader(struct troupe *troupe, broker_id not );
 void troupe_wait_answer(struct troupe *troupe, const struct troupe_ask *ask);
+/* One after the other, at whoever leads; each is answered OK. */
+void troupe_append(struct troupe *troupe, unsigned count, size_t size);
 /* Waits until one leads and everybody who is up has applied all that it has, and is told of what it took. Fails after a minute. */
 void troupe_settle(struct troupe *troupe);
 
