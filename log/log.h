@@ -45,7 +45,8 @@ struct log_owner {
   /* Appends the owner's whole state, as of the newest applied entry, to `out`. Entries may go only when the state that covers them is
    * durable; the checkpoint stores both in one transaction. May append nothing. */
   enum status (*snapshot)(void *context, struct buffer *out);
-  /* A segment cannot be read as it was written: log_next_suspect(). In the middle of a read: only to be noted. May be NULL. */
+  /* A segment cannot be read as it was written: log_next_suspect(); or more of it than was known. In the middle of a read: only to be noted. May be
+   * NULL. */
   void (*suspected)(void *context);
   /* Entries that only the journal had are lost to rot, and the log is damaged from now on (log_view). The same. */
   void (*lost)(void *context);
@@ -255,17 +256,21 @@ void log_find_time(struct log *log, struct log_find *find);
  * leaves it as it is. */
 struct log_mend {
   entry_index segment; /* log_next_suspect() */
+  entry_index passes;  /* find: holes that end there or before are passed over, nobody has what was in them; 0: none */
   struct loop *loop;   /* the lane; where `done` is posted */
   struct task done;
   const struct entry *entries; /* fill: first .. last, from wherever; borrowed */
   size_t count;
 
-  /* Find. OK: entries first .. last are lost, none when last is first - 1; END: it is whole; NOT_FOUND: it went, and is suspected no more; DAMAGED: nothing
-   * of it can be told apart; IO, NO_MEMORY. Fill. OK: in place, durable, there may be more; CORRUPT: these are not what was there; IO, NO_SPACE. */
+  /* Find. OK: entries first .. last are lost, none when last is first - 1; END: there is no other hole; NOT_FOUND: it went, and is suspected no more;
+   * DAMAGED: nothing of it can be told apart; IO, NO_MEMORY. Fill. OK: in place, durable, there may be more; CORRUPT: these are not what was there; IO, NO_SPACE. */
   enum status status;
   entry_index first;
   entry_index last;
+  record_offset first_offset; /* of their records: [first_offset, end_offset) */
+  record_offset end_offset;
   uint64_t bytes; /* that the hole takes */
+  bool passed;    /* with END: the segment is not whole, a hole was passed over */
 
   /* log/'s. */
   uint64_t position;
@@ -277,9 +282,10 @@ struct log_mend {
   bool header; /* the header is to be written as well */
 };
 
-/* The first of the segments that are suspected. False: none is. */
-bool log_next_suspect(const struct log *log, entry_index *out_segment);
-/* Looks through the whole segment for the first hole; when it is whole, what was said of its damage is forgotten. True: answered at once. */
+/* The first of the segments that are suspected, from the one that begins at `from` on. False: none is. */
+bool log_next_suspect(const struct log *log, entry_index from, entry_index *out_segment);
+/* Looks through the segment for the first hole that is not passed over. When it is whole it is suspected no more, and what was said of its damage is
+ * forgotten. True: answered at once. */
 bool log_mend_find(struct log *log, struct log_mend *mend);
 /* Puts the entries back in their place, if their links show that they were there: byte for byte but for padding. True: answered at once. */
 bool log_mend_fill(struct log *log, struct log_mend *mend);

@@ -167,6 +167,8 @@ uint64_t log_pinned_file(const struct log *log);
 
 /* ---- log_mend.c ---- */
 void log_suspect(struct log *log, entry_index segment);
+/* A read met damage in a segment that no read has met before. */
+void log_suspect_more(struct log *log, entry_index segment, struct log_range damage);
 
 /* ---- log_loss.c ---- */
 /* The journal has bad bytes where this entry is to be read from. False: it is not there any more, nor needed: look again. */

@@ -16,20 +16,42 @@ static struct segment_info *segment_at(const struct log *log, entry_index first_
 
 /* ---- Which ---- */
 
-void log_suspect(struct log *log, entry_index segment) {
+static bool is_suspect(const struct log *log, entry_index segment) {
   for (size_t i = 0; i < log->suspect_count; i++) {
-    if (log->suspects[i] == segment) return;
+    if (log->suspects[i] == segment) return true;
   }
-  if (log->suspect_count == LOG_SUSPECTS_MAX) return; /* whoever reads it again tells again */
-  log->suspects[log->suspect_count++] = segment;
-  trace_error("segment_damaged", "group=%" PRIu64 " instance=%" PRIu64 " segment=%" PRIu64, log->group, log->instance, segment);
+  return false;
+}
+
+static void tell_owner(struct log *log) {
   if (log->owner.suspected != NULL) log->owner.suspected(log->owner.context);
 }
 
-bool log_next_suspect(const struct log *log, entry_index *out_segment) {
-  if (log->suspect_count == 0) return false;
-  *out_segment = log->suspects[0];
-  return true;
+void log_suspect(struct log *log, entry_index segment) {
+  if (is_suspect(log, segment)) return;
+  if (log->suspect_count == LOG_SUSPECTS_MAX) return; /* whoever reads it again tells again */
+  log->suspects[log->suspect_count++] = segment;
+  trace_error("segment_damaged", "group=%" PRIu64 " instance=%" PRIu64 " segment=%" PRIu64, log->group, log->instance, segment);
+  tell_owner(log);
+}
+
+/* What is known to be damaged is not read again, so nothing is known of a segment that there is no room to suspect. */
+void log_suspect_more(struct log *log, entry_index segment, struct log_range damage) {
+  bool suspected = is_suspect(log, segment), news = log->damage_count < LOG_DAMAGED_RANGES_MAX;
+  if (suspected || log->suspect_count < LOG_SUSPECTS_MAX) log_note_damage(log, damage);
+  if (!suspected) log_suspect(log, segment);
+  else if (news) tell_owner(log);
+}
+
+bool log_next_suspect(const struct log *log, entry_index from, entry_index *out_segment) {
+  bool any = false;
+  for (size_t i = 0; i < log->suspect_count; i++) {
+    entry_index segment = log->suspects[i];
+    if (segment < from || (any && segment > *out_segment)) continue;
+    *out_segment = segment;
+    any = true;
+  }
+  return any;
 }
 
 static void forget_suspect(struct log *log, entry_index segment) {
@@ -40,15 +62,23 @@ static void forget_suspect(struct log *log, entry_index segment) {
   log->suspect_count = kept;
 }
 
-/* What stands in one segment is whole again; the rest of a range goes on being damaged. */
-static void forget_damage(struct log *log, const struct segment_info *segment) {
+/* These are whole again; the rest of a range goes on being damaged. */
+static void forget_damage(struct log *log, struct log_range whole) {
   for (size_t i = log->damage_count; i > 0; i--) {
     struct log_range range = log->damage[i - 1];
-    if (range.end <= segment->first_offset || range.first >= segment->end_offset) continue;
+    if (range.end <= whole.first || range.first >= whole.end) continue;
     log->damage[i - 1] = log->damage[--log->damage_count];
-    if (range.first < segment->first_offset) log_note_damage(log, (struct log_range){range.first, segment->first_offset});
-    if (range.end > segment->end_offset) log_note_damage(log, (struct log_range){segment->end_offset, range.end});
+    if (range.first < whole.first) log_note_damage(log, (struct log_range){range.first, whole.first});
+    if (range.end > whole.end) log_note_damage(log, (struct log_range){whole.end, range.end});
   }
+}
+
+static void forget_mended(struct log *log, const struct log_mend *mend, enum reader_job job, const struct segment_info *segment) {
+  bool is_whole = job == READER_MEND && mend->status == STATUS_END && !mend->passed;
+  if (is_whole) forget_suspect(log, mend->segment);
+  if (is_whole) forget_damage(log, (struct log_range){segment->first_offset, segment->end_offset});
+  if (job == READER_FILL && mend->status == STATUS_OK)
+    forget_damage(log, (struct log_range){mend->first_offset, mend->end_offset});
 }
 
 /* ---- There and back ---- */
@@ -63,8 +93,8 @@ static void finish(struct task *task) {
   mend->status = work->status;
   if (work->status == STATUS_NOT_FOUND && !gone) mend->status = STATUS_DAMAGED; /* its file is not there, though it should be */
   if (gone) mend->status = STATUS_NOT_FOUND;
-  if (gone || (work->job == READER_MEND && work->status == STATUS_END)) forget_suspect(log, mend->segment);
-  if (!gone && mend->status == STATUS_END) forget_damage(log, segment);
+  if (gone) forget_suspect(log, mend->segment);
+  else forget_mended(log, mend, work->job, segment);
   reader_work_free(work);
   loop_post(mend->loop, &mend->done);
   log_lane_read_ended(log);

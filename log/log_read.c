@@ -175,8 +175,8 @@ static bool take_answer(struct log *log, struct log_read *read, struct reader_wo
   bool rot = work->status == STATUS_DAMAGED;
   if (rot && work->job == READER_JOURNAL && !log_lose(log, work->lost)) return false;
   answer(read, work->status, work->next_offset);
-  if (rot) log_note_damage(log, work->damage);
-  if (rot && work->job == READER_SEGMENT) log_suspect(log, work->segments[0].first_index);
+  if (rot && work->job == READER_SEGMENT) log_suspect_more(log, work->segments[0].first_index, work->damage);
+  else if (rot) log_note_damage(log, work->damage);
   if (work->status != STATUS_OK) return true;
   read->cold = true;
   read->cursor = work->job == READER_SEGMENT ? work->cursor : (struct log_cursor){0};
@@ -194,8 +194,7 @@ static void give_up(struct log *log, struct log_read *read, struct reader_work *
     return;
   }
   struct log_range range = {.first = work->segments[0].first_offset, .end = work->segments[0].end_offset};
-  log_note_damage(log, range);
-  log_suspect(log, work->segments[0].first_index);
+  log_suspect_more(log, work->segments[0].first_index, range);
   answer(read, STATUS_DAMAGED, range.end);
 }
 

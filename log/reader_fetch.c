@@ -71,11 +71,20 @@ static enum status next(struct fetch *fetch, struct entry *out_entry) {
   enum status status = segment_cursor_next(&fetch->cursor, out_entry);
   bool elsewhere = status == STATUS_OK && out_entry->head.base_offset != fetch->offset;
   if (elsewhere) blob_part_release(out_entry->payload);
-  return elsewhere ? STATUS_CORRUPT : status;
+  if (!elsewhere) return status;
+  return fetch->hinted ? STATUS_CORRUPT : STATUS_DAMAGED;
+}
+
+/* What is damaged before the first that is asked for is no matter. STATUS_DAMAGED: it is that one. */
+static enum status pass_damage(struct fetch *fetch, struct log_set *set) {
+  const struct reader_work *work = fetch->work;
+  enum status status =
+      reader_pass_damage(set, work->group, work->instance, fetch->segment, &fetch->cursor, fetch->offset, &fetch->offset);
+  return status == STATUS_OK && fetch->cursor.next_index > work->first ? STATUS_DAMAGED : status;
 }
 
 /* STATUS_END: full, or nothing more of this segment is in memory. */
-static enum status fetch_on(struct fetch *fetch) {
+static enum status fetch_on(struct fetch *fetch, struct log_set *set) {
   struct reader_work *work = fetch->work;
   for (;;) {
     if (work->found_count > 0 && !segment_cursor_ready(&fetch->cursor)) return STATUS_END;
@@ -86,7 +95,12 @@ static enum status fetch_on(struct fetch *fetch) {
       begin_at_start(fetch);
       continue;
     }
-    if (status == STATUS_CORRUPT) return work->found_count > 0 ? STATUS_END : STATUS_DAMAGED;
+    if (status == STATUS_CORRUPT && work->found_count > 0) return STATUS_END;
+    if (status == STATUS_CORRUPT) {
+      status = pass_damage(fetch, set);
+      if (status != STATUS_OK) return status;
+      continue;
+    }
     if (status != STATUS_OK) return status;
     fetch->hinted = false;
     if (entry.head.index < work->first) {
@@ -114,7 +128,7 @@ void reader_fetch(struct reader *reader, struct reader_work *work) {
                                                          : SEGMENT_CHUNK_BYTES;
   segment_cursor_init(&fetch.cursor, file, fetch.segment, set->options.account, chunk);
   begin(&fetch, reader_store(set));
-  enum status status = fetch_on(&fetch);
+  enum status status = fetch_on(&fetch, set);
   if (status == STATUS_END) leave_cursor(&fetch);
   work->status = status != STATUS_END ? status : work->found_count > 0 ? STATUS_OK : STATUS_DAMAGED;
   segment_cursor_deinit(&fetch.cursor);

@@ -57,9 +57,7 @@ static bool header_is_whole(struct disk_file *file) {
   return whole || status != STATUS_OK; /* one that the disk would not read is not looked at */
 }
 
-static void describe(struct log_mend *mend, uint64_t position, const struct segment_cursor *before,
-                     const struct segment_cursor *behind) {
-  mend->position = position;
+static void describe(struct log_mend *mend, const struct segment_cursor *before, const struct segment_cursor *behind) {
   mend->end = behind->position;
   mend->chain = before->chain;
   mend->chained = before->chained;
@@ -70,24 +68,38 @@ static void describe(struct log_mend *mend, uint64_t position, const struct segm
   mend->bytes = mend->end - mend->position;
 }
 
+/* The first hole that is not passed over: STATUS_OK, and it is described. STATUS_END: there is no other. */
+static enum status walk_to_hole(struct log_set *set, const struct reader_work *work, struct segment_cursor *cursor) {
+  struct log_mend *mend = work->mend;
+  mend->passed = false;
+  mend->end_offset = work->segments[0].first_offset;
+  for (;;) {
+    mend->first_offset = mend->end_offset;
+    enum status status = walk(cursor, &mend->first_offset, &mend->position);
+    if (status != STATUS_CORRUPT) return status;
+    struct segment_cursor before = *cursor;
+    status =
+        reader_pass_damage(set, work->group, work->instance, &work->segments[0], cursor, mend->first_offset, &mend->end_offset);
+    if (status != STATUS_OK) return status;
+    describe(mend, &before, cursor);
+    if (mend->last > mend->passes) return STATUS_OK;
+    mend->passed = true;
+  }
+}
+
 void reader_mend_find(struct log_set *set, struct reader_work *work) {
   struct log_mend *mend = work->mend;
   const struct segment_info *segment = &work->segments[0];
   struct disk_file *file = open_file(set, work, DISK_READ_ONLY | DISK_DIRECT, &work->status);
   if (file == NULL) return;
   struct segment_cursor cursor;
-  record_offset offset = segment->first_offset, end = 0;
   segment_cursor_init(&cursor, file, segment, set->options.account, SEGMENT_CHUNK_BYTES);
-  uint64_t position = 0;
-  enum status status = walk(&cursor, &offset, &position);
+  enum status status = walk_to_hole(set, work, &cursor);
   mend->header = !header_is_whole(file);
-  if (status == STATUS_CORRUPT) {
-    struct segment_cursor before = cursor;
-    status = reader_pass_damage(set, work->group, work->instance, segment, &cursor, offset, &end);
-    if (status == STATUS_OK) describe(mend, position, &before, &cursor);
-  } else if (status == STATUS_END && mend->header) {
+  if (status == STATUS_END && mend->header) {
     mend->position = mend->end = SEGMENT_HEADER_SIZE;
     mend->bytes = 0;
+    mend->end_offset = mend->first_offset;
     mend->first = segment->first_index;
     mend->last = mend->first - 1;
     mend->chain = segment->previous_chain;

@@ -41,7 +41,7 @@ enum raft_message_kind {
   /* Between hosts again, whoever leads: entries that rot has taken of a segment. */
   RAFT_WANT,     /* those behind prev_index, up to `commit` */
   RAFT_GIVEN,    /* some, from prev_index + 1 on */
-  RAFT_GIVES_NOT /* I do not have them either */
+  RAFT_GIVES_NOT /* I do not have them either; silence says nothing */
 };
 #define RAFT_MESSAGE_KINDS ((unsigned)RAFT_GIVES_NOT + 1u)
 

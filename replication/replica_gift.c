@@ -10,9 +10,12 @@ struct replica_gift {
   struct raft_message ask;
 };
 
+/* To say no is to say that it is not here: who does not know, or has trimmed it, says nothing. */
 static void give(struct replica *replica, const struct replica_gift *gift) {
   const struct log_fetch *fetch = &gift->fetch;
   bool has = fetch->status == STATUS_OK;
+  bool lacks = fetch->status == STATUS_DAMAGED || fetch->status == STATUS_BEYOND_END;
+  if (!has && !lacks) return;
   struct raft_message answer = {.kind = has ? RAFT_GIVEN : RAFT_GIVES_NOT,
                                 .from = replica->raft.self,
                                 .to = gift->ask.from,
@@ -38,14 +41,15 @@ static void gift_read(struct task *task) {
   end_gift(gift);
 }
 
-/* Only what is committed; whoever asks again is answered when the read before is done. */
+/* What is here, known to be committed or not: after a start this replica may not know yet, and whoever asks believes only the links. Whoever asks
+ * again is answered when the read before is done. */
 void replica_give(struct replica *replica, const struct raft_message *message) {
   struct peer_lane *wires = lane_wires(replica->lane);
   bool member = raft_config_find(&replica->raft.config, &message->from) != RAFT_NO_POSITION;
   if (!member || wires == NULL || replica->gift != NULL || !peer_lane_room(wires, message->from.broker)) return;
   struct replica_gift *gift = NEW(struct replica_gift);
-  entry_index last = message->append.commit;
-  if (last > raft_commit(&replica->raft)) last = raft_commit(&replica->raft);
+  entry_index last = message->append.commit, end = log_view(replica->log).last_index;
+  if (last > end) last = end;
   gift->lane = replica->lane;
   gift->replica = replica;
   gift->ask = *message;

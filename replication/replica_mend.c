@@ -1,9 +1,12 @@
 /* A replica mends what rot has taken of its segments with what its peers have: any of them, whoever leads, and whatever each of them has lost itself.
  *
  *   FINDING   a reader looks through the segment for the first hole
- *   ASKING    one peer after another is asked for the entries of the hole, part by part
+ *   ASKING    one peer after another is asked for the entries of the hole, part by part; what nobody has is passed over
  *   FILLING   a reader puts them in their place, if their links say that they were there: nobody is believed
- *   RESTING   nobody has them just now; after a while it begins again
+ *   RESTING   some holes are left; after a while, or when another one is met, it begins again
+ *
+ * Lost is only what every other member says it lacks. Whoever is down, or does not answer, or gave what does not fit may have it, and so may
+ * all of them when something else came between.
  *
  * What is lost of a committed entry is lost of a disk, not of the group: the replica keeps its rights meanwhile. Where more is gone than can be put back
  * (a whole file, or more than MEND_BYTES_MAX at once) a follower takes log and state anew from its leader (RAFT_HOLED), and a leader first makes
@@ -33,7 +36,9 @@ struct replica_mend {
   struct replica_id asked;
   size_t turn; /* among the members */
   unsigned refusals;
-  bool skipped;          /* somebody may have it who is down, or does not answer */
+  bool unsure;           /* somebody may have what is in this hole who has not said no */
+  bool skipped;          /* of one of the holes since it began that was so */
+  bool again;            /* more was met meanwhile, perhaps where it has been already */
   struct entry *entries; /* of the hole, as far as they are here */
   size_t count;
   size_t capacity;
@@ -63,22 +68,43 @@ static void forget(struct replica *replica) {
 
 static void find(struct replica *replica);
 
+/* From the first segment on. */
+static void begin_round(struct replica *replica) {
+  struct replica_mend *mend = replica->mend;
+  mend->hole.segment = 0;
+  mend->hole.passes = 0;
+  mend->skipped = false;
+  mend->again = false;
+  mend->began_ns = now_of(replica);
+  find(replica);
+}
+
 /* ---- When nothing helps ---- */
 
-static void rest(struct replica *replica, const char *reason) {
-  struct replica_mend *mend = replica->mend;
+static void tell_not_mended(const struct replica *replica, const char *reason) {
+  const struct replica_mend *mend = replica->mend;
   trace_warn("segment_not_mended", "group=%" PRIu64 " segment=%" PRIu64 " first=%" PRIu64 " last=%" PRIu64 " reason=%s",
              replica->group, mend->hole.segment, mend->hole.first, mend->hole.last, reason);
+}
+
+static void rest(struct replica *replica) {
+  struct replica_mend *mend = replica->mend;
   drop_entries(mend);
-  mend->refusals = 0;
   mend->stage = MEND_RESTING;
   mend->due_ns = now_of(replica) + REST_TIMEOUTS * election_ns(replica);
+}
+
+/* It came to nothing, and nobody was asked, or not all. */
+static void give_up(struct replica *replica, const char *reason) {
+  tell_not_mended(replica, reason);
+  replica->mend->skipped = true;
+  rest(replica);
 }
 
 /* More is gone than can be put back in its place. */
 static void take_all_anew(struct replica *replica) {
   bool leads = replica->raft.role == RAFT_LEADER;
-  rest(replica, "too_much_is_lost");
+  give_up(replica, "too_much_is_lost");
   if (leads) {
     (void)replica_hand_over(replica);
     return;
@@ -107,12 +133,13 @@ static bool choose_peer(struct replica *replica) {
   struct replica_mend *mend = replica->mend;
   struct peer_lane *wires = lane_wires(replica->lane);
   const struct raft_config *config = &replica->raft.config;
+  if (wires == NULL) mend->unsure = true;
   while (wires != NULL && mend->refusals < config->count) {
     const struct replica_id *id = &config->members[mend->turn++ % config->count].id;
     mend->refusals++;
     if (replica_id_equal(id, &replica->raft.self)) continue;
     if (!peer_lane_up(wires, id->broker)) {
-      mend->skipped = true;
+      mend->unsure = true;
       continue;
     }
     mend->asked = *id;
@@ -121,13 +148,23 @@ static bool choose_peer(struct replica *replica) {
   return false;
 }
 
+/* There may be other holes, and others may have those. What was in one and is trimmed nobody is told to be lost. */
+static void pass_over(struct replica *replica) {
+  struct replica_mend *mend = replica->mend;
+  tell_not_mended(replica, mend->unsure ? "not_everybody_answered" : "nobody_has_it");
+  bool trimmed = mend->hole.end_offset <= log_view(replica->log).start_offset;
+  mend->skipped = mend->skipped || (mend->unsure && !trimmed);
+  mend->hole.passes = mend->hole.last;
+  find(replica);
+}
+
 static void ask_another(struct replica *replica) {
   struct replica_mend *mend = replica->mend;
   drop_entries(mend);
   mend->stage = MEND_ASKING;
   mend->id = lane_random(replica->lane) | 1;
   if (choose_peer(replica)) ask(replica);
-  else rest(replica, "nobody_has_it");
+  else pass_over(replica);
 }
 
 /* ---- The reader's answers ---- */
@@ -136,10 +173,12 @@ static void fill(struct replica *replica);
 
 static void finish_segment(struct replica *replica) {
   struct replica_mend *mend = replica->mend;
-  trace_info("segment_mended", "group=%" PRIu64 " segment=%" PRIu64 " entries=%" PRIu64 " ms=%" PRIu64, replica->group,
-             mend->hole.segment, mend->mended, (now_of(replica) - mend->began_ns) / 1000000);
+  if (!mend->hole.passed)
+    trace_info("segment_mended", "group=%" PRIu64 " segment=%" PRIu64 " entries=%" PRIu64 " ms=%" PRIu64, replica->group,
+               mend->hole.segment, mend->mended, (now_of(replica) - mend->began_ns) / 1000000);
   mend->began_ns = now_of(replica);
   mend->mended = 0;
+  mend->hole.segment++;
   find(replica);
 }
 
@@ -147,7 +186,7 @@ static void found(struct replica *replica) {
   struct replica_mend *mend = replica->mend;
   const struct log_mend *hole = &mend->hole;
   mend->refusals = 0;
-  mend->skipped = false;
+  mend->unsure = false;
   switch (hole->status) {
     case STATUS_OK:
       if (hole->last < hole->first) fill(replica);
@@ -157,7 +196,7 @@ static void found(struct replica *replica) {
     case STATUS_END: finish_segment(replica); break;
     case STATUS_NOT_FOUND: find(replica); break; /* it went; perhaps there is another */
     case STATUS_DAMAGED: take_all_anew(replica); break;
-    default: rest(replica, status_name(hole->status)); break;
+    default: give_up(replica, status_name(hole->status)); break;
   }
 }
 
@@ -167,11 +206,12 @@ static void filled(struct replica *replica) {
   if (status == STATUS_CORRUPT && mend->count > 0) {
     trace_warn("segment_not_mended", "group=%" PRIu64 " segment=%" PRIu64 " broker=%u reason=these_were_not_there",
                replica->group, mend->hole.segment, mend->asked.broker);
+    mend->unsure = true; /* it may have rotted on behind the hole meanwhile */
     ask_another(replica);
     return;
   }
   if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
-    rest(replica, status_name(status));
+    give_up(replica, status_name(status));
     return;
   }
   mend->mended += mend->count;
@@ -208,34 +248,46 @@ static void fill(struct replica *replica) {
   to_reader(replica, log_mend_fill(replica->log, &mend->hole));
 }
 
+static void end_round(struct replica *replica) {
+  entry_index left = 0;
+  if (!log_next_suspect(replica->log, 0, &left)) forget(replica);
+  else if (replica->mend->again) begin_round(replica);
+  else rest(replica);
+}
+
 static void find(struct replica *replica) {
   struct replica_mend *mend = replica->mend;
-  entry_index segment = 0;
-  if (!log_next_suspect(replica->log, &segment)) {
-    forget(replica);
+  if (!log_next_suspect(replica->log, mend->hole.segment, &mend->hole.segment)) {
+    end_round(replica);
     return;
   }
   mend->stage = MEND_FINDING;
-  mend->hole.segment = segment;
   to_reader(replica, log_mend_find(replica->log, &mend->hole));
 }
 
 /* ---- Beginning and ending ---- */
 
-void replica_mend_begin(struct replica *replica) {
-  struct peer_lane *wires = lane_wires(replica->lane);
-  bool may = replica->started && !replica->deleting && replica->mend == NULL && replica->links != NULL && wires != NULL;
-  entry_index segment = 0;
-  if (!may || lane_failed(replica->lane) || !log_next_suspect(replica->log, &segment)) return;
+static struct replica_mend *mend_new(struct replica *replica) {
   struct replica_mend *mend = NEW(struct replica_mend);
   mend->lane = replica->lane;
   mend->replica = replica;
-  mend->began_ns = now_of(replica);
   mend->turn = (size_t)lane_random(replica->lane) % RAFT_MEMBERS_MAX;
   mend->hole.loop = lane_loop(replica->lane);
   mend->hole.done.run = reader_done;
-  replica->mend = mend;
-  find(replica);
+  return mend;
+}
+
+void replica_mend_begin(struct replica *replica) {
+  struct peer_lane *wires = lane_wires(replica->lane);
+  bool may = replica->started && !replica->deleting && replica->links != NULL && wires != NULL;
+  entry_index segment = 0;
+  if (!may || lane_failed(replica->lane) || !log_next_suspect(replica->log, 0, &segment)) return;
+  if (replica->mend != NULL && replica->mend->stage != MEND_RESTING) {
+    replica->mend->again = true;
+    return;
+  }
+  if (replica->mend == NULL) replica->mend = mend_new(replica);
+  begin_round(replica);
   replica_arm(replica);
 }
 
@@ -254,8 +306,11 @@ void replica_mend_end(struct replica *replica) {
  * any more. */
 bool replica_mending(const struct replica *replica) {
   const struct replica_mend *mend = replica->mend;
-  bool anew = replica_has_others(replica) && (replica->raft.damage.damaged || log_view(replica->log).damaged);
-  return anew || (mend != NULL && (mend->stage != MEND_RESTING || mend->skipped));
+  entry_index segment = 0;
+  if (mend != NULL && (mend->stage != MEND_RESTING || mend->skipped)) return true;
+  if (!replica_has_others(replica)) return false;
+  bool unasked = mend == NULL && log_next_suspect(replica->log, 0, &segment);
+  return unasked || replica->raft.damage.damaged || log_view(replica->log).damaged;
 }
 
 uint64_t replica_mend_due_ns(const struct replica *replica) { return replica->mend->due_ns; }
@@ -263,10 +318,10 @@ uint64_t replica_mend_due_ns(const struct replica *replica) { return replica->me
 void replica_mend_timer(struct replica *replica, uint64_t now_ns) {
   if (replica->mend->due_ns > now_ns) return;
   if (replica->mend->stage != MEND_ASKING) {
-    find(replica);
+    begin_round(replica);
     return;
   }
-  replica->mend->skipped = true; /* it may have it, and was not heard */
+  replica->mend->unsure = true; /* it may have it, and was not heard */
   ask_another(replica);
 }
 

@@ -125,7 +125,7 @@ static enum status on_lane(struct whole *whole, struct log_mend *mend, bool fill
 
 static void ask_for_suspect(void *context) {
   struct errand *errand = context;
-  errand->any = log_next_suspect(errand->log, &errand->mend->segment);
+  errand->any = log_next_suspect(errand->log, 0, &errand->mend->segment);
 }
 
 static bool next_suspect(struct whole *whole, struct log_mend *mend) {
@@ -330,13 +330,84 @@ static void a_file_that_is_gone_is_not_mended_but_told(void **state) {
   assert_int_equal(on_lane(whole, &mend, false), STATUS_DAMAGED);
 }
 
+/* Two holes in one segment; the first is found. */
+static void find_the_first_of_two(struct whole *whole, struct log_mend *mend) {
+  char names[64][64], path[512];
+  struct chance chance = {1};
+  assert_true(segments(whole, names, 64) > 1);
+  path_of(whole, names[1], path);
+  rot(path, ROT_NOISE, 20000, 100, &chance);
+  rot(path, ROT_NOISE, 60000, 100, &chance);
+  assert_false(read_through(whole));
+  assert_true(next_suspect(whole, mend));
+  assert_int_equal(on_lane(whole, mend, false), STATUS_OK);
+  assert_true(mend->last >= mend->first);
+}
+
+static enum status read_at(struct whole *whole, entry_index at) {
+  record_offset offset = whole->entries[at].head.base_offset;
+  struct log_read read;
+  fixture_read(whole->fixture, GROUP, offset, 1, &read);
+  enum status status = read.status;
+  log_read_reset(&read);
+  return status;
+}
+
+static entry_index with_records(const struct whole *whole, entry_index at) {
+  while (whole->entries[at].head.record_count == 0) at++;
+  return at;
+}
+
+static void behind_a_hole_that_nobody_can_fill_others_are_filled(void **state) {
+  struct whole *whole = *state;
+  struct log_mend mend = {0};
+  find_the_first_of_two(whole, &mend);
+  entry_index lost = with_records(whole, mend.first);
+  assert_true(lost <= mend.last);
+
+  mend.passes = mend.last;
+  assert_int_equal(on_lane(whole, &mend, false), STATUS_OK);
+  entry_index other = with_records(whole, mend.first);
+  assert_true(other > lost && other <= mend.last);
+  assert_int_equal(read_at(whole, lost), STATUS_DAMAGED);
+  assert_int_equal(read_at(whole, other), STATUS_DAMAGED);
+  offer(whole, &mend);
+  assert_int_equal(on_lane(whole, &mend, true), STATUS_OK);
+
+  assert_int_equal(read_at(whole, other), STATUS_OK); /* what was known of its damage is not what is so */
+  assert_int_equal(read_at(whole, lost), STATUS_DAMAGED);
+  assert_int_equal(on_lane(whole, &mend, false), STATUS_END);
+  assert_true(mend.passed);
+  assert_true(next_suspect(whole, &mend));
+  assert_int_equal(mend_all(whole), 1);
+  assert_whole(whole);
+}
+
+static void what_is_damaged_before_the_first_that_is_asked_for_is_no_matter(void **state) {
+  struct whole *whole = *state;
+  struct log_mend mend = {0};
+  find_the_first_of_two(whole, &mend);
+  struct log_fetch fetch = {.first = mend.last + 1, .last = ENTRIES, .count_max = 1, .bytes_max = 1u << 20};
+  hand_fetch(whole->fixture, GROUP, &fetch);
+  assert_int_equal(fetch.status, STATUS_OK);
+  assert_true(fetch.entries[0].head.chain == whole->entries[mend.last + 1].head.chain);
+  log_fetch_reset(&fetch);
+  fetch.first = mend.last;
+  hand_fetch(whole->fixture, GROUP, &fetch);
+  assert_int_equal(fetch.status, STATUS_DAMAGED);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(int argc, char **argv) {
   if (argc == 2) cmocka_set_test_filter(argv[1]);
   const struct CMUnitTest tests[] = {
-      TEST(whatever_rot_took_of_segments_is_put_back),  TEST(what_is_damaged_is_told_once_and_forgotten_when_it_is_whole),
-      TEST(what_was_not_there_is_not_put_in),           TEST(a_header_is_written_anew),
+      TEST(whatever_rot_took_of_segments_is_put_back),
+      TEST(what_is_damaged_is_told_once_and_forgotten_when_it_is_whole),
+      TEST(what_was_not_there_is_not_put_in),
+      TEST(a_header_is_written_anew),
       TEST(a_file_that_is_gone_is_not_mended_but_told),
+      TEST(behind_a_hole_that_nobody_can_fill_others_are_filled),
+      TEST(what_is_damaged_before_the_first_that_is_asked_for_is_no_matter),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

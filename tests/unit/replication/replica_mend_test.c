@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "log/log_internal.h"
 #include "replication/replica_internal.h"
 #include "tests/unit/replication/troupe.h"
 
@@ -162,6 +163,78 @@ static void what_nobody_has_is_asked_for_again_later(void **state) {
   assert_false(replica_fenced(player_of(troupe, victim)->replica));
 }
 
+static void what_nobody_has_holds_up_nothing_else(void **state) {
+  struct troupe *troupe = *state;
+  write_and_restart(troupe);
+  for (broker_id broker = 1; broker <= 3; broker++) rot(troupe, broker, 700000);
+  rot(troupe, 1, 1500000);
+  start_all(troupe);
+  assert_int_equal(read_through(troupe, 1), 2);
+  troupe_run(troupe, 10000);
+  assert_int_equal(read_through(troupe, 1), 1);
+
+  rot(troupe, 1, 2000000); /* while it rests */
+  assert_int_equal(read_through(troupe, 1), 2);
+  troupe_run(troupe, 500);
+  assert_int_equal(read_through(troupe, 1), 1);
+  assert_false(replica_mending(player_of(troupe, 1)->replica));
+}
+
+static bool knows_all_to_be_committed(struct troupe *troupe, broker_id broker) {
+  return raft_commit(&player_of(troupe, broker)->replica->raft) == log_view(log_of(troupe, broker)).last_index;
+}
+
+/* Two of five: nobody leads, and so nobody tells a broker after its start that the end of its journal is committed. */
+static void who_does_not_know_that_it_is_committed_gives_it(void **state) {
+  struct troupe *troupe = troupe_new(29, 5);
+  (void)state;
+  append(troupe, RECORDS);
+  troupe_settle(troupe);
+  stage_checkpoint(&player_of(troupe, 1)->stage);
+  uint64_t last = log_of(troupe, 1)->segments[0].length - RECORD_BYTES / 2;
+  for (broker_id broker = 1; broker <= 5; broker++) troupe_stop(troupe, broker, broker == 1);
+  rot(troupe, 1, last);
+  troupe_start(troupe, 1);
+  troupe_start(troupe, 2);
+  assert_true(knows_all_to_be_committed(troupe, 1));
+  assert_false(knows_all_to_be_committed(troupe, 2));
+
+  assert_int_equal(read_through(troupe, 1), 1);
+  wait_until_mended(troupe, 1);
+  assert_int_equal(read_through(troupe, 1), 0);
+  assert_false(knows_all_to_be_committed(troupe, 2));
+  troupe_free(troupe);
+}
+
+static void trim(void *log) { log_set_start(log, log_view(log).next_offset - 5); }
+
+static void trim_at(struct troupe *troupe, broker_id broker) {
+  stage_on_lane(&player_of(troupe, broker)->stage, trim, log_of(troupe, broker));
+}
+
+static void who_has_trimmed_it_does_not_say_that_it_is_lost(void **state) {
+  struct troupe *troupe = *state;
+  append(troupe, RECORDS);
+  troupe_settle(troupe);
+  stage_checkpoint(&player_of(troupe, 1)->stage);
+  for (broker_id broker = 2; broker <= 3; broker++) {
+    trim_at(troupe, broker); /* nothing of it ever comes to a segment */
+    stage_checkpoint(&player_of(troupe, broker)->stage);
+    assert_true(log_view(log_of(troupe, broker)).start_index > RECORDS / 2);
+  }
+  for (broker_id broker = 1; broker <= 3; broker++) troupe_stop(troupe, broker, true);
+  rot(troupe, 1, 200000);
+  start_all(troupe);
+  assert_true(read_through(troupe, 1) >= 1);
+  for (unsigned i = 0; i < 1000; i++) {
+    troupe_run(troupe, 10);
+    assert_true(replica_mending(player_of(troupe, 1)->replica));
+  }
+  trim_at(troupe, 1);
+  for (int i = 0; i < 10000 && replica_mending(player_of(troupe, 1)->replica); i++) troupe_run(troupe, 1);
+  assert_false(replica_mending(player_of(troupe, 1)->replica)); /* nobody reads it any more */
+}
+
 static void answers_that_are_lost_are_asked_for_again(void **state) {
   struct troupe *troupe = *state;
   write_and_restart(troupe);
@@ -233,9 +306,15 @@ static void a_leader_whose_disk_does_not_give_what_is_needed_hands_over(void **s
 int main(int argc, char **argv) {
   if (argc == 2) cmocka_set_test_filter(argv[1]);
   const struct CMUnitTest tests[] = {
-      TEST(whatever_each_of_three_has_lost_the_others_have), TEST(replica_keeps_leading_while_it_is_mended),
-      TEST(what_nobody_has_is_asked_for_again_later),        TEST(answers_that_are_lost_are_asked_for_again),
-      TEST(a_replica_without_the_file_takes_all_anew),       TEST(a_leader_whose_disk_does_not_give_what_is_needed_hands_over),
+      TEST(whatever_each_of_three_has_lost_the_others_have),
+      TEST(replica_keeps_leading_while_it_is_mended),
+      TEST(what_nobody_has_is_asked_for_again_later),
+      TEST(answers_that_are_lost_are_asked_for_again),
+      TEST(a_replica_without_the_file_takes_all_anew),
+      TEST(a_leader_whose_disk_does_not_give_what_is_needed_hands_over),
+      TEST(what_nobody_has_holds_up_nothing_else),
+      TEST(who_has_trimmed_it_does_not_say_that_it_is_lost),
+      cmocka_unit_test(who_does_not_know_that_it_is_committed_gives_it),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
