@@ -15,6 +15,7 @@ import harness
 import history
 from history import MAYBE, NO, YES
 
+SEED = int(os.environ.get("TEST_SEED", "1"))
 CALL_S = 1.0  # how long one call may take; a broker that stands still is found out by it
 
 
@@ -102,6 +103,19 @@ class Cluster:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.05)
+
+
+class Case(harness.Case):
+    """Three brokers with these `options`, who calls them, and chance of the test's own: TEST_SEED sets it."""
+
+    options = ()
+
+    def setUp(self):
+        self.chance = random.Random("%d %s" % (SEED, self.id()))
+        self.cluster = Cluster(3, options=self.options)
+        self.addCleanup(self.cluster.close_after, self)
+        self.cluster.start()
+        self.follower = Follower(self.cluster.addresses)
 
 
 class Follower:

@@ -13,13 +13,12 @@ PATIENCE_S = 90  # a bound on what waits, not a promise
 BEATS_S = 1.0  # some of them
 
 
-class CopiesTest(harness.Case):
+class CopiesTest(cluster.Case):
+    options = OPTIONS
+
     def setUp(self):
-        self.cluster = cluster.Cluster(3, options=OPTIONS)
-        self.addCleanup(self.cluster.close_after, self)
-        self.cluster.start()
+        super().setUp()
         self.one, self.two, self.three = self.cluster.brokers
-        self.follower = cluster.Follower(self.cluster.addresses)
         self.follower.call("create_topic", name="t", partitions=1, replicas=3, repeatable=False)
         self.values = []
 

@@ -5,7 +5,6 @@ TEST_SEED sets what is damaged.
 
 import glob
 import os
-import random
 import shutil
 import subprocess
 import time
@@ -15,7 +14,6 @@ import damage
 import harness
 from cairn.v1 import admin_pb2
 
-SEED = int(os.environ.get("TEST_SEED", "1"))
 OPTIONS = ["--journal-bytes", "24MiB", "--journal-file-bytes", "4MiB", "--tail-cache-bytes", "1MiB"]
 RECORDS = 600
 RECORD_BYTES = 10_000
@@ -24,13 +22,11 @@ BLOCK = 4096
 RECOVERY_S = 60
 
 
-class RepairCase(harness.Case):
+class RepairCase(cluster.Case):
+    options = OPTIONS
+
     def setUp(self):
-        self.chance = random.Random("%d %s" % (SEED, self.id()))
-        self.cluster = cluster.Cluster(3, options=OPTIONS)
-        self.addCleanup(self.cluster.close_after, self)
-        self.cluster.start()
-        self.follower = cluster.Follower(self.cluster.addresses)
+        super().setUp()
         self.follower.call(
             "create_topic", name="t", partitions=1, replicas=3, config=admin_pb2.TopicConfig(segment_bytes=1 << 20), repeatable=False
         )

@@ -6,7 +6,6 @@ TEST_SEED sets what is written.
 
 import glob
 import os
-import random
 import time
 
 import grpc
@@ -16,7 +15,6 @@ import damage
 import harness
 import history
 
-SEED = int(os.environ.get("TEST_SEED", "1"))
 # Nothing is flushed by itself: what a start has found stays in the journal alone.
 OPTIONS = ["--journal-bytes", "24MiB", "--journal-file-bytes", "4MiB", "--checkpoint-interval-ms", "60000"]
 RECORDS = 20
@@ -25,16 +23,14 @@ RECOVERY_S = 60
 LOAD_S = 2
 
 
-class RunningRotTest(harness.Case):
+class RunningRotTest(cluster.Case):
+    options = OPTIONS
+
     def setUp(self):
-        self.chance = random.Random("%d %s" % (SEED, self.id()))
-        self.cluster = cluster.Cluster(3, options=OPTIONS)
-        self.addCleanup(self.cluster.close_after, self)
-        self.cluster.start()
-        self.follower = cluster.Follower(self.cluster.addresses)
+        super().setUp()
         self.follower.call("create_topic", name="t", partitions=1, replicas=3, repeatable=False)
         self.group = self.follower.call("describe_partition", topic="t", partition=0).group_id
-        self.values = [b"marked-%08x-%d:" % (SEED, i) + self.chance.randbytes(RECORD_BYTES) for i in range(RECORDS)]
+        self.values = [b"marked-%08x-%d:" % (cluster.SEED, i) + self.chance.randbytes(RECORD_BYTES) for i in range(RECORDS)]
         self.marked = []
         for value in self.values:
             began = time.monotonic()
