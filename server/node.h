@@ -20,7 +20,8 @@ struct node;
 
 /* Borrows world and options until node_stop(); of these only what is reloadable may change meanwhile, followed by node_reload(). The caller has locked the data directory and has an rpc door in the world, and one for peers if
  * the options have peer_listen. On failure nothing is left behind, and `out_problem` says what happened, why, and what to do. A broker that is to
- * found a cluster waits for the others: `cancelled`, if not NULL, ends that with STATUS_CANCELLED. */
+ * found a cluster waits for the others, and one whose earlier process others hear still waits for its silence: `cancelled`, if not NULL, ends that with
+ * STATUS_CANCELLED. */
 enum status node_start(struct world *world, const struct options *options, const atomic_bool *cancelled, struct node **out_node,
                        struct buffer *out_problem) MUST_CHECK;
 

@@ -91,7 +91,8 @@ enum status node_recover(struct node *node, const atomic_bool *cancelled, struct
 /* log_set_options.may_go_on. (node_lineage.c) */
 struct node_going_on {
   struct node *node;
-  const uint8_t *formatted; /* the incarnation that the directory got if it had none */
+  const uint8_t *formatted;     /* the incarnation that the directory got if it had none */
+  const atomic_bool *cancelled; /* looked at while an earlier process is waited for; NULL: nobody can */
   struct buffer *out_problem;
 };
 enum status node_may_go_on(void *context, const struct log_identity *identity, const struct log_set_report *report,

@@ -30,9 +30,21 @@ static void name_others(const struct node *node, struct join *others) {
   }
 }
 
+static bool is_cancelled(const struct node_going_on *going_on) {
+  if (going_on->cancelled == NULL || !atomic_load_explicit(going_on->cancelled, memory_order_acquire)) return false;
+  buffer_reset(going_on->out_problem);
+  SAY(going_on->out_problem,
+      "stopped while it waited for the process before it on data directory %s, of which others hear still, to fall silent. "
+      "Nothing was changed",
+      going_on->node->options->data_dir);
+  return true;
+}
+
 /* The process before this one, if it was killed just now, falls silent in an election timeout; what it said last may be on its way for a while.
  * One that is heard of for longer lives. By the clocks of those who listen, which may be slow: so it is beats that count. */
-static enum status recall(struct node *node, struct buffer *out_problem) {
+static enum status recall(const struct node_going_on *going_on) {
+  struct node *node = going_on->node;
+  struct buffer *out_problem = going_on->out_problem;
   struct join others;
   struct recall_heard heard = {{0}};
   name_others(node, &others);
@@ -50,6 +62,7 @@ static enum status recall(struct node *node, struct buffer *out_problem) {
     uint64_t for_ns = world_now_ns(node->world) - began_ns;
     bool lives = more && for_ns >= LIVES_ELECTIONS * election_ns;
     if (status != STATUS_LOCKED || lives || for_ns >= ASKED_ELECTIONS_MAX * election_ns) return status;
+    if (is_cancelled(going_on)) return STATUS_CANCELLED;
     buffer_reset(out_problem);
     atomic_uint nobody;
     atomic_init(&nobody, 0);
@@ -81,7 +94,7 @@ enum status node_may_go_on(void *context, const struct log_identity *identity, c
   enum status status = read_lineage(node, report->journal.last_group);
   bool formatted_now = memcmp(identity->incarnation, going_on->formatted, LOG_ID_SIZE) == 0;
   bool has_others = node->options->peer_listen[0] != '\0' && !formatted_now;
-  if (status == STATUS_OK && has_others) status = recall(node, going_on->out_problem);
+  if (status == STATUS_OK && has_others) status = recall(going_on);
   if (status == STATUS_DIRECTORY_SUPERSEDED || status == STATUS_LOCKED) REACHED(superseded_start_is_refused);
   return status == STATUS_OK ? lineage_write(node->world->disk, &node->lineage) : status;
 }

@@ -99,7 +99,8 @@ enum status node_recover(struct node *node, const atomic_bool *cancelled, struct
   if (node->options->join[0] != '\0') status = found(node, cancelled, &format, out_problem);
   if (status != STATUS_OK) return status;
   struct log_set_options options = log_options(node->options, node->read_account);
-  struct node_going_on going_on = {.node = node, .formatted = format.incarnation, .out_problem = out_problem};
+  struct node_going_on going_on = {
+      .node = node, .formatted = format.incarnation, .cancelled = cancelled, .out_problem = out_problem};
   options.may_go_on = node_may_go_on;
   options.may_context = &going_on;
   struct buffer reason;

@@ -166,6 +166,22 @@ class CopiesTest(cluster.Case):
         self.fill(10)
         self.check_all_there(self.cluster.addresses)
 
+    def test_one_that_waits_for_another_to_fall_silent_stops_when_it_is_told_to(self):
+        self.fill(10)
+        time.sleep(BEATS_S)
+        self.three.pause()
+        copy = self.three.data + ".copy"
+        shutil.copytree(self.three.data, copy)
+        self.three.resume()
+        time.sleep(BEATS_S)  # heard again, and as far as the copy is
+        clone = self.clone(self.three, copy)
+        clone.start(wait=False)
+        time.sleep(BEATS_S)
+        self.assertTrue(clone.alive(), clone.said())
+        clone.process.terminate()
+        self.check_refused(clone, "stopped while it waited", "Nothing was changed")
+        self.assertTrue(self.three.alive())
+
     def test_of_two_that_nobody_saw_start_one_is_left(self):
         self.fill(10)
         time.sleep(BEATS_S)
