@@ -63,7 +63,7 @@ struct inspect_report {
   uint64_t fatal;
 };
 
-/* Verifies a whole data directory as a start would find it: identity, store, dumps, the journal, every segment that counts. Without a store that
+/* Verifies a whole data directory as a start would find it: identity, lineage, store, dumps, the journal, every segment that counts. Without a store that
  * can be believed, what a broker would make it of. Findings are told as they are met.
  *
  * STATUS_FOREIGN: it is no data directory. STATUS_IO, STATUS_DENIED, STATUS_LOCKED: it could not be looked at. */

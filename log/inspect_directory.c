@@ -9,6 +9,7 @@
 #include "log/identity.h"
 #include "log/inspect_private.h"
 #include "log/journal_ring.h"
+#include "log/lineage.h"
 
 #define STORE_BYTES_MAX (16ull << 30) /* addresses, not memory */
 
@@ -23,7 +24,7 @@ void inspect_tell_file(struct inspection *inspection, enum inspect_severity seve
   inspect_tell(inspection, &(struct inspect_finding){.severity = severity, .file = file, .what = what, .advice = advice});
 }
 
-/* ---- Identity, dumps ---- */
+/* ---- Identity, lineage, dumps ---- */
 
 static void tell_identity(struct inspection *inspection, const char *path, enum status status) {
   if (status == STATUS_FOREIGN)
@@ -48,6 +49,32 @@ static void check_identity(struct inspection *inspection) {
   if (good[0] && good[1] && memcmp(&found[0], &found[1], sizeof found[0]) != 0)
     inspect_tell_file(inspection, INSPECT_LOST, paths[1], "another identity than that of the file identity",
                       "one of the two came from elsewhere: restore the right one, the broker does not start on two");
+}
+
+static void tell_lineage(struct inspection *inspection, const char *path, enum status status, bool other_is_good) {
+  if (status == STATUS_FOREIGN)
+    inspect_tell_file(inspection, INSPECT_LOST, path, "written by a newer Cairn",
+                      "verify the directory with the version that wrote it");
+  else if (other_is_good)
+    inspect_tell_file(inspection, INSPECT_DAMAGED, path, status == STATUS_NOT_FOUND ? "missing" : "damaged, or another broker's",
+                      "the broker writes it again from the other one when it starts");
+  else if (status != STATUS_NOT_FOUND)
+    inspect_tell_file(inspection, INSPECT_LOST, path, "damaged, or another broker's, and so is its copy",
+                      "restore either of the two; without them brokers that know this directory do not let it in");
+}
+
+/* Where there is neither, an earlier version wrote the directory, or it has not been started on. */
+static void check_lineage(struct inspection *inspection) {
+  enum status statuses[LINEAGE_FILES];
+  bool good = false;
+  if (!inspection->recovery.owner_known) return; /* nothing says whose they would have to be */
+  for (size_t i = 0; i < LINEAGE_FILES; i++) {
+    struct lineage lineage;
+    statuses[i] = lineage_read_file(inspection->world->disk, lineage_paths[i], inspection->set->identity.incarnation, &lineage);
+    good = good || statuses[i] == STATUS_OK;
+  }
+  for (size_t i = 0; i < LINEAGE_FILES; i++)
+    if (statuses[i] != STATUS_OK) tell_lineage(inspection, lineage_paths[i], statuses[i], good);
 }
 
 static void check_dumps(struct inspection *inspection) {
@@ -238,6 +265,7 @@ enum status inspect_directory(struct world *world, void (*tell)(void *context, c
   check_identity(&inspection);
   status = read_all(&inspection);
   if (status == STATUS_OK) {
+    check_lineage(&inspection);
     check_dumps(&inspection);
     check_journal(&inspection);
     check_logs(&inspection);

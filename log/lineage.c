@@ -11,7 +11,7 @@
 
 _Static_assert(LINEAGE_SIZE_MAX <= SMALL_FILE_BYTES_MAX, "a small file");
 
-static const char *const paths[] = {"lineage", "lineage.copy"};
+const char *const lineage_paths[LINEAGE_FILES] = {"lineage", "lineage.copy"};
 
 void lineage_continue(struct lineage *lineage, uint64_t boot, uint64_t from_group) {
   PRE(boot != 0);
@@ -69,8 +69,8 @@ enum status lineage_decode(struct bytes bytes, struct lineage *out_lineage) {
 
 /* ---- Files ---- */
 
-static enum status read_one(struct disk *disk, const char *path, const uint8_t incarnation[LOG_ID_SIZE],
-                            struct lineage *out_lineage) {
+enum status lineage_read_file(struct disk *disk, const char *path, const uint8_t incarnation[LOG_ID_SIZE],
+                              struct lineage *out_lineage) {
   uint8_t into[SMALL_FILE_BYTES_MAX];
   struct bytes bytes;
   enum status status = small_file_read(disk, path, into, &bytes);
@@ -82,9 +82,9 @@ static enum status read_one(struct disk *disk, const char *path, const uint8_t i
 enum status lineage_read(struct disk *disk, const uint8_t incarnation[LOG_ID_SIZE], struct lineage *out_lineage) {
   struct lineage newest = {0};
   unsigned missing = 0, unread = 0;
-  for (size_t i = 0; i < 2; i++) {
+  for (size_t i = 0; i < LINEAGE_FILES; i++) {
     struct lineage found;
-    enum status status = read_one(disk, paths[i], incarnation, &found);
+    enum status status = lineage_read_file(disk, lineage_paths[i], incarnation, &found);
     if (status == STATUS_OK && found.generation > newest.generation) newest = found;
     if (status == STATUS_NOT_FOUND) missing++;
     else if (status == STATUS_CORRUPT) unread++;
@@ -92,14 +92,14 @@ enum status lineage_read(struct disk *disk, const uint8_t incarnation[LOG_ID_SIZ
   }
   memcpy(newest.incarnation, incarnation, LOG_ID_SIZE);
   *out_lineage = newest;
-  return newest.count == 0 && unread > 0 && missing + unread == 2 ? STATUS_CORRUPT : STATUS_OK;
+  return newest.count == 0 && unread > 0 && missing + unread == LINEAGE_FILES ? STATUS_CORRUPT : STATUS_OK;
 }
 
 enum status lineage_write(struct disk *disk, const struct lineage *lineage) {
   uint8_t bytes[LINEAGE_SIZE_MAX];
   size_t size = lineage_encode(lineage, bytes);
-  for (size_t i = 0; i < 2; i++) {
-    enum status status = small_file_keep(disk, paths[i], bytes_of(bytes, size));
+  for (size_t i = 0; i < LINEAGE_FILES; i++) {
+    enum status status = small_file_keep(disk, lineage_paths[i], bytes_of(bytes, size));
     if (status != STATUS_OK) return status;
   }
   return STATUS_OK;

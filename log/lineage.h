@@ -62,6 +62,12 @@ enum status lineage_decode(struct bytes bytes, struct lineage *out_lineage) MUST
 /* Of the directory of that incarnation; empty where there is none. Both files damaged, or of another incarnation: STATUS_CORRUPT, and
  * an empty one. STATUS_FOREIGN: of a newer Cairn. STATUS_IO. Blocks. */
 enum status lineage_read(struct disk *disk, const uint8_t incarnation[LOG_ID_SIZE], struct lineage *out_lineage) MUST_CHECK;
+/* The two files; the first is written first. */
+#define LINEAGE_FILES 2u
+extern const char *const lineage_paths[LINEAGE_FILES];
+/* One of them. STATUS_NOT_FOUND, STATUS_CORRUPT: also of another incarnation than that; STATUS_FOREIGN, STATUS_IO. Blocks. */
+enum status lineage_read_file(struct disk *disk, const char *path, const uint8_t incarnation[LOG_ID_SIZE],
+                              struct lineage *out_lineage) MUST_CHECK;
 /* Both files, synced. Blocks. */
 enum status lineage_write(struct disk *disk, const struct lineage *lineage) MUST_CHECK;
 

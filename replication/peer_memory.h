@@ -28,6 +28,7 @@
 #include "log/lineage.h"
 #include "replication/raft_config.h"
 
+#define PEER_MEMORIES_PATH "seen"
 #define PEER_MEMORIES_MAX 80u /* more than brokers in a cluster: also those that have left, or were replaced, not long ago */
 #define PEER_MEMORIES_BYTES_MAX (16u + PEER_MEMORIES_MAX * 48u)
 

@@ -6,8 +6,6 @@
 #include "base/trace.h"
 #include "log/small_file.h"
 
-static const char path[] = "seen";
-
 _Static_assert(PEER_MEMORIES_BYTES_MAX <= SMALL_FILE_BYTES_MAX, "a small file");
 
 struct seen {
@@ -29,12 +27,12 @@ enum status seen_open(struct world *world, struct peer_memory out_rows[PEER_MEMO
                       struct seen **out_seen) {
   uint8_t into[SMALL_FILE_BYTES_MAX];
   struct bytes bytes;
-  enum status status = small_file_read(world->disk, path, into, &bytes);
+  enum status status = small_file_read(world->disk, PEER_MEMORIES_PATH, into, &bytes);
   *out_count = 0;
   if (status == STATUS_OK) status = peer_memories_decode(bytes, out_rows, out_count);
   if (status == STATUS_CORRUPT)
     trace_warn("seen_unread", "file=%s do=\"what it said of other brokers' directories is learned again as they are heard of\"",
-               path);
+               PEER_MEMORIES_PATH);
   if (status != STATUS_OK && status != STATUS_CORRUPT && status != STATUS_NOT_FOUND) return status;
   struct seen *seen = NEW(struct seen);
   seen->world = world;
@@ -53,11 +51,11 @@ void seen_close(struct seen *seen) {
 static void keep(struct task *task) {
   struct keeping *keeping = container_of(task, struct keeping, task);
   struct seen *seen = keeping->seen;
-  enum status status = small_file_keep(seen->world->disk, path, bytes_of(keeping->bytes, keeping->size));
+  enum status status = small_file_keep(seen->world->disk, PEER_MEMORIES_PATH, bytes_of(keeping->bytes, keeping->size));
   if (status != STATUS_OK && !seen->failing)
     trace_warn("seen_not_kept",
-               "file=%s status=%s do=\"see to the disk: a restart of this broker would forget what it saw of others\"", path,
-               status_name(status));
+               "file=%s status=%s do=\"see to the disk: a restart of this broker would forget what it saw of others\"",
+               PEER_MEMORIES_PATH, status_name(status));
   seen->failing = status != STATUS_OK;
   loop_post(keeping->loop, keeping->done);
   memory_free(keeping);

@@ -39,11 +39,11 @@ const struct command verify_command = {
     .operands_max = 1,
     .summary = "Check the data directory of a broker that is down",
     .details =
-        "Reads all that a start of the broker would find: identity, tables, dumps, the journal, and every entry of every "
-        "segment\n"
-        "that counts. Where the tables are damaged, it checks what the broker would make of the rest. Nothing is changed, so a\n"
-        "directory that may only be read will do. Each finding names the file and, as far as they can be told, the place, the\n"
-        "group and the offsets. `dropped` is the journal's end after a crash: nobody was told that it is durable.\n"
+        "Reads all that a start of the broker would find: identity, lineage, what it has seen of others, tables, dumps, the\n"
+        "journal, and every entry of every segment that counts. Where the tables are damaged, it checks\n"
+        "what the broker would make of the rest. Nothing is changed, so a directory that may only be read will do. Each finding\n"
+        "names the file and, as far as they can be told, the place, the group and the offsets. `dropped` is the journal's end\n"
+        "after a crash: nobody was told that it is durable.\n"
         "Exit code 8 when there is damage, 4 while a broker runs on the directory.\n",
     .examples = verify_examples,
     .run = offline_verify,

@@ -234,6 +234,39 @@ class VerifyTest(harness.Case):
         self.assertEqual([one["file"] for one in found if one["severity"] == "lost"], ["identity"])
         self.assertEqual(report["records"] + report["journal_records"], 400)
 
+    def rot(self, name):
+        with open(os.path.join(self.broker.data, name), "r+b") as file:
+            file.seek(20)
+            file.write(b"rot")
+
+    def test_which_processes_it_has_had(self):
+        self.filled("t")
+        self.rot("lineage")
+        self.assert_one(self.findings()[0], severity="damaged", file="lineage")
+        self.broker.start()
+        self.assertEqual(self.broker.stop(), 0)
+        self.well()  # it wrote it again from the other one
+
+        os.remove(os.path.join(self.broker.data, "lineage.copy"))
+        self.assert_one(self.findings()[0], severity="damaged", file="lineage.copy", what="missing")
+        self.rot("lineage")
+        self.assert_one(self.findings()[0], severity="lost", file="lineage")
+        os.remove(os.path.join(self.broker.data, "lineage"))
+        self.well()  # as a version before left it
+
+    def test_the_lineage_of_another_broker(self):
+        self.filled("t")
+        with harness.Broker(options=OPTIONS) as other:
+            other.stop()
+            shutil.copyfile(os.path.join(other.data, "lineage"), os.path.join(self.broker.data, "lineage.copy"))
+        self.assert_one(self.findings()[0], severity="damaged", file="lineage.copy")
+
+    def test_what_it_has_seen_of_others(self):
+        self.filled("t")
+        with open(os.path.join(self.broker.data, "seen"), "wb") as file:
+            file.write(b"CRNMrot".ljust(4096, b"\0"))
+        self.assert_one(self.findings()[0], severity="damaged", file="seen")
+
     # ---- Files in each other's place ----
 
     def assert_lost(self, found, paths):

@@ -13,6 +13,8 @@
 #include "clients/cli/report.h"
 #include "log/batch.h"
 #include "log/inspect.h"
+#include "log/small_file.h"
+#include "replication/peer_memory.h"
 
 #define QUOTED_SIZE 80u
 #define INFLATED_BYTES_MAX (64u << 20)
@@ -284,6 +286,31 @@ static struct refusal verify_refusal(enum status status) {
 /* What a recovery would log is told by findings. */
 static void ignore_line(void *context, const char *line) { (void)context, (void)line; }
 
+/* What the broker remembers of others, which log/ knows nothing of. */
+static void verify_seen(struct cli *cli, struct world *world, struct inspect_report *report) {
+  uint8_t into[SMALL_FILE_BYTES_MAX];
+  struct peer_memory rows[PEER_MEMORIES_MAX];
+  struct bytes bytes;
+  size_t count = 0;
+  struct inspect_finding finding = {.severity = INSPECT_DAMAGED,
+                                    .file = PEER_MEMORIES_PATH,
+                                    .what = "damaged",
+                                    .advice = "the broker begins a new one: until it has heard of the others again it would let "
+                                              "in an older copy of their directories"};
+  enum status status = small_file_read(world->disk, PEER_MEMORIES_PATH, into, &bytes);
+  if (status == STATUS_OK) status = peer_memories_decode(bytes, rows, &count);
+  if (status == STATUS_OK || status == STATUS_NOT_FOUND) return; /* a broker alone has none */
+  if (status == STATUS_FOREIGN) {
+    finding.severity = INSPECT_LOST;
+    finding.what = "written by a newer Cairn";
+    finding.advice = "verify the directory with the version that wrote it";
+    report->fatal++;
+  }
+  if (status == STATUS_IO) finding.what = "the disk would not read it";
+  report->findings++;
+  verify_tell(cli, &finding);
+}
+
 int offline_verify(struct cli *cli) {
   const char *directory = cli->operands[0];
   struct inspect_report report = {0};
@@ -293,6 +320,7 @@ int offline_verify(struct cli *cli) {
   enum status status = world_os_open(directory, false, &world);
   if (status == STATUS_OK) status = lock_directory(world, &lock);
   if (status == STATUS_OK) status = inspect_directory(world, verify_tell, cli, &report);
+  if (status == STATUS_OK) verify_seen(cli, world, &report);
   if (lock != NULL) disk_unlock(world->disk, lock);
   world_os_close(world);
   output_flush(cli->output);
