@@ -72,6 +72,22 @@ static void superseded(void *context, const char *text) {
   atomic_fetch_add(&broker->superseded, 1);
 }
 
+static void keep(void *context, const struct peer_memory *rows, size_t count, struct loop *loop, struct task *done) {
+  struct stage_broker *broker = context;
+  memcpy(broker->kept, rows, count * sizeof *rows);
+  broker->kept_count = count;
+  broker->keep_loop = loop;
+  broker->keep_done = done;
+  if (!broker->keeps_late) stage_keep(broker);
+}
+
+void stage_keep(struct stage_broker *broker) {
+  struct task *done = broker->keep_done;
+  broker->keeps_late = false;
+  broker->keep_done = NULL;
+  if (done != NULL) loop_post(broker->keep_loop, done);
+}
+
 static void turn_ended(void *context) {
   struct stage_lane *lane = context;
   if (lane->lane == NULL) return;
@@ -139,6 +155,10 @@ void stage_start(struct stage_broker *broker) {
                                   .lineage = broker->lineage,
                                   .superseded = superseded,
                                   .superseded_context = broker,
+                                  .known = broker->kept,
+                                  .known_count = broker->kept_count,
+                                  .keep = broker->stage->real ? NULL : keep, /* on a loop of its own there */
+                                  .keep_context = broker,
                                   .more = broker->more,
                                   .more_count = broker->more_count};
   memset(options.cluster, broker->cluster, sizeof options.cluster);

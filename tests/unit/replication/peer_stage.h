@@ -54,7 +54,13 @@ struct stage_broker {
   struct account account;
   const struct lineage *lineage; /* NULL: it tells none */
   atomic_uint superseded;        /* times that it was told so */
-  atomic_uint wish;              /* enum peers_wish: what it is to say of itself */
+  /* What it keeps of others: there is no file, but a start after it knows them. */
+  struct peer_memory kept[PEER_MEMORIES_MAX];
+  size_t kept_count;
+  bool keeps_late; /* it is not durable before stage_keep() */
+  struct loop *keep_loop;
+  struct task *keep_done; /* NULL: nothing waits */
+  atomic_uint wish;       /* enum peers_wish: what it is to say of itself */
   struct stage_lane lanes[STAGE_LANES_MAX];
   const struct rpc_handler *more;
   size_t more_count;
@@ -80,6 +86,7 @@ void stage_start(struct stage_broker *broker);
 void stage_open_lane(struct stage_broker *broker); /* the next one */
 void stage_stop(struct stage_broker *broker);
 void stage_kill(struct stage_broker *broker); /* simulated: like a SIGKILL, then taken apart */
+void stage_keep(struct stage_broker *broker); /* what it is to keep is durable now; from now on at once */
 /* All that run learn of each other. */
 void stage_meet(struct peer_stage *stage);
 struct peer_address stage_address(const struct stage_broker *broker);

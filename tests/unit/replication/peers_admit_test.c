@@ -59,6 +59,47 @@ static void a_process_that_goes_on_is_heard_at_once(void **state) {
   assert_int_equal(atomic_load(&two->superseded), 0);
 }
 
+static void a_new_process_is_not_heard_before_it_is_kept(void **state) {
+  (void)state;
+  begin();
+  stage_kill(two);
+  one->keeps_late = true;
+  give(two, &lineages[1], &lineages[0], 200, 20);
+  stage_start(two);
+  meet(one, two);
+  rig_forget_all();
+  rig_assert_told(&two->lanes[0], "up1");
+  stage_send(&two->lanes[0], one, 5, RAFT_VOTE, 2);
+  stage_run_ms(stage, 3000);
+  assert_int_equal(one->lanes[0].messages, 1); /* the one of before */
+  assert_int_equal(stage_count(&one->lanes[0], "up2"), 0);
+
+  stage_keep(one);
+  rig_assert_told(&one->lanes[0], "up2");
+  stage_send(&two->lanes[0], one, 5, RAFT_VOTE,
+             3); /* the one before may have gone with a connection that was made anew meanwhile */
+  rig_assert_told(&one->lanes[0], "2:5/vote#3");
+  assert_int_equal(atomic_load(&two->superseded), 0);
+}
+
+static void who_was_heard_is_known_after_a_start(void **state) {
+  (void)state;
+  begin();
+  stage_kill(two);
+  stage_kill(one);
+  stage_start(one);
+  give(three, &lineages[1], &before, 200, 10);
+  stage_start(three);
+  meet(one, three);
+  for (uint64_t i = 2; i < 12; i++) {
+    stage_send(&three->lanes[0], one, 5, RAFT_VOTE, i);
+    stage_run_ms(stage, 500);
+  }
+
+  assert_true(atomic_load(&three->superseded) > 0);
+  assert_int_equal(one->lanes[0].messages, 0);
+}
+
 static void nothing_of_an_older_copy_is_heard_and_it_is_told(void **state) {
   (void)state;
   begin();
@@ -126,6 +167,8 @@ static void one_that_was_silent_and_comes_back_is_told(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_teardown(a_process_that_goes_on_is_heard_at_once, rig_tear_down),
+      cmocka_unit_test_teardown(a_new_process_is_not_heard_before_it_is_kept, rig_tear_down),
+      cmocka_unit_test_teardown(who_was_heard_is_known_after_a_start, rig_tear_down),
       cmocka_unit_test_teardown(nothing_of_an_older_copy_is_heard_and_it_is_told, rig_tear_down),
       cmocka_unit_test_teardown(of_two_that_live_the_first_is_heard, rig_tear_down),
       cmocka_unit_test_teardown(one_that_was_silent_and_comes_back_is_told, rig_tear_down),
