@@ -182,7 +182,8 @@ class CopiesTest(cluster.Case):
         self.check_refused(clone, "stopped while it waited", "Nothing was changed")
         self.assertTrue(self.three.alive())
 
-    def test_of_two_that_nobody_saw_start_one_is_left(self):
+    def test_of_two_that_nobody_saw_start_one_at_most_is_left(self):
+        """None, where each of the others has heard another one first: decision 0019."""
         self.fill(10)
         time.sleep(BEATS_S)
         self.three.pause()
@@ -204,7 +205,7 @@ class CopiesTest(cluster.Case):
             self.assertLess(time.monotonic(), end, "both go on")
             time.sleep(0.05)
         time.sleep(3 * BEATS_S)
-        self.assertEqual([clone.alive(), self.three.alive()].count(True), 1)
+        self.assertLessEqual([clone.alive(), self.three.alive()].count(True), 1)
         self.fill(10)
         self.check_all_there([self.one.address, self.two.address])
 
