@@ -88,6 +88,8 @@ void reader_fetch(struct reader *reader, struct reader_work *work);
 /* What log_mend_find() and log_mend_fill() ask for. */
 void reader_mend_find(struct log_set *set, struct reader_work *work);
 void reader_mend_fill(struct log_set *set, struct reader_work *work);
+/* Where each entry of the hole is to begin; pure. False: they do not fit. */
+bool reader_mend_lay_out(const struct log_mend *mend, uint64_t *begins);
 /* A segment's file from the reader's few open ones. */
 enum status reader_open(struct reader *reader, group_id group, instance_id instance, entry_index first_index,
                         struct disk_file **out_file) MUST_CHECK;

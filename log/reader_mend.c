@@ -11,8 +11,6 @@
 #include "log/log_internal.h"
 #include "log/reader.h"
 
-#define LAYOUT_STEPS_MAX 1000000u
-
 static uint64_t block_up(uint64_t position) { return (position + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE * DISK_BLOCK_SIZE; }
 
 static struct disk_file *open_file(struct log_set *set, const struct reader_work *work, unsigned flags, enum status *out_status) {
@@ -149,40 +147,37 @@ static enum status leads_on(struct log_set *set, struct reader_work *work, struc
 
 /* ---- Laying it out ---- */
 
-/* True: with padding before the entries that `padded` names, and behind the last one if need be, they fill the hole exactly. */
-static bool lay_out(const struct log_mend *mend, bool *padded, uint64_t *positions) {
-  size_t at = 0;
-  bool back = false;
-  uint64_t left = 0; /* what the entries from `at` on take */
-  for (size_t i = 0; i < mend->count; i++) left += entry_size(&mend->entries[i].head);
-  positions[0] = mend->position;
-  for (unsigned steps = 0; steps < LAYOUT_STEPS_MAX; steps++) {
-    if (!back && at == mend->count) {
-      if (positions[at] == mend->end || block_up(positions[at]) == mend->end) return true;
-      back = true;
-    }
-    if (back) { /* the last entry that was not padded is */
-      while (at > 0 && padded[at - 1]) left += entry_size(&mend->entries[--at].head);
-      if (at == 0) return false;
-      left += entry_size(&mend->entries[--at].head);
-      padded[at] = true;
-    } else {
-      padded[at] = false;
-    }
-    uint64_t begin = padded[at] ? block_up(positions[at]) : positions[at];
-    back = begin + left > mend->end || (padded[at] && begin == positions[at]);
-    left -= entry_size(&mend->entries[at].head);
-    positions[at + 1] = begin + entry_size(&mend->entries[at].head);
-    at++;
+/* Where each entry begins, so that they and zeros between them fill the hole exactly. Zeros reach from an entry's end to the next block, so what is
+ * behind the last of them is from the beginning of a block to the end of the hole: the later that may be, the more can be padded before. There as
+ * much is padded as there is too much, from the first entry on, until less than a block is left for the last. False: whatever is padded, they do not fit. */
+bool reader_mend_lay_out(const struct log_mend *mend, uint64_t *begins) {
+  uint64_t left = mend->bytes, behind = 0; /* to be padded; what the entries behind the last padding take */
+  size_t last = mend->count;               /* the last padding is before that one */
+  for (size_t i = 0; i < mend->count; i++) {
+    if (entry_size(&mend->entries[i].head) > left) return false;
+    left -= entry_size(&mend->entries[i].head);
   }
-  return false;
+  while (left > 0 && (mend->end - behind) % DISK_BLOCK_SIZE != 0) {
+    if (last == 0) return false;
+    behind += entry_size(&mend->entries[--last].head);
+  }
+  uint64_t at = mend->position;
+  for (size_t i = 0; i <= mend->count; i++) {
+    uint64_t gap = block_up(at) - at;
+    bool pads = left > 0 && (i == last || (i < last && left >= DISK_BLOCK_SIZE));
+    if (pads && gap > left) return false;
+    if (pads) at += gap, left -= gap;
+    if (i == mend->count) break;
+    begins[i] = at;
+    at += entry_size(&mend->entries[i].head);
+  }
+  return at == mend->end;
 }
 
-static void put(uint8_t *bytes, const struct log_mend *mend, const bool *padded, const uint64_t *positions) {
+static void put(uint8_t *bytes, const struct log_mend *mend, const uint64_t *begins) {
   for (size_t i = 0; i < mend->count; i++) {
     const struct entry *entry = &mend->entries[i];
-    uint64_t begin = padded[i] ? block_up(positions[i]) : positions[i];
-    uint8_t *at = bytes + (begin - mend->position);
+    uint8_t *at = bytes + (begins[i] - mend->position);
     entry_encode_head(&entry->head, at);
     if (entry->payload.bytes.size > 0) memcpy(at + ENTRY_HEAD_SIZE, entry->payload.bytes.data, entry->payload.bytes.size);
   }
@@ -232,17 +227,15 @@ void reader_mend_fill(struct log_set *set, struct reader_work *work) {
   const struct log_mend *mend = work->mend;
   work->status = mend->bytes == 0 ? STATUS_OK : check(set, work);
   if (work->status != STATUS_OK) return;
-  bool *padded = memory_new_array(mend->count + 1, sizeof *padded);
-  uint64_t *positions = memory_new_array(mend->count + 1, sizeof *positions);
+  uint64_t *begins = memory_new_array(mend->count + 1, sizeof *begins);
   uint8_t *bytes = memory_new(mend->bytes + 1); /* zeroed: what no entry takes is padding */
-  if (mend->bytes > 0 && !lay_out(mend, padded, positions)) {
+  if (mend->bytes > 0 && !reader_mend_lay_out(mend, begins)) {
     work->status = STATUS_CORRUPT;
   } else {
     REACHED(segment_mended);
-    put(bytes, mend, padded, positions);
+    put(bytes, mend, begins);
     work->status = write_all(set, work, bytes);
   }
   memory_free(bytes);
-  memory_free(positions);
-  memory_free(padded);
+  memory_free(begins);
 }

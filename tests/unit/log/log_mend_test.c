@@ -11,11 +11,13 @@
 
 #include "base/memory.h"
 #include "base/trace.h"
+#include "log/reader.h"
 #include "tests/unit/log/log_hand.h"
 #include "tests/unit/replication/chance.h"
 
 #define GROUP 1u
 #define ENTRIES 600u
+#define SMALL 200u /* entries */
 #define ROUNDS 60u
 #define HOLES_MAX 200u
 
@@ -36,18 +38,18 @@ static void suspected(void *context) {
   whole->suspicions++;
 }
 
-/* Small pieces, so that padding stands in many places. */
+/* Small pieces, so that padding stands in many places; the first ones so small that a hole has many of these. */
 static void fill(struct fixture *fixture) {
   struct hand hand;
   hand_init(&hand, fixture, GROUP);
   for (unsigned i = 1; i <= ENTRIES; i++) {
     bool other = i % 7 == 0;
     hand_append(&hand, &(struct hand_entry){.kind = other ? ENTRY_CONFIG : ENTRY_RECORDS,
-                                            .size = other ? 30 : 40 + i * 37 % 5000,
+                                            .size = other ? 30 : 40 + i * 37 % (i <= SMALL ? 200 : 5000),
                                             .fill = (uint8_t)i,
                                             .records = other ? 0 : 1 + i % 3,
                                             .term = 1 + i / 100});
-    if (i % 23 != 0 && i != ENTRIES) continue;
+    if (i % (i <= SMALL ? 11 : 23) != 0 && i != ENTRIES) continue;
     hand_submit(&hand);
     hand_commit(fixture, GROUP, i);
     fixture_checkpoint(fixture);
@@ -383,6 +385,56 @@ static void behind_a_hole_that_nobody_can_fill_others_are_filled(void **state) {
   assert_whole(whole);
 }
 
+/* Where it was padded is lost with the rest, and there are more ways to do it than can be tried. */
+static void a_hole_of_many_entries_with_padding_between_them_is_filled(void **state) {
+  struct whole *whole = *state;
+  char path[512];
+  struct chance chance = {1};
+  path_of(whole, "00000000000000000001.segment", path);
+  rot(path, ROT_NOISE, 10000, 45000, &chance);
+  assert_false(read_through(whole));
+  struct log_mend mend = {0};
+  entry_index most = 0;
+  assert_true(next_suspect(whole, &mend));
+  while (on_lane(whole, &mend, false) == STATUS_OK) { /* the first one may have its head still, and is a hole by itself */
+    if (mend.last + 1 - mend.first > most) most = mend.last + 1 - mend.first;
+    offer(whole, &mend);
+    assert_int_equal(on_lane(whole, &mend, true), STATUS_OK);
+  }
+  assert_int_equal(mend.status, STATUS_END);
+  print_message("a hole of %llu entries\n", (unsigned long long)most);
+  assert_true(most >= 80);
+  assert_whole(whole);
+}
+
+/* Entries of which the hole had a padding behind the third, and none later: where it was is lost with the rest, and there are more ways to pad
+ * all the others than can be tried. */
+static void a_hole_that_was_padded_far_from_its_end_is_laid_out(void **state) {
+  (void)state;
+  enum { COUNT = 120, PADDED = 3 };
+  struct entry entries[COUNT] = {0};
+  uint64_t begins[COUNT], at = 5000;
+  struct log_mend mend = {.entries = entries, .count = COUNT, .position = at};
+  for (unsigned i = 0; i < COUNT; i++) {
+    entries[i].head.payload_size = 100 + i * 37 % 200;
+    if (i == PADDED) at = (at + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE * DISK_BLOCK_SIZE;
+    at += entry_size(&entries[i].head);
+  }
+  mend.end = at;
+  mend.bytes = mend.end - mend.position;
+  assert_true(reader_mend_lay_out(&mend, begins));
+
+  at = mend.position;
+  for (unsigned i = 0; i < COUNT; i++) {
+    assert_true(begins[i] == at || (begins[i] > at && begins[i] % DISK_BLOCK_SIZE == 0 && begins[i] - at < DISK_BLOCK_SIZE));
+    at = begins[i] + entry_size(&entries[i].head);
+  }
+  assert_true(at == mend.end);
+  mend.end++; /* no padding ends there */
+  mend.bytes++;
+  assert_false(reader_mend_lay_out(&mend, begins));
+}
+
 static void what_is_damaged_before_the_first_that_is_asked_for_is_no_matter(void **state) {
   struct whole *whole = *state;
   struct log_mend mend = {0};
@@ -407,6 +459,8 @@ int main(int argc, char **argv) {
       TEST(a_header_is_written_anew),
       TEST(a_file_that_is_gone_is_not_mended_but_told),
       TEST(behind_a_hole_that_nobody_can_fill_others_are_filled),
+      TEST(a_hole_of_many_entries_with_padding_between_them_is_filled),
+      cmocka_unit_test(a_hole_that_was_padded_far_from_its_end_is_laid_out),
       TEST(what_is_damaged_before_the_first_that_is_asked_for_is_no_matter),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
