@@ -22,7 +22,7 @@ struct replica_id node_replica_id(const struct node *node) {
 struct raft_timing node_timing(const struct node *node) {
   return (struct raft_timing){.election_ns = node->options->election_timeout_ms * NS_PER_MS,
                               .heartbeat_ns = node->options->heartbeat_ms * NS_PER_MS,
-                              .gather_ns = RAFT_GATHER_NS};
+                              .gather_ns = node->options->append_gather_ms * NS_PER_MS};
 }
 
 void node_founding(const struct node *node, struct raft_config *out_config) {

@@ -41,6 +41,7 @@ struct options {
   uint64_t broker_id;
   uint64_t heartbeat_ms;
   uint64_t election_timeout_ms;
+  uint64_t append_gather_ms;
   uint64_t catch_up_bytes_per_second;
   uint64_t replace_after_ms;
   uint64_t preferred_leaders; /* enum preferred_leaders */

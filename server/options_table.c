@@ -44,6 +44,8 @@ const struct option_row option_rows[] = {
      "threads that own partitions; 0: half of the processors, at least 1. With 1, clients and brokers are heard on one thread "
      "too"},
     {"readers", OPTION_COUNT, AT(readers), "2", 1, 16, false, "N", "Work", "threads that read cold data from disk"},
+    {"append-gather-ms", OPTION_TIME, AT(append_gather_ms), "2ms", 0, 1000, false, "TIME", "Work",
+     "how long a few records may wait to go to a replica together, while it still writes the ones before; 0: they do not"},
     {"catch-up-bytes-per-second", OPTION_SIZE, AT(catch_up_bytes_per_second), "32MiB", MIB, 64 * GIB, false, "SIZE", "Work",
      "how fast new replicas get what they lack, all that this broker gives, or takes: live traffic has the rest"},
     {"replace-after-ms", OPTION_TIME, AT(replace_after_ms), "10m", 0, 365 * 24 * HOUR, false, "TIME", "Work",

@@ -31,6 +31,7 @@ static void draw_options(struct plan *plan, struct sim_random *random) {
   options->insecure = true;
   options->lanes = PICK(random, 1, 1, 2, 3);
   options->readers = PICK(random, 1, 2);
+  options->append_gather_ms = PICK(random, 0, 0, 2); /* without, more is under way side by side */
   options->journal_file_bytes = PICK(random, 256 * KIB, 512 * KIB, MIB);
   options->journal_bytes = options->journal_file_bytes * PICK(random, 6, 8);
   options->journal_group_bytes = PICK(random, 64 * KIB, 128 * KIB, 256 * KIB);
