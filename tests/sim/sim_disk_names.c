@@ -64,6 +64,18 @@ static void make_durable(struct sim_rename *change) {
     sim_names_set(&change->from_directory->durable_names, change->from, NULL);
   }
   if (change->directory != NULL) sim_names_set(&change->directory->durable_names, change->to, change->inode);
+  else change->inode->gone = change->inode->directory;
+}
+
+static bool is_gone(const struct sim_inode *directory) { return directory == NULL || directory->gone; }
+
+/* What nobody can sync any more holds nothing. */
+static void forget_gone(struct sim_disk *device) {
+  list_for_each(&device->renames, node, following) {
+    struct sim_rename *change = list_entry(node, struct sim_rename, node);
+    change->from_synced = change->from_synced || is_gone(change->from_directory);
+    if (is_gone(change->from_directory) && is_gone(change->directory)) sim_rename_free(change);
+  }
 }
 
 static bool touches(const struct sim_rename *change, const struct sim_inode *directory, const char *name) {
@@ -126,6 +138,7 @@ static void settle_directory(struct sim_disk *device, struct sim_inode *director
     make_durable(change);
     sim_rename_free(change);
   }
+  forget_gone(device);
 }
 
 /* ---- The door ---- */

@@ -54,6 +54,7 @@ struct sim_inode {
   uint64_t id;
   unsigned holders; /* names, handles, pending changes of names */
   bool directory;
+  bool gone;                /* a directory whose removal is durable: what has happened in it before is of no matter */
   char path[DISK_PATH_MAX]; /* where it was seen last */
 
   struct sim_pages seen;    /* what the device answers */

@@ -223,6 +223,23 @@ static void failed_sync_then_retry_says_ok_with_the_data_dropped(void **state) {
   assert_holds(fixture, "a", "old");
 }
 
+static void a_directory_that_is_gone_takes_what_was_in_it_along(void **state) {
+  struct fixture *fixture = *state;
+  uint64_t before = sim_disk_used(fixture->device);
+  assert_int_equal(disk_make_dir(fixture->disk, "d"), STATUS_OK);
+  durable_file(fixture, "d/a", "old");
+  assert_int_equal(disk_sync_dir(fixture->disk, "d"), STATUS_OK);
+  assert_int_equal(disk_remove(fixture->disk, "d/a"), STATUS_OK);
+  assert_int_equal(disk_remove(fixture->disk, "d"), STATUS_OK);
+  assert_true(sim_disk_used(fixture->device) > before); /* a power cut may bring it back */
+  assert_int_equal(disk_sync_dir(fixture->disk, ""), STATUS_OK);
+  assert_int_equal(sim_disk_used(fixture->device), before);
+
+  restart(fixture, SIM_POWER_DROP, 0);
+
+  assert_false(sim_disk_size(fixture->device, "d/a", &before));
+}
+
 static void a_lying_sync_keeps_nothing(void **state) {
   struct fixture *fixture = *state;
   sim_disk_fault(fixture->device, "lie every sync on *");
@@ -366,6 +383,7 @@ int main(void) {
       TEST(a_name_never_skips_a_change),
       TEST(torn_writes_lose_any_sectors),
       TEST(failed_sync_then_retry_says_ok_with_the_data_dropped),
+      TEST(a_directory_that_is_gone_takes_what_was_in_it_along),
       TEST(a_lying_sync_keeps_nothing),
       TEST(faults_hit_the_nth_operation_on_matching_paths),
       TEST(a_full_disk_takes_a_part),
