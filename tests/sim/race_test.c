@@ -142,6 +142,7 @@ static void run_racer(void *context) {
 
 /* ---- Who looks at it ---- */
 
+/* Of what is committed. */
 static int64_t look_where_it_ends(struct race *race) {
   struct cairn_partition_state state;
   struct cairn_error error;
@@ -150,7 +151,7 @@ static int64_t look_where_it_ends(struct race *race) {
   if (race->term != 0 && race->leader != state.leader_id - 1) race->leader_changes++;
   race->term = state.term;
   race->leader = state.leader_id - 1;
-  return state.next_offset;
+  return state.high_watermark; /* next_offset may be that of a record which is lost with its leader */
 }
 
 static struct heat *run_heat(struct race *race, int64_t offset) {
