@@ -16,8 +16,8 @@ struct log_set;
 
 #define CHECKPOINT_REST_SHARE 9u          /* of the time that a write took, so many times */
 #define CHECKPOINT_PIECE_BYTES (1u << 17) /* written at once while it rests: a sync of the journal may have to wait for as much */
-#define CHECKPOINT_RESTS_NS_MAX 5000000000u
-#define CHECKPOINT_REST_NS_MAX 50000000 /* a stop does not wait longer */
+#define CHECKPOINT_RESTS_NS_MAX 5000000000u /* of a round, in all: it may be of many small logs */
+#define CHECKPOINT_REST_NS_MAX 50000000     /* a stop does not wait longer */
 
 struct checkpoint_progress {
   uint64_t took_ns;       /* the last write */

@@ -96,9 +96,8 @@ enum status segment_check_owner(struct disk_file *file, group_id group, instance
 struct segment_writer {
   struct disk_file *file; /* NULL: not open */
   struct segment_info info;
-  size_t
-      piece_bytes; /* what is written at once: SEGMENT_CHUNK_BYTES, or blocks that it can be divided by; may change meanwhile */
-  uint8_t *buffer; /* SEGMENT_CHUNK_BYTES, aligned */
+  size_t piece_bytes; /* written at once: SEGMENT_CHUNK_BYTES, or so many blocks that it can be divided by them; may change */
+  uint8_t *buffer;    /* SEGMENT_CHUNK_BYTES, aligned */
   size_t buffered;
   uint64_t written; /* in the file */
 };

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "log/checkpoint_pace.h"
+#include "log/segment.h"
 
 #define MIB ((uint64_t)1 << 20)
 #define MS UINT64_C(1000000)
@@ -68,13 +69,20 @@ static void without_anything_to_go_by_it_goes_on(void **state) {
   assert_int_equal(checkpoint_rest_ns(&empty), 0);
 }
 
+static void little_is_written_at_once_while_it_rests(void **state) {
+  (void)state;
+  struct checkpoint_pace pace = {.rests = true};
+  assert_int_equal(checkpoint_pace_bytes(&pace), CHECKPOINT_PIECE_BYTES);
+  pace.rests = false;
+  assert_int_equal(checkpoint_pace_bytes(&pace), SEGMENT_CHUNK_BYTES);
+  assert_int_equal(checkpoint_pace_bytes(NULL), SEGMENT_CHUNK_BYTES);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(with_nothing_coming_it_rests_in_proportion),
-      cmocka_unit_test(it_takes_half_of_the_room_at_most),
-      cmocka_unit_test(a_slow_disk_is_not_rested_on_for_long),
-      cmocka_unit_test(whoever_waits_does_not_wait_for_a_rest),
-      cmocka_unit_test(no_round_rests_without_end),
+      cmocka_unit_test(with_nothing_coming_it_rests_in_proportion), cmocka_unit_test(it_takes_half_of_the_room_at_most),
+      cmocka_unit_test(a_slow_disk_is_not_rested_on_for_long),      cmocka_unit_test(whoever_waits_does_not_wait_for_a_rest),
+      cmocka_unit_test(little_is_written_at_once_while_it_rests),   cmocka_unit_test(no_round_rests_without_end),
       cmocka_unit_test(without_anything_to_go_by_it_goes_on),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
