@@ -71,17 +71,33 @@ static void assert_sound(struct troupe *troupe, broker_id broker) {
   assert_int_equal(log_damaged_ranges(log_of(troupe, broker), NULL, 0), 0);
 }
 
+static void expect_repair(struct troupe *troupe, broker_id broker) {
+  run_until_installed(troupe, broker);
+  troupe_settle(troupe);
+  assert_sound(troupe, broker);
+}
+
+/* Who leads, and has lost the newest entry but does not know it yet. */
+static broker_id leader_with_a_loss(struct troupe *troupe) {
+  append(troupe, 10);
+  restart_all(troupe);
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  rot_last(troupe, leader);
+  return leader;
+}
+
+static void meet_the_loss(struct troupe *troupe, broker_id broker) {
+  stage_checkpoint(&player_of(troupe, broker)->stage);
+  troupe_run(troupe, 1);
+}
+
 /* ---- The tests ---- */
 
 static void a_leader_that_has_lost_an_entry_lets_another_lead(void **state) {
   struct troupe *troupe = *state;
-  append(troupe, 10);
-  restart_all(troupe);
-  broker_id old = troupe_wait_leader(troupe, 0);
-  rot_last(troupe, old);
+  broker_id old = leader_with_a_loss(troupe);
 
-  stage_checkpoint(&player_of(troupe, old)->stage); /* meets it */
-  troupe_run(troupe, 1);
+  meet_the_loss(troupe, old);
   assert_true(replica_fenced(player_of(troupe, old)->replica));
   assert_true(replica_mending(player_of(troupe, old)->replica));
   assert_int_not_equal(player_of(troupe, old)->replica->raft.role, RAFT_LEADER);
@@ -89,9 +105,7 @@ static void a_leader_that_has_lost_an_entry_lets_another_lead(void **state) {
 
   assert_int_not_equal(troupe_wait_leader(troupe, old), old);
   append(troupe, 5);
-  run_until_installed(troupe, old);
-  troupe_settle(troupe);
-  assert_sound(troupe, old);
+  expect_repair(troupe, old);
   assert_int_equal(troupe_transfer(troupe, troupe_wait_leader(troupe, 0), old), STATUS_OK);
   for (int i = 0; i < 5000 && troupe_leader(troupe) != old; i++) troupe_run(troupe, 1);
   assert_int_equal(troupe_leader(troupe), old);
@@ -101,48 +115,37 @@ static void a_leader_that_has_lost_an_entry_lets_another_lead(void **state) {
 /* Of two the other one is not elected without the vote of who has lost something, who gives it to nobody who has less. */
 static void a_leader_of_two_gives_the_other_what_it_lacks_before_it_resigns(void **state) {
   struct troupe *troupe = *state;
-  append(troupe, 10);
-  restart_all(troupe);
-  broker_id old = troupe_wait_leader(troupe, 0), other = 3 - old;
-  rot_last(troupe, old);
+  broker_id old = leader_with_a_loss(troupe), other = 3 - old;
   troupe->wires.cut[old][other] = true;
   struct troupe_ask *ask = troupe_propose(troupe, old, RECORD_BYTES);
   troupe_run(troupe, 20);
   assert_true(log_view(log_of(troupe, old)).durable_index > log_view(log_of(troupe, other)).last_index);
 
   troupe->wires.cut[old][other] = false;
-  stage_checkpoint(&player_of(troupe, old)->stage); /* meets it */
-  troupe_run(troupe, 1);
+  meet_the_loss(troupe, old);
   assert_true(replica_fenced(player_of(troupe, old)->replica));
   assert_false(damage_of(troupe, old).damaged);
 
   assert_int_equal(troupe_wait_leader(troupe, old), other);
   troupe_wait_answer(troupe, ask);
   assert_int_equal(ask->answer, STATUS_OK);
-  run_until_installed(troupe, old);
-  troupe_settle(troupe);
-  assert_sound(troupe, old);
+  expect_repair(troupe, old);
   append(troupe, 5);
 }
 
 /* And when that one is not there it does not wait for it for long. */
 static void a_leader_of_two_does_not_wait_long_for_the_other(void **state) {
   struct troupe *troupe = *state;
-  append(troupe, 10);
-  restart_all(troupe);
-  broker_id old = troupe_wait_leader(troupe, 0), other = 3 - old;
-  rot_last(troupe, old);
+  broker_id old = leader_with_a_loss(troupe), other = 3 - old;
   troupe->wires.cut[old][other] = true;
-  stage_checkpoint(&player_of(troupe, old)->stage);
-  troupe_run(troupe, 1);
+  meet_the_loss(troupe, old);
   assert_false(damage_of(troupe, old).damaged);
 
   troupe_run(troupe, 2 * (unsigned)(troupe->timing.election_ns / 1000000));
 
   assert_true(damage_of(troupe, old).damaged);
   wires_heal(&troupe->wires);
-  run_until_installed(troupe, old);
-  assert_sound(troupe, old);
+  expect_repair(troupe, old);
   append(troupe, 5);
 }
 
@@ -171,9 +174,7 @@ static void a_follower_that_has_lost_an_entry_helps_nobody_without_it(void **sta
   assert_true(damage_of(troupe, victim).damaged);
 
   wires_heal(&troupe->wires);
-  run_until_installed(troupe, victim);
-  troupe_settle(troupe);
-  assert_sound(troupe, victim);
+  expect_repair(troupe, victim);
   troupe_stop(troupe, leader, true); /* now it is needed */
   append(troupe, 5);
 }
@@ -223,9 +224,7 @@ static void a_diverged_replica_has_no_rights_after_a_start_either(void **state) 
   assert_true(replica_fenced(player_of(troupe, victim)->replica));
 
   wires_heal(&troupe->wires);
-  run_until_installed(troupe, victim);
-  troupe_settle(troupe);
-  assert_sound(troupe, victim);
+  expect_repair(troupe, victim);
   append(troupe, 3);
 }
 

@@ -212,15 +212,20 @@ static void replace_with_an_empty_one(struct troupe *troupe, broker_id broker) {
   stage_on_lane(&player->stage, set_pace, player);
 }
 
-/* What it takes in with its leader's state it paces itself, though never so that the leader would miss it. */
-static void a_newcomer_with_nothing_takes_all_at_its_own_pace(void **state) {
-  struct troupe *troupe = *state;
+static broker_id empty_one_that_needs_the_state(struct troupe *troupe) {
   broker_id out = troupe_wait_leader(troupe, 0) % 3 + 1;
   change_to(troupe, out);
   (void)wait_for_members(troupe, 2, 0);
   append(troupe, 60, 100000);
   trim_all_but(troupe, out);
   replace_with_an_empty_one(troupe, out);
+  return out;
+}
+
+/* What it takes in with its leader's state it paces itself, though never so that the leader would miss it. */
+static void a_newcomer_with_nothing_takes_all_at_its_own_pace(void **state) {
+  struct troupe *troupe = *state;
+  broker_id out = empty_one_that_needs_the_state(troupe);
 
   change_to(troupe, 0);
   unsigned ms = wait_for_members(troupe, 3, 0);
@@ -231,12 +236,7 @@ static void a_newcomer_with_nothing_takes_all_at_its_own_pace(void **state) {
 
 static void what_comes_with_the_state_has_the_same_pace(void **state) {
   struct troupe *troupe = *state;
-  broker_id out = troupe_wait_leader(troupe, 0) % 3 + 1;
-  change_to(troupe, out);
-  (void)wait_for_members(troupe, 2, 0);
-  append(troupe, 60, 100000);
-  trim_all_but(troupe, out);
-  replace_with_an_empty_one(troupe, out);
+  broker_id out = empty_one_that_needs_the_state(troupe);
   pace_group(troupe, 10);
 
   change_to(troupe, 0);
