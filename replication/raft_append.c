@@ -120,6 +120,7 @@ static bool entries_wait(struct raft *raft, const struct progress *progress) {
   uint64_t until_ns = progress->asked_ns + raft->timing.gather_ns;
   if (raft->now_ns >= until_ns || !progress_gathers(progress, raft->trail.last_index)) return false;
   struct raft_leadership *leadership = raft->leadership;
+  REACHED(entries_gather);
   if (until_ns < leadership->gather_ns) leadership->gather_ns = until_ns;
   return true;
 }

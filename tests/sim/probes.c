@@ -22,6 +22,7 @@ static const struct {
     {"checkpoint_lacks_space", BOTH},
     {"checkpoint_rests", BOTH},
     {"consumer_reconnects", BOTH},
+    {"entries_gather", CLUSTER},
     {"follower_loses_entries", ROTTING},
     {"follower_read_from_disk", CLUSTER},
     {"follower_waits_for_room", CLUSTER},
