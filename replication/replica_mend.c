@@ -148,9 +148,31 @@ static bool choose_peer(struct replica *replica) {
   return false;
 }
 
+static bool all_are_up(const struct replica *replica) {
+  const struct raft_config *config = &replica->raft.config;
+  for (size_t i = 0; i < config->count; i++) {
+    const struct replica_id *id = &config->members[i].id;
+    if (!replica_id_equal(id, &replica->raft.self) && !lane_broker_up(replica->lane, id->broker)) return false;
+  }
+  return true;
+}
+
+/* The log's start is in the middle of it. What is before that others have trimmed as well, and never give; and where the rest stands in the segment
+ * cannot be told without. */
+static bool is_cut_off(const struct replica *replica) {
+  const struct log_mend *hole = &replica->mend->hole;
+  record_offset start = log_view(replica->log).start_offset;
+  return hole->first_offset < start && start < hole->end_offset;
+}
+
 /* There may be other holes, and others may have those. What was in one and is trimmed nobody is told to be lost. */
 static void pass_over(struct replica *replica) {
   struct replica_mend *mend = replica->mend;
+  if (mend->unsure && is_cut_off(replica) && all_are_up(replica)) {
+    REACHED(hole_across_the_start);
+    take_all_anew(replica);
+    return;
+  }
   tell_not_mended(replica, mend->unsure ? "not_everybody_answered" : "nobody_has_it");
   bool trimmed = mend->hole.end_offset <= log_view(replica->log).start_offset;
   mend->skipped = mend->skipped || (mend->unsure && !trimmed);

@@ -235,6 +235,33 @@ static void who_has_trimmed_it_does_not_say_that_it_is_lost(void **state) {
   assert_false(replica_mending(player_of(troupe, 1)->replica)); /* nobody reads it any more */
 }
 
+/* The start is in the middle of what is lost, and nobody has what is before it any more. */
+static void a_hole_across_the_start_is_had_anew_with_all_the_rest(void **state) {
+  struct troupe *troupe = *state;
+  append(troupe, RECORDS);
+  troupe_settle(troupe);
+  stage_checkpoint(&player_of(troupe, 1)->stage);
+  for (broker_id broker = 1; broker <= 3; broker++) {
+    trim_at(troupe, broker);
+    stage_checkpoint(&player_of(troupe, broker)->stage);
+  }
+  for (broker_id broker = 1; broker <= 3; broker++) troupe_stop(troupe, broker, true);
+  /* Two whole entries before the start: behind a lost head it takes some more to find the next one. */
+  for (uint64_t at = 0; at < 2 * RECORD_BYTES; at += 64) rot(troupe, 1, (RECORDS - 6) * (RECORD_BYTES + ENTRY_HEAD_SIZE) + at);
+  start_all(troupe);
+  trim_at(troupe, 1);
+  record_offset next = 0;
+  assert_int_equal(read_at(troupe, 1, log_view(log_of(troupe, 1)).start_offset, &next), STATUS_DAMAGED);
+
+  for (int i = 0; i < 60000 && player_of(troupe, 1)->installed == 0; i++) troupe_run(troupe, 1);
+  assert_int_equal(player_of(troupe, 1)->installed, 1);
+  troupe_settle(troupe);
+  assert_false(replica_mending(player_of(troupe, 1)->replica));
+  assert_int_equal(log_damaged_ranges(log_of(troupe, 1), NULL, 0), 0);
+  assert_int_equal(read_at(troupe, 1, log_view(log_of(troupe, 1)).start_offset, &next), STATUS_OK);
+  append(troupe, 1);
+}
+
 static void answers_that_are_lost_are_asked_for_again(void **state) {
   struct troupe *troupe = *state;
   write_and_restart(troupe);
@@ -309,6 +336,7 @@ int main(int argc, char **argv) {
       TEST(whatever_each_of_three_has_lost_the_others_have),
       TEST(replica_keeps_leading_while_it_is_mended),
       TEST(what_nobody_has_is_asked_for_again_later),
+      TEST(a_hole_across_the_start_is_had_anew_with_all_the_rest),
       TEST(answers_that_are_lost_are_asked_for_again),
       TEST(a_replica_without_the_file_takes_all_anew),
       TEST(a_leader_whose_disk_does_not_give_what_is_needed_hands_over),
