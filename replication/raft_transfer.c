@@ -9,8 +9,8 @@ static enum raft_offer judge(const struct raft *raft, size_t position) {
   const struct progress *progress = &raft->leadership->followers[position];
   bool votes = raft_config_votes(&raft->config, &member->id) && member->then == RAFT_VOTER;
   if (!votes || replica_id_equal(&member->id, &raft->self)) return RAFT_OFFER_STRANGER;
+  if (!raft_reachable(raft, position)) return RAFT_OFFER_UNREACHABLE; /* before its wish, which may be an old one */
   if (progress->reluctant) return RAFT_OFFER_RELUCTANT;
-  if (!raft_reachable(raft, position)) return RAFT_OFFER_UNREACHABLE;
   bool sound = !progress->suspect && !progress->reverted && !progress->unproven;
   return sound ? RAFT_OFFER_BEGUN : RAFT_OFFER_UNSOUND;
 }

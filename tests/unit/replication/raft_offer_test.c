@@ -164,6 +164,14 @@ static void offer_goes_to_nobody_who_is_reluctant_or_silent(void **state) {
   assert_false(raft_transferring(&raft));
 }
 
+static void last_wish_of_who_is_silent_is_not_held_against_him(void **state) {
+  (void)state;
+  step((struct raft_event){.kind = RAFT_RELUCTANT, .peer = replica(2)});
+  step((struct raft_event){.kind = RAFT_PEER_DOWN, .peer = replica(2)});
+
+  assert_int_equal(offer(2), RAFT_OFFER_UNREACHABLE);
+}
+
 static void offer_goes_to_nobody_whose_log_is_damaged(void **state) {
   (void)state;
   struct raft_message message = {.kind = RAFT_APPEND_ANSWER, .sequence = raft_progress(&raft, 1)->sequence};
@@ -326,6 +334,7 @@ int main(void) {
       TEST(offer_goes_to_a_voter_that_has_everything),
       TEST(offer_goes_to_no_learner_no_stranger_and_not_to_itself),
       TEST(offer_goes_to_nobody_who_is_reluctant_or_silent),
+      TEST(last_wish_of_who_is_silent_is_not_held_against_him),
       TEST(offer_goes_to_nobody_whose_log_is_damaged),
       TEST(offer_is_made_by_a_leader_and_by_nobody_else),
       TEST(offer_waits_for_nobody_who_lags_by_more_than_two_heartbeats),
