@@ -99,7 +99,7 @@ struct failure *partition_check_offset(const struct partition *partition, record
 bool partition_await_mending(struct partition *partition, enum status status, uint64_t *until_ns, struct timer *timer);
 /* What a read of the log that failed means to a client. */
 struct failure *partition_read_failure(const struct partition *partition, const struct log_read *read);
-/* What was waited for has not come yet. PRE: replica_mending(). */
+/* What was waited for has not come yet. */
 struct failure *partition_mending_failure(const struct partition *partition);
 
 void partition_append_wake(struct partition *partition);

@@ -44,10 +44,15 @@ struct failure *partition_mending_failure(const struct partition *partition) {
   return failure;
 }
 
+/* Damaged, or cut off: reads end at the high watermark, which a log reaches unless it has lost its end. */
+static bool comes_again(const struct partition *partition, enum status status) {
+  if (status == STATUS_BEYOND_END) return true;
+  return status == STATUS_DAMAGED && replica_mending(partition->replica);
+}
+
 struct failure *partition_read_failure(const struct partition *partition, const struct log_read *read) {
   struct failure *failure = NULL;
-  bool mends = !partition->closed && read->status == STATUS_DAMAGED && replica_mending(partition->replica);
-  if (mends) return partition_mending_failure(partition);
+  if (!partition->closed && comes_again(partition, read->status)) return partition_mending_failure(partition);
   switch (read->status) {
     case STATUS_BELOW_START:
       failure = refusal_new(STATUS_BELOW_START, "offset %" PRId64 " was trimmed; the log begins at %" PRId64, read->offset,
@@ -72,7 +77,7 @@ bool partition_await_mending(struct partition *partition, enum status status, ui
   struct loop *loop = partition->host->loop;
   uint64_t now_ns = loop_now_ns(loop);
   if (partition->closed || partition->host->draining) return false;
-  bool mends = status == STATUS_DAMAGED && replica_mending(partition->replica);
+  bool mends = comes_again(partition, status);
   if (!mends && status != STATUS_NOT_FOUND) return false;
   if (*until_ns == 0) *until_ns = now_ns + MEND_PATIENCE_NS;
   if (now_ns >= *until_ns) return false;

@@ -130,11 +130,13 @@ static void look_again(struct timer *timer) {
   found(&find->log.done);
 }
 
-/* Of a log that has holes the first record from some time on is not the first that can be read. */
+/* Of a log that has holes the first record from some time on is not the first that can be read; nor is there none in one that has lost its end. */
 static bool is_unsure(const struct partition_find *find) {
   const struct partition *partition = find->partition;
   bool answered = find->log.status == STATUS_OK || find->log.status == STATUS_END;
-  return answered && !partition->closed && log_view(partition->log).damaged && replica_mending(partition->replica);
+  if (!answered || partition->closed || !replica_mending(partition->replica)) return false;
+  struct log_view view = log_view(partition->log);
+  return view.damaged || (find->log.status == STATUS_END && view.next_offset < find->log.limit);
 }
 
 static void found(struct task *task) {

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
+#include "server/partition_internal.h"
 #include "tests/unit/server/lab.h"
 
 #define MS 1000000u
@@ -151,6 +152,39 @@ static void those_who_wait_are_counted(void **state) {
   lab_on_lane(&lab, hurry_all);
   for (size_t i = 0; i < 3; i++) assert_null(finish(i)->failure);
   for (size_t i = 0; i < 4; i++) reading_deinit(i);
+}
+
+/* ---- A log that has lost its end ---- */
+
+static atomic_bool looked;
+static struct timer look;
+static uint64_t patience_ns;
+static bool awaited;
+
+static void look_at_it(struct timer *timer) {
+  (void)timer;
+  atomic_store(&looked, true);
+}
+static void await_its_end(struct lab *of) {
+  look.fire = look_at_it;
+  awaited = partition_await_mending(of->partition, STATUS_BEYOND_END, &patience_ns, &look);
+}
+
+static void what_the_log_has_lost_at_its_end_is_waited_for(void **state) {
+  (void)state;
+  patience_ns = 0;
+  atomic_store(&looked, false);
+  lab_on_lane(&lab, await_its_end);
+  assert_true(awaited);
+  lab_wait(&lab, &looked);
+
+  patience_ns = 1; /* long ago */
+  lab_on_lane(&lab, await_its_end);
+  assert_false(awaited);
+  struct log_read read = {.status = STATUS_BEYOND_END, .offset = 7, .next_offset = 5};
+  struct failure *failure = partition_read_failure(lab.partition, &read);
+  assert_int_equal(failure->reason, STATUS_LOADING);
+  memory_free(failure);
 }
 
 static void close_partition(struct lab *of) { partition_close(of->partition, false); }
@@ -336,6 +370,7 @@ int main(void) {
       TEST(a_read_waits_until_there_is_enough),
       TEST(a_read_waits_no_longer_than_asked),
       TEST(those_who_wait_are_counted),
+      TEST(what_the_log_has_lost_at_its_end_is_waited_for),
       TEST(a_partition_that_goes_answers_its_readers),
       TEST(a_follower_gets_what_is_there_then_what_comes),
       TEST(a_follower_at_the_end_is_told_at_once),
