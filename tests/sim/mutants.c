@@ -8,6 +8,7 @@
 #include "tests/sim/mutants_alone.h"
 
 #define SEEDS_MAX 400u
+#define LAST_CHANCE 10u /* times as many seeds, for what nothing else would find */
 
 /* Not: members that change and directories that are wiped, which few plans draw; rot, of which nobody knows yet how many clusters it takes; a leader that
  * loses its office for nothing, which no check forbids; and what takes so many steps in one order that thousands of clusters did not come to it: a commit by
@@ -107,6 +108,7 @@ static enum fate hunt_one(const struct jobs_options *options, const struct sim_m
   jobs.stop_at_failure = true;
   jobs.twice_every = 0;
   if (jobs.count == 0) jobs.count = SEEDS_MAX;
+  if (last_chance) jobs.count *= LAST_CHANCE;
   jobs_run(&jobs, got, &hunt, &report);
   if (!hunt.first.failed) {
     printf("%s %-26s after %4" PRIu64 " seeds: %s\n", last_chance ? "LIVES  " : "escapes", mutant->name, hunt.seeds,
