@@ -32,7 +32,7 @@ static void start_lanes(struct node *node) {
   node->looks = memory_new_array(count, sizeof *node->looks);
   node->streams = memory_new_array(count, sizeof *node->streams);
   node->lane_count = count;
-  node->inflater = inflater_new(node->world);
+  node->inflater = offload_new(node->world, "inflater");
   struct raft_timing timing = node_timing(node);
   pace_init(&node->pace, options->catch_up_bytes_per_second);
   for (unsigned i = 0; i < count; i++) {

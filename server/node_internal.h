@@ -48,7 +48,7 @@ struct node {
   struct looks *looks;
   struct list *streams;
   unsigned lane_count;
-  struct inflater *inflater;
+  struct offload *inflater;
   struct routing *routing;
   struct map_follower *follower;
   struct controller *controller;

@@ -42,8 +42,8 @@
 #include "proto/log_wire.h"
 #include "replication/lane.h"
 #include "replication/replica.h"
-#include "server/inflater.h"
 #include "server/leads.h"
+#include "server/offload.h"
 #include "server/producer_state.h"
 #include "server/refusal.h"
 
@@ -53,7 +53,7 @@ struct partition;
 struct partition_host {
   struct lane *lane;
   struct loop *loop;
-  struct inflater *inflater;
+  struct offload *inflater; /* one compressed batch at a time: no more memory than the largest may declare */
   struct replica_id self;
   uint32_t uncompressed_bytes_max;
   uint32_t waiters_max; /* of one partition */
@@ -163,7 +163,7 @@ struct partition_append {
 
   /* The partition's. */
   struct list_node node;
-  struct inflater_job job;
+  struct offload_job job;
   struct batch_summary summary;
   struct batch_limits limits;
   struct blob *named; /* the message, for its producer's name: until the outcome is known */

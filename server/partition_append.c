@@ -344,12 +344,12 @@ static void decide(struct partition_append *append) {
     partition_append_stall(append);
 }
 
-static void inflate(struct inflater_job *job) {
+static void inflate(struct offload_job *job) {
   struct partition_append *append = container_of(job, struct partition_append, job);
   append->failure = append_check(append);
 }
 
-static void inflated(struct inflater_job *job) {
+static void inflated(struct offload_job *job) {
   struct partition_append *append = container_of(job, struct partition_append, job);
   struct failure *failure = append->failure;
   append->failure = NULL;
@@ -367,8 +367,8 @@ void partition_append(struct partition_append *append) {
   append->limits = (struct batch_limits){.record_bytes_max = (uint32_t)partition->settings.record_bytes_max,
                                          .uncompressed_bytes_max = host->uncompressed_bytes_max};
   if (append->request.batch.codec != WIRE_CODEC_NONE) {
-    append->job = (struct inflater_job){.loop = host->loop, .work = inflate, .done = inflated};
-    inflater_run(host->inflater, &append->job);
+    append->job = (struct offload_job){.loop = host->loop, .work = inflate, .done = inflated};
+    offload_run(host->inflater, &append->job);
     return;
   }
   struct failure *failure = append_check(append);

@@ -57,7 +57,7 @@ static void start(struct crew *crew, broker_id broker) {
   member->stage.watch = edge_came;
   member->stage.watch_context = member;
   stage_open(&member->stage);
-  member->inflater = inflater_new(sim_world_doors(member->stage.node));
+  member->inflater = offload_new(sim_world_doors(member->stage.node), "inflater");
   member->host = (struct partition_host){.lane = member->stage.lane,
                                          .loop = lane_loop(member->stage.lane),
                                          .inflater = member->inflater,
@@ -73,7 +73,7 @@ static void start(struct crew *crew, broker_id broker) {
   stage_on_lane(&member->stage, make_partition, member);
 }
 
-static void free_inflater(void *context) { inflater_free(((struct member *)context)->inflater); }
+static void free_inflater(void *context) { offload_free(((struct member *)context)->inflater); }
 
 static void stop(struct member *member) {
   wires_silence(member->stage.peers);

@@ -17,7 +17,7 @@ struct crew;
 struct member {
   struct crew *crew;
   struct stage stage;
-  struct inflater *inflater;
+  struct offload *inflater;
   struct partition_host host;
   struct partition *partition;
 };

@@ -108,7 +108,7 @@ void lab_open_bare(struct lab *lab) {
   struct log_set_report report;
   assert_int_equal(log_set_open(lab->world, &options, &identity, &lab->logs, &identity, &report, NULL), STATUS_OK);
   lab->lane = lane_new(lab->world, lab->logs, 0, NULL, NULL);
-  lab->inflater = inflater_new(lab->world);
+  lab->inflater = offload_new(lab->world, "inflater");
   lab->host = (struct partition_host){.lane = lab->lane,
                                       .loop = lane_loop(lab->lane),
                                       .inflater = lab->inflater,
@@ -134,7 +134,7 @@ void lab_open(struct lab *lab) {
 }
 
 void lab_close(struct lab *lab, bool checkpoint) {
-  inflater_free(lab->inflater);
+  offload_free(lab->inflater);
   lane_stop(lab->lane);
   struct journal_usage usage = journal_usage(log_set_journal(lab->logs));
   assert_true(usage.failed ||

@@ -15,7 +15,7 @@ struct lab {
   struct account account;
   struct log_set *logs;
   struct lane *lane;
-  struct inflater *inflater;
+  struct offload *inflater;
   struct partition_host host;
   struct partition *partition; /* group 1, held */
 };

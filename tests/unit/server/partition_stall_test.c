@@ -45,7 +45,7 @@ struct room {
   struct account account;
   struct log_set *logs;
   struct lane *lane;
-  struct inflater *inflater;
+  struct offload *inflater;
   struct partition_host host;
   struct partition *partitions[PARTITIONS];
   struct stream streams[64];
@@ -106,7 +106,7 @@ static void open_all(void) {
   struct log_set_report report;
   if (log_set_open(room.world, &options, &identity, &room.logs, &identity, &report, NULL) != STATUS_OK) fail();
   room.lane = lane_new(room.world, room.logs, 0, NULL, NULL);
-  room.inflater = inflater_new(room.world);
+  room.inflater = offload_new(room.world, "inflater");
   room.host = (struct partition_host){.lane = room.lane,
                                       .loop = lane_loop(room.lane),
                                       .inflater = room.inflater,
@@ -121,7 +121,7 @@ static void open_all(void) {
 }
 
 static void close_all(void) {
-  inflater_free(room.inflater);
+  offload_free(room.inflater);
   lane_stop(room.lane);
   log_set_close(room.logs, false);
   partition_host_close(&room.host);
