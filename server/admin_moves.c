@@ -5,9 +5,9 @@
 #include "base/memory.h"
 #include "base/probe.h"
 #include "cairn/v1/admin.pb-c.h"
-#include "controller/reassignment.h"
 #include "server/admin_call.h"
 #include "server/admin_service.h"
+#include "server/planner.h"
 
 #define PLANNED_MAX 5000u /* in one answer, which has to fit into a message */
 
@@ -136,18 +136,14 @@ static bool is_asked(void *context, const struct map_topic *topic) {
   return bsearch(&topic->name, request->topics, request->n_topics, sizeof *request->topics, compare_names) != NULL;
 }
 
-static bool is_up(void *context, uint32_t broker) {
-  return admin_call_broker_is_up(((struct admin_call *)context)->services, broker);
-}
-
 struct planned_message {
   Cairn__V1__PlannedMove move;
   struct reassignment_move planned;
 };
 
 /* Of what has no replica here the size is not known here. */
-static void fill_planned(const struct services *services, const struct reassignment_move *move, struct planned_message *message) {
-  const struct map_topic *topic = cluster_map_topic_by_id(controller_map(services->controller), move->topic_id);
+static void fill_planned(const struct services *services, const struct map_topic *topic, const struct reassignment_move *move,
+                         struct planned_message *message) {
   struct route_found found;
   cairn__v1__planned_move__init(&message->move);
   message->planned = *move;
@@ -167,7 +163,9 @@ static void fill_planned(const struct services *services, const struct reassignm
   partition_release(found.partition);
 }
 
+/* What was deleted since the plan was made is left out. */
 static void tell_plan(struct admin_call *this, const struct reassignment *plan) {
+  const struct cluster_map *map = controller_map(this->services->controller);
   Cairn__V1__PlanReassignmentResponse response;
   cairn__v1__plan_reassignment_response__init(&response);
   size_t count = plan->count < PLANNED_MAX ? plan->count : PLANNED_MAX;
@@ -180,7 +178,9 @@ static void tell_plan(struct admin_call *this, const struct reassignment *plan) 
   response.copies = plan->copies;
   response.leads = plan->leads;
   for (size_t i = 0; i < count; i++) {
-    fill_planned(this->services, &plan->moves[i], &messages[i]);
+    const struct map_topic *topic = cluster_map_topic_by_id(map, plan->moves[i].topic_id);
+    if (topic == NULL) continue;
+    fill_planned(this->services, topic, &plan->moves[i], &messages[i]);
     response.moves[response.n_moves++] = &messages[i].move;
     response.bytes += messages[i].move.bytes;
     response.partitions_of_unknown_size += messages[i].move.bytes_known == 0;
@@ -200,6 +200,19 @@ static const char *unknown_topic(const struct admin_call *this) {
   return NULL;
 }
 
+struct plan_call {
+  struct planner_job planning;
+  struct admin_call *call;
+};
+
+static void planned(struct planner_job *planning) {
+  struct plan_call *plan = container_of(planning, struct plan_call, planning);
+  if (planning->status == STATUS_OK) tell_plan(plan->call, &planning->plan);
+  else admin_call_refuse(plan->call, refusal_new(planning->status, "no plan was made: %s", planning->plan.problem));
+  reassignment_deinit(&planning->plan);
+  memory_free(plan);
+}
+
 static void plan_run(struct look *look) {
   struct admin_call *this = container_of(look, struct admin_call, look);
   const Cairn__V1__PlanReassignmentRequest *request = (const void *)this->request;
@@ -211,17 +224,15 @@ static void plan_run(struct look *look) {
     return;
   }
   if (request->n_topics > 0) qsort(request->topics, request->n_topics, sizeof *request->topics, compare_names);
-  const struct reassignment_goal goal = {.map = controller_map(this->services->controller),
-                                         .is_up = is_up,
-                                         .is_asked = request->n_topics > 0 ? is_asked : NULL,
-                                         .context = this,
-                                         .brokers = request->brokers,
-                                         .broker_count = request->n_brokers};
-  struct reassignment plan;
-  enum status status = reassignment_plan(&goal, &plan);
-  if (status == STATUS_OK) tell_plan(this, &plan);
-  else admin_call_refuse(this, refusal_new(status, "no plan was made: %s", plan.problem));
-  reassignment_deinit(&plan);
+  struct plan_call *plan = NEW(struct plan_call);
+  plan->call = this;
+  plan->planning = (struct planner_job){.brokers = request->brokers,
+                                        .broker_count = request->n_brokers,
+                                        .is_asked = request->n_topics > 0 ? is_asked : NULL,
+                                        .context = this,
+                                        .done = planned};
+  planner_begin(this->services->planner, &plan->planning, this->services->hosts[0].loop,
+                controller_map(this->services->controller), admin_call_broker_is_up, this->services);
 }
 
 /* ---- The handlers ---- */

@@ -8,7 +8,7 @@
 #include "base/probe.h"
 #include "base/trace.h"
 #include "controller/imbalance.h"
-#include "controller/reassignment.h"
+#include "server/planner.h"
 
 #define NS_PER_MS 1000000u
 #define LOOK_NS ((uint64_t)1000 * NS_PER_MS) /* between looks */
@@ -22,6 +22,8 @@ struct balancer {
   struct timer timer;
   struct change change;
   bool changing;
+  struct planner_job planning;
+  bool plans;
   uint64_t looked_ns;
   uint64_t calm_ns; /* since when; 0: it is not */
   bool carries;     /* a plan, from the first move on until there is nothing left to move */
@@ -37,7 +39,7 @@ struct balancer *balancer_new(void) {
 
 void balancer_free(struct balancer *balancer) {
   if (balancer == NULL) return;
-  CHECK(!balancer->changing);
+  CHECK(!balancer->changing && !balancer->plans);
   reassignment_deinit(&balancer->plan);
   memory_free(balancer);
 }
@@ -110,18 +112,40 @@ static struct reassignment_goal goal_of(struct balancer *balancer) {
 }
 
 /* False: there is nothing to do. */
-static bool make_plan(struct balancer *balancer) {
-  const struct reassignment_goal goal = goal_of(balancer);
-  enum status status = reassignment_plan(&goal, &balancer->plan);
-  if (status != STATUS_OK)
-    trace_warn("balance_not_planned", "reason=%s text=\"%s\"", status_name(status), balancer->plan.problem);
-  if (status != STATUS_OK || balancer->plan.count == 0) {
-    end_plan(balancer, status == STATUS_OK ? NULL : balancer->plan.problem);
+static bool take_plan(struct balancer *balancer, struct planner_job *job) {
+  if (job->status != STATUS_OK)
+    trace_warn("balance_not_planned", "reason=%s text=\"%s\"", status_name(job->status), job->plan.problem);
+  if (job->status != STATUS_OK || job->plan.count == 0) {
+    end_plan(balancer, job->status == STATUS_OK ? NULL : job->plan.problem);
+    reassignment_deinit(&job->plan);
+    balancer->calm_ns = loop_now_ns(balancer->loop); /* as even as it can be: not asked again at once */
     return false;
   }
-  trace_info("balance_begins", "moves=%zu copies=%u leads=%u", balancer->plan.count, balancer->plan.copies, balancer->plan.leads);
+  trace_info("balance_begins", "moves=%zu copies=%u leads=%u", job->plan.count, job->plan.copies, job->plan.leads);
+  balancer->plan = job->plan;
   balancer->carries = true;
   return true;
+}
+
+static void look(struct balancer *balancer);
+
+static void planned(struct planner_job *job) {
+  struct balancer *balancer = container_of(job, struct balancer, planning);
+  balancer->plans = false;
+  if (balancer->stopping) {
+    reassignment_deinit(&job->plan);
+    balancer->stopped(balancer->stopped_context);
+    return;
+  }
+  if (take_plan(balancer, job)) look(balancer);
+  else look_in(balancer, LOOK_NS);
+}
+
+static void ask_for_plan(struct balancer *balancer) {
+  balancer->plans = true;
+  balancer->planning = (struct planner_job){.done = planned};
+  planner_begin(balancer->wiring.planner, &balancer->planning, balancer->loop, controller_map(balancer->wiring.controller), is_up,
+                balancer);
 }
 
 /* True: a move was asked for. `out_over`: all of them have arrived, or are not the plan's any more. */
@@ -169,20 +193,24 @@ static void look(struct balancer *balancer) {
       look_in(balancer, LOOK_NS); /* else it is woken */
     return;
   }
-  if (balancer->plan.count == 0 && is_time(balancer) && !make_plan(balancer))
-    balancer->calm_ns = loop_now_ns(balancer->loop); /* as even as it can be: not asked again at once */
+  if (balancer->plan.count == 0 && is_time(balancer)) {
+    ask_for_plan(balancer);
+    return;
+  }
   if (balancer->plan.count > 0 && carry_on(balancer, &over)) return;
   if (over) reassignment_deinit(&balancer->plan); /* and made anew: it may not be even yet */
   look_in(balancer, balancer->carries ? CARRY_NS : LOOK_NS);
 }
 
+static bool is_at_rest(const struct balancer *balancer) { return !balancer->changing && !balancer->plans && !balancer->stopping; }
+
 static void timer_fires(struct timer *timer) {
   struct balancer *balancer = container_of(timer, struct balancer, timer);
-  if (!balancer->changing && !balancer->stopping) look(balancer);
+  if (is_at_rest(balancer)) look(balancer);
 }
 
 void balancer_wake(struct balancer *balancer) {
-  if (balancer->loop != NULL && !balancer->changing && !balancer->stopping) look_in(balancer, 0);
+  if (balancer->loop != NULL && is_at_rest(balancer)) look_in(balancer, 0);
 }
 
 void balancer_set(struct balancer *balancer, bool wanted) {
@@ -203,5 +231,5 @@ void balancer_stop(struct balancer *balancer, void (*done)(void *context), void 
   balancer->stopped = done;
   balancer->stopped_context = context;
   if (balancer->loop != NULL && balancer->timer.slot != 0) loop_timer_cancel(balancer->loop, &balancer->timer);
-  if (!balancer->changing) done(context);
+  if (!balancer->changing && !balancer->plans) done(context);
 }

@@ -2,7 +2,7 @@
  * some broker has many more replicas than another (imbalance.h), a plan is made (reassignment.h) and carried out a few moves at a time. It stops at
  * once where something is not calm any more, is asked for by somebody else, or is wanted no more: what has begun goes on, and what has not does
  * not begin. Nothing is kept of it but moves in the map: the next leader of group 0 waits for calm anew, and plans anew. On lane 0, except new and
- * free.
+ * free; plans are made beside it.
  */
 #ifndef CAIRN_SERVER_BALANCER_H
 #define CAIRN_SERVER_BALANCER_H
@@ -10,6 +10,7 @@
 #include "base/loop.h"
 #include "controller/controller.h"
 #include "replication/lane.h"
+#include "server/offload.h"
 
 #define BALANCER_MOVES_MAX 2u /* of its own under way at a time, and one for each broker that gives or takes a replica */
 
@@ -20,6 +21,7 @@ void balancer_free(struct balancer *balancer); /* PRE: not started, or stopped. 
 struct balancer_wiring {
   struct lane *lane; /* 0 */
   struct controller *controller;
+  struct offload *planner;
   broker_id self;
   bool wanted;
   uint64_t calm_ns; /* for so long everything has to be calm before */

@@ -33,6 +33,7 @@ static void start_lanes(struct node *node) {
   node->streams = memory_new_array(count, sizeof *node->streams);
   node->lane_count = count;
   node->inflater = offload_new(node->world, "inflater");
+  node->planner = offload_new(node->world, "planner");
   struct raft_timing timing = node_timing(node);
   pace_init(&node->pace, options->catch_up_bytes_per_second);
   for (unsigned i = 0; i < count; i++) {
@@ -240,6 +241,7 @@ static void start_brokers(struct lane_errand *errand) {
                                                         .replace_after_ns = node->options->replace_after_ms * NS_PER_MS});
   balancer_start(node->balancer, &(struct balancer_wiring){.lane = node->lanes[0],
                                                            .controller = node->controller,
+                                                           .planner = node->planner,
                                                            .self = node->identity.broker_id,
                                                            .wanted = node->options->auto_balance != 0,
                                                            .calm_ns = node->options->balance_after_ms * NS_PER_MS});
@@ -280,6 +282,7 @@ static enum status start_services(struct node *node) {
       .alone = node->peers == NULL,
       .controller = node->controller,
       .follower = node->follower,
+      .planner = node->planner,
       .brokers = node->brokers,
       .watches = node->watches,
       .board = node->board,

@@ -49,6 +49,7 @@ struct node {
   struct list *streams;
   unsigned lane_count;
   struct offload *inflater;
+  struct offload *planner;
   struct routing *routing;
   struct map_follower *follower;
   struct controller *controller;

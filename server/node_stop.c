@@ -127,6 +127,7 @@ static void stop_lanes(struct node *node) {
   if (node->controller != NULL)
     (void)node_on_lane(node, 0, node_settle_partitions); /* nothing travels between lanes after this */
   offload_free(node->inflater);
+  offload_free(node->planner);
   for (unsigned i = 0; i < node->lane_count; i++) lane_stop(node->lanes[i]);
 }
 

@@ -38,6 +38,7 @@ struct services {
   bool alone;                    /* no other broker can know better */
   struct controller *controller; /* lane 0 */
   struct map_follower *follower; /* lane 0 */
+  struct offload *planner;       /* of moves */
   const struct brokers *brokers;
   struct map_watches *watches;        /* lane 0 */
   const struct progress_board *board; /* how far moves are; on lane 0 */

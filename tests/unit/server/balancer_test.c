@@ -16,6 +16,7 @@
 
 /* One on each broker, as in a cluster. */
 static struct balancer *balancers[CREW_BROKERS + 1];
+static struct offload *planners[CREW_BROKERS + 1];
 static struct crew *crew;
 
 /* ---- Starting and stopping ---- */
@@ -24,6 +25,7 @@ static void start(void *context) {
   const struct member *member = context;
   balancer_start(balancers[member->stage.broker], &(struct balancer_wiring){.lane = member->stage.lane,
                                                                             .controller = member->controller,
+                                                                            .planner = planners[member->stage.broker],
                                                                             .self = member->stage.broker,
                                                                             .wanted = true,
                                                                             .calm_ns = (uint64_t)CALM_MS * MS_NS});
@@ -38,7 +40,10 @@ static int set_up(void **state) {
   crew_set_up(state);
   crew = *state;
   movable_register(crew);
-  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) balancers[broker] = balancer_new();
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) {
+    balancers[broker] = balancer_new();
+    planners[broker] = offload_new(sim_world_doors(crew->members[broker].stage.node), "planner");
+  }
   return 0;
 }
 
@@ -51,12 +56,15 @@ static void stopped(void *context) { ((struct stopping *)context)->done = true; 
 static void stop(void *context) { balancer_stop(((struct stopping *)context)->balancer, stopped, context); }
 static bool is_done(void *context) { return ((struct stopping *)context)->done; }
 
+static void free_planner(void *context) { offload_free(*(struct offload **)context); }
+
 static int tear_down(void **state) {
   for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) {
     struct stopping stopping = {.balancer = balancers[broker]};
     stage_on_lane(&crew->members[broker].stage, stop, &stopping);
     stage_wait(&crew->members[broker].stage, is_done, &stopping);
     balancer_free(balancers[broker]);
+    stage_blocking(&crew->members[broker].stage, free_planner, &planners[broker]);
   }
   return crew_tear_down(state);
 }
