@@ -11,7 +11,9 @@ enum {
   APPEND_BATCH = 3,
   APPEND_REQUEST_ID = 4,
   APPEND_EXPECTED_OFFSET = 5,
-  APPEND_PRODUCER = 6
+  APPEND_PRODUCER = 6,
+  APPEND_MORE = 7,
+  APPEND_TOGETHER = 8
 };
 enum {
   APPENDED_REQUEST_ID = 1,
@@ -23,6 +25,8 @@ enum {
   APPENDED_SYNCED_REPLICAS = 7,
   APPENDED_CHAIN = 8,
   APPENDED_DUPLICATE = 9,
+  APPENDED_MORE = 13,
+  APPENDED_TAKES_MORE = 14,
   APPENDED_ERROR = 15
 };
 enum {
@@ -59,6 +63,12 @@ static enum status take_u64(const struct wire_field *field, uint64_t *out_value)
 static enum status take_i64(const struct wire_field *field, int64_t *out_value) {
   if (field->type != WIRE_VARINT) return STATUS_MALFORMED;
   *out_value = (int64_t)field->value;
+  return STATUS_OK;
+}
+
+static enum status take_bool(const struct wire_field *field, bool *out_value) {
+  if (field->type != WIRE_VARINT) return STATUS_MALFORMED;
+  *out_value = field->value != 0;
   return STATUS_OK;
 }
 
@@ -230,6 +240,8 @@ static enum status take_append_field(struct append_walk *walk, const struct wire
     case APPEND_PARTITION: return take_u32(field, &request->partition);
     case APPEND_REQUEST_ID: return take_u64(field, &request->request_id);
     case APPEND_EXPECTED_OFFSET: request->has_expected_offset = true; return take_i64(field, &request->expected_offset);
+    case APPEND_TOGETHER: return take_bool(field, &request->together);
+    case APPEND_MORE: request->has_more = true; return field->type == WIRE_BYTES ? STATUS_OK : STATUS_MALFORMED;
     case APPEND_BATCH:
       if (field->type != WIRE_BYTES) return STATUS_MALFORMED;
       *out_why = "the request has its batch twice";
@@ -262,6 +274,22 @@ enum status log_wire_decode_append_request(struct bytes message, struct wire_app
   return STATUS_OK;
 }
 
+/* The next field of this number, which has to be a message. */
+static enum status next_message(struct wire_cursor *cursor, uint32_t number, struct bytes *out_message) {
+  struct wire_field field;
+  enum status status = STATUS_OK;
+  while ((status = wire_next(cursor, &field)) == STATUS_OK) {
+    if (field.number != number) continue;
+    *out_message = field.bytes;
+    return field.type == WIRE_BYTES ? STATUS_OK : STATUS_MALFORMED;
+  }
+  return status;
+}
+
+enum status log_wire_next_append_request(struct wire_cursor *more, struct bytes *out_request) {
+  return next_message(more, APPEND_MORE, out_request);
+}
+
 uint64_t log_wire_find_request_id(struct bytes message) {
   uint64_t request_id = 0;
   struct wire_cursor cursor = wire_cursor_of(message);
@@ -272,18 +300,21 @@ uint64_t log_wire_find_request_id(struct bytes message) {
   return request_id;
 }
 
-void log_wire_encode_append_request(const struct wire_append_request *request, struct blob_part payload,
-                                    struct blob_part out_parts[LOG_WIRE_APPEND_PARTS]) {
+static void encode_append_request(const struct wire_append_request *request, struct blob_part payload, bool further,
+                                  struct blob_part out_parts[LOG_WIRE_APPEND_PARTS]) {
   size_t batch_size = batch_head_size(&request->batch, payload.bytes.size) + payload.bytes.size;
   size_t expected_size = request->has_expected_offset ? 1 + wire_varint_size((uint64_t)request->expected_offset) : 0;
   size_t topic_size = head_size(request->topic.size) + request->topic.size;
   size_t producer_size = request->producer.size == 0 ? 0 : head_size(request->producer.size) + request->producer.size;
-  size_t size = topic_size + uint_size(request->partition) + uint_size(request->request_id) + expected_size + producer_size +
-                head_size(batch_size) + batch_size - payload.bytes.size;
-  struct blob *head = head_blob(size);
-  uint8_t *at = wire_put_bytes(head->data, APPEND_TOPIC, request->topic);
+  size_t size = topic_size + uint_size(request->partition) + uint_size(request->request_id) + uint_size(request->together) +
+                expected_size + producer_size + head_size(batch_size) + batch_size;
+  struct blob *head = head_blob((further ? head_size(size) : 0) + size - payload.bytes.size);
+  uint8_t *at = head->data;
+  if (further) at = wire_put_bytes_head(at, APPEND_MORE, size);
+  at = wire_put_bytes(at, APPEND_TOPIC, request->topic);
   at = wire_put_uint(at, APPEND_PARTITION, request->partition);
   at = wire_put_uint(at, APPEND_REQUEST_ID, request->request_id);
+  at = wire_put_uint(at, APPEND_TOGETHER, request->together);
   if (request->has_expected_offset) { /* its presence speaks, so 0 is written too */
     at = wire_put_varint(wire_put_tag(at, APPEND_EXPECTED_OFFSET, WIRE_VARINT), (uint64_t)request->expected_offset);
   }
@@ -295,12 +326,22 @@ void log_wire_encode_append_request(const struct wire_append_request *request, s
   out_parts[1] = payload;
 }
 
+void log_wire_encode_append_request(const struct wire_append_request *request, struct blob_part payload,
+                                    struct blob_part out_parts[LOG_WIRE_APPEND_PARTS]) {
+  encode_append_request(request, payload, false, out_parts);
+}
+
+void log_wire_encode_further_request(const struct wire_append_request *request, struct blob_part payload,
+                                     struct blob_part out_parts[LOG_WIRE_APPEND_PARTS]) {
+  encode_append_request(request, payload, true, out_parts);
+}
+
 /* ---- AppendResponse ---- */
 
 struct blob_part log_wire_encode_append_response(const struct wire_append_response *response) {
   size_t size = uint_size(response->request_id) + i64_size(response->base_offset) + i64_size(response->last_offset) +
                 uint_size(response->term) + i64_size(response->leader_time_ms) + uint_size(response->durability) +
-                uint_size(response->synced_replicas) + 9 + uint_size(response->duplicate);
+                uint_size(response->synced_replicas) + 9 + uint_size(response->duplicate) + uint_size(response->takes_more);
   struct blob *blob = head_blob(size);
   uint8_t *at = wire_put_uint(blob->data, APPENDED_REQUEST_ID, response->request_id);
   at = put_i64(at, APPENDED_BASE_OFFSET, response->base_offset);
@@ -311,6 +352,7 @@ struct blob_part log_wire_encode_append_response(const struct wire_append_respon
   at = wire_put_uint(at, APPENDED_SYNCED_REPLICAS, response->synced_replicas);
   at = wire_put_fixed64(at, APPENDED_CHAIN, response->chain);
   at = wire_put_uint(at, APPENDED_DUPLICATE, response->duplicate);
+  at = wire_put_uint(at, APPENDED_TAKES_MORE, response->takes_more);
   POST(at == blob->data + blob->size);
   return whole(blob);
 }
@@ -323,6 +365,19 @@ struct blob_part log_wire_encode_append_failure(uint64_t request_id, const struc
   at = wire_put_bytes(at, APPENDED_ERROR, bytes_of(error, error_size));
   POST(at == blob->data + blob->size);
   return whole(blob);
+}
+
+enum status log_wire_gather_append_answer(struct buffer *into, struct bytes answer) {
+  bool further = into->size > 0;
+  uint8_t *at = buffer_extend(into, (further ? head_size(answer.size) : 0) + answer.size);
+  if (at == NULL) return STATUS_TOO_LARGE;
+  if (further) at = wire_put_bytes_head(at, APPENDED_MORE, answer.size);
+  memcpy(at, answer.data, answer.size);
+  return STATUS_OK;
+}
+
+enum status log_wire_next_append_response(struct wire_cursor *more, struct bytes *out_response) {
+  return next_message(more, APPENDED_MORE, out_response);
 }
 
 enum status log_wire_decode_append_response(struct bytes message, struct wire_append_response *out_response, bool *out_failed,
@@ -346,10 +401,8 @@ enum status log_wire_decode_append_response(struct bytes message, struct wire_ap
         response.chain = field.value;
         status = field.type == WIRE_FIXED64 ? STATUS_OK : STATUS_MALFORMED;
         break;
-      case APPENDED_DUPLICATE:
-        response.duplicate = field.value != 0;
-        status = field.type == WIRE_VARINT ? STATUS_OK : STATUS_MALFORMED;
-        break;
+      case APPENDED_DUPLICATE: status = take_bool(&field, &response.duplicate); break;
+      case APPENDED_TAKES_MORE: status = take_bool(&field, &response.takes_more); break;
       case APPENDED_ERROR:
         error = field.bytes;
         failed = true;

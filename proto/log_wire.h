@@ -48,6 +48,8 @@ struct wire_append_request {
   struct bytes producer; /* as `topic`; empty: none */
   struct wire_batch batch;
   struct bytes payload; /* contents of `records` or `compressed_records` */
+  bool has_more;        /* set when decoded: log_wire_next_append_request() finds them */
+  bool together;
 };
 
 /* `topic`, `producer` and `payload` are borrowed from `message`. On failure `*out_why` is a sentence for the answer (it lives for ever).
@@ -60,6 +62,10 @@ struct wire_append_request {
 enum status log_wire_decode_append_request(struct bytes message, struct wire_append_request *out_request,
                                            const char **out_why) MUST_CHECK;
 
+/* The next request that stands in `more` of the message that `more` was made of: its bytes, which are decoded as a request of their own. STATUS_END,
+ * STATUS_MALFORMED. */
+enum status log_wire_next_append_request(struct wire_cursor *more, struct bytes *out_request) MUST_CHECK;
+
 /* The request_id of a request that may be damaged, for its answer in a stream; 0 when it cannot be found. */
 uint64_t log_wire_find_request_id(struct bytes message);
 
@@ -67,6 +73,9 @@ uint64_t log_wire_find_request_id(struct bytes message);
 #define LOG_WIRE_APPEND_PARTS 2u
 void log_wire_encode_append_request(const struct wire_append_request *request, struct blob_part payload,
                                     struct blob_part out_parts[LOG_WIRE_APPEND_PARTS]);
+/* The same as one that follows another in its message: to be sent behind that one's parts. */
+void log_wire_encode_further_request(const struct wire_append_request *request, struct blob_part payload,
+                                     struct blob_part out_parts[LOG_WIRE_APPEND_PARTS]);
 
 enum { WIRE_DURABILITY_QUORUM_SYNC = 1 };
 
@@ -80,12 +89,18 @@ struct wire_append_response {
   uint32_t synced_replicas;
   uint64_t chain;
   bool duplicate;
+  bool takes_more;
 };
 
 /* One part, not charged to any account; the caller gets the hold. */
 struct blob_part log_wire_encode_append_response(const struct wire_append_response *response);
 /* In a stream: an answer that is a failure. */
 struct blob_part log_wire_encode_append_failure(uint64_t request_id, const struct failure *failure);
+
+/* Answers that go in one message, one after the other. `into` is empty before the first. STATUS_TOO_LARGE: it is as it was. */
+enum status log_wire_gather_append_answer(struct buffer *into, struct bytes answer) MUST_CHECK;
+/* The next answer that stands in `more` of the message that `more` was made of, as log_wire_next_append_request(). */
+enum status log_wire_next_append_response(struct wire_cursor *more, struct bytes *out_response) MUST_CHECK;
 
 /* `*out_failed` tells whether the answer carries an error; then `*out_failure` is filled too. STATUS_MALFORMED. */
 enum status log_wire_decode_append_response(struct bytes message, struct wire_append_response *out_response, bool *out_failed,

@@ -65,10 +65,19 @@ static void check_against_stock(struct bytes message, const struct wire_append_r
   arena_free(arena);
 }
 
+/* What stands in `more` lies within the message, and ends. */
+static void check_more(struct bytes message) {
+  struct wire_cursor more = wire_cursor_of(message);
+  struct bytes further;
+  while (log_wire_next_append_request(&more, &further) == STATUS_OK)
+    CHECK(further.size == 0 || (further.data > message.data && further.data + further.size <= message.data + message.size));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct bytes message = bytes_of(data, size);
   struct wire_append_request request;
   const char *why = NULL;
+  check_more(message);
   uint64_t request_id = log_wire_find_request_id(message);
   enum status status = log_wire_decode_append_request(message, &request, &why);
   CHECK(IMPLIES(status != STATUS_OK, why != NULL));
