@@ -4,9 +4,10 @@
  * partition and a count of services.in_work until it was answered. Handlers run on the transport's thread, answers are made on
  * the partition's lane.
  *
- * log_append.c   Append, AppendStream
- * log_read.c     Read, Tail
- * log_service.c  DescribePartition, FindOffset, Trim
+ * log_append.c     Append
+ * append_stream.c  AppendStream
+ * log_read.c       Read, Tail
+ * log_service.c    DescribePartition, FindOffset, Trim
  */
 #ifndef CAIRN_SERVER_LOG_SERVICE_H
 #define CAIRN_SERVER_LOG_SERVICE_H

@@ -49,6 +49,109 @@ class WithBroker(harness.Case):
         return check(b"", timeout=5)
 
 
+class TogetherTest(WithBroker):
+    """Several requests in a message of an AppendStream, several answers in one."""
+
+    def request(self, value, number, **fields):
+        return log_pb2.AppendRequest(topic="t", batch=batch(value), request_id=number, **fields)
+
+    def answers(self, *requests):
+        """Of a stream of these messages, one after the other, taken apart; and how many messages they came in."""
+        apart, messages = [], 0
+        for message in self.client.append_stream(iter(requests), timeout=20):
+            further, messages = list(message.more), messages + 1
+            del message.more[:]
+            apart += [message] + further
+        return apart, messages
+
+    def test_each_has_its_answer_in_its_turn(self):
+        first = self.request(b"0", 1, together=True)
+        first.more.extend(self.request(b"%d" % i, 1 + i, partition=i % 2) for i in range(1, 300))
+        second = self.request(b"300", 301)
+        second.more.append(self.request(b"301", 302, partition=1))
+        answers, messages = self.answers(first, second)
+        self.assertEqual([answer.request_id for answer in answers], list(range(1, 303)))
+        self.assertTrue(all(answer.takes_more and not answer.HasField("error") for answer in answers))
+        self.assertLess(messages, 200)
+        self.assertEqual(read_values(self.client, "t", 0), [b"%d" % i for i in range(0, 302, 2)])
+        self.assertEqual(read_values(self.client, "t", 1), [b"%d" % i for i in range(1, 302, 2)])
+
+    def test_who_did_not_ask_gets_a_message_each(self):
+        first = self.request(b"0", 1)
+        first.more.extend(self.request(b"%d" % i, 1 + i) for i in range(1, 10))
+        answers, messages = self.answers(first)
+        self.assertEqual((len(answers), messages), (10, 10))
+        self.assertFalse(any(answer.takes_more for answer in answers))
+
+    def test_behind_a_refusal_nothing_is_begun(self):
+        first = self.request(b"0", 1, together=True)
+        first.more.append(self.request(b"1", 2, expected_offset=7))
+        first.more.extend(self.request(b"%d" % i, 1 + i) for i in range(2, 20))
+        answers, _ = self.answers(first, self.request(b"late", 99))
+        self.assertEqual([answer.request_id for answer in answers], list(range(1, 21)) + [99])
+        self.assertEqual([answer.error.reason for answer in answers], ["", "OFFSET_MISMATCH"] + ["SESSION_BROKEN"] * 19)
+        self.assertEqual(read_values(self.client, "t", 0), [b"0"])
+
+    def test_more_within_more_is_refused(self):
+        inner = self.request(b"1", 2)
+        inner.more.append(self.request(b"2", 3))
+        first = self.request(b"0", 1, together=True)
+        first.more.extend([inner, self.request(b"3", 4)])
+        answers, _ = self.answers(first)
+        self.assertEqual([answer.error.reason for answer in answers], ["", "MALFORMED", "SESSION_BROKEN"])
+        self.assertEqual([answer.request_id for answer in answers], [1, 2, 4])
+        self.assertEqual(read_values(self.client, "t", 0), [b"0"])
+
+    def test_a_request_that_cannot_be_decoded_spoils_only_what_is_behind_it(self):
+        first = self.request(b"0", 1, together=True)
+        first.more.extend([log_pb2.AppendRequest(topic="t", request_id=2), self.request(b"2", 3)])
+        answers, _ = self.answers(first)
+        self.assertEqual([answer.error.reason for answer in answers], ["", "BAD_BATCH", "SESSION_BROKEN"])
+        first = log_pb2.AppendRequest(topic="t", request_id=1, together=True)
+        first.more.append(self.request(b"1", 2))
+        answers, _ = self.answers(first)
+        self.assertEqual([answer.error.reason for answer in answers], ["BAD_BATCH", "SESSION_BROKEN"])
+        self.assertEqual(read_values(self.client, "t", 0), [b"0"])
+
+    def test_there_is_a_bound(self):
+        first = self.request(b"0", 1, together=True)
+        first.more.extend(self.request(b"%d" % i, 1 + i) for i in range(1, 1024))
+        answers, _ = self.answers(first, self.request(b"1024", 1025))
+        self.assertEqual([answer.error.reason for answer in answers], [""] * 1025)
+        first.more.append(self.request(b"late", 1025))
+        answers, _ = self.answers(first)
+        self.assertEqual([answer.error.reason for answer in answers], ["TOO_LARGE"])
+        self.assertEqual(len(read_values(self.client, "t", 0)), 1025)
+
+    def test_a_call_of_one_request_has_no_more(self):
+        request = self.request(b"0", 1)
+        request.more.append(self.request(b"1", 2))
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.client.append.method(request, timeout=5)
+        failure = Failure(caught.exception)
+        self.assertEqual((failure.reason, failure.executed), ("MALFORMED", "no"))
+        self.assertEqual(read_values(self.client, "t", 0), [])
+
+    def test_many_of_them_go_on_for_long(self):
+        """More than is in flight at a time, in messages that fill what is left."""
+
+        def messages():
+            number = 0
+            while number < 40_000:
+                first = self.request(b"%d" % number, number + 1, together=True)
+                for i in range(1, min(1 + number % 777, 40_000 - number)):
+                    first.more.append(self.request(b"%d" % (number + i), number + i + 1))
+                number += 1 + len(first.more)
+                yield first
+
+        numbers = []
+        for message in self.client.append_stream(messages(), timeout=60):
+            self.assertFalse(message.HasField("error"))
+            numbers += [message.request_id] + [further.request_id for further in message.more]
+        self.assertEqual(numbers, list(range(1, 40_001)))
+        self.assertEqual(read_values(self.client, "t", 0), [b"%d" % i for i in range(40_000)])
+
+
 class DrainTest(WithBroker):
     OPTIONS = ("--drain-ms", "3s")
 

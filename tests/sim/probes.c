@@ -11,6 +11,7 @@ static const struct {
   const char *name;
   enum reach where;
 } required[] = {
+    {"answers_go_together", BOTH},
     {"append_not_admitted", ALONE},
     {"append_stalled", BOTH},
     {"balance_stops", CLUSTER},
@@ -61,6 +62,8 @@ static const struct {
     {"repetition_of_what_is_under_way", BOTH},
     {"replica_installs", CLUSTER},
     {"replica_proven", ROTTING},
+    {"requests_come_together", BOTH},
+    {"requests_go_together", BOTH},
     {"retention_trims", BOTH},
     {"session_broken", BOTH},
     {"several_entries_cut", CLUSTER},
