@@ -3,6 +3,8 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/probe.h"
+#include "clients/c/outbox.h"
 #include "clients/c/producer_internal.h"
 #include "proto/log_wire.h"
 
@@ -22,8 +24,12 @@ struct session {
   struct list in_flight; /* batches, in the order in which they were sent */
   size_t in_flight_count;
   size_t in_flight_bytes;
-  uint64_t submitted;
-  atomic_uint_fast64_t taken; /* messages that the transport surely gave away */
+  bool takes_more;      /* the broker takes several requests in one message */
+  struct outbox outbox; /* what goes in the next one */
+  bool flushes;         /* at the end of this turn */
+  struct task flush_task;
+  uint64_t messages;          /* given to the transport */
+  atomic_uint_fast64_t taken; /* those that it surely gave away */
   bool timed_out;
   bool distrusted;
   struct list queues;  /* that have it as their home */
@@ -81,18 +87,12 @@ static void watch_answers(struct session *session) {
   loop_timer_set(loop, &session->timer, list_entry(node, struct batch, node)->sent_ns + timeout_ns);
 }
 
-static void session_timed_out(struct timer *timer) {
-  struct session *session = container_of(timer, struct session, timer);
-  session->timed_out = true;
-  session->stage = SESSION_BREAKING;
-  rpc_request_cancel(session->request);
-}
-
 static void session_open(struct session *session) {
   struct cairn_producer *producer = session->producer;
   struct connection *connection = client_connection(producer->client, session->address);
   session->stage = SESSION_OPEN;
-  session->submitted = 0;
+  session->takes_more = false;
+  session->messages = 0;
   atomic_store_explicit(&session->taken, 0, memory_order_relaxed);
   session->timed_out = false;
   session->distrusted = false;
@@ -121,28 +121,67 @@ static void fill_producer(struct batch *batch, struct wire_append_request *reque
   request->batch.first_sequence = batch->first_sequence;
 }
 
+static void flush(struct session *session) {
+  if (session->outbox.requests == 0) return;
+  if (session->outbox.requests > 1) REACHED(requests_go_together);
+  session->messages++;
+  outbox_send(&session->outbox, session->request);
+}
+
+static void run_flush(struct task *task) {
+  struct session *session = container_of(task, struct session, flush_task);
+  session->flushes = false;
+  if (session->stage == SESSION_OPEN) flush(session);
+  producer_stopped_one(session->producer);
+}
+
+/* What is sent in this turn goes together, where the broker takes it so. */
+static void flush_in_time(struct session *session) {
+  if (!session->takes_more) {
+    flush(session);
+  } else if (!session->flushes) {
+    session->flushes = true;
+    session->producer->running++;
+    loop_post(session->producer->client->loop, &session->flush_task);
+  }
+}
+
+/* Nothing is sent any more. */
+static void begin_to_break(struct session *session) {
+  session->stage = SESSION_BREAKING;
+  outbox_drop(&session->outbox);
+}
+
 void session_send(struct session *session, struct batch *batch) {
   PRE(session_has_room(session));
   if (session->stage == SESSION_IDLE) session_open(session);
   struct cairn_producer *producer = session->producer;
   batch->request_id = ++producer->last_request_id;
-  batch->place = ++session->submitted;
+  if (outbox_is_full(&session->outbox, batch->size)) flush(session);
+  batch->place = session->messages + 1;
   batch->sent_ns = loop_now_ns(producer->client->loop);
   struct wire_append_request request = {
       .topic = bytes_of_string(batch->queue->topic->name),
       .partition = batch->queue->partition,
       .request_id = batch->request_id,
+      .together = true,
   };
   struct blob_part payload;
   batch_seal(batch, (enum wire_codec)producer->options.codec, &request.batch, &payload);
   fill_producer(batch, &request);
-  struct blob_part parts[LOG_WIRE_APPEND_PARTS];
-  log_wire_encode_append_request(&request, payload, parts);
+  outbox_add(&session->outbox, &request, payload);
   list_push_back(&session->in_flight, &batch->node);
   session->in_flight_count++;
   session->in_flight_bytes += batch->size;
   if (session->in_flight_count == 1) watch_answers(session);
-  rpc_request_send(session->request, parts, LOG_WIRE_APPEND_PARTS);
+  flush_in_time(session);
+}
+
+static void session_timed_out(struct timer *timer) {
+  struct session *session = container_of(timer, struct session, timer);
+  session->timed_out = true;
+  begin_to_break(session);
+  rpc_request_cancel(session->request);
 }
 
 void session_wait(struct session *session, struct queue *queue) {
@@ -171,7 +210,7 @@ static struct batch *take_first(struct session *session) {
 /* The broker does not keep to the protocol: no answer of this stream can be believed any more. */
 static void distrust(struct session *session) {
   session->distrusted = true;
-  session->stage = SESSION_BREAKING;
+  begin_to_break(session);
   rpc_request_cancel(session->request);
 }
 
@@ -186,25 +225,35 @@ static void settle(struct session *session, const struct wire_append_response *r
     return;
   }
   if (session->stage == SESSION_OPEN) rpc_request_half_close(session->request);
-  session->stage = SESSION_BREAKING;
+  begin_to_break(session);
   queue_refused(batch->queue, batch, failure);
+}
+
+static bool take_answer(struct session *session, struct bytes answer) {
+  struct wire_append_response response;
+  struct failure failure;
+  bool failed = false;
+  enum status status = log_wire_decode_append_response(answer, &response, &failed, &failure);
+  struct list_node *first = list_first(&session->in_flight);
+  bool fits = status == STATUS_OK && first != NULL && !session->distrusted &&
+              list_entry(first, struct batch, node)->request_id == response.request_id;
+  if (!fits) return false;
+  if (response.takes_more) session->takes_more = true;
+  settle(session, &response, failed ? &failure : NULL);
+  return true;
 }
 
 static void session_answered(struct task *task) {
   struct answer *answer = container_of(task, struct answer, task);
   struct session *session = answer->session;
-  struct wire_append_response response;
-  struct failure failure;
-  bool failed = false;
-  enum status status =
-      log_wire_decode_append_response(bytes_of(answer->message->data, answer->message->size), &response, &failed, &failure);
-  struct list_node *first = list_first(&session->in_flight);
-  bool fits = status == STATUS_OK && first != NULL && !session->distrusted &&
-              list_entry(first, struct batch, node)->request_id == response.request_id;
+  struct bytes whole = bytes_of(answer->message->data, answer->message->size);
+  struct wire_cursor more = wire_cursor_of(whole);
+  struct bytes further;
+  bool fits = take_answer(session, whole);
+  while (fits && log_wire_next_append_response(&more, &further) == STATUS_OK) fits = take_answer(session, further);
   blob_release(answer->message);
   memory_free(answer);
-  if (fits) settle(session, &response, failed ? &failure : NULL);
-  else distrust(session);
+  if (!fits) distrust(session);
 }
 
 /* ---- The end of a stream ---- */
@@ -222,8 +271,10 @@ static void failure_of_end(const struct session *session, const struct batch *ba
                 "the connection to %s broke before this was answered (%s), so it may have been appended", session->address,
                 session->end.text);
   }
-  /* Messages are given away one at a time: behind the first that may be on its way, none is. */
-  if (batch->place > atomic_load_explicit(&session->taken, memory_order_relaxed) + 1) {
+  /* Messages are given away one at a time: behind the first that may be on its way, none is. What was in the outbox never was one. */
+  bool sent =
+      batch->place <= session->messages && batch->place <= atomic_load_explicit(&session->taken, memory_order_relaxed) + 1;
+  if (!sent) {
     failure_set(out_failure, STATUS_SESSION_BROKEN, "the connection to %s ended before this was sent", session->address);
   }
 }
@@ -242,6 +293,7 @@ static void session_ended(struct task *task) {
   loop_timer_cancel(producer->client->loop, &session->timer);
   rpc_request_release(session->request);
   session->request = NULL;
+  outbox_drop(&session->outbox);
   if (session->end.reason == STATUS_TRANSPORT) client_avoid(producer->client, session->address);
   refuse_unanswered(session);
   session->stage = SESSION_IDLE;
@@ -269,6 +321,7 @@ struct session *session_of(struct cairn_producer *producer, const char *address,
   list_init(&session->waiting);
   session->timer.fire = session_timed_out;
   session->end_task.run = session_ended;
+  session->flush_task.run = run_flush;
   list_push_back(&producer->sessions, &session->node);
   return session;
 }
@@ -285,7 +338,7 @@ void sessions_close(struct cairn_producer *producer) {
 void sessions_free(struct cairn_producer *producer) {
   list_for_each(&producer->sessions, node, following) {
     struct session *session = list_entry(node, struct session, node);
-    CHECK(session->request == NULL && list_empty(&session->in_flight));
+    CHECK(session->request == NULL && list_empty(&session->in_flight) && !session->flushes);
     memory_free(session);
   }
 }

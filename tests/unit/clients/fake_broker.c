@@ -48,6 +48,7 @@ struct stream {
   struct failure failure;
   struct blob *gathered[GATHER_MAX];
   unsigned gathered_count;
+  struct buffer answers; /* of one message, where they go together */
 };
 
 /* Calls that are finished later. */
@@ -71,6 +72,8 @@ struct fake_broker {
   struct failure refusal;
   bool keep, rot;
   unsigned gather;
+  bool flocks;
+  unsigned further; /* requests that came behind others in a message */
   struct held ends, opens;
 };
 
@@ -314,9 +317,24 @@ static enum status judge_sequence(const struct fake_partition *partition, const 
   return STATUS_SEQUENCE_REUSED;
 }
 
+static void answer(struct stream *stream, struct blob_part part) {
+  enum status status = log_wire_gather_append_answer(&stream->answers, part.bytes);
+  CHECK(status == STATUS_OK);
+  blob_part_release(part);
+}
+
+static void send_answers(struct stream *stream) {
+  if (stream->answers.size == 0) return;
+  struct blob *message = NULL;
+  enum status status = blob_new(NULL, stream->answers.size, &message);
+  CHECK(status == STATUS_OK);
+  memcpy(message->data, stream->answers.data, message->size);
+  buffer_reset(&stream->answers);
+  rpc_call_send(stream->call, &(struct blob_part){.blob = message, .bytes = bytes_of(message->data, message->size)}, 1);
+}
+
 static void append_refuse(struct stream *stream, uint64_t request_id, const struct failure *failure) {
-  struct blob_part part = log_wire_encode_append_failure(request_id, failure);
-  rpc_call_send(stream->call, &part, 1);
+  answer(stream, log_wire_encode_append_failure(request_id, failure));
   if (!stream->broken) {
     stream->failure = *failure;
     if (failure->executed == EXECUTED_NO) failure_set(&stream->failure, STATUS_SESSION_BROKEN, NULL);
@@ -324,10 +342,10 @@ static void append_refuse(struct stream *stream, uint64_t request_id, const stru
   stream->broken = true;
 }
 
-static void append_one(struct fake_broker *broker, struct stream *stream, struct blob *message) {
+static void append_one(struct fake_broker *broker, struct stream *stream, struct blob *message, struct bytes bytes) {
   struct wire_append_request request;
   const char *why = NULL;
-  enum status status = log_wire_decode_append_request(bytes_of(message->data, message->size), &request, &why);
+  enum status status = log_wire_decode_append_request(bytes, &request, &why);
   CHECK_MSG(status == STATUS_OK, "%s", why);
   if (stream->broken) {
     append_refuse(stream, request.request_id, &stream->failure);
@@ -343,6 +361,7 @@ static void append_one(struct fake_broker *broker, struct stream *stream, struct
   if (keep) base = keep_batch(partition, &request, message);
   if (lost) {
     stream->broken = true;
+    send_answers(stream);
     rpc_call_finish(stream->call, GRPC_CODE_UNAVAILABLE, "lost", NULL, 0);
   } else if (refused || partition == NULL) {
     struct failure failure = broker->refusal;
@@ -357,9 +376,9 @@ static void append_one(struct fake_broker *broker, struct stream *stream, struct
                                                   .base_offset = base,
                                                   .last_offset = base + request.batch.record_count - 1,
                                                   .leader_time_ms = 1000,
-                                                  .duplicate = sequence == STATUS_EXISTS};
-    struct blob_part part = log_wire_encode_append_response(&response);
-    rpc_call_send(stream->call, &part, 1);
+                                                  .duplicate = sequence == STATUS_EXISTS,
+                                                  .takes_more = broker->flocks};
+    answer(stream, log_wire_encode_append_response(&response));
     list_for_each(&broker->tails, node, following) {
       struct stream *tail = list_entry(node, struct stream, node);
       if (tail->partition == partition) tail_go_on(broker, tail);
@@ -367,9 +386,23 @@ static void append_one(struct fake_broker *broker, struct stream *stream, struct
   }
 }
 
+static void append_message_whole(struct fake_broker *broker, struct stream *stream, struct blob *message) {
+  struct bytes whole = bytes_of(message->data, message->size);
+  struct wire_cursor more = wire_cursor_of(whole);
+  struct bytes further;
+  append_one(broker, stream, message, whole);
+  while (log_wire_next_append_request(&more, &further) == STATUS_OK) {
+    CHECK(broker->flocks);
+    broker->further++;
+    append_one(broker, stream, message, further);
+  }
+  send_answers(stream);
+}
+
 static void append_opened(void *service, struct rpc_call *call) {
   (void)service;
   struct stream *stream = NEW(struct stream);
+  buffer_init(&stream->answers, SIZE_MAX);
   stream->call = call;
   rpc_call_set_context(call, stream);
   rpc_call_receive(call);
@@ -383,7 +416,7 @@ static void append_message(void *service, struct rpc_call *call, struct blob *me
   if (stream->gathered_count >= broker->gather) {
     broker->gather = 0;
     for (unsigned i = 0; i < stream->gathered_count; i++) {
-      append_one(broker, stream, stream->gathered[i]);
+      append_message_whole(broker, stream, stream->gathered[i]);
       blob_release(stream->gathered[i]);
     }
     stream->gathered_count = 0;
@@ -405,6 +438,7 @@ static void append_closed(void *service, struct rpc_call *call, bool cancelled) 
   (void)cancelled;
   struct stream *stream = rpc_call_context(call);
   for (unsigned i = 0; i < stream->gathered_count; i++) blob_release(stream->gathered[i]);
+  buffer_deinit(&stream->answers);
   memory_free(stream);
 }
 
@@ -540,6 +574,19 @@ void fake_broker_gather(struct fake_broker *broker, unsigned count) {
   pthread_mutex_lock(&broker->lock);
   broker->gather = count;
   pthread_mutex_unlock(&broker->lock);
+}
+
+void fake_broker_flock(struct fake_broker *broker) {
+  pthread_mutex_lock(&broker->lock);
+  broker->flocks = true;
+  pthread_mutex_unlock(&broker->lock);
+}
+
+unsigned fake_broker_further(struct fake_broker *broker) {
+  pthread_mutex_lock(&broker->lock);
+  unsigned further = broker->further;
+  pthread_mutex_unlock(&broker->lock);
+  return further;
 }
 
 void fake_broker_hold(struct fake_broker *broker) {

@@ -27,6 +27,10 @@ void fake_broker_refuse(struct fake_broker *broker, unsigned nth, const struct f
 void fake_broker_lose(struct fake_broker *broker, unsigned nth, bool keep);
 /* The next `count` appends of a stream are answered when the last of them is there. At most 8. */
 void fake_broker_gather(struct fake_broker *broker, unsigned count);
+/* From now on it says that several requests may come in one message. */
+void fake_broker_flock(struct fake_broker *broker);
+/* How many came so, behind the first of their message. */
+unsigned fake_broker_further(struct fake_broker *broker);
 /* Streams of appends that the client has closed do not end, and OpenProducer is not answered, until they are let go. */
 void fake_broker_hold(struct fake_broker *broker);
 void fake_broker_let_end(struct fake_broker *broker);

@@ -180,6 +180,46 @@ static void producer_with_a_name_waits_for_its_sessions_end(void **state) {
   cairn_producer_free(producer);
 }
 
+/* ---- Several batches in one message ---- */
+
+static void producer_sends_what_it_has_together(void **state) {
+  struct fixture *fixture = *state;
+  fake_broker_flock(fixture->broker);
+  struct cairn_producer *producer = named_producer(fixture);
+  add_numbers(producer, "events", 0, 0, RECORDS_MAX);
+  struct cairn_error error;
+  assert_int_equal(cairn_producer_flush(producer, 20000, &error), CAIRN_OK);
+  assert_true(fake_broker_further(fixture->broker) > 0);
+  assert_int_equal(fake_broker_end(fixture->broker, "events", 0), RECORDS_MAX);
+  assert_int_equal(fixture->failed, 0);
+  assert_false(fixture->out_of_order);
+  expect_numbers(fixture, "events", RECORDS_MAX);
+  cairn_producer_free(producer);
+}
+
+/* Whatever breaks in the middle of a message, each record is there once. */
+static void producer_finds_its_way_when_a_flock_is_broken(void **state) {
+  struct fixture *fixture = *state;
+  struct failure failure;
+  failure_set(&failure, STATUS_BUSY, NULL);
+  fake_broker_flock(fixture->broker);
+  struct cairn_producer *producer = named_producer(fixture);
+  for (unsigned round = 0; round < 20; round++) {
+    unsigned nth = 3 + 5 * round % 17;
+    if (round % 2 == 0) fake_broker_refuse(fixture->broker, nth, &failure, false);
+    else fake_broker_lose(fixture->broker, nth, round % 4 == 1);
+    add_numbers(producer, "events", 0, round * 1000, 1000);
+  }
+  struct cairn_error error;
+  assert_int_equal(cairn_producer_flush(producer, 20000, &error), CAIRN_OK);
+  assert_true(fake_broker_further(fixture->broker) > 0);
+  assert_int_equal(fake_broker_end(fixture->broker, "events", 0), 20000);
+  assert_int_equal(fixture->failed, 0);
+  assert_false(fixture->out_of_order);
+  expect_numbers(fixture, "events", 20000);
+  cairn_producer_free(producer);
+}
+
 static void producer_that_is_fenced_ends(void **state) {
   struct fixture *fixture = *state;
   struct failure failure;
@@ -304,6 +344,8 @@ int main(void) {
       TEST(producer_with_a_name_clears_up_an_unknown_outcome),
       TEST(producer_with_a_name_goes_on_behind_what_it_gave_up),
       TEST(producer_with_a_name_waits_for_its_sessions_end),
+      TEST(producer_sends_what_it_has_together),
+      TEST(producer_finds_its_way_when_a_flock_is_broken),
       TEST(producer_that_is_fenced_ends),
       TEST(producer_with_stop_on_error_leaves_a_prefix),
       TEST(producer_reports_an_unknown_topic_both_ways),
