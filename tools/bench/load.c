@@ -2,12 +2,13 @@
  *
  *   load unary  ADDRESS METHOD OUTSTANDING PARTITIONS RECORD_BYTES SECONDS
  *   load stream ADDRESS METHOD WINDOW      PARTITIONS BATCH_BYTES  SECONDS [TOTAL_BYTES]
+ *   load flock  ADDRESS METHOD WINDOW      PARTITIONS BATCH_BYTES  SECONDS [TOTAL_BYTES]
  *   load put    ADDRESS METHOD OUTSTANDING -          VALUE_BYTES  SECONDS
  *   load tail   ADDRESS METHOD MAX_BYTES   -          -            SECONDS [TOTAL_BYTES]
  *
- * unary and stream send AppendRequests for topic "bench" (batches of records of 1000 bytes each; unary, and a batch of no more than
+ * unary, stream and flock send AppendRequests for topic "bench" (batches of records of 1000 bytes each; unary, and a batch of no more than
  * 1024 bytes: one record); put sends etcdserverpb.PutRequests, each with a key of its own; tail follows partition 0 from offset 0.
- * Prints one JSON object.
+ * flock is stream as a client does it that sends what it has at hand in one message (AppendRequest.more), and takes answers so. Prints one JSON object.
  */
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
@@ -32,6 +33,7 @@ static grpc_completion_queue *queue;
 static grpc_channel *channel;
 static grpc_slice method;
 static grpc_byte_buffer *requests[PARTITIONS_MAX];
+static grpc_slice further[PARTITIONS_MAX]; /* the same requests, as they stand in AppendRequest.more */
 static unsigned partitions = 1, next_partition;
 static bool puts_values;
 static grpc_slice put_value;
@@ -116,6 +118,41 @@ static grpc_byte_buffer *next_request(void) {
   return puts_values ? put_request() : grpc_byte_buffer_copy(requests[next_partition++ % partitions]);
 }
 
+/* ---- Requests that go together ---- */
+
+enum { REQUEST_MORE = 7, REQUEST_TOGETHER = 8, RESPONSE_MORE = 13, RESPONSE_TAKES_MORE = 14, RESPONSE_ERROR = 15 };
+#define TOGETHER_MAX 256u
+
+static bool flocks;
+
+static void prepare_further(unsigned partition) {
+  grpc_byte_buffer_reader reader;
+  if (!grpc_byte_buffer_reader_init(&reader, requests[partition])) fail("a request cannot be read");
+  grpc_slice whole = grpc_byte_buffer_reader_readall(&reader);
+  grpc_byte_buffer_reader_destroy(&reader);
+  uint8_t head[1 + WIRE_VARINT_SIZE_MAX];
+  size_t head_size = (size_t)(wire_put_bytes_head(head, REQUEST_MORE, GRPC_SLICE_LENGTH(whole)) - head);
+  further[partition] = grpc_slice_malloc(head_size + GRPC_SLICE_LENGTH(whole));
+  memcpy(GRPC_SLICE_START_PTR(further[partition]), head, head_size);
+  memcpy(GRPC_SLICE_START_PTR(further[partition]) + head_size, GRPC_SLICE_START_PTR(whole), GRPC_SLICE_LENGTH(whole));
+  grpc_slice_unref(whole);
+}
+
+/* The first is whole, the flag follows it, then the others. */
+static grpc_byte_buffer *requests_together(unsigned count) {
+  static const uint8_t takes_answers_together[] = {REQUEST_TOGETHER << 3, 1};
+  grpc_slice slices[TOGETHER_MAX + 1];
+  grpc_byte_buffer *first = next_request();
+  size_t used = 0;
+  slices[used++] = grpc_slice_ref(first->data.raw.slice_buffer.slices[0]);
+  slices[used++] = grpc_slice_from_copied_buffer((const char *)takes_answers_together, sizeof takes_answers_together);
+  while (used <= count) slices[used++] = grpc_slice_ref(further[next_partition++ % partitions]);
+  grpc_byte_buffer_destroy(first);
+  grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(slices, used);
+  for (size_t i = 0; i < used; i++) grpc_slice_unref(slices[i]);
+  return buffer;
+}
+
 static void failed_with(grpc_slice details) {
   char *text = grpc_slice_to_c_string(details);
   tally_fail(text);
@@ -196,7 +233,8 @@ struct stream {
   bool sending, closed, done;
   uint64_t began_ns[65536]; /* of the messages unanswered, a ring */
   uint16_t first, next;
-  size_t bytes;
+  size_t bytes; /* of a request */
+  bool takes_more;
 };
 
 enum { TAG_SENT = 1, TAG_RECEIVED, TAG_STATUS, TAG_OPENED, TAG_CLOSED };
@@ -227,11 +265,12 @@ static void stream_receive(struct stream *stream) {
 
 /* Each but the last of those that are due waits for the others, so that they reach the socket together. */
 static void stream_send(struct stream *stream) {
-  stream->request = next_request();
-  stream->bytes = grpc_byte_buffer_length(stream->request);
-  stream->began_ns[stream->next++] = tally_now_ns();
-  stream->unanswered++;
-  stream->due--;
+  unsigned count = !stream->takes_more ? 1 : stream->due < TOGETHER_MAX ? stream->due : TOGETHER_MAX;
+  stream->request = flocks ? requests_together(count) : next_request();
+  if (stream->bytes == 0) stream->bytes = grpc_byte_buffer_length(stream->request);
+  for (unsigned i = 0; i < count; i++) stream->began_ns[stream->next++] = tally_now_ns();
+  stream->unanswered += count;
+  stream->due -= count;
   stream->sending = true;
   grpc_op op = {.op = GRPC_OP_SEND_MESSAGE,
                 .flags = stream->due > 0 ? GRPC_WRITE_BUFFER_HINT : 0,
@@ -253,28 +292,31 @@ static void stream_fill(struct stream *stream) {
   if (stream->due > 0) stream_send(stream);
 }
 
-#define APPEND_RESPONSE_ERROR 15u
-
 /* A refusal is an answer too, and a fast one: it must not pass for an append. (A floor answers with what it likes.) */
-static bool is_refusal(grpc_byte_buffer *answer) {
-  grpc_byte_buffer_reader reader;
-  if (!grpc_byte_buffer_reader_init(&reader, answer)) return true;
-  grpc_slice whole = grpc_byte_buffer_reader_readall(&reader);
-  struct wire_cursor cursor = wire_cursor_of(bytes_of(GRPC_SLICE_START_PTR(whole), GRPC_SLICE_LENGTH(whole)));
+static void count_answers(struct stream *stream, struct bytes message) {
+  struct wire_cursor cursor = wire_cursor_of(message);
   struct wire_field field;
-  bool refusal = false;
-  while (!refusal && wire_next(&cursor, &field) == STATUS_OK) refusal = field.number == APPEND_RESPONSE_ERROR;
-  grpc_slice_unref(whole);
-  grpc_byte_buffer_reader_destroy(&reader);
-  return refusal;
+  bool refused = false;
+  while (wire_next(&cursor, &field) == STATUS_OK) {
+    if (field.number == RESPONSE_ERROR) refused = true;
+    if (field.number == RESPONSE_TAKES_MORE && flocks) stream->takes_more = true;
+    if (field.number == RESPONSE_MORE) count_answers(stream, field.bytes);
+  }
+  uint64_t began_ns = stream->began_ns[stream->first++];
+  if (refused) tally_fail("an append was refused");
+  else tally_count(began_ns, stream->bytes);
+  stream->unanswered--;
 }
 
 static void stream_answered(struct stream *stream) {
-  if (!is_refusal(stream->answer)) tally_count(stream->began_ns[stream->first++], stream->bytes);
-  else tally_fail("an append was refused");
+  grpc_byte_buffer_reader reader;
+  if (!grpc_byte_buffer_reader_init(&reader, stream->answer)) fail("an answer cannot be read");
+  grpc_slice whole = grpc_byte_buffer_reader_readall(&reader);
+  count_answers(stream, bytes_of(GRPC_SLICE_START_PTR(whole), GRPC_SLICE_LENGTH(whole)));
+  grpc_slice_unref(whole);
+  grpc_byte_buffer_reader_destroy(&reader);
   grpc_byte_buffer_destroy(stream->answer);
   stream->answer = NULL;
-  stream->unanswered--;
 }
 
 /* The next event. What the window has room for is sent when none is at hand: answers come in flocks, and so does what follows them. */
@@ -355,11 +397,13 @@ int main(int argc, char **argv) {
   uint64_t duration_ns = number(argc, argv, 7) * UINT64_C(1000000000);
   if (partitions == 0) partitions = 1;
   if (partitions > PARTITIONS_MAX) fail("too many partitions");
-  bool unary = strcmp(argv[1], "unary") == 0, stream = strcmp(argv[1], "stream") == 0;
+  flocks = strcmp(argv[1], "flock") == 0;
+  bool unary = strcmp(argv[1], "unary") == 0, stream = flocks || strcmp(argv[1], "stream") == 0;
   puts_values = strcmp(argv[1], "put") == 0;
   if (puts_values) put_value = value_of(bytes);
   size_t record_bytes = unary || bytes <= SINGLE_BYTES_MAX ? bytes : RECORD_BYTES;
   for (unsigned p = 0; p < partitions && (unary || stream); p++) requests[p] = append_request(p, bytes, record_bytes);
+  for (unsigned p = 0; p < partitions && flocks; p++) prepare_further(p);
 
   tally_begin(duration_ns, number(argc, argv, 8));
   if (unary || puts_values) run_unary(n);
