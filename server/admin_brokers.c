@@ -52,10 +52,26 @@ static void fill_health(struct services *services, Cairn__V1__DescribeClusterRes
   response->partitions_moving = health.moving;
 }
 
+/* To tell its map as it is would be to say that there is nothing. */
+static void refuse_unheard(struct admin_call *this, uint32_t leader) {
+  uint32_t self = this->services->identity.broker_id;
+  struct failure *failure = refusal_new(STATUS_NOT_LEADER,
+                                        "broker %u has just been started, and has heard nothing of the cluster's map yet: ask "
+                                        "another one, or again in a moment",
+                                        self);
+  if (leader != self) routing_address(this->services->routing, leader, failure->leader);
+  admin_call_refuse(this, failure);
+}
+
 static void cluster_run(struct look *look) {
   struct admin_call *this = container_of(look, struct admin_call, look);
   const struct controller *controller = this->services->controller;
   const struct cluster_map *map = controller_map(controller);
+  size_t count = cluster_map_broker_count(map);
+  if (count == 0 && !this->services->alone) {
+    refuse_unheard(this, controller_leader(controller));
+    return;
+  }
   char cluster[RANDOM_ID_HEX_SIZE];
   random_id_hex(this->services->identity.cluster, cluster);
   Cairn__V1__DescribeClusterResponse response;
@@ -65,7 +81,6 @@ static void cluster_run(struct look *look) {
   response.topics = (uint32_t)cluster_map_topic_count(map);
   response.partitions = (uint32_t)cluster_map_partition_count(map);
   fill_health(this->services, &response);
-  size_t count = cluster_map_broker_count(map);
   struct public_broker *brokers = memory_new_array(count, sizeof *brokers);
   struct placement_load *loads = memory_new_array(count, sizeof *loads);
   response.brokers = memory_new_array(count, sizeof *response.brokers);

@@ -179,6 +179,23 @@ class ClusterTest(harness.Case):
         answer = follower.call("append", topic="t", partition=0, batch=harness.batch(b"x"), repeatable=False)
         self.assertEqual(cluster.read_all(mover.address, "t", 0, answer.last_offset + 1), [b"x"])
 
+    def test_who_has_just_been_started_shows_no_empty_cluster(self):
+        """Before it has heard of the map it has none to show: it sends on, and says why."""
+        self.make_topic()
+        for broker in self.cluster.brokers:
+            broker.kill()
+        first = self.cluster.brokers[0].start()
+        answer, failure = cluster.Follower([first.address]).once("describe_cluster")
+        if failure is not None:
+            self.assertEqual((failure.reason, failure.executed), ("NOT_LEADER", "no"))
+            self.assertIn("broker 1 has just been started", failure.text)
+        else:  # it knows by itself that what it has is committed
+            self.assertEqual((len(answer.brokers), answer.topics), (3, 1))
+        for broker in self.cluster.brokers[1:]:
+            broker.start()
+        answer = self.follower.call("describe_cluster")
+        self.assertEqual((len(answer.brokers), answer.topics), (3, 1))
+
     def test_without_a_majority_nothing_is_acknowledged_and_all_goes_on_afterwards(self):
         self.make_topic()
         leader = self.cluster.leader("t", 0)

@@ -130,9 +130,9 @@ class ProcessTest(Nemesis):
 class NetworkTest(Nemesis):
     def test_who_is_cut_off_does_not_say_what_is_not_there(self):
         """Another leader may have made the topic by now: only who is confirmed says that there is none."""
-        client = cluster.Follower.client(self.cluster.brokers[0].address)
-        self.wait_until(lambda: client.describe_cluster().controller_id != 0, lambda: "nobody leads group 0")
-        leader = client.describe_cluster().controller_id - 1
+        follower = cluster.Follower(self.cluster.addresses)
+        self.wait_until(lambda: follower.call("describe_cluster").controller_id != 0, lambda: "nobody leads group 0")
+        leader = follower.call("describe_cluster").controller_id - 1
         client = cluster.Follower.client(self.cluster.brokers[leader].address)
         self.refused(grpc.StatusCode.NOT_FOUND, "UNKNOWN_TOPIC", client.describe_partition, topic="nobody-made-it", partition=0)
         self.machines.isolate(leader)
