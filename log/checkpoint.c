@@ -43,6 +43,7 @@ struct checkpoint {
   bool started;
   bool stopping;
   bool release_later;
+  bool after_deletion; /* the round that runs is to remove a deleted log's files */
   struct list waiters; /* of the next round */
   struct list served;  /* of this one */
   uint64_t last_round_ns;
@@ -146,6 +147,7 @@ bool checkpoint_is_due(const struct checkpoint_load *load) {
   if (load->in_vain) return false;
   if (load->pressed || load->unflushed_bytes >= many) return true;
   if (load->short_of_space && load->idle_ns >= POLL_NS) return true;
+  if (load->deleted && load->idle_ns >= CHECKPOINT_DELETED_NS) return true;
   return load->used_bytes >= load->ring_bytes / 4 || load->idle_ns >= load->interval_ns;
 }
 
@@ -163,6 +165,7 @@ static bool is_due(const struct checkpoint *checkpoint, uint64_t now_ns) {
       .ring_bytes = usage.ring_bytes,
       .pressed = atomic_load(&set->pressed),
       .short_of_space = log_set_free_bytes(set) < 2 * set->options.disk_reserve_bytes + unflushed,
+      .deleted = atomic_load(&set->deleted),
       .idle_ns = now_ns - checkpoint->last_round_ns,
       .interval_ns = (uint64_t)set->options.checkpoint_interval_ms * 1000000u,
       .failed = now_ns < checkpoint->failed_until_ns,
@@ -186,6 +189,7 @@ static void begin_round(struct checkpoint *checkpoint, bool last) {
   uint64_t stay_max = usage.ring_bytes / CHECKPOINT_STAY_SHARE; /* what does not fit is flushed, small as it is */
   uint64_t lanes = count_lanes(set);
   bool pressed = atomic_exchange(&set->pressed, false);
+  checkpoint->after_deletion = atomic_exchange(&set->deleted, false);
   uint64_t keep = half_full ? files / 4 : files / 2;
   if (pressed || keep == 0) keep = 1;
   uint64_t below = usage.current_file + 1 > keep ? usage.current_file + 1 - keep : 0;
@@ -261,6 +265,7 @@ static void end_round(struct checkpoint *checkpoint) {
   uint64_t now_ns = loop_now_ns(checkpoint->loop);
   if (!moved) checkpoint->in_vain_until_ns = now_ns + BACKOFF_NS;
   if (checkpoint->round.failed) checkpoint->failed_until_ns = now_ns + POLL_NS;
+  if (checkpoint->after_deletion && !checkpoint->round.may_release) atomic_store(&checkpoint->set->deleted, true);
   checkpoint->in_vain_bytes = moved ? 0 : atomic_load_explicit(&checkpoint->set->unflushed_bytes, memory_order_relaxed);
   checkpoint_round_end(&checkpoint->round);
   answer_waiters(checkpoint, &checkpoint->served);

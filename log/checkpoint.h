@@ -29,7 +29,8 @@
 #define CHECKPOINT_CARRY_MAX (16u << 20) /* bytes that all lanes append again in one round, at most */
 #define CHECKPOINT_STAY_SHARE \
   8u /* of the ring: small tails that are together more than one part in so many would chase each other round it */
-#define CHECKPOINT_DUMP_EVERY 16u /* rounds */
+#define CHECKPOINT_DUMP_EVERY 16u         /* rounds */
+#define CHECKPOINT_DELETED_NS 5000000000u /* of a log that was deleted the files go so soon after the round before, at least */
 #define CHECKPOINT_FRAME_SIZE 24u
 
 struct log_lane;
@@ -91,6 +92,7 @@ struct checkpoint_load {
   uint64_t ring_bytes; /* ... which has so many */
   bool pressed;        /* an append waits for room */
   bool short_of_space; /* on the disk: what was trimmed or deleted gives some back */
+  bool deleted;        /* a log was, since the last round began: its files wait for the next one */
   uint64_t idle_ns;    /* since a round began */
   uint64_t interval_ns;
   bool failed;            /* the last round did, a moment ago */

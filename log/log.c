@@ -295,6 +295,7 @@ static void become_closed(struct log *log, uint64_t file) {
   atomic_fetch_sub_explicit(&log->set->unflushed_bytes, log->unflushed_bytes, memory_order_relaxed);
   log->unflushed_bytes = 0;
   tail_deinit(&log->tail);
+  atomic_store(&log->set->deleted, true);
   log_lane_wake(lane);
 }
 

@@ -137,6 +137,7 @@ struct log_set {
   atomic_bool store_failed; /* its index must not be asked any more */
   atomic_bool settled;      /* log_set_settle() */
   atomic_bool pressed;      /* an append found no room in the journal: the next round is to free all it can */
+  atomic_bool deleted;      /* a log was, since the last round began */
   atomic_bool hurried; /* a round is under way, or an append waits for one: lanes look often, however little happens on them */
   atomic_bool lanes_stopped;
   atomic_uint rounds_wanted; /* somebody waits for the end of a round */

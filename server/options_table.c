@@ -77,7 +77,8 @@ const struct option_row option_rows[] = {
     {"journal-idle-close-ms", OPTION_TIME, AT(journal_idle_close_ms), "20ms", 1, 10 * SECOND, false, "TIME", "Disk",
      "an idle journal writes a closing group after this long"},
     {"checkpoint-interval-ms", OPTION_TIME, AT(checkpoint_interval_ms), "60s", 10, 24 * HOUR, false, "TIME", "Disk",
-     "how long anything waits for a checkpoint, at most; a quarter of the ring being full starts one too"},
+     "how long anything waits for a checkpoint, at most; a quarter of the ring being full starts one too, and a deletion within "
+     "5 s"},
     {"store-bytes-max", OPTION_SIZE, AT(store_bytes_max), "16GiB", 16 * MIB, 1024 * GIB, false, "SIZE", "Disk",
      "address space kept for the tables (index, positions); not memory, and not taken from the disk until used"},
     {"disk-reserve-bytes", OPTION_SIZE, AT(disk_reserve_bytes), "64MiB", 0, 1024 * GIB, false, "SIZE", "Disk",

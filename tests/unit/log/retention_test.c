@@ -144,6 +144,19 @@ static void a_round_is_due_when_memory_or_the_ring_fills_up(void **state) {
   assert_true(checkpoint_is_due(&load));
 }
 
+/* Many are deleted in a row: they go together, and none waits for the interval. */
+static void a_round_is_due_soon_after_a_log_was_deleted(void **state) {
+  (void)state;
+  struct checkpoint_load load = idle;
+  load.deleted = true;
+  load.idle_ns = CHECKPOINT_DELETED_NS - 1;
+  assert_false(checkpoint_is_due(&load));
+  load.idle_ns = CHECKPOINT_DELETED_NS;
+  assert_true(checkpoint_is_due(&load));
+  load.failed = true;
+  assert_false(checkpoint_is_due(&load));
+}
+
 /* Whatever asks for it: what is there could not be moved a moment ago. What came since can. */
 static void after_a_round_in_vain_only_what_came_since_counts(void **state) {
   (void)state;
@@ -170,6 +183,7 @@ int main(void) {
       cmocka_unit_test(a_time_far_ahead_counts_from_when_it_was_taken),
       cmocka_unit_test(the_start_never_goes_back),
       cmocka_unit_test(a_round_is_due_when_memory_or_the_ring_fills_up),
+      cmocka_unit_test(a_round_is_due_soon_after_a_log_was_deleted),
       cmocka_unit_test(after_a_round_in_vain_only_what_came_since_counts),
       cmocka_unit_test(small_tails_are_carried_and_big_ones_flushed),
       cmocka_unit_test(a_state_that_is_ahead_is_stored_with_what_it_covers),
