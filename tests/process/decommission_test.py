@@ -8,6 +8,8 @@ import signal
 import subprocess
 import time
 
+import grpc
+
 import cluster
 import harness
 from cairn.v1 import admin_pb2
@@ -226,7 +228,6 @@ class DecommissionTest(StandingCase):
         away.resume()
         self.wait_for("it is told to stop", lambda: "reason=DIRECTORY_REPLACED" in away.said())
 
-
     def test_what_nobody_has_touched_since_a_restart_goes_too(self):
         self.create("quiet", replicas=1)
         for partition in range(PARTITIONS):
@@ -257,6 +258,42 @@ class DecommissionTest(StandingCase):
         self.cluster.brokers[3].start()
         self.forget(3)
         self.wait_for("3 is gone", lambda: self.standing(3) == GONE)
+
+    def refusal(self, broker, validate_only=False):
+        """Of a wish that it leaves: what whoever leads the map says."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            answer, failure = self.follower.once("set_broker_standing", timeout=5, broker_id=broker, standing=LEAVING, validate_only=validate_only)
+            self.assertIsNone(answer, "it may leave")
+            if failure.reason not in (None, "NOT_LEADER", "LOADING"):
+                return failure
+            self.assertLess(time.monotonic(), end, failure)
+
+    def assert_names(self, failure, broker, *words):
+        self.assertEqual((failure.code, failure.reason, failure.executed), (grpc.StatusCode.FAILED_PRECONDITION, "TOO_FEW_BROKERS", "no"))
+        self.assertIn("broker %d" % broker, failure.text)
+        for word in words:
+            self.assertIn(word, failure.text)
+
+    def test_it_is_refused_where_partitions_would_have_too_few_brokers(self):
+        """Those are named; nothing is changed; and whoever leaves already counts for nobody."""
+        self.create("t")
+        self.create("wide", replicas=4)
+        before = [list(place.replicas) for place in self.call("describe_topic", name="t").partitions]
+        for validate_only in (True, False):
+            self.assert_names(self.refusal(2, validate_only), 2, "wide/0 (4 replicas)", "wide/1 (4 replicas)", "3 brokers would be left")
+        self.assertEqual([self.standing(broker) for broker in (1, 2, 3, 4)], [IN] * 4)
+        self.assertEqual([list(place.replicas) for place in self.call("describe_topic", name="t").partitions], before)
+
+        self.call("delete_topic", name="wide")
+        self.set_standing(4, LEAVING)
+        self.assert_names(self.refusal(3), 3, "t/0 (3 replicas)", "2 brokers would be left")  # 4 may still be there
+        self.forget(4)
+        self.wait_for("4 is gone", lambda: self.standing(4) == GONE)
+        self.assert_names(self.refusal(3), 3, "t/0 (3 replicas)", "2 brokers would be left")
+        self.assertEqual(self.standing(3), IN)
+        for partition in range(PARTITIONS):
+            self.call("append", topic="t", partition=partition, batch=harness.batch(b"goes on"))
 
     def up(self):
         return [broker for broker in self.cluster.brokers if broker.alive()]
