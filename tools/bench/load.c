@@ -1,13 +1,15 @@
 /* Load over gRPC, for a broker, a floor or etcd: the same client, the same channel arguments.
  *
- *   load unary  ADDRESS METHOD OUTSTANDING PARTITIONS RECORD_BYTES SECONDS
- *   load stream ADDRESS METHOD WINDOW      PARTITIONS BATCH_BYTES  SECONDS [TOTAL_BYTES]
- *   load flock  ADDRESS METHOD WINDOW      PARTITIONS BATCH_BYTES  SECONDS [TOTAL_BYTES]
- *   load put    ADDRESS METHOD OUTSTANDING -          VALUE_BYTES  SECONDS
- *   load tail   ADDRESS METHOD MAX_BYTES   -          -            SECONDS [TOTAL_BYTES]
+ *   load unary    ADDRESS METHOD OUTSTANDING PARTITIONS RECORD_BYTES SECONDS
+ *   load stream   ADDRESS METHOD WINDOW      PARTITIONS BATCH_BYTES  SECONDS [TOTAL_BYTES]
+ *   load flock    ADDRESS METHOD WINDOW      PARTITIONS BATCH_BYTES  SECONDS [TOTAL_BYTES]
+ *   load put      ADDRESS METHOD OUTSTANDING -          VALUE_BYTES  SECONDS
+ *   load get      ADDRESS METHOD OUTSTANDING KEYS       -            SECONDS
+ *   load create   ADDRESS METHOD OUTSTANDING TOPICS     PARTITIONS   SECONDS
+ *   load alter, describe, delete    the same without PARTITIONS
+ *   load tail     ADDRESS METHOD MAX_BYTES   -          -            SECONDS [TOTAL_BYTES]
  *
- * unary, stream and flock send AppendRequests for topic "bench" (batches of records of 1000 bytes each; unary, and a batch of no more than
- * 1024 bytes: one record); put sends etcdserverpb.PutRequests, each with a key of its own; tail follows partition 0 from offset 0.
+ * What each sends: messages.h; tail follows partition 0 from offset 0. create and delete end with the last topic, and the others with the time.
  * flock is stream as a client does it that sends what it has at hand in one message (AppendRequest.more), and takes answers so. Prints one JSON object.
  */
 #include <grpc/byte_buffer.h>
@@ -23,135 +25,19 @@
 
 #include "base/wire.h"
 #include "tools/bench/args.h"
+#include "tools/bench/messages.h"
 #include "tools/bench/tally.h"
-
-#define RECORD_BYTES 1000u
-#define SINGLE_BYTES_MAX 1024u
-#define PARTITIONS_MAX 1024u
 
 static grpc_completion_queue *queue;
 static grpc_channel *channel;
 static grpc_slice method;
-static grpc_byte_buffer *requests[PARTITIONS_MAX];
-static grpc_slice further[PARTITIONS_MAX]; /* the same requests, as they stand in AppendRequest.more */
-static unsigned partitions = 1, next_partition;
-static bool puts_values;
-static grpc_slice put_value;
 
 static void fail(const char *what) {
   fprintf(stderr, "load: %s\n", what);
   exit(1);
 }
 
-/* ---- Messages ---- */
-
-static grpc_byte_buffer *buffer_of(const uint8_t *bytes, size_t size) {
-  grpc_slice slice = grpc_slice_from_copied_buffer((const char *)bytes, size);
-  grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
-  grpc_slice_unref(slice);
-  return buffer;
-}
-
-/* An AppendRequest: topic 1, partition 2, batch 3 { records 14 { record 1 { value 2 } } }. */
-static grpc_byte_buffer *append_request(unsigned partition, size_t batch_bytes, size_t record_bytes) {
-  size_t count = batch_bytes / record_bytes == 0 ? 1 : batch_bytes / record_bytes;
-  uint8_t *memory = calloc(3, count * (record_bytes + 32) + 64);
-  uint8_t *records = memory + count * (record_bytes + 32) + 64;
-  if (memory == NULL) fail("no memory");
-  uint8_t *value = calloc(1, record_bytes);
-  for (size_t i = 0; i < record_bytes; i++) value[i] = (uint8_t)('a' + i * 7 % 26);
-
-  uint8_t *at = records;
-  for (size_t i = 0; i < count; i++) {
-    uint8_t record_head[2 * WIRE_VARINT_SIZE_MAX];
-    size_t head = (size_t)(wire_put_bytes_head(record_head, 2, record_bytes) - record_head);
-    at = wire_put_bytes_head(at, 1, head + record_bytes);
-    memcpy(at, record_head, head);
-    memcpy(at + head, value, record_bytes);
-    at += head + record_bytes;
-  }
-  size_t records_size = (size_t)(at - records);
-  uint8_t batch_head[2 * WIRE_VARINT_SIZE_MAX];
-  size_t batch_head_size = (size_t)(wire_put_bytes_head(batch_head, 14, records_size) - batch_head);
-
-  at = wire_put_bytes(memory, 1, bytes_of("bench", 5));
-  at = wire_put_uint(at, 2, partition);
-  at = wire_put_bytes_head(at, 3, batch_head_size + records_size);
-  memcpy(at, batch_head, batch_head_size);
-  at += batch_head_size;
-  memmove(at, records, records_size);
-  grpc_byte_buffer *buffer = buffer_of(memory, (size_t)(at + records_size - memory));
-  free(value);
-  free(memory);
-  return buffer;
-}
-
-static grpc_slice value_of(size_t size) {
-  grpc_slice value = grpc_slice_malloc(size);
-  for (size_t i = 0; i < size; i++) GRPC_SLICE_START_PTR(value)[i] = (uint8_t)('a' + i * 7 % 26);
-  return value;
-}
-
-static grpc_byte_buffer *tail_request(size_t max_bytes) {
-  uint8_t memory[64];
-  uint8_t *at = wire_put_bytes(memory, 1, bytes_of("bench", 5));
-  at = wire_put_uint(at, 4, max_bytes);
-  return buffer_of(memory, (size_t)(at - memory));
-}
-
-/* etcdserverpb.PutRequest { key 1, value 2 }: a key of eight bytes, never the same, before the one value. */
-static grpc_byte_buffer *put_request(void) {
-  static uint64_t number;
-  uint8_t memory[64], key[8];
-  number++;
-  for (unsigned i = 0; i < sizeof key; i++) key[i] = (uint8_t)(number >> (8 * (7 - i)));
-  uint8_t *at = wire_put_bytes(memory, 1, bytes_of(key, sizeof key));
-  at = wire_put_bytes_head(at, 2, GRPC_SLICE_LENGTH(put_value));
-  grpc_slice slices[] = {grpc_slice_from_copied_buffer((const char *)memory, (size_t)(at - memory)), put_value};
-  grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(slices, 2);
-  grpc_slice_unref(slices[0]);
-  return buffer;
-}
-
-/* C core takes the slices out of what it sends: each send gets a buffer of its own over the same bytes. */
-static grpc_byte_buffer *next_request(void) {
-  return puts_values ? put_request() : grpc_byte_buffer_copy(requests[next_partition++ % partitions]);
-}
-
-/* ---- Requests that go together ---- */
-
-enum { REQUEST_MORE = 7, REQUEST_TOGETHER = 8, RESPONSE_MORE = 13, RESPONSE_TAKES_MORE = 14, RESPONSE_ERROR = 15 };
-#define TOGETHER_MAX 256u
-
-static bool flocks;
-
-static void prepare_further(unsigned partition) {
-  grpc_byte_buffer_reader reader;
-  if (!grpc_byte_buffer_reader_init(&reader, requests[partition])) fail("a request cannot be read");
-  grpc_slice whole = grpc_byte_buffer_reader_readall(&reader);
-  grpc_byte_buffer_reader_destroy(&reader);
-  uint8_t head[1 + WIRE_VARINT_SIZE_MAX];
-  size_t head_size = (size_t)(wire_put_bytes_head(head, REQUEST_MORE, GRPC_SLICE_LENGTH(whole)) - head);
-  further[partition] = grpc_slice_malloc(head_size + GRPC_SLICE_LENGTH(whole));
-  memcpy(GRPC_SLICE_START_PTR(further[partition]), head, head_size);
-  memcpy(GRPC_SLICE_START_PTR(further[partition]) + head_size, GRPC_SLICE_START_PTR(whole), GRPC_SLICE_LENGTH(whole));
-  grpc_slice_unref(whole);
-}
-
-/* The first is whole, the flag follows it, then the others. */
-static grpc_byte_buffer *requests_together(unsigned count) {
-  static const uint8_t takes_answers_together[] = {REQUEST_TOGETHER << 3, 1};
-  grpc_slice slices[TOGETHER_MAX + 1];
-  grpc_byte_buffer *first = next_request();
-  size_t used = 0;
-  slices[used++] = grpc_slice_ref(first->data.raw.slice_buffer.slices[0]);
-  slices[used++] = grpc_slice_from_copied_buffer((const char *)takes_answers_together, sizeof takes_answers_together);
-  while (used <= count) slices[used++] = grpc_slice_ref(further[next_partition++ % partitions]);
-  grpc_byte_buffer_destroy(first);
-  grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(slices, used);
-  for (size_t i = 0; i < used; i++) grpc_slice_unref(slices[i]);
-  return buffer;
-}
+enum { RESPONSE_MORE = 13, RESPONSE_TAKES_MORE = 14, RESPONSE_ERROR = 15 };
 
 static void failed_with(grpc_slice details) {
   char *text = grpc_slice_to_c_string(details);
@@ -173,7 +59,7 @@ struct unary {
 
 static void unary_start(struct unary *unary) {
   memset(unary, 0, sizeof *unary);
-  grpc_byte_buffer *request = next_request();
+  grpc_byte_buffer *request = messages_next();
   grpc_metadata_array_init(&unary->initial);
   grpc_metadata_array_init(&unary->trailing);
   unary->request = request;
@@ -208,13 +94,13 @@ static void unary_end(struct unary *unary) {
 
 static void run_unary(unsigned outstanding) {
   struct unary *calls = calloc(outstanding, sizeof *calls);
-  unsigned open = outstanding;
-  for (unsigned i = 0; i < outstanding; i++) unary_start(&calls[i]);
+  unsigned open = 0;
+  while (open < outstanding && messages_more()) unary_start(&calls[open++]);
   while (open > 0) {
     grpc_event event = grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
     struct unary *unary = event.tag;
     unary_end(unary);
-    if (tally_over()) open--;
+    if (tally_over() || !messages_more()) open--;
     else unary_start(unary);
   }
   free(calls);
@@ -234,7 +120,7 @@ struct stream {
   uint64_t began_ns[65536]; /* of the messages unanswered, a ring */
   uint16_t first, next;
   size_t bytes; /* of a request */
-  bool takes_more;
+  bool flocks, takes_more;
 };
 
 enum { TAG_SENT = 1, TAG_RECEIVED, TAG_STATUS, TAG_OPENED, TAG_CLOSED };
@@ -265,8 +151,8 @@ static void stream_receive(struct stream *stream) {
 
 /* Each but the last of those that are due waits for the others, so that they reach the socket together. */
 static void stream_send(struct stream *stream) {
-  unsigned count = !stream->takes_more ? 1 : stream->due < TOGETHER_MAX ? stream->due : TOGETHER_MAX;
-  stream->request = flocks ? requests_together(count) : next_request();
+  unsigned count = !stream->takes_more ? 1 : stream->due < MESSAGES_TOGETHER_MAX ? stream->due : MESSAGES_TOGETHER_MAX;
+  stream->request = stream->flocks ? messages_together(count) : messages_next();
   if (stream->bytes == 0) stream->bytes = grpc_byte_buffer_length(stream->request);
   for (unsigned i = 0; i < count; i++) stream->began_ns[stream->next++] = tally_now_ns();
   stream->unanswered += count;
@@ -299,7 +185,7 @@ static void count_answers(struct stream *stream, struct bytes message) {
   bool refused = false;
   while (wire_next(&cursor, &field) == STATUS_OK) {
     if (field.number == RESPONSE_ERROR) refused = true;
-    if (field.number == RESPONSE_TAKES_MORE && flocks) stream->takes_more = true;
+    if (field.number == RESPONSE_TAKES_MORE && stream->flocks) stream->takes_more = true;
     if (field.number == RESPONSE_MORE) count_answers(stream, field.bytes);
   }
   uint64_t began_ns = stream->began_ns[stream->first++];
@@ -327,9 +213,10 @@ static grpc_event next_of_stream(struct stream *stream) {
   return grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
 }
 
-static void run_stream(unsigned window) {
+static void run_stream(unsigned window, bool flocks) {
   static struct stream stream;
   stream.window = window;
+  stream.flocks = flocks;
   stream_open(&stream);
   stream_receive(&stream);
   while (!stream.done) {
@@ -357,7 +244,7 @@ static void run_stream(unsigned window) {
 static void run_tail(size_t max_bytes) {
   static struct stream stream;
   stream_open(&stream);
-  grpc_op send[] = {{.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = tail_request(max_bytes)},
+  grpc_op send[] = {{.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = messages_tail(max_bytes)},
                     {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT}};
   batch(&stream, send, 2, TAG_SENT);
   uint64_t asked = tally_now_ns();
@@ -382,7 +269,7 @@ static void run_tail(size_t max_bytes) {
 static uint64_t number(int argc, char **argv, int at) { return at < argc ? strtoull(argv[at], NULL, 10) : 0; }
 
 int main(int argc, char **argv) {
-  if (argc < 8) fail("usage: load unary|stream|tail ADDRESS METHOD N PARTITIONS BYTES SECONDS [TOTAL_BYTES]");
+  if (argc < 8) fail("usage: load KIND ADDRESS METHOD N MANY BYTES SECONDS [TOTAL_BYTES]");
   grpc_init();
   grpc_arg args[BENCH_ARGS_MAX];
   grpc_channel_args channel_args = {.num_args = bench_args(args), .args = args};
@@ -392,22 +279,15 @@ int main(int argc, char **argv) {
   grpc_channel_credentials_release(credentials);
   method = grpc_slice_from_copied_string(argv[3]);
   unsigned n = (unsigned)number(argc, argv, 4);
-  partitions = (unsigned)number(argc, argv, 5);
   size_t bytes = number(argc, argv, 6);
   uint64_t duration_ns = number(argc, argv, 7) * UINT64_C(1000000000);
-  if (partitions == 0) partitions = 1;
-  if (partitions > PARTITIONS_MAX) fail("too many partitions");
-  flocks = strcmp(argv[1], "flock") == 0;
-  bool unary = strcmp(argv[1], "unary") == 0, stream = flocks || strcmp(argv[1], "stream") == 0;
-  puts_values = strcmp(argv[1], "put") == 0;
-  if (puts_values) put_value = value_of(bytes);
-  size_t record_bytes = unary || bytes <= SINGLE_BYTES_MAX ? bytes : RECORD_BYTES;
-  for (unsigned p = 0; p < partitions && (unary || stream); p++) requests[p] = append_request(p, bytes, record_bytes);
-  for (unsigned p = 0; p < partitions && flocks; p++) prepare_further(p);
+  bool flock = strcmp(argv[1], "flock") == 0, stream = flock || strcmp(argv[1], "stream") == 0,
+       tail = strcmp(argv[1], "tail") == 0;
+  if (!tail && !messages_begin(argv[1], (unsigned)number(argc, argv, 5), bytes)) fail("no such load, or too many partitions");
 
-  tally_begin(duration_ns, number(argc, argv, 8));
-  if (unary || puts_values) run_unary(n);
-  else if (stream) run_stream(n);
-  else run_tail(n);
+  tally_begin(duration_ns, !tail && messages_are_counted() ? UINT64_MAX : number(argc, argv, 8));
+  if (stream) run_stream(n, flock);
+  else if (tail) run_tail(n);
+  else run_unary(n);
   return tally_report() ? 0 : 1;
 }
