@@ -136,3 +136,13 @@ bool utf8_valid_text(struct bytes bytes) {
   }
   return true;
 }
+
+bool plain_text(struct bytes bytes) {
+  for (size_t i = 0; i < bytes.size; i++) {
+    uint8_t c = bytes.data[i];
+    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    bool digit = c >= '0' && c <= '9';
+    if (!letter && !digit && c != '.' && c != '_' && c != '-') return false;
+  }
+  return true;
+}

@@ -50,5 +50,7 @@ uint8_t *wire_put_bytes_head(uint8_t *at, uint32_t number, size_t size);   /* ta
 
 /* Is it UTF-8 (RFC 3629) without NUL? */
 bool utf8_valid_text(struct bytes bytes);
+/* Nothing but a-z A-Z 0-9 . _ -: what names are made of. An empty one is. */
+bool plain_text(struct bytes bytes);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/mutant.h"
+#include "base/wire.h"
 #include "controller/command.h"
 #include "controller/map_message.h"
 #include "proto/pack.h"
@@ -41,14 +42,10 @@ struct cluster_map {
 bool topic_name_valid(struct bytes name) {
   if (name.size == 0 || name.size > TOPIC_NAME_MAX) return false;
   if (bytes_equal(name, bytes_of_string(".")) || bytes_equal(name, bytes_of_string(".."))) return false;
-  for (size_t i = 0; i < name.size; i++) {
-    uint8_t c = name.data[i];
-    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    bool digit = c >= '0' && c <= '9';
-    if (!letter && !digit && c != '.' && c != '_' && c != '-') return false;
-  }
-  return true;
+  return plain_text(name);
 }
+
+bool rack_name_valid(struct bytes name) { return name.size > 0 && name.size < MAP_RACK_SIZE && plain_text(name); }
 
 const char *topic_settings_problem(const struct topic_settings *settings) {
   if (settings->retention_bytes < -1) return "retention_bytes must be -1 (no bound) or a number of bytes from 0 on";
@@ -453,7 +450,7 @@ enum status cluster_map_apply(struct cluster_map *map, const struct command *com
 
 /* A generous bound for the objects that stand for the map while it is packed or unpacked. */
 static size_t arena_bytes(size_t brokers, size_t topics, size_t partitions) {
-  return (size_t)MIB + (size_t)MAP_MOVES_MAX * 4096 + brokers * 512 + topics * 2048 + partitions * 1024;
+  return (size_t)MIB + (size_t)MAP_MOVES_MAX * 4096 + brokers * 640 + topics * 2048 + partitions * 1024;
 }
 
 enum status cluster_map_encode(const struct cluster_map *map, struct buffer *out) {

@@ -36,6 +36,7 @@ extern const struct topic_settings topic_settings_default;
 
 #define MAP_REPLICAS_MAX 7u /* as many voters as a group may have */
 #define MAP_ADDRESS_SIZE 64u
+#define MAP_RACK_SIZE 64u
 #define MAP_BROKERS_MAX 1000u
 #define MAP_EARLIER_MAX 16u
 
@@ -98,6 +99,7 @@ struct map_broker {
   uint8_t incarnation[CLUSTER_ID_SIZE];
   char advertised[MAP_ADDRESS_SIZE];   /* for clients */
   char peer_address[MAP_ADDRESS_SIZE]; /* for brokers; "": it takes no peers */
+  char rack[MAP_RACK_SIZE];            /* what falls together has the same one; "": not known, it stands alone */
   enum map_standing standing;
   uint32_t earlier_count; /* directories that it had before, the newest last: none of them is ever this broker again */
   uint8_t earlier[MAP_EARLIER_MAX][CLUSTER_ID_SIZE];
@@ -150,6 +152,8 @@ enum status cluster_map_decode(struct cluster_map *map,
 
 /* 1 to 249 of [a-zA-Z0-9._-], neither "." nor "..". */
 bool topic_name_valid(struct bytes name);
+/* 1 to 63 of [a-zA-Z0-9._-]. */
+bool rack_name_valid(struct bytes name);
 /* NULL: fine. Else which setting, its bounds, in words. */
 const char *topic_settings_problem(const struct topic_settings *settings);
 

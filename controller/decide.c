@@ -269,7 +269,8 @@ static enum status decide_register(const struct decision_facts *facts, struct ch
   const struct map_broker *known = cluster_map_broker(facts->map, change->broker.id);
   change->unchanged = known != NULL && memcmp(known->incarnation, change->broker.incarnation, CLUSTER_ID_SIZE) == 0 &&
                       strcmp(known->advertised, change->broker.advertised) == 0 &&
-                      strcmp(known->peer_address, change->broker.peer_address) == 0;
+                      strcmp(known->peer_address, change->broker.peer_address) == 0 &&
+                      strcmp(known->rack, change->broker.rack) == 0;
   command->broker = change->broker;
   memcpy(command->cluster_id, change->cluster_id, CLUSTER_ID_SIZE);
   return STATUS_OK;

@@ -65,6 +65,7 @@ Cairn__Internal__V1__Broker *broker_to_message(struct arena *arena, const struct
   message->incarnation = id_to_message(broker->incarnation);
   message->advertised = arena_copy_string(arena, broker->advertised, strlen(broker->advertised));
   message->peer_address = arena_copy_string(arena, broker->peer_address, strlen(broker->peer_address));
+  message->rack = arena_copy_string(arena, broker->rack, strlen(broker->rack));
   if (broker->earlier_count == 0) return message;
   message->n_earlier = broker->earlier_count;
   message->earlier = take(arena, broker->earlier_count * sizeof *message->earlier);
@@ -78,9 +79,11 @@ enum status broker_from_message(const Cairn__Internal__V1__Broker *message, stru
   if (!id_from_message(&message->incarnation, broker.incarnation)) return STATUS_CORRUPT;
   if (strlen(message->advertised) >= sizeof broker.advertised) return STATUS_CORRUPT;
   if (strlen(message->peer_address) >= sizeof broker.peer_address) return STATUS_CORRUPT;
+  if (message->rack[0] != '\0' && !rack_name_valid(bytes_of_string(message->rack))) return STATUS_CORRUPT;
   broker.id = message->id;
   snprintf(broker.advertised, sizeof broker.advertised, "%s", message->advertised);
   snprintf(broker.peer_address, sizeof broker.peer_address, "%s", message->peer_address);
+  snprintf(broker.rack, sizeof broker.rack, "%s", message->rack);
   enum status status = standing_from_message(message->standing, &broker.standing);
   if (status != STATUS_OK) return status;
   if (message->n_earlier > MAP_EARLIER_MAX) return STATUS_CORRUPT;

@@ -103,7 +103,7 @@ static bool is_known(const struct brokers *brokers) {
   const struct map_broker *self = &brokers->wiring.self;
   const struct map_broker *known = cluster_map_broker(controller_map(brokers->wiring.controller), self->id);
   return known != NULL && known->standing != STANDING_GONE && strcmp(known->advertised, self->advertised) == 0 &&
-         strcmp(known->peer_address, self->peer_address) == 0 &&
+         strcmp(known->peer_address, self->peer_address) == 0 && strcmp(known->rack, self->rack) == 0 &&
          memcmp(known->incarnation, self->incarnation, CLUSTER_ID_SIZE) == 0;
 }
 

@@ -172,11 +172,14 @@ static void start_partitions(struct node *node) {
 
 /* ---- Being known ---- */
 
+_Static_assert(RACK_TEXT_SIZE == MAP_RACK_SIZE, "what is set is what is told");
+
 static struct map_broker map_entry(const struct node *node) {
   struct map_broker self = {.id = node->identity.broker_id};
   memcpy(self.incarnation, node->identity.incarnation, CLUSTER_ID_SIZE);
   snprintf(self.advertised, sizeof self.advertised, "%s", node->services.advertised);
   options_peer_address(node->options, self.peer_address);
+  options_rack(node->options, self.rack);
   return self;
 }
 

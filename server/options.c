@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/wire.h"
 #include "server/address.h"
 #include "server/options_internal.h"
 
@@ -324,12 +325,25 @@ void options_peer_address(const struct options *options, char out_address[ADDRES
   memcpy(out_address, address, size + 1);
 }
 
+void options_rack(const struct options *options, char out_rack[RACK_TEXT_SIZE]) {
+  size_t size = strlen(options->rack);
+  CHECK(size < RACK_TEXT_SIZE);
+  memcpy(out_rack, options->rack, size + 1);
+}
+
 void options_named(const struct options *options, struct join *out_named) {
   char self[ADDRESS_TEXT_SIZE];
   options_peer_address(options, self);
   parse_join(options, out_named);
   bool fits = join_add(out_named, (uint32_t)options->broker_id, self);
   CHECK(fits);
+}
+
+static enum status check_rack(const struct options *options, struct buffer *out_problem) {
+  if (strlen(options->rack) < RACK_TEXT_SIZE && plain_text(bytes_of_string(options->rack))) return STATUS_OK;
+  SAY(out_problem, "rack = \"%s\" is not a name of 1 to %u characters of a-z A-Z 0-9 . _ -; for example eu-west-1a",
+      options->rack, RACK_TEXT_SIZE - 1);
+  return STATUS_INVALID;
 }
 
 enum status options_check(const struct options *options, struct buffer *out_problem) {
@@ -356,5 +370,6 @@ enum status options_check(const struct options *options, struct buffer *out_prob
     return STATUS_INVALID;
   }
   enum status status = check_addresses(options, out_problem);
+  if (status == STATUS_OK) status = check_rack(options, out_problem);
   return status == STATUS_OK ? check_peers(options, out_problem) : status;
 }

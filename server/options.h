@@ -21,6 +21,7 @@
 
 #define OPTION_TEXT_SIZE 640u /* seven brokers in --join */
 #define OPTIONS_MAX 64u
+#define RACK_TEXT_SIZE 64u
 #define OPTIONS_FILE_BYTES_MAX 65536u
 
 /* Where a value came from; the greater overrides the lesser. */
@@ -37,6 +38,7 @@ struct options {
   char peer_listen[OPTION_TEXT_SIZE];
   char peer_advertise[OPTION_TEXT_SIZE];
   char join[OPTION_TEXT_SIZE];
+  char rack[OPTION_TEXT_SIZE];
   bool insecure;
   uint64_t broker_id;
   uint64_t heartbeat_ms;
@@ -103,6 +105,8 @@ enum status options_check(const struct options *options, struct buffer *out_prob
 void options_named(const struct options *options, struct join *out_named);
 /* Where other brokers reach this one; "": nowhere, it has no peers. PRE: checked. */
 void options_peer_address(const struct options *options, char out_address[ADDRESS_TEXT_SIZE]);
+/* What it shares with others that fall when it falls; "": not known. PRE: checked. */
+void options_rack(const struct options *options, char out_rack[RACK_TEXT_SIZE]);
 
 /* One setting that was read anew with another value. */
 struct option_change {

@@ -29,6 +29,9 @@ const struct option_row option_rows[] = {
     {"join", OPTION_TEXT, AT(join), "", 0, 0, false, "ID=HOST:PORT,...", "Where",
      "brokers of the cluster and their peer addresses; with an empty data directory it is founded by them together, once all of "
      "them are there"},
+    {"rack", OPTION_TEXT, AT(rack), "", 0, 0, false, "NAME", "Where",
+     "what this broker shares with others that fall when it falls, such as a rack or a zone: replicas of a partition are kept "
+     "apart from one another by it"},
     {"insecure", OPTION_FLAG, AT(insecure), "false", 0, 1, false, NULL, "Where",
      "serve beyond loopback without encryption: whoever reaches a port may do everything"},
     {"broker-id", OPTION_COUNT, AT(broker_id), "1", 1, UINT32_MAX, false, "N", "Where",

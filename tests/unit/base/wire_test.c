@@ -160,6 +160,15 @@ static void text_is_utf8_without_nul(void **state) {
   assert_false(valid("\xc3(", 2));
 }
 
+static void plain_text_is_letters_digits_and_three_more(void **state) {
+  (void)state;
+  assert_true(plain_text(bytes_of(NULL, 0)));
+  assert_true(plain_text(bytes_of_string("azAZ09._-")));
+  static const char *const others[] = {"a b", "a/b", "a:b", "a@b", "a[b", "a`b", "a{b", "\xc3\xa4", "a\nb"};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) assert_false(plain_text(bytes_of_string(others[i])));
+  assert_false(plain_text(bytes_of("a\0b", 3)));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(what_is_put_is_read),
@@ -170,6 +179,7 @@ int main(void) {
       cmocka_unit_test(random_bytes_end_or_are_refused_within_their_bounds),
       cmocka_unit_test(every_cut_of_a_message_is_an_end_or_malformed),
       cmocka_unit_test(text_is_utf8_without_nul),
+      cmocka_unit_test(plain_text_is_letters_digits_and_three_more),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

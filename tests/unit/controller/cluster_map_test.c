@@ -217,6 +217,29 @@ static void the_last_directories_of_a_broker_are_remembered(void **state) {
   assert_int_equal(broker->earlier[MAP_EARLIER_MAX - 1][0], MAP_EARLIER_MAX + 1);
 }
 
+/* It is told anew with every registration. */
+static void the_rack_of_a_broker_is_kept_and_changes(void **state) {
+  (void)state;
+  rig_register_in_rack(1, "eu-west-1a");
+  rig_register_in_rack(2, "");
+  struct buffer bytes;
+  buffer_init(&bytes, 1 << 20);
+  assert_int_equal(cluster_map_encode(map, &bytes), STATUS_OK);
+  struct cluster_map *again = cluster_map_new(2);
+  assert_int_equal(cluster_map_decode(again, buffer_bytes(&bytes)), STATUS_OK);
+  assert_string_equal(cluster_map_broker(again, 1)->rack, "eu-west-1a");
+  assert_string_equal(cluster_map_broker(again, 2)->rack, "");
+  assert_int_equal(rig_apply_through_bytes(&(struct command){.kind = COMMAND_SET_STANDING,
+                                                             .broker = {.id = 1, .standing = STANDING_DRAINED, .rack = "none"}}),
+                   STATUS_OK);
+  assert_string_equal(cluster_map_broker(map, 1)->rack, "eu-west-1a");
+  rig_register_in_rack(1, "");
+  assert_string_equal(cluster_map_broker(map, 1)->rack, "");
+  assert_int_equal(cluster_map_broker(map, 1)->standing, STANDING_DRAINED);
+  cluster_map_free(again);
+  buffer_deinit(&bytes);
+}
+
 static void map_has_a_bound_for_brokers(void **state) {
   (void)state;
   struct command command = {.kind = COMMAND_REGISTER_BROKER, .cluster_id = {1}};
@@ -280,6 +303,7 @@ int main(void) {
       TEST(map_walks_brokers_by_number),
       TEST(a_directory_that_was_replaced_is_refused_for_good),
       TEST(the_last_directories_of_a_broker_are_remembered),
+      TEST(the_rack_of_a_broker_is_kept_and_changes),
       TEST(map_has_a_bound_for_brokers),
       TEST(replicas_and_peer_addresses_survive_encoding),
       TEST(map_refuses_bytes_that_are_no_map),

@@ -107,6 +107,43 @@ static void moves_to_nobody_or_twice_to_one_are_corrupt(void **state) {
   assert_int_equal(decode_move(twice, sizeof twice), STATUS_OK);
 }
 
+static void a_rack_that_is_none_is_corrupt(void **state) {
+  (void)state;
+  static const struct {
+    const char *rack;
+    enum status status;
+  } cases[] = {{"", STATUS_OK}, {"a", STATUS_OK}, {"a b", STATUS_CORRUPT}, {"\xc3\xa9", STATUS_CORRUPT}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct command command = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = 1}}, copy = {0};
+    memcpy(command.broker.rack, cases[i].rack, strlen(cases[i].rack) + 1);
+    struct blob *blob = NULL;
+    assert_int_equal(command_encode(&command, &blob), STATUS_OK);
+    assert_int_equal(command_decode(bytes_of(blob->data, blob->size), &copy), cases[i].status);
+    blob_release(blob);
+  }
+}
+
+/* What a Cairn wrote that knew nothing of racks: Command { register_broker { broker { id 3, incarnation, advertised "a:1", peer_address "p:1" },
+ * cluster_id } }, both ids of ones. */
+static void brokers_of_before_racks_are_read(void **state) {
+  (void)state;
+  static const uint8_t head[] = {0x12, 0x32, 0x0a, 0x1e, 0x08, 0x03, 0x12, 0x10};
+  static const uint8_t addresses[] = {0x1a, 0x03, 'a', ':', '1', 0x22, 0x03, 'p', ':', '1', 0x12, 0x10};
+  uint8_t bytes[sizeof head + sizeof addresses + 2 * (size_t)CLUSTER_ID_SIZE];
+  memset(bytes, 1, sizeof bytes);
+  memcpy(bytes, head, sizeof head);
+  memcpy(bytes + sizeof head + CLUSTER_ID_SIZE, addresses, sizeof addresses);
+  struct command command;
+  assert_int_equal(command_decode(bytes_of(bytes, sizeof bytes), &command), STATUS_OK);
+  assert_int_equal(cluster_map_apply(map, &command), STATUS_OK);
+  assert_string_equal(cluster_map_broker(map, 3)->peer_address, "p:1");
+  assert_string_equal(cluster_map_broker(map, 3)->rack, "");
+  struct blob *blob = NULL;
+  assert_int_equal(command_encode(&command, &blob), STATUS_OK);
+  assert_true(bytes_equal(bytes_of(blob->data, blob->size), bytes_of(bytes, sizeof bytes))); /* and written as it was */
+  blob_release(blob);
+}
+
 static void topic_names_are_as_kafka_allows(void **state) {
   (void)state;
   char longest[TOPIC_NAME_MAX + 2];
@@ -141,6 +178,8 @@ int main(void) {
       TEST(commands_of_before_replicas_are_read),
       TEST(replicas_that_cannot_be_are_refused),
       TEST(moves_to_nobody_or_twice_to_one_are_corrupt),
+      TEST(a_rack_that_is_none_is_corrupt),
+      TEST(brokers_of_before_racks_are_read),
       TEST(topic_names_are_as_kafka_allows),
       TEST(topic_settings_have_bounds),
   };

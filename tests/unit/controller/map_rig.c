@@ -59,13 +59,17 @@ void rig_put_replicas(struct map_partition *partition, uint32_t count) {
     partition->replicas[i] = (struct map_replica){.broker = 9 - i, .incarnation = {(uint8_t)(i + 1), 7}};
 }
 
-void rig_register_broker(uint32_t id, const char *peer_address) {
+static void register_broker(uint32_t id, const char *peer_address, const char *rack) {
   struct command command = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = id, .incarnation = {(uint8_t)id}}};
   command.cluster_id[0] = 1;
   snprintf(command.broker.advertised, sizeof command.broker.advertised, "b%u:7411", id);
   snprintf(command.broker.peer_address, sizeof command.broker.peer_address, "%s", peer_address);
+  snprintf(command.broker.rack, sizeof command.broker.rack, "%s", rack);
   assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
 }
+
+void rig_register_broker(uint32_t id, const char *peer_address) { register_broker(id, peer_address, ""); }
+void rig_register_in_rack(uint32_t id, const char *rack) { register_broker(id, "peer:1", rack); }
 
 enum status rig_apply_through_bytes(const struct command *command) {
   struct blob *blob = NULL;

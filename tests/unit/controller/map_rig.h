@@ -20,6 +20,8 @@ const struct map_topic *rig_find(const char *name);
 void rig_put_replicas(struct map_partition *partition, uint32_t count);
 /* With a directory that has its number. */
 void rig_register_broker(uint32_t id, const char *peer_address);
+/* The same, in a rack; "": in none that is known. */
+void rig_register_in_rack(uint32_t id, const char *rack);
 
 /* What the log makes of a command: it goes through its bytes. */
 enum status rig_apply_through_bytes(const struct command *command);

@@ -157,6 +157,11 @@ static void what_is_so_already_is_not_written(void **state) {
   change.broker.advertised[0] = 'x';
   assert_int_equal(decide(&facts, &change, &command), STATUS_OK);
   assert_false(change.unchanged);
+  change = (struct change){.kind = COMMAND_REGISTER_BROKER, .broker = *cluster_map_broker(map, 2)};
+  change.broker.rack[0] = 'a';
+  assert_int_equal(decide(&facts, &change, &command), STATUS_OK);
+  assert_false(change.unchanged);
+  assert_string_equal(command.broker.rack, "a");
 }
 
 static void of_one_that_is_gone_nothing_is_wanted(void **state) {

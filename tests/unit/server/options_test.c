@@ -303,6 +303,30 @@ static void peers_that_make_no_sense_are_refused(void **state) {
   }
 }
 
+static enum status checked_rack(const char *rack) {
+  options_init(&options);
+  buffer_reset(&problem);
+  snprintf(options.rack, sizeof options.rack, "%s", rack);
+  return options_check(&options, &problem);
+}
+
+static void a_rack_is_a_short_name(void **state) {
+  (void)state;
+  char rack[RACK_TEXT_SIZE], longest[RACK_TEXT_SIZE + 1];
+  memset(longest, 'x', sizeof longest);
+  longest[RACK_TEXT_SIZE] = '\0';
+  assert_int_equal(checked_rack(longest), STATUS_INVALID);
+  longest[RACK_TEXT_SIZE - 1] = '\0';
+  assert_int_equal(checked_rack(longest), STATUS_OK);
+  options_rack(&options, rack);
+  assert_string_equal(rack, longest);
+  assert_int_equal(checked_rack(""), STATUS_OK);
+  assert_int_equal(checked_rack("eu-west_1.a"), STATUS_OK);
+  assert_int_equal(checked_rack("a b"), STATUS_INVALID);
+  assert_true(problem_has("rack = \"a b\" is not a name of 1 to 63 characters of a-z A-Z 0-9 . _ -"));
+  assert_int_equal(checked_rack("\xc3\xa4"), STATUS_INVALID);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(defaults_go_together),
@@ -326,6 +350,7 @@ int main(void) {
       TEST(peers_are_told_an_address_they_can_use),
       TEST(whoever_joins_names_itself_too),
       TEST(peers_that_make_no_sense_are_refused),
+      TEST(a_rack_is_a_short_name),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
