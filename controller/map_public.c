@@ -60,6 +60,7 @@ void public_broker_fill(struct public_broker *message, const struct map_broker *
   message->broker.id = broker->id;
   message->broker.advertised = message->known.advertised;
   message->broker.peer_address = message->known.peer_address;
+  message->broker.rack = message->known.rack;
   message->broker.incarnation = message->incarnation;
   message->broker.standing = public_standings[broker->standing];
 }

@@ -224,6 +224,7 @@ struct cairn_member {
   uint32_t preferred; /* of them: those that are to lead their partition */
   enum cairn_broker_standing standing;
   enum cairn_broker_liveness liveness;
+  const char *rack; /* what it shares with others that fall when it falls; "": it told none, or the one asked is older */
 };
 /* The brokers of the cluster, by number. UNSUPPORTED: the broker asked is older. `out_cluster` and `visit` may be NULL. */
 int cairn_cluster_describe(struct cairn_client *client, struct cairn_cluster *out_cluster,
@@ -277,7 +278,7 @@ struct cairn_change {
   const struct cairn_topic *topic;          /* NULL: it is of a broker, or of the map */
   const struct cairn_partition *partitions; /* of it, without leaders and offsets */
   size_t partition_count;
-  const struct cairn_member *member; /* its id, addresses, incarnation and standing, and nothing else */
+  const struct cairn_member *member; /* its id, addresses, incarnation, standing and rack, and nothing else */
 };
 
 /* Begins at once, in the background, with any of the client's brokers; what is in the options is copied. It is one call to one broker, which has room

@@ -60,5 +60,6 @@ void member_unpack(const Cairn__V1__Broker *in, struct cairn_member *out) {
       .liveness = in->liveness == CAIRN__V1__BROKER_LIVENESS__BROKER_LIVENESS_UP     ? CAIRN_BROKER_UP
                   : in->liveness == CAIRN__V1__BROKER_LIVENESS__BROKER_LIVENESS_DOWN ? CAIRN_BROKER_DOWN
                                                                                      : CAIRN_BROKER_UNTOLD,
+      .rack = in->rack,
   };
 }

@@ -12,11 +12,17 @@
 /* ---- list ---- */
 
 static const struct column broker_columns[] = {
-    {"BROKER", "broker_id", COLUMN_NUMBER},  {"ADDRESS", "advertised", COLUMN_TEXT},
-    {"PEERS", "peer_address", COLUMN_TEXT},  {"ROLE", "role", COLUMN_TEXT},
-    {"STATE", "liveness", COLUMN_TEXT},      {"STANDING", "standing", COLUMN_TEXT},
-    {"REPLICAS", "replicas", COLUMN_NUMBER}, {"PREFERRED", "preferred", COLUMN_NUMBER},
-    {"LEADS", "leads", COLUMN_NUMBER},       {NULL, NULL, COLUMN_TEXT},
+    {"BROKER", "broker_id", COLUMN_NUMBER},
+    {"ADDRESS", "advertised", COLUMN_TEXT},
+    {"PEERS", "peer_address", COLUMN_TEXT},
+    {"RACK", "rack", COLUMN_TEXT},
+    {"ROLE", "role", COLUMN_TEXT},
+    {"STATE", "liveness", COLUMN_TEXT},
+    {"STANDING", "standing", COLUMN_TEXT},
+    {"REPLICAS", "replicas", COLUMN_NUMBER},
+    {"PREFERRED", "preferred", COLUMN_NUMBER},
+    {"LEADS", "leads", COLUMN_NUMBER},
+    {NULL, NULL, COLUMN_TEXT},
 };
 
 const char *standing_word(enum cairn_broker_standing standing) {
@@ -41,10 +47,10 @@ static const char *liveness_word(enum cairn_broker_liveness liveness) {
 
 static void list_visit(void *context, const struct cairn_member *member) {
   json_t *row =
-      json_pack("{s:I, s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:I, s:I, s:n}", "broker_id", (json_int_t)member->broker_id,
+      json_pack("{s:I, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:I, s:I, s:n}", "broker_id", (json_int_t)member->broker_id,
                 "advertised", member->advertised, "peer_address", member->peer_address, "incarnation", member->incarnation,
-                "controller", (int)member->controller, "role", member->controller ? "controller" : "broker", "liveness",
-                liveness_word(member->liveness), "standing", standing_word(member->standing), "replicas",
+                "rack", member->rack, "controller", (int)member->controller, "role", member->controller ? "controller" : "broker",
+                "liveness", liveness_word(member->liveness), "standing", standing_word(member->standing), "replicas",
                 (json_int_t)member->replicas, "preferred", (json_int_t)member->preferred, "leads");
   json_array_append_new(context, row);
 }

@@ -95,8 +95,8 @@ static void print_line(struct watching *watching, const struct cairn_change *cha
     output_printf(output, "the whole map of cluster %s:\n", cairn_watch_cluster_id(watching->watch));
   else if (change->kind == CAIRN_CHANGE_MAP_WHOLE) output_printf(output, "that was the whole map\n");
   else if (change->member != NULL)
-    output_printf(output, "broker %u %s, at %s\n", change->member->broker_id, standing_word(change->member->standing),
-                  change->member->advertised);
+    output_printf(output, "broker %u %s, at %s%s%s\n", change->member->broker_id, standing_word(change->member->standing),
+                  change->member->advertised, change->member->rack[0] == '\0' ? "" : ", in rack ", change->member->rack);
   else if (change->topic != NULL) print_topic(output, change);
   else output_printf(output, "something that this program does not know: use a newer one\n");
 }
@@ -124,9 +124,10 @@ static void print_json(struct watching *watching, const struct cairn_change *cha
   if (change->partition_count > 0) json_object_set_new(object, "partitions", partitions_json(change));
   if (change->member != NULL)
     json_object_set_new(object, "broker",
-                        json_pack("{s:I, s:s, s:s, s:s, s:s}", "id", (json_int_t)change->member->broker_id, "advertised",
+                        json_pack("{s:I, s:s, s:s, s:s, s:s, s:s}", "id", (json_int_t)change->member->broker_id, "advertised",
                                   change->member->advertised, "peer_address", change->member->peer_address, "incarnation",
-                                  change->member->incarnation, "standing", standing_word(change->member->standing)));
+                                  change->member->incarnation, "standing", standing_word(change->member->standing), "rack",
+                                  change->member->rack));
   if (change->topic == NULL && change->member == NULL)
     json_object_set_new(object, "cluster_id", json_string(cairn_watch_cluster_id(watching->watch)));
   char *text = json_dumps(object, JSON_COMPACT);

@@ -365,7 +365,10 @@ class CliTest(WithBroker):
         self.assertEqual((row["broker_id"], row["advertised"]), (1, self.broker.address))
         self.assertEqual((row["controller"], row["incarnation"]), (True, described["incarnation"]))
         self.assertEqual(row["standing"], "in")
-        self.assertRegex(self.out("broker", "ls").decode(), r"(?m)^BROKER +ADDRESS .*\n +1 +%s .*controller +up +in " % self.broker.address)
+        self.assertRegex(self.out("broker", "ls").decode(), r"(?m)^BROKER +ADDRESS .*\n +1 +%s +- +- +controller +up +in " % self.broker.address)
+        self.assertEqual(row["rack"], "")
+        status = json.loads(self.out("cluster", "status", "-o", "json"))
+        self.assertEqual((status["racks"], status["brokers_without_rack"]), ({}, 1))
 
     def test_a_broker_is_drained_and_in_again(self):
         self.topic()

@@ -21,10 +21,11 @@ static uint64_t mix_number(uint64_t hash, uint64_t number) { return mix(hash, &n
 static uint64_t mix_text(uint64_t hash, const char *text) { return mix(hash, text, strlen(text) + 1); }
 static uint64_t begin(char kind) { return mix(0xcbf29ce484222325u, &kind, 1); }
 
-static uint64_t broker_sum(uint32_t id, const char *advertised, const char *peers, const char *incarnation, int standing) {
-  uint64_t hash = mix_number(begin('b'), id);
-  hash = mix_text(mix_text(mix_text(hash, advertised), peers), incarnation);
-  return mix_number(hash, (uint64_t)standing);
+/* Of what the map says of it; who tells it fills in more. */
+static uint64_t broker_sum(const struct cairn_member *broker) {
+  uint64_t hash = mix_number(begin('b'), broker->broker_id);
+  hash = mix_text(mix_text(mix_text(hash, broker->advertised), broker->peer_address), broker->incarnation);
+  return mix_text(mix_number(hash, broker->standing), broker->rack);
 }
 
 static uint64_t topic_sum(const char *name, uint64_t id, uint32_t partitions, uint32_t replicas, const int64_t config[4]) {
@@ -94,7 +95,12 @@ static uint64_t sum_of_map(const struct cluster_map *map) {
   for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id)) {
     struct public_broker told;
     public_broker_fill(&told, broker);
-    sum += broker_sum(broker->id, broker->advertised, broker->peer_address, told.incarnation, (int)told.broker.standing);
+    sum += broker_sum(&(struct cairn_member){.broker_id = broker->id,
+                                             .advertised = broker->advertised,
+                                             .peer_address = broker->peer_address,
+                                             .incarnation = told.incarnation,
+                                             .standing = (enum cairn_broker_standing)told.broker.standing,
+                                             .rack = broker->rack});
   }
   const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) sum += sum_of_topic(map, topic);
@@ -161,7 +167,7 @@ void map_sight_free(struct map_sight *sight) {
 
 static void take_broker(struct map_sight *sight, const struct cairn_member *member) {
   uint64_t *sum = NEW(uint64_t);
-  *sum = broker_sum(member->broker_id, member->advertised, member->peer_address, member->incarnation, (int)member->standing);
+  *sum = broker_sum(member);
   memory_free(map_put_number(sight->brokers, member->broker_id, sum));
 }
 

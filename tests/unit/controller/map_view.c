@@ -67,8 +67,8 @@ static void partition_line(const Cairn__V1__Partition *partition, char out_line[
 }
 
 static void broker_line(const Cairn__V1__Broker *broker, char out_line[192]) {
-  snprintf(out_line, 192, "broker %u %s %s %s %d", broker->id, broker->advertised, broker->peer_address, broker->incarnation,
-           (int)broker->standing);
+  snprintf(out_line, 192, "broker %u %s %s %s %d %s", broker->id, broker->advertised, broker->peer_address, broker->incarnation,
+           (int)broker->standing, broker->rack);
 }
 
 /* ---- What is told ---- */
