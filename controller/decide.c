@@ -49,17 +49,18 @@ static void place(const struct cluster_map *map, uint32_t replicas, struct map_t
   size_t count = cluster_map_broker_count(map);
   if (count == 0) return;
   struct placement_load *loads = memory_new_array(count, sizeof *loads);
+  uint32_t *brokers = memory_new_array((size_t)topic->partition_count * replicas, sizeof *brokers), *next = brokers;
   count = placement_candidates(map, loads, placement_loads(map, loads));
+  placement_deal(loads, count, topic->partition_count, replicas, brokers);
   for (uint32_t i = 0; i < topic->partition_count; i++) {
     struct map_partition *partition = &topic->partitions[i];
-    uint32_t brokers[MAP_REPLICAS_MAX];
-    placement_add(loads, count, replicas, brokers);
     partition->replica_count = replicas;
-    for (uint32_t at = 0; at < replicas; at++) {
-      partition->replicas[at].broker = brokers[at];
-      memcpy(partition->replicas[at].incarnation, cluster_map_broker(map, brokers[at])->incarnation, CLUSTER_ID_SIZE);
+    for (uint32_t at = 0; at < replicas; at++, next++) {
+      partition->replicas[at].broker = *next;
+      memcpy(partition->replicas[at].incarnation, cluster_map_broker(map, *next)->incarnation, CLUSTER_ID_SIZE);
     }
   }
+  memory_free(brokers);
   memory_free(loads);
 }
 

@@ -1,6 +1,6 @@
 #include "controller/placement.h"
 
-#include "base/check.h"
+#include "controller/racks.h"
 
 #define REPLICAS_DEFAULT 3u
 
@@ -15,9 +15,11 @@ static struct placement_load *load_of(struct placement_load *loads, size_t count
 }
 
 size_t placement_loads(const struct cluster_map *map, struct placement_load *out_loads) {
-  size_t count = 0;
-  for (const struct map_broker *broker = NULL; (broker = cluster_map_broker_after(map, broker == NULL ? 0 : broker->id)) != NULL;)
-    out_loads[count++] = (struct placement_load){.broker = broker->id};
+  struct racks racks;
+  racks_init(&racks, map);
+  size_t count = racks.count;
+  for (size_t i = 0; i < count; i++) out_loads[i] = (struct placement_load){.broker = racks.brokers[i], .rack = racks.racks[i]};
+  racks_deinit(&racks);
   const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
     for (uint32_t i = 0; i < topic->partition_count; i++) {
@@ -51,46 +53,6 @@ void placement_count_moves(const struct cluster_map *map, struct placement_load 
       loads[i].firsts -= from->replicas[0].broker == loads[i].broker;
     }
   }
-}
-
-static bool has(const uint32_t *brokers, uint32_t count, uint32_t broker) {
-  for (uint32_t i = 0; i < count; i++)
-    if (brokers[i] == broker) return true;
-  return false;
-}
-
-/* Of those with the fewest replicas the first is who leads the fewest, and the others are who lead the most: so that whoever leads few
- * is still there to lead the next partition. */
-static bool is_better(const struct placement_load *a, const struct placement_load *b, bool to_lead) {
-  if (a->replicas != b->replicas) return a->replicas < b->replicas;
-  if (a->firsts != b->firsts) return to_lead == (a->firsts < b->firsts);
-  return a->broker < b->broker;
-}
-
-static struct placement_load *choose(struct placement_load *loads, size_t count, const uint32_t *chosen, uint32_t chosen_count) {
-  struct placement_load *best = NULL;
-  for (size_t i = 0; i < count; i++) {
-    if (has(chosen, chosen_count, loads[i].broker)) continue;
-    if (best == NULL || is_better(&loads[i], best, chosen_count == 0)) best = &loads[i];
-  }
-  return best;
-}
-
-void placement_add(struct placement_load *loads, size_t count, uint32_t replicas, uint32_t *out_brokers) {
-  PRE(replicas > 0 && replicas <= count);
-  struct placement_load *leads = NULL;
-  uint32_t place = 0; /* its */
-  for (uint32_t at = 0; at < replicas; at++) {
-    struct placement_load *load = choose(loads, count, out_brokers, at);
-    load->replicas++;
-    out_brokers[at] = load->broker;
-    if (leads != NULL && load->firsts >= leads->firsts) continue;
-    leads = load;
-    place = at;
-  }
-  leads->firsts++;
-  out_brokers[place] = out_brokers[0];
-  out_brokers[0] = leads->broker;
 }
 
 uint32_t placement_replicas_default(size_t brokers) { return brokers < REPLICAS_DEFAULT ? (uint32_t)brokers : REPLICAS_DEFAULT; }

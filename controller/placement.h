@@ -1,8 +1,10 @@
-/* Which brokers get the replicas of a new topic. Pure: same map, same answer, on whichever broker it is asked.
+/* Which brokers get the replicas of new partitions. Pure: same map, same answer, on whichever broker it is asked.
  *
  * 1. A partition has no broker twice.
- * 2. Each replica goes to a broker that has the fewest at that moment. So where it was even before, no broker has two more than another.
- * 3. The first of a partition's replicas is the one that is to lead it, as long as it can: firsts are spread as evenly.
+ * 2. No rack has more replicas of a partition than it must (racks.h).
+ * 3. All brokers together then carry as evenly as 1 and 2 allow: no replica could be another broker's that would have fewer for it. So where it was
+ *    even before, and racks are of one size or not known, no broker has two more than another.
+ * 4. The first of a partition's replicas is the one that is to lead it, as long as it can: firsts are spread as evenly.
  */
 #ifndef CAIRN_CONTROLLER_PLACEMENT_H
 #define CAIRN_CONTROLLER_PLACEMENT_H
@@ -17,6 +19,7 @@ struct placement_load {
   uint32_t broker;
   uint32_t replicas;
   uint32_t firsts;
+  uint32_t rack; /* the same of two that stand in one; below the number of brokers of the map */
 };
 
 /* Of every broker of the map, by number; those that leave, or are gone, too. Returns how many; PRE: `out_loads` has room for all of them. */
@@ -28,8 +31,9 @@ size_t placement_candidates(const struct cluster_map *map, struct placement_load
 /* What is on its way counts where it goes from then on: else all that go at a time would go to the same one. */
 void placement_count_moves(const struct cluster_map *map, struct placement_load *loads, size_t count);
 
-/* One partition more: fills `out_brokers` with `replicas` numbers and adds them to the loads. PRE: 0 < replicas <= count. */
-void placement_add(struct placement_load *loads, size_t count, uint32_t replicas, uint32_t *out_brokers);
+/* So many partitions more: fills `out_brokers` with `replicas` numbers for one after the other, and adds them to the loads. Takes some times
+ * partitions * replicas * count steps. PRE: 0 < replicas <= count. */
+void placement_deal(struct placement_load *loads, size_t count, uint32_t partitions, uint32_t replicas, uint32_t *out_brokers);
 
 /* What is asked for when nobody says: min(3, brokers). */
 uint32_t placement_replicas_default(size_t brokers);

@@ -241,7 +241,7 @@ static void make_random_cluster(uint64_t *seed, uint32_t brokers) {
     size_t count = placement_loads(map, loads);
     for (uint32_t i = 0; i < partitions; i++) {
       uint32_t chosen[MAP_REPLICAS_MAX];
-      placement_add(loads, count, replicas, chosen);
+      placement_deal(loads, count, 1, replicas, chosen);
       command.topic.partitions[i].replica_count = replicas;
       for (uint32_t at = 0; at < replicas; at++)
         command.topic.partitions[i].replicas[at] =
