@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "controller/cluster_health.h"
 #include "controller/placement.h"
+#include "controller/racks.h"
 
 struct candidate {
   struct evacuation_step step;
@@ -41,6 +42,8 @@ static size_t gather_takers(const struct evacuation *evacuation, struct placemen
 struct takers {
   struct placement_load *loads;
   size_t count;
+  struct racks racks;
+  uint32_t *room; /* by rack: how many of them stand there */
 };
 
 /* Where it is to be. */
@@ -60,22 +63,45 @@ static bool is_named(const struct evacuation_step *step, uint32_t broker) {
   return false;
 }
 
-/* Of those that have none of it and are not to get one yet. */
-static const struct placement_load *least_loaded(const struct takers *takers, const struct places *places,
-                                                 const struct evacuation_step *step) {
-  const struct placement_load *best = NULL;
-  for (size_t i = 0; i < takers->count; i++) {
-    const struct placement_load *load = &takers->loads[i];
-    if (map_replicas_have(places->replicas, places->count, load->broker) || is_named(step, load->broker)) continue;
-    if (best == NULL || load->replicas < best->replicas) best = load;
-  }
-  return best;
-}
-
 static bool can_take(const struct takers *takers, uint32_t broker) {
   for (size_t i = 0; i < takers->count; i++)
     if (takers->loads[i].broker == broker) return true;
   return false;
+}
+
+/* How many replicas of it one rack must have, as those stay that are named. */
+static uint32_t share_of(const struct takers *takers, const struct evacuation_step *step, uint32_t replicas) {
+  uint32_t others[MAP_REPLICAS_MAX], count = 0; /* racks of those that keep it and would not be given it */
+  for (uint32_t i = 0; i < step->to_count; i++) {
+    uint32_t rack = racks_of(&takers->racks, step->to[i]);
+    if (rack != RACK_NOWHERE && !can_take(takers, step->to[i])) others[count++] = rack;
+  }
+  for (uint32_t i = 0; i < count; i++) takers->room[others[i]]++;
+  uint32_t share = racks_share(takers->room, takers->racks.count, replicas);
+  for (uint32_t i = 0; i < count; i++) takers->room[others[i]]--;
+  return share;
+}
+
+static uint32_t count_in_rack(const struct takers *takers, const struct evacuation_step *step, uint32_t rack) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < step->to_count; i++) count += racks_of(&takers->racks, step->to[i]) == rack;
+  return count;
+}
+
+/* Of those that have none of it and are not to get one yet. */
+static const struct placement_load *best_taker(const struct takers *takers, const struct places *places,
+                                               const struct evacuation_step *step, uint32_t share) {
+  const struct placement_load *best = NULL;
+  uint32_t best_excess = 0;
+  for (size_t i = 0; i < takers->count; i++) {
+    const struct placement_load *load = &takers->loads[i];
+    if (map_replicas_have(places->replicas, places->count, load->broker) || is_named(step, load->broker)) continue;
+    uint32_t in_rack = count_in_rack(takers, step, load->rack), excess = in_rack < share ? 0 : in_rack;
+    if (best != NULL && (excess > best_excess || (excess == best_excess && load->replicas >= best->replicas))) continue;
+    best = load;
+    best_excess = excess;
+  }
+  return best;
 }
 
 /* Who is not to have it, or never will: the broker itself, and whoever has another directory by now and cannot take it with that one. */
@@ -102,8 +128,9 @@ static enum evacuation_state step_of(const struct evacuation *evacuation, const 
   if (!cluster_health_has_quorum(evacuation->map, partition, evacuation->is_up, evacuation->context)) return EVACUATION_NO_QUORUM;
   for (uint32_t at = 0; at < places.count; at++)
     if (!is_to_go(evacuation, takers, &places.replicas[at])) step->to[step->to_count++] = places.replicas[at].broker;
+  uint32_t share = share_of(takers, step, places.count);
   while (step->to_count < places.count) {
-    const struct placement_load *other = least_loaded(takers, &places, step);
+    const struct placement_load *other = best_taker(takers, &places, step, share);
     if (other == NULL) {
       step->to_count = 0;
       return EVACUATION_NO_ROOM;
@@ -122,10 +149,17 @@ static bool says_more(enum evacuation_state now, const struct candidate *candida
   return before == EVACUATION_OVER || (before == EVACUATION_WAITS && now != EVACUATION_WAITS);
 }
 
+static uint32_t fewest_replicas(const struct takers *takers) {
+  uint32_t fewest = UINT32_MAX;
+  for (size_t i = 0; i < takers->count; i++)
+    if (takers->loads[i].replicas < fewest) fewest = takers->loads[i].replicas;
+  return fewest;
+}
+
 static enum evacuation_state look_for_best(const struct evacuation *evacuation, const struct takers *takers,
                                            struct candidate *best) {
   const struct cluster_map *map = evacuation->map;
-  const struct placement_load *least = least_loaded(takers, &(struct places){0}, &(struct evacuation_step){0});
+  uint32_t fewest = fewest_replicas(takers);
   enum evacuation_state state = EVACUATION_OVER;
   const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
@@ -140,7 +174,7 @@ static enum evacuation_state look_for_best(const struct evacuation *evacuation, 
       if (!says_more(now, &candidate, state, best)) continue;
       *best = candidate;
       state = now;
-      if (state == EVACUATION_STEP && candidate.load == least->replicas) return state; /* none has fewer */
+      if (state == EVACUATION_STEP && candidate.load == fewest) return state; /* none has fewer */
     }
   }
   return state;
@@ -148,9 +182,15 @@ static enum evacuation_state look_for_best(const struct evacuation *evacuation, 
 
 enum evacuation_state evacuation_next(const struct evacuation *evacuation, struct evacuation_step *out_step) {
   struct candidate best = {0};
-  struct takers takers = {.loads = memory_new_array(cluster_map_broker_count(evacuation->map) + 1, sizeof *takers.loads)};
+  size_t brokers = cluster_map_broker_count(evacuation->map);
+  struct takers takers = {.loads = memory_new_array(brokers + 1, sizeof *takers.loads),
+                          .room = memory_new_array(brokers + 1, sizeof *takers.room)};
+  racks_init(&takers.racks, evacuation->map);
   takers.count = gather_takers(evacuation, takers.loads);
+  for (size_t i = 0; i < takers.count; i++) takers.room[takers.loads[i].rack]++;
   enum evacuation_state state = look_for_best(evacuation, &takers, &best);
+  racks_deinit(&takers.racks);
+  memory_free(takers.room);
   memory_free(takers.loads);
   *out_step = best.step;
   return state;

@@ -2,7 +2,8 @@
  * same answer, so whoever leads group 0 goes on with what another one has begun.
  *
  * 1. A partition keeps its replicas but the one that goes, in their order, and as many as it had.
- * 2. The new one is on the broker that has the fewest, of those that stay, are up and have none of it.
+ * 2. The new one is on a broker that stays, is up and has none of it; in a rack that has no more of it then than it must (racks.h), as far as there
+ *    is such a one; and of those on the one that has the fewest of all replicas.
  * 3. A partition that is on its way elsewhere waits until it has arrived; one that is on its way to this broker is sent to another. One on its way
  *    to a directory that its broker has no more would never arrive: it is sent to the one that it has, or to another broker.
  * 4. One of whose replicas no majority is up cannot change its members: it is passed over, so that it does not keep others waiting.

@@ -226,10 +226,52 @@ static void a_lost_directory_is_not_up(void **state) {
   assert_int_equal(next(1, &step), EVACUATION_NO_QUORUM);
 }
 
+/* ---- Racks ---- */
+
+static void a_rack_gets_no_second_replica_where_another_has_room(void **state) {
+  (void)state;
+  static const char *const racks[] = {"a", "a", "b", "b", "c"};
+  for (uint32_t id = 1; id <= 5; id++) rig_register_in_rack(id, racks[id - 1]);
+  create("a", (const char *const[]){"13", "15", "15"}, 3);
+  create("b", (const char *const[]){"2", "2", "2", "2", "4"}, 5); /* so 2 has the most of all but 1 */
+  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+  expect_step(1, 1, "53"); /* 3 and 4 have one each */
+  expect_step(1, 2, "54");
+  expect_step(1, 0, "35"); /* and not to 4, which has fewer than 5 */
+  struct evacuation_step step;
+  assert_int_equal(next(1, &step), EVACUATION_WAITS);
+}
+
+/* Where there are too few racks one has two, and where one is down they are fewer. */
+static void a_rack_gets_a_second_replica_where_it_must(void **state) {
+  (void)state;
+  static const char *const racks[] = {"a", "a", "b", "b", "c", "c"};
+  for (uint32_t id = 1; id <= 6; id++) rig_register_in_rack(id, racks[id - 1]);
+  create("a", (const char *const[]){"135"}, 1);
+  create("b", (const char *const[]){"2", "2"}, 2);
+  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+  down = 1u << 5 | 1u << 6;
+  expect_step(1, 0, "352"); /* c is down, and still has its own */
+  end(cluster_map_move_after(map, 0));
+  assert_int_equal(stand(2, STANDING_LEAVING), STATUS_OK);
+  struct evacuation_step step;
+  while (next(2, &step) == EVACUATION_STEP) {
+    assert_int_equal(begin(&step), STATUS_OK);
+    end(cluster_map_move_after(map, 0));
+  }
+  const struct map_partition *partition = &rig_find("a")->partitions[0];
+  assert_true(
+      map_replicas_are(partition->replicas, partition->replica_count, (const uint32_t[]){3, 5, 4}, 3)); /* nobody else is left */
+}
+
 /* ---- Properties ---- */
 
 static void make_random_cluster(uint64_t *seed, uint32_t brokers) {
-  for (uint32_t id = 1; id <= brokers; id++) rig_register_broker(id, "peer:1");
+  uint32_t racks = (uint32_t)(chance(seed) % 5); /* 0: none */
+  for (uint32_t id = 1; id <= brokers; id++) {
+    char rack[2] = {racks == 0 ? '\0' : (char)('a' + chance(seed) % racks), '\0'};
+    rig_register_in_rack(id, rack);
+  }
   uint32_t topics = 1 + (uint32_t)(chance(seed) % 6);
   struct placement_load loads[BROKERS_MAX];
   for (uint32_t t = 0; t < topics; t++) {
@@ -238,17 +280,64 @@ static void make_random_cluster(uint64_t *seed, uint32_t brokers) {
     uint32_t most = brokers - 1 < MAP_REPLICAS_MAX ? brokers - 1 : MAP_REPLICAS_MAX;
     uint32_t partitions = 1 + (uint32_t)(chance(seed) % 20), replicas = 1 + (uint32_t)(chance(seed) % most);
     struct command command = rig_create_command(name, partitions);
-    size_t count = placement_loads(map, loads);
+    uint32_t chosen[20 * MAP_REPLICAS_MAX];
+    placement_deal(loads, placement_loads(map, loads), partitions, replicas, chosen);
     for (uint32_t i = 0; i < partitions; i++) {
-      uint32_t chosen[MAP_REPLICAS_MAX];
-      placement_deal(loads, count, 1, replicas, chosen);
       command.topic.partitions[i].replica_count = replicas;
-      for (uint32_t at = 0; at < replicas; at++)
-        command.topic.partitions[i].replicas[at] =
-            (struct map_replica){.broker = chosen[at], .incarnation = {(uint8_t)chosen[at]}};
+      for (uint32_t at = 0; at < replicas; at++) {
+        uint32_t id = chosen[i * replicas + at];
+        command.topic.partitions[i].replicas[at] = (struct map_replica){.broker = id, .incarnation = {(uint8_t)id}};
+      }
     }
     assert_int_equal(cluster_map_apply(map, &command), STATUS_OK);
     command_deinit(&command);
+  }
+}
+
+static bool together(uint32_t one, uint32_t other) {
+  const char *rack = cluster_map_broker(map, one)->rack;
+  return one == other || (rack[0] != '\0' && strcmp(rack, cluster_map_broker(map, other)->rack) == 0);
+}
+
+static uint32_t beside(const uint32_t *brokers, uint32_t count, uint32_t broker) {
+  uint32_t found = 0;
+  for (uint32_t i = 0; i < count; i++) found += together(brokers[i], broker);
+  return found;
+}
+
+/* As many as a rack must have if one replica after the other goes to whoever has the fewest beside it. */
+static uint32_t share_without(uint32_t leaves, uint32_t replicas) {
+  uint32_t chosen[MAP_REPLICAS_MAX], count = 0, share = 0;
+  while (count < replicas) {
+    uint32_t best = 0;
+    for (uint32_t id = 1; id <= cluster_map_broker_count(map); id++) {
+      bool has = false;
+      for (uint32_t i = 0; i < count; i++) has = has || chosen[i] == id;
+      if (has || id == leaves) continue;
+      if (best == 0 || beside(chosen, count, id) < beside(chosen, count, best)) best = id;
+    }
+    chosen[count++] = best;
+    if (beside(chosen, count, best) > share) share = beside(chosen, count, best);
+  }
+  return share;
+}
+
+/* Its newcomer, the last, stands in no rack that has more than it must, unless every other one that could have taken it does; and of equal ones nobody
+ * had two fewer than it by then. */
+static void check_step(const struct evacuation_step *step, uint32_t leaves) {
+  struct placement_load loads[BROKERS_MAX];
+  size_t count = placement_loads(map, loads);
+  placement_count_moves(map, loads, count);
+  const struct map_partition *partition = &step->topic->partitions[step->partition];
+  uint32_t kept = step->to_count - 1, came = step->to[kept], share = share_without(leaves, step->to_count);
+  assert_int_equal(step->to_count, partition->replica_count);
+  uint32_t crowd = beside(step->to, kept, came) + 1;
+  for (uint32_t id = 1; id <= count; id++) {
+    if (id == leaves || map_replicas_have(partition->replicas, partition->replica_count, id)) continue;
+    uint32_t other = beside(step->to, kept, id) + 1;
+    if (crowd > share) assert_true(other >= crowd);
+    bool as_good = other <= share ? crowd <= share : other == crowd;
+    if (as_good) assert_true(loads[came - 1].replicas <= loads[id - 1].replicas);
   }
 }
 
@@ -271,7 +360,7 @@ static void check_whole(uint32_t gone) {
 /* Steps are taken and come to their ends in any order. Each replica of the broker is moved once and nothing else is: less cannot be. */
 static void any_broker_of_any_cluster_is_emptied(void **state) {
   (void)state;
-  for (uint64_t round = 1; round <= 300; round++) {
+  for (uint64_t round = 1; round <= 500; round++) {
     uint64_t seed = round * UINT64_C(0x9e3779b97f4a7c15);
     cluster_map_free(map);
     map = cluster_map_new(round);
@@ -290,6 +379,7 @@ static void any_broker_of_any_cluster_is_emptied(void **state) {
         end(cluster_map_move_after(map, 0));
         continue;
       }
+      check_step(&step, leaves);
       assert_int_equal(begin(&step), STATUS_OK);
       assert_true(++steps <= had);
     }
@@ -312,6 +402,8 @@ int main(void) {
       TEST(no_more_begin_than_may),
       TEST(a_lost_directory_is_not_up),
       TEST(only_who_is_up_takes_part),
+      TEST(a_rack_gets_no_second_replica_where_another_has_room),
+      TEST(a_rack_gets_a_second_replica_where_it_must),
       TEST(any_broker_of_any_cluster_is_emptied),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
