@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "controller/racks.h"
 #include "controller/spread_internal.h"
 
 /* ---- Shifts ---- */
@@ -77,10 +78,23 @@ static void shift_while_better(struct spreading *spreading) {
 
 /* ---- What is allowed ---- */
 
+static bool stays(const struct spreading *spreading, uint32_t place) { return spreading->brokers[place].use == SPREAD_STAYS; }
+
+/* Those that stay whatever its rack has of it, and are still to be put there. */
+static uint32_t count_to_stay(const struct spreading *spreading, const struct spot *spot, uint32_t rack) {
+  uint32_t found = 0;
+  for (uint32_t at = 0; at < spot->was_count; at++) {
+    uint32_t place = spot->was[at];
+    found += stays(spreading, place) && spreading->racks[place] == rack && !spread_has(spot->now, spot->count, place);
+  }
+  return found;
+}
+
 static bool may_stay(const struct spreading *spreading, const struct spot *spot, uint32_t place) {
+  uint32_t rack = spreading->racks[place];
   if (spreading->brokers[place].use == SPREAD_LEAVES || spread_has(spot->now, spot->count, place)) return false;
-  if (spreading->brokers[place].use == SPREAD_STAYS) return true;
-  return count_in_rack(spreading, spot->now, spot->count, spreading->racks[place]) < spot->in_rack_max;
+  if (stays(spreading, place)) return true;
+  return count_in_rack(spreading, spot->now, spot->count, rack) + count_to_stay(spreading, spot, rack) < spot->in_rack_max;
 }
 
 /* Of those that take replicas and have none of it: in the rack that has the fewest of it, who has the fewest of its topic, and in all. */
@@ -178,17 +192,17 @@ static uint32_t *number_racks(const struct spread_broker *brokers, uint32_t coun
   return sizes;
 }
 
-/* The least that lets `replicas` find a place. */
-static uint32_t in_rack_max(const uint32_t *sizes, uint32_t racks, uint32_t replicas) {
-  for (uint32_t max = 1; max < replicas; max++) {
-    uint32_t room = 0;
-    for (uint32_t i = 0; i < racks; i++) room += sizes[i] < max ? sizes[i] : max;
-    if (room >= replicas) return max;
-  }
-  return replicas;
+/* Of those that may have it: who takes replicas, and who keeps this one. */
+static uint32_t in_rack_max(const struct spreading *spreading, const struct spot *spot, uint32_t *rack_sizes, uint32_t replicas) {
+  for (uint32_t at = 0; at < spot->was_count; at++)
+    rack_sizes[spreading->racks[spot->was[at]]] += stays(spreading, spot->was[at]);
+  uint32_t max = racks_share(rack_sizes, spreading->broker_count, replicas);
+  for (uint32_t at = 0; at < spot->was_count; at++)
+    rack_sizes[spreading->racks[spot->was[at]]] -= stays(spreading, spot->was[at]);
+  return max;
 }
 
-static enum status take_in(struct spreading *spreading, const struct spread_partition *partitions, const uint32_t *rack_sizes,
+static enum status take_in(struct spreading *spreading, const struct spread_partition *partitions, uint32_t *rack_sizes,
                            uint32_t *out_wanted) {
   uint32_t takers = 0;
   for (uint32_t broker = 0; broker < spreading->broker_count; broker++) takers += takes(spreading, broker);
@@ -200,15 +214,15 @@ static enum status take_in(struct spreading *spreading, const struct spread_part
     if (i == 0 || partition->topic != partitions[i - 1].topic) spreading->topic_begins[spreading->topic_count++] = i;
     spot->topic = spreading->topic_count - 1;
     spot->stays = partition->stays;
-    spot->in_rack_max = in_rack_max(rack_sizes, spreading->broker_count, partition->count);
     spot->was_first = partition->count > 0 ? place_of(spreading, partition->replicas[0]) : SPREAD_NOWHERE;
     out_wanted[i] = partition->count;
     for (uint32_t at = 0; at < partition->count; at++) {
       uint32_t place = place_of(spreading, partition->replicas[at]);
       if (place == SPREAD_NOWHERE) continue;
       spot->was[spot->was_count++] = place;
-      room += spreading->brokers[place].use == SPREAD_STAYS;
+      room += stays(spreading, place);
     }
+    spot->in_rack_max = in_rack_max(spreading, spot, rack_sizes, partition->count);
     if (room < partition->count && !spot->stays) return STATUS_TOO_FEW_BROKERS;
   }
   spreading->topic_begins[spreading->topic_count] = spreading->spot_count;

@@ -130,6 +130,24 @@ static void racks_are_kept_apart(void **state) {
   expect("14 32");
 }
 
+/* What a broker that is down has in a rack counts there: whoever stands beside it gives up its own. */
+static void who_is_down_keeps_its_place_in_its_rack(void **state) {
+  (void)state;
+  put_brokers("tstt");
+  cluster.brokers[0].rack = cluster.brokers[1].rack = 1;
+  put_partition(1, "12");
+  expect("32");
+}
+
+/* With one of three racks down two are enough for new partitions of three, and yet none that has a replica in each is crowded into them. */
+static void a_rack_that_is_down_is_no_reason_to_crowd_others(void **state) {
+  (void)state;
+  put_brokers("ttttss");
+  for (uint32_t i = 0; i < 6; i++) cluster.brokers[i].rack = 1 + i / 2;
+  for (int i = 0; i < 4; i++) put_partition(1, "135");
+  expect("452 254 315 135");
+}
+
 /* ---- Measures ---- */
 
 static bool has(const struct spread_partition *partition, uint32_t id) {
@@ -183,6 +201,53 @@ static uint32_t racks_of(const struct spread_partition *partition, uint32_t rack
   uint32_t count = 0;
   for (size_t b = 0; b < cluster.broker_count; b++)
     count += cluster.brokers[b].rack == rack && has(partition, cluster.brokers[b].id);
+  return count;
+}
+
+/* That stay in a rack whatever is planned. */
+static uint32_t stay_in(const struct spread_partition *partition, uint32_t rack) {
+  uint32_t count = 0;
+  for (size_t b = 0; b < cluster.broker_count; b++) {
+    const struct spread_broker *broker = &cluster.brokers[b];
+    count += broker->rack == rack && broker->use == SPREAD_STAYS && has(partition, broker->id);
+  }
+  return count;
+}
+
+/* The most that a rack must have of it, if one replica after the other went where the fewest are. `racks`: the greatest. */
+static uint32_t share_of(const struct spread_partition *partition, uint32_t racks) {
+  uint32_t room[BROKERS_MAX + 1] = {0}, given[BROKERS_MAX + 1] = {0}, most = 0, alone = 0;
+  for (size_t b = 0; b < cluster.broker_count; b++) {
+    const struct spread_broker *broker = &cluster.brokers[b];
+    bool may = broker->use == SPREAD_TAKES || (broker->use == SPREAD_STAYS && has(partition, broker->id));
+    if (broker->rack == 0) alone += may; /* a rack of its own */
+    else room[broker->rack] += may;
+  }
+  for (uint32_t left = partition->count; left > 0; left--) {
+    uint32_t best = 0;
+    for (uint32_t rack = 1; rack <= racks; rack++)
+      if (given[rack] < room[rack] && (best == 0 || given[rack] < given[best])) best = rack;
+    if (alone > 0 && (best == 0 || given[best] > 0)) {
+      alone--;
+      if (most == 0) most = 1;
+      continue;
+    }
+    assert_int_not_equal(best, 0);
+    if (++given[best] > most) most = given[best];
+  }
+  return most;
+}
+
+/* Those that have to leave a rack, and those that come to one in their place. */
+static uint32_t crowded_out(uint32_t racks) {
+  uint32_t count = 0;
+  for (size_t i = 0; i < cluster.count; i++) {
+    uint32_t share = share_of(&cluster.before[i], racks);
+    for (uint32_t rack = 1; rack <= racks; rack++) {
+      uint32_t here = racks_of(&cluster.before[i], rack);
+      count += here > share ? here - share : 0;
+    }
+  }
   return count;
 }
 
@@ -309,15 +374,29 @@ static void any_cluster_becomes_even_and_little_moves(void **state) {
 
 static void racks_of_one_size_become_even_too(void **state) {
   (void)state;
-  for (uint64_t number = 1; number <= 300; number++) {
+  uint64_t moved_in_all = 0, least_in_all = 0;
+  unsigned at_bound = 0, runs = 0;
+  for (uint64_t number = 1; number <= 600; number++) {
     uint64_t seed = number * 0x9e3779b97f4a7c15u;
-    draw(&seed, BROKERS_MAX, PARTITIONS_MAX, 2 + (uint32_t)(number % 3));
+    uint32_t racks = 2 + (uint32_t)(number % 3);
+    draw(&seed, BROKERS_MAX, PARTITIONS_MAX, racks);
     assert_int_equal(run(), STATUS_OK);
     expect_whole();
     expect_within_one(false);
+    expect_within_one(true);
     for (size_t i = 0; i < cluster.count; i++)
-      for (uint32_t rack = 1; rack <= 4; rack++) assert_in_range(racks_of(&cluster.after[i], rack), 0, 1);
+      for (uint32_t rack = 1; rack <= racks; rack++) assert_in_range(racks_of(&cluster.after[i], rack), 0, 1);
+    uint32_t uneven = least_moved(), crowded = crowded_out(racks), least = uneven > crowded ? uneven : crowded;
+    uint32_t found = moved(cluster.before, cluster.after);
+    assert_true(found >= least);
+    moved_in_all += found;
+    least_in_all += least;
+    at_bound += found == least;
+    runs++;
   }
+  print_message("with racks: moved %lu, at least %lu, at the bound in %u of %u\n", (unsigned long)moved_in_all,
+                (unsigned long)least_in_all, at_bound, runs);
+  assert_true(moved_in_all * 100 <= least_in_all * 112);
 }
 
 /* Some leave, some are down, some partitions stay, and racks are of any size. */
@@ -368,6 +447,11 @@ static void what_is_allowed_holds_in_any_cluster(void **state) {
       for (uint32_t k = 0; k < before->count; k++)
         if (use_of(before->replicas[k]) == SPREAD_STAYS) assert_true(has(after, before->replicas[k]));
       expect_order(before, after);
+      uint32_t share = share_of(before, 3);
+      for (uint32_t rack = 1; rack <= 3; rack++) {
+        uint32_t stay = stay_in(before, rack);
+        assert_in_range(racks_of(after, rack), 0, stay > share ? stay : share);
+      }
     }
   }
   assert_true(planned > 1000);
@@ -509,6 +593,8 @@ int main(void) {
       cmocka_unit_test_setup(who_is_down_does_not_come_first, set_up),
       cmocka_unit_test_setup(too_few_brokers_change_nothing, set_up),
       cmocka_unit_test_setup(racks_are_kept_apart, set_up),
+      cmocka_unit_test_setup(who_is_down_keeps_its_place_in_its_rack, set_up),
+      cmocka_unit_test_setup(a_rack_that_is_down_is_no_reason_to_crowd_others, set_up),
       cmocka_unit_test_setup(any_cluster_becomes_even_and_little_moves, set_up),
       cmocka_unit_test_setup(racks_of_one_size_become_even_too, set_up),
       cmocka_unit_test_setup(what_is_allowed_holds_in_any_cluster, set_up),
