@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "controller/cluster_health.h"
+#include "controller/racks.h"
 #include "controller/spread.h"
 
 static bool names(const uint32_t *brokers, size_t count, uint32_t broker) {
@@ -45,10 +46,13 @@ static enum spread_use use_of(const struct reassignment_goal *goal, const struct
 
 static struct spread_broker *gather_brokers(const struct reassignment_goal *goal) {
   struct spread_broker *brokers = memory_new_array(cluster_map_broker_count(goal->map) + 1, sizeof *brokers);
-  size_t count = 0;
-  const struct map_broker *broker = cluster_map_broker_after(goal->map, 0);
-  for (; broker != NULL; broker = cluster_map_broker_after(goal->map, broker->id))
-    brokers[count++] = (struct spread_broker){.id = broker->id, .use = use_of(goal, broker)};
+  struct racks racks;
+  racks_init(&racks, goal->map);
+  for (size_t i = 0; i < racks.count; i++)
+    brokers[i] = (struct spread_broker){.id = racks.brokers[i],
+                                        .rack = racks.racks[i] + 1, /* 0 would be none */
+                                        .use = use_of(goal, cluster_map_broker(goal->map, racks.brokers[i]))};
+  racks_deinit(&racks);
   return brokers;
 }
 

@@ -120,6 +120,17 @@ static void a_new_broker_gets_its_share(void **state) {
   expect_plan(NULL, 0, "0:123>234 1:231>314 2:312>412");
 }
 
+/* The map says who stands where; whoever told no rack stands alone. */
+static void what_is_crowded_goes_to_other_racks(void **state) {
+  (void)state;
+  static const char *const racks[] = {"a", "a", "b", ""};
+  for (uint32_t id = 1; id <= 4; id++) rig_register_in_rack(id, racks[id - 1]);
+  create("a", (const char *const[]){"12", "34"}, 2);
+  expect_plan(NULL, 0, "0:12>13 1:34>24");
+  rig_register_in_rack(2, "b"); /* it was carried elsewhere */
+  expect_plan(NULL, 0, "");
+}
+
 static void what_is_asked_goes_to_whom_it_is_asked_for(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
@@ -333,6 +344,7 @@ static void any_cluster_ends_even_whoever_goes_on_with_it(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_new_broker_gets_its_share, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(what_is_crowded_goes_to_other_racks, set_up, rig_tear_down),
       cmocka_unit_test_setup_teardown(what_is_asked_goes_to_whom_it_is_asked_for, set_up, rig_tear_down),
       cmocka_unit_test_setup_teardown(a_plan_that_could_not_end_is_none, set_up, rig_tear_down),
       cmocka_unit_test_setup_teardown(what_cannot_move_is_left_out_and_counted, set_up, rig_tear_down),
