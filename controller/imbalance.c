@@ -3,30 +3,135 @@
 #include "base/memory.h"
 #include "controller/cluster_health.h"
 #include "controller/placement.h"
+#include "controller/racks.h"
 
-static bool is_much(uint32_t most, uint32_t fewest, uint64_t all, size_t brokers) {
-  return most - fewest > IMBALANCE_LEAST && (uint64_t)(most - fewest) * brokers * 100 > all * IMBALANCE_PERCENT;
+static bool is_much(uint64_t most, uint64_t fewest, uint64_t all, size_t brokers) {
+  return most - fewest > IMBALANCE_LEAST && (most - fewest) * brokers * 100 > all * IMBALANCE_PERCENT;
+}
+
+/* ---- Racks ---- */
+
+/* Those that may have replicas, and their racks. */
+struct field {
+  const struct cluster_map *map;
+  struct placement_load *loads;
+  size_t count;
+  struct racks racks;                   /* of all brokers */
+  uint32_t *room;                       /* by rack: how many of those stand there */
+  uint32_t share[MAP_REPLICAS_MAX + 1]; /* by how many replicas a partition has: how many of them a rack must have */
+  uint64_t replicas, partitions;
+  uint64_t shares; /* of all partitions together: more no rack has */
+  uint32_t crowded;
+};
+
+static bool is_crowded(const struct field *field, const struct map_replica *replicas, uint32_t count) {
+  uint32_t racks[MAP_REPLICAS_MAX];
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t beside = 1;
+    racks[i] = racks_of(&field->racks, replicas[i].broker);
+    for (uint32_t at = 0; at < i; at++) beside += racks[at] == racks[i];
+    if (racks[i] != RACK_NOWHERE && beside > field->share[count]) return true;
+  }
+  return false;
+}
+
+/* Of one that is on its way what counts is where it goes. */
+static void take_in(struct field *field, const struct map_partition *partition) {
+  const struct map_move *move = cluster_map_move(field->map, partition->group);
+  uint32_t count = move == NULL ? partition->replica_count : move->target_count;
+  field->replicas += count;
+  field->partitions++;
+  field->shares += field->share[count];
+  field->crowded += is_crowded(field, move == NULL ? partition->replicas : move->target, count);
+}
+
+static void take_all_in(struct field *field) {
+  const struct map_topic *topic = cluster_map_topic_after(field->map, bytes_of_string(""));
+  for (; topic != NULL; topic = cluster_map_topic_after(field->map, bytes_of_string(topic->name)))
+    for (uint32_t i = 0; i < topic->partition_count; i++) take_in(field, &topic->partitions[i]);
+}
+
+/* A rack has no more of all replicas than its share of each partition, and no more of one than brokers. */
+static uint64_t most_of_rack(const struct field *field, size_t rack) {
+  uint64_t each_on_all = field->partitions * field->room[rack];
+  return each_on_all < field->shares ? each_on_all : field->shares;
+}
+
+/* How many each broker would have where all is as even as racks allow, but for those whose rack may not have as many: what it may not have goes to the
+ * others, of which then more may. */
+static uint64_t even_level(const struct field *field) {
+  uint64_t level = 0, before;
+  do {
+    uint64_t left = field->replicas, brokers = 0;
+    before = level;
+    for (size_t rack = 0; rack < field->racks.count; rack++) {
+      bool full = most_of_rack(field, rack) < before * field->room[rack];
+      if (full) left -= most_of_rack(field, rack) < left ? most_of_rack(field, rack) : left;
+      else brokers += field->room[rack];
+    }
+    if (brokers > 0) level = left / brokers;
+  } while (level > before);
+  return level;
+}
+
+/* How many fewer its rack lets it have. */
+static uint64_t kept_from(const struct field *field, uint64_t level, size_t rack) {
+  uint64_t most = most_of_rack(field, rack) / field->room[rack];
+  return most < level ? level - most : 0;
+}
+
+/* ---- All of it ---- */
+
+static void field_init(struct field *field, const struct cluster_map *map) {
+  size_t brokers = cluster_map_broker_count(map);
+  *field = (struct field){.map = map,
+                          .loads = memory_new_array(brokers + 1, sizeof *field->loads),
+                          .room = memory_new_array(brokers + 1, sizeof *field->room)};
+  racks_init(&field->racks, map);
+  field->count = placement_candidates(map, field->loads, placement_loads(map, field->loads));
+  placement_count_moves(map, field->loads, field->count);
+  for (size_t i = 0; i < field->count; i++) field->room[field->loads[i].rack]++;
+  for (uint32_t replicas = 0; replicas <= MAP_REPLICAS_MAX; replicas++)
+    field->share[replicas] = racks_share(field->room, field->racks.count, replicas);
+  take_all_in(field);
+}
+
+static void field_deinit(struct field *field) {
+  racks_deinit(&field->racks);
+  memory_free(field->loads);
+  memory_free(field->room);
+}
+
+static bool replicas_are_uneven(const struct field *field) {
+  uint64_t most = 0, fewest = UINT64_MAX, level = even_level(field);
+  for (size_t i = 0; i < field->count; i++) {
+    uint64_t replicas = field->loads[i].replicas + kept_from(field, level, field->loads[i].rack);
+    if (replicas > most) most = replicas;
+    if (replicas < fewest) fewest = replicas;
+  }
+  return is_much(most, fewest, field->replicas, field->count);
 }
 
 /* Those that are gone have none, and are to have none. */
 struct imbalance imbalance_of(const struct cluster_map *map) {
   struct imbalance imbalance = {.replicas_fewest = UINT32_MAX, .firsts_fewest = UINT32_MAX};
-  uint64_t replicas = 0, firsts = 0;
-  struct placement_load *loads = memory_new_array(cluster_map_broker_count(map) + 1, sizeof *loads);
-  size_t count = placement_candidates(map, loads, placement_loads(map, loads));
-  placement_count_moves(map, loads, count);
-  for (size_t i = 0; i < count; i++) {
-    replicas += loads[i].replicas;
-    firsts += loads[i].firsts;
-    if (loads[i].replicas > imbalance.replicas_most) imbalance.replicas_most = loads[i].replicas;
-    if (loads[i].replicas < imbalance.replicas_fewest) imbalance.replicas_fewest = loads[i].replicas;
-    if (loads[i].firsts > imbalance.firsts_most) imbalance.firsts_most = loads[i].firsts;
-    if (loads[i].firsts < imbalance.firsts_fewest) imbalance.firsts_fewest = loads[i].firsts;
+  struct field field;
+  uint64_t firsts = 0;
+  field_init(&field, map);
+  for (size_t i = 0; i < field.count; i++) {
+    const struct placement_load *load = &field.loads[i];
+    firsts += load->firsts;
+    if (load->replicas > imbalance.replicas_most) imbalance.replicas_most = load->replicas;
+    if (load->replicas < imbalance.replicas_fewest) imbalance.replicas_fewest = load->replicas;
+    if (load->firsts > imbalance.firsts_most) imbalance.firsts_most = load->firsts;
+    if (load->firsts < imbalance.firsts_fewest) imbalance.firsts_fewest = load->firsts;
   }
-  memory_free(loads);
-  if (count == 0) return (struct imbalance){0};
-  imbalance.is_worth_it = is_much(imbalance.replicas_most, imbalance.replicas_fewest, replicas, count) ||
-                          is_much(imbalance.firsts_most, imbalance.firsts_fewest, firsts, count);
+  imbalance.crowded = field.crowded;
+  if (field.count == 0) imbalance = (struct imbalance){0};
+  else
+    imbalance.is_worth_it = imbalance.crowded > 0 || replicas_are_uneven(&field) ||
+                            is_much(imbalance.firsts_most, imbalance.firsts_fewest, firsts, field.count);
+  field_deinit(&field);
   return imbalance;
 }
 

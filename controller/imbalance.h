@@ -1,5 +1,8 @@
 /* Whether a cluster had better be balanced by itself: it is calm, and uneven enough for that to be worth its while. Pure.
  *
+ * Uneven: a rack has more replicas of a partition than it must (racks.h), or a broker has many more than another one, of replicas or of firsts. What racks
+ * of different sizes keep a broker from having does not count against it.
+ *
  * Calm: every broker is in and up, each partition has all of its replicas where the map has them, and nothing moves but what the caller moves.
  */
 #ifndef CAIRN_CONTROLLER_IMBALANCE_H
@@ -16,7 +19,8 @@
 struct imbalance {
   uint32_t replicas_most, replicas_fewest; /* of one broker, what is on its way counted where it goes */
   uint32_t firsts_most, firsts_fewest;     /* that it is to lead */
-  bool is_worth_it;                        /* some has more than it should, of one or the other */
+  uint32_t crowded;                        /* partitions of which a rack has more replicas than it must */
+  bool is_worth_it;
 };
 struct imbalance imbalance_of(const struct cluster_map *map);
 

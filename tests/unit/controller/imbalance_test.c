@@ -32,6 +32,23 @@ static void put_brokers(uint32_t count) {
   for (uint32_t id = 1; id <= count; id++) rig_register_broker(id, "peer:1");
 }
 
+static void put_in_racks(const char *racks) {
+  for (uint32_t id = 1; racks[id - 1] != '\0'; id++) rig_register_in_rack(id, (const char[]){racks[id - 1], '\0'});
+}
+
+/* `copies`: of each the digits are its brokers. */
+static void create_copies(const char *name, const char *copies, uint32_t count) {
+  struct command command = rig_create_command(name, count);
+  for (uint32_t i = 0; i < count; i++) {
+    struct map_partition *partition = &command.topic.partitions[i];
+    for (const char *digit = copies; *digit != '\0'; digit++)
+      partition->replicas[partition->replica_count++] =
+          (struct map_replica){.broker = (uint32_t)(*digit - '0'), .incarnation = {(uint8_t)(*digit - '0')}};
+  }
+  assert_int_equal(cluster_map_apply(map, &command), STATUS_OK);
+  command_deinit(&command);
+}
+
 /* So many partitions of one replica each. */
 static void create(const char *name, uint32_t broker, uint32_t count) {
   struct command command = rig_create_command(name, count);
@@ -91,6 +108,49 @@ static void who_leaves_is_not_counted(void **state) {
   assert_false(imbalance_of(map).is_worth_it);
 }
 
+static void a_rack_that_has_more_than_it_must_is_worth_it(void **state) {
+  (void)state;
+  put_in_racks("aabb");
+  create_copies("a", "13", 1);
+  create_copies("b", "132", 1); /* one must have two */
+  assert_false(imbalance_of(map).is_worth_it);
+  create_copies("c", "34", 1);
+  assert_true(imbalance_of(map).is_worth_it);
+  assert_int_equal(imbalance_of(map).crowded, 1);
+  create_copies("d", "243", 1);
+  assert_int_equal(imbalance_of(map).crowded, 1);
+  rig_register_in_rack(4, "");                    /* it stands alone now: of three replicas no rack must have two */
+  assert_int_equal(imbalance_of(map).crowded, 1); /* b */
+}
+
+/* What is on its way out of it counts as gone. */
+static void a_rack_that_is_being_left_is_crowded_no_more(void **state) {
+  (void)state;
+  put_in_racks("aab");
+  create_copies("a", "12", 1);
+  assert_true(imbalance_of(map).is_worth_it);
+  struct command command = {.kind = COMMAND_MOVE_PARTITION, .move = {.topic_id = rig_find("a")->id, .target_count = 2}};
+  command.move.target[0] = (struct map_replica){.broker = 1, .incarnation = {1}};
+  command.move.target[1] = (struct map_replica){.broker = 3, .incarnation = {3}};
+  assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
+  assert_false(imbalance_of(map).is_worth_it);
+}
+
+/* Broker 3 has every partition, and 1 and 2 every other one: no plan could make that more even. */
+static void what_racks_keep_from_brokers_does_not_count(void **state) {
+  (void)state;
+  put_in_racks("aab");
+  create_copies("a", "13", 10);
+  create_copies("b", "23", 10);
+  create_copies("c", "31", 4);
+  create_copies("d", "32", 4);
+  assert_int_equal(imbalance_of(map).replicas_most, 28);
+  assert_int_equal(imbalance_of(map).replicas_fewest, 14);
+  assert_false(imbalance_of(map).is_worth_it);
+  create_copies("e", "13", 6);
+  assert_true(imbalance_of(map).is_worth_it); /* 20 and 14 in their rack */
+}
+
 static void what_is_calm(void **state) {
   (void)state;
   put_brokers(3);
@@ -126,6 +186,9 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_little_is_not_worth_it, set_up, rig_tear_down),
       cmocka_unit_test_setup_teardown(much_is_measured_by_the_average, set_up, rig_tear_down),
       cmocka_unit_test_setup_teardown(who_leaves_is_not_counted, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(a_rack_that_has_more_than_it_must_is_worth_it, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(a_rack_that_is_being_left_is_crowded_no_more, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(what_racks_keep_from_brokers_does_not_count, set_up, rig_tear_down),
       cmocka_unit_test_setup_teardown(what_is_calm, set_up, rig_tear_down),
       cmocka_unit_test_setup_teardown(a_directory_that_is_lost_is_no_calm, set_up, rig_tear_down),
   };
