@@ -31,6 +31,7 @@
   X(session_goes_on, "session", "appends behind a refusal")                                          \
   X(unknown_sent_again, "client", "sends a batch again whose outcome is unknown")                    \
   X(deletion_forgotten, "controller", "keeps a deleted topic in the map")                            \
+  X(racks_ignored, "controller", "puts replicas of a new partition into one rack")                   \
   X(change_not_told, "controller", "leaves out a change that a watcher of the map missed")           \
   X(older_copy_let_in, "peers", "listens to whoever says to be a broker, on whatever copy of its directory")
 

@@ -32,7 +32,7 @@ size_t placement_candidates(const struct cluster_map *map, struct placement_load
 void placement_count_moves(const struct cluster_map *map, struct placement_load *loads, size_t count);
 
 /* So many partitions more: fills `out_brokers` with `replicas` numbers for one after the other, and adds them to the loads. Takes some times
- * partitions * replicas * count steps. PRE: 0 < replicas <= count. */
+ * partitions * replicas * count steps. PRE: 0 < partitions, 0 < replicas <= count. */
 void placement_deal(struct placement_load *loads, size_t count, uint32_t partitions, uint32_t replicas, uint32_t *out_brokers);
 
 /* What is asked for when nobody says: min(3, brokers). */

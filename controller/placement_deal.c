@@ -12,6 +12,8 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/mutant.h"
+#include "base/probe.h"
 #include "controller/placement_internal.h"
 #include "controller/racks.h"
 
@@ -28,9 +30,10 @@ struct deal {
   bool *has;           /* the partition that is being dealt out */
   size_t rack_count;   /* one more than the greatest */
   uint32_t *rack_owed; /* by rack */
+  uint32_t *leads;     /* by broker's place: how many it might lead then */
   uint32_t level;      /* nobody that has room carries fewer */
-  uint32_t *in_rack; /* by rack: brokers that carry no more than that; then, replicas of the partition that is being dealt out */
-  uint32_t *leads;   /* by broker's place: how many it might lead then */
+  /* By rack: brokers that carry no more than that; then, replicas of the partition that is being dealt out. */
+  uint32_t *in_rack;
 };
 
 static void clear_racks(struct deal *deal) { memset(deal->in_rack, 0, deal->rack_count * sizeof *deal->in_rack); }
@@ -147,13 +150,17 @@ static void deal_partition(struct deal *deal, uint32_t *out_places) {
 
 /* ---- All of it ---- */
 
-static uint32_t share_of(const struct deal *deal) {
+static uint32_t share_of(struct deal *deal) {
+  clear_racks(deal);
   for (uint32_t i = 0; i < deal->count; i++) deal->in_rack[deal->loads[i].rack]++;
-  return racks_share(deal->in_rack, deal->rack_count, deal->replicas);
+  uint32_t share = racks_share(deal->in_rack, deal->rack_count, deal->replicas);
+  for (size_t rack = 0; share < deal->replicas && rack < deal->rack_count; rack++)
+    if (deal->in_rack[rack] > share) REACHED(topic_spread_over_racks);
+  return MUTANT(racks_ignored) ? deal->replicas : share;
 }
 
 void placement_deal(struct placement_load *loads, size_t count, uint32_t partitions, uint32_t replicas, uint32_t *out_brokers) {
-  PRE(replicas > 0 && replicas <= count);
+  PRE(partitions > 0 && replicas > 0 && replicas <= count);
   struct deal deal = {.loads = loads, .count = count, .partitions = partitions, .replicas = replicas};
   for (size_t i = 0; i < count; i++)
     if (loads[i].rack >= deal.rack_count) deal.rack_count = (size_t)loads[i].rack + 1;

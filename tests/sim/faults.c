@@ -37,6 +37,7 @@ struct faults {
   struct sim_event tend;
   struct sim_event rot;         /* the next time that the disk rots, of ... */
   struct sim_random rot_chance; /* draws that no other fault sees */
+  struct sim_random carried;    /* the same, of racks */
   unsigned rots;                /* ... this broker */
   uint64_t rotted;              /* times */
   struct list harms;
@@ -422,6 +423,15 @@ void faults_gone(struct faults *faults, unsigned which, const char *incarnation)
   if (strcmp(own, incarnation) == 0) faults->run->gone[which] = true;
 }
 
+/* Somebody may have put it into another rack meanwhile. */
+static void carry(struct faults *faults, unsigned which) {
+  const struct plan *plan = faults->run->plan;
+  if (!plan->carries || !sim_random_chance(&faults->carried, 30)) return;
+  const char *rack = plan_draw_rack(plan, &faults->carried);
+  run_trace(faults->run, "nemesis", "node %u is in rack \"%s\" now", which, rack);
+  sim_node_set_rack(faults->run->nodes[which], rack);
+}
+
 static void tend_node(struct faults *faults, unsigned which) {
   struct sim_node *node = faults->run->nodes[which];
   struct victim *victim = &faults->victims[which];
@@ -448,6 +458,7 @@ static void tend_node(struct faults *faults, unsigned which) {
   }
   if (victim->start_at_ns > now && !faults->healed) return;
   victim->start_at_ns = 0;
+  carry(faults, which);
   run_trace(faults->run, "nemesis", "node %u starts", which);
   sim_node_start(node);
 }
@@ -489,6 +500,7 @@ struct faults *faults_new(struct run *run) {
   struct faults *faults = NEW(struct faults);
   faults->run = run;
   sim_random_init(&faults->chance, run->plan->seed, "faults");
+  sim_random_init(&faults->carried, run->plan->seed, "carried");
   list_init(&faults->harms);
   faults->next.fire = next_fires;
   faults->tend.fire = tend_fires;

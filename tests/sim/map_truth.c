@@ -7,6 +7,7 @@
 #include "controller/cluster_map.h"
 #include "controller/map_public.h"
 #include "tests/sim/checker.h"
+#include "tests/sim/map_racks.h"
 
 #define PARTITIONS_MAX 16u
 
@@ -57,6 +58,7 @@ struct map_truth {
   struct checker *checker;
   uint64_t *sums; /* by version, from 1 on; 0: nobody has come to it */
   uint64_t count;
+  uint64_t next_group; /* of the newest version: what has a greater one came later */
 };
 
 struct map_truth *map_truth_new(struct checker *checker) {
@@ -111,7 +113,9 @@ void map_truth_take(struct map_truth *truth, const struct cluster_map *map) {
   uint64_t version = cluster_map_version(map);
   uint64_t sum = sum_of_map(map);
   if (version == 0) return;
+  if (version == truth->count + 1) map_racks_check(truth->checker, map, truth->next_group);
   if (version > truth->count) {
+    truth->next_group = cluster_map_next_group_id(map);
     truth->sums = memory_grow_array(truth->sums, version, sizeof *truth->sums);
     memset(truth->sums + truth->count, 0, (version - truth->count) * sizeof *truth->sums);
     truth->count = version;

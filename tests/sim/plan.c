@@ -93,6 +93,20 @@ static void draw_rot_of_clusters(struct plan *plan) {
   if (plan->rots) plan->replicas_min = plan->replicas_max;
 }
 
+static void draw_racks(struct plan *plan) {
+  struct sim_random random;
+  sim_random_init(&random, plan->seed, "racks");
+  bool any = plan->nodes > 1 && sim_random_chance(&random, 50);
+  plan->racks = any ? (unsigned)PICK(&random, 2, 2, 3) : 0;
+  plan->carries = any && sim_random_chance(&random, 40);
+}
+
+const char *plan_draw_rack(const struct plan *plan, struct sim_random *random) {
+  static const char *const names[] = {"a", "b", "c"};
+  if (plan->racks == 0 || sim_random_chance(random, 10)) return "";
+  return names[sim_random_below(random, plan->racks)];
+}
+
 void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, bool rot) {
   struct sim_random random;
   memset(plan, 0, sizeof *plan);
@@ -144,6 +158,7 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, bool rot) {
   sim_random_init(&random, seed, "copies");
   plan->copies = plan->nodes > 1 && !plan->leaves && sim_random_chance(&random, 30);
   if (plan->nodes > 1) plan->rot_at_end = false;
+  draw_racks(plan);
   if (plan->nodes > 1 && rot) draw_rot_of_clusters(plan);
 }
 
@@ -156,6 +171,8 @@ void plan_print(const struct plan *plan, char *into, size_t size) {
   if (plan->rots && at > 0 && (size_t)at < size) at += snprintf(into + at, size - (size_t)at, "rot,");
   if (at < 0 || (size_t)at >= size) return;
   at += snprintf(into + at, size - (size_t)at, "%s", plan->copies ? "copies," : "");
+  if ((size_t)at >= size) return;
+  if (plan->racks > 0) at += snprintf(into + at, size - (size_t)at, " racks=%u%s", plan->racks, plan->carries ? "+" : "");
   if ((size_t)at >= size) return;
   snprintf(into + at, size - (size_t)at, " lanes=%llu checkpoint=%llums file=%lluKiB", (unsigned long long)plan->options.lanes,
            (unsigned long long)plan->options.checkpoint_interval_ms, (unsigned long long)plan->options.journal_file_bytes / 1024);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "server/options.h"
+#include "tests/sim/sim_random.h"
 #include "tests/sim/sim_rpc.h"
 
 #define PLAN_NODES_MAX 5u
@@ -49,6 +50,7 @@ struct plan {
   unsigned nodes;        /* brokers, of one cluster */
   unsigned replicas_min; /* of a topic */
   unsigned replicas_max; /* the same */
+  unsigned racks;        /* that the brokers stand in; 0: none tells of one */
   unsigned apps;
   uint64_t safety_ns;      /* how long things break */
   uint64_t fault_every_ns; /* on average */
@@ -80,6 +82,7 @@ struct plan {
   bool moves;     /* partitions go to other brokers */
   bool transfers; /* somebody asks for other leaders */
   bool leaves;    /* brokers are drained, and leave, and come back as new ones */
+  bool carries;   /* one that starts again may stand in another rack */
   bool retains;   /* topics whose old records go by themselves */
   bool compressed;
   bool impatient;    /* short deadlines, calls given up in the middle */
@@ -91,6 +94,8 @@ struct plan {
 
 /* `rot`: of clusters one broker's disk may rot, too. */
 void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, bool rot);
+/* Which of its racks a broker stands in that starts; "" for some. */
+const char *plan_draw_rack(const struct plan *plan, struct sim_random *random);
 /* In one line, without the defaults. */
 void plan_print(const struct plan *plan, char *into, size_t size);
 

@@ -74,6 +74,7 @@ static const struct {
     {"superseded_process_is_dismissed", CLUSTER},
     {"superseded_start_is_refused", CLUSTER},
     {"topic_grows", BOTH},
+    {"topic_spread_over_racks", CLUSTER},
     {"torn_tail_cut", BOTH},
     {"transfer_begun", CLUSTER},
     {"transfer_does_not_come_about", CLUSTER},

@@ -343,12 +343,15 @@ static struct run *run_new(const struct plan *plan, enum run_trace trace) {
   run->checker = checker_new(plan->seed);
   run->truth = map_truth_new(run->checker);
   sim_random_init(&run->chance, plan->seed, "run");
+  struct sim_random racks;
+  sim_random_init(&racks, plan->seed, "which rack");
   for (unsigned i = 0; i < plan->nodes; i++) {
     char host[SIM_HOST_NAME_SIZE];
     snprintf(host, sizeof host, "10.0.0.%u", i + 1);
     struct sim_node_options options = {.host = host, .disk_bytes = plan->disk_bytes, .options = plan->options, .rpc = plan->rpc};
     options.options.broker_id = i + 1;
     if (plan->nodes > 1) name_peers(plan, i, &options.options);
+    snprintf(options.options.rack, sizeof options.options.rack, "%s", plan_draw_rack(plan, &racks));
     run->nodes[i] = sim_node_new(run->sim, run->net, &options);
     if (trace == TRACE_DISKS) sim_disk_set_trace(sim_node_disk(run->nodes[i]), trace_disk, run);
   }

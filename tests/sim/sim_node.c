@@ -203,6 +203,10 @@ void sim_node_resume(struct sim_node *node) {
   if (node->life != NULL) sim_process_resume(sim_world_process(node->life->world));
 }
 
+void sim_node_set_rack(struct sim_node *node, const char *rack) {
+  snprintf(node->options.options.rack, sizeof node->options.options.rack, "%s", rack);
+}
+
 void sim_node_set_clock(struct sim_node *node, int64_t jump_ms, int32_t rate_ppm) {
   node->jump_ms += jump_ms;
   node->rate_ppm = rate_ppm;

@@ -44,6 +44,7 @@ void sim_node_erase(struct sim_node *node);
 void sim_node_put(struct sim_node *node, const struct sim_disk *disk);
 void sim_node_pause(struct sim_node *node);
 void sim_node_resume(struct sim_node *node);
+void sim_node_set_rack(struct sim_node *node, const char *rack);                   /* of the processes to come */
 void sim_node_set_clock(struct sim_node *node, int64_t jump_ms, int32_t rate_ppm); /* also for the processes to come */
 
 enum sim_node_stage sim_node_stage(const struct sim_node *node);
