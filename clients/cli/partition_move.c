@@ -6,6 +6,7 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/map_json.h"
 #include "clients/cli/output.h"
+#include "clients/cli/rack_note.h"
 #include "clients/cli/report.h"
 #include "clients/cli/table.h"
 #include "clients/cli/terminal.h"
@@ -166,8 +167,10 @@ static int take_back(struct move *move, bool *out_under_way) {
 static int begin(struct move *move, bool dry_run) {
   struct cairn_error error;
   if (cairn_partition_move(move->cli->client, move->topic, move->partition, move->to.ids, move->to.count, dry_run, &error) ==
-      CAIRN_OK)
+      CAIRN_OK) {
+    rack_note_tell(move->cli, move->to.ids, move->to.count);
     return CLI_OK;
+  }
   return report_error(move->cli, &error, subject_of(move), "cannot move partition %u of \"%s\"", move->partition, move->topic);
 }
 
