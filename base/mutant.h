@@ -32,6 +32,7 @@
   X(unknown_sent_again, "client", "sends a batch again whose outcome is unknown")                    \
   X(deletion_forgotten, "controller", "keeps a deleted topic in the map")                            \
   X(racks_ignored, "controller", "puts replicas of a new partition into one rack")                   \
+  X(level_unasked, "controller", "raises the feature level without a look at who can it")            \
   X(change_not_told, "controller", "leaves out a change that a watcher of the map missed")           \
   X(older_copy_let_in, "peers", "listens to whoever says to be a broker, on whatever copy of its directory")
 

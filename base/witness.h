@@ -16,6 +16,9 @@ struct witness {
   void (*votes)(uint32_t broker, uint64_t group, uint64_t term);
   /* A replica begins to lead, with a log that ends at `last_index`. */
   void (*leads)(uint32_t broker, uint64_t group, uint64_t term, uint64_t last_index);
+  /* A broker that can feature levels up to `most` is given a command of group 0; of one that raises the level, `level` is the new one, else 0. It
+   * is about to apply it, unless it cannot. */
+  void (*command)(uint32_t most, uint32_t level);
   /* A broker's map of the cluster (struct cluster_map) is of another version than before. */
   void (*map)(const void *map);
 };

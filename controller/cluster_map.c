@@ -8,6 +8,8 @@
 #include "base/mutant.h"
 #include "base/wire.h"
 #include "controller/command.h"
+#include "controller/feature_level.h"
+#include "controller/map_head.h"
 #include "controller/map_message.h"
 #include "proto/pack.h"
 
@@ -25,7 +27,8 @@ struct cluster_map {
   uint64_t version;
   uint64_t next_topic_id;
   uint64_t next_group_id; /* 0 is the controller's own */
-  struct map *brokers;    /* by id */
+  uint32_t feature_level;
+  struct map *brokers; /* by id */
   struct map_broker **brokers_sorted;
   size_t broker_count;
   struct map *by_name;
@@ -63,6 +66,7 @@ struct cluster_map *cluster_map_new(uint64_t seed) {
   struct cluster_map *map = NEW(struct cluster_map);
   map->next_topic_id = 1;
   map->next_group_id = 1;
+  map->feature_level = FEATURE_LEVEL_FIRST;
   map->brokers = map_new(seed);
   map->by_name = map_new(seed);
   map->by_id = map_new(seed);
@@ -95,6 +99,7 @@ size_t cluster_map_topic_count(const struct cluster_map *map) { return map->topi
 size_t cluster_map_partition_count(const struct cluster_map *map) { return map->partition_count; }
 uint64_t cluster_map_next_topic_id(const struct cluster_map *map) { return map->next_topic_id; }
 uint64_t cluster_map_next_group_id(const struct cluster_map *map) { return map->next_group_id; }
+uint32_t cluster_map_feature_level(const struct cluster_map *map) { return map->feature_level; }
 
 const struct map_topic *cluster_map_topic(const struct cluster_map *map, struct bytes name) {
   return map_get(map->by_name, name);
@@ -431,6 +436,13 @@ static enum status set_standing(struct cluster_map *map, uint32_t id, enum map_s
   return STATUS_OK;
 }
 
+/* Whoever decided it has seen that all can. A map that an older broker made may not say so of everybody, and comes to the same. */
+static enum status set_feature_level(struct cluster_map *map, uint32_t level) {
+  if (level <= map->feature_level) return STATUS_INVALID;
+  map->feature_level = level;
+  return STATUS_OK;
+}
+
 enum status cluster_map_apply(struct cluster_map *map, const struct command *command) {
   map->version++;
   switch (command->kind) {
@@ -442,6 +454,7 @@ enum status cluster_map_apply(struct cluster_map *map, const struct command *com
     case COMMAND_PARTITION_MOVED: return partition_moved(map, &command->move);
     case COMMAND_GROW_TOPIC: return grow_topic(map, command->topic_id, &command->topic);
     case COMMAND_SET_STANDING: return set_standing(map, command->broker.id, command->broker.standing);
+    case COMMAND_SET_FEATURE_LEVEL: return set_feature_level(map, command->feature_level);
   }
   return STATUS_FOREIGN;
 }
@@ -462,6 +475,7 @@ enum status cluster_map_encode(const struct cluster_map *map, struct buffer *out
   message.version = map->version;
   message.next_topic_id = map->next_topic_id;
   message.next_group_id = map->next_group_id;
+  if (map->feature_level > FEATURE_LEVEL_FIRST) message.feature_level = map->feature_level;
   message.brokers = arena_take(arena, (map->broker_count + 1) * sizeof *message.brokers);
   message.topics = arena_take(arena, (map->topic_count + 1) * sizeof *message.topics);
   message.moves = arena_take(arena, (map->move_count + 1) * sizeof *message.moves);
@@ -471,6 +485,7 @@ enum status cluster_map_encode(const struct cluster_map *map, struct buffer *out
   for (size_t i = 0; i < map->topic_count; i++) message.topics[message.n_topics++] = topic_to_message(arena, map->sorted[i]);
   for (size_t i = 0; i < map->move_count; i++) message.moves[message.n_moves++] = move_to_message(arena, &map->moves[i]);
 
+  if (!map_head_put(map->feature_level, out)) goto done;
   uint8_t *into = buffer_extend(out, protobuf_c_message_get_packed_size(&message.base));
   if (into == NULL) goto done;
   protobuf_c_message_pack(&message.base, into);
@@ -500,7 +515,9 @@ static enum status take_move(struct cluster_map *map, const Cairn__Internal__V1_
   return STATUS_OK;
 }
 
-static enum status from_message(struct cluster_map *map, const Cairn__Internal__V1__ClusterMap *message) {
+static enum status from_message(struct cluster_map *map, const Cairn__Internal__V1__ClusterMap *message, uint32_t level) {
+  if ((message->feature_level == 0 ? FEATURE_LEVEL_FIRST : message->feature_level) != level) return STATUS_CORRUPT;
+  map->feature_level = level;
   if (!id_from_message(&message->cluster_id, map->cluster_id)) return STATUS_CORRUPT;
   map->version = message->version;
   map->next_topic_id = message->next_topic_id;
@@ -532,10 +549,13 @@ static enum status from_message(struct cluster_map *map, const Cairn__Internal__
 
 enum status cluster_map_decode(struct cluster_map *map, struct bytes bytes) {
   PRE(map->version == 0 && map->topic_count == 0);
+  uint32_t level;
+  enum status status = map_head_take(&bytes, &level);
+  if (status != STATUS_OK) return status;
   struct arena *arena = arena_new(arena_bytes(MAP_BROKERS_MAX, MAP_TOPICS_MAX, MAP_PARTITIONS_MAX));
   Cairn__Internal__V1__ClusterMap *message = NULL;
-  enum status status = pack_unpack(arena, &cairn__internal__v1__cluster_map__descriptor, bytes, &message);
-  status = status == STATUS_OK ? from_message(map, message) : STATUS_CORRUPT;
+  status = pack_unpack(arena, &cairn__internal__v1__cluster_map__descriptor, bytes, &message);
+  status = status == STATUS_OK ? from_message(map, message, level) : STATUS_CORRUPT;
   arena_free(arena);
   return status;
 }

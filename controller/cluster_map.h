@@ -8,6 +8,8 @@
  * 5. A broker is gone only where no partition has a replica on it, or is to have one.
  * 6. A partition's replicas change only when the very move that is under way is said to be over: what is known of an earlier one, also one
  *    to the same brokers, changes nothing.
+ * 7. The feature level never goes back. Who can what is looked at before a level is asked for (decide.h) and not when it is applied: what is
+ *    committed is so for everybody who can read it.
  */
 #ifndef CAIRN_CONTROLLER_CLUSTER_MAP_H
 #define CAIRN_CONTROLLER_CLUSTER_MAP_H
@@ -101,6 +103,8 @@ struct map_broker {
   char peer_address[MAP_ADDRESS_SIZE]; /* for brokers; "": it takes no peers */
   char rack[MAP_RACK_SIZE];            /* what falls together has the same one; "": not known, it stands alone */
   enum map_standing standing;
+  uint32_t feature_least; /* what it told of feature levels, ... */
+  uint32_t feature_most;  /* ... 0: nothing; read with map_broker_features() */
   uint32_t earlier_count; /* directories that it had before, the newest last: none of them is ever this broker again */
   uint8_t earlier[MAP_EARLIER_MAX][CLUSTER_ID_SIZE];
 };
@@ -117,6 +121,7 @@ size_t cluster_map_topic_count(const struct cluster_map *map);
 size_t cluster_map_partition_count(const struct cluster_map *map);
 uint64_t cluster_map_next_topic_id(const struct cluster_map *map);
 uint64_t cluster_map_next_group_id(const struct cluster_map *map);
+uint32_t cluster_map_feature_level(const struct cluster_map *map);                           /* feature_level.h; from 1 on */
 const struct map_topic *cluster_map_topic(const struct cluster_map *map, struct bytes name); /* NULL: none */
 const struct map_topic *cluster_map_topic_by_id(const struct cluster_map *map, uint64_t id);
 const struct map_broker *cluster_map_broker(const struct cluster_map *map, uint32_t id);
@@ -145,7 +150,7 @@ const struct map_topic *cluster_map_topic_after(const struct cluster_map *map, s
 /* Applies a command. STATUS_OK, or why it changed nothing but the version (STATUS_TOPIC_EXISTS, STATUS_UNKNOWN_TOPIC, ...). */
 enum status cluster_map_apply(struct cluster_map *map, const struct command *command) MUST_CHECK;
 
-/* The whole map as bytes (cairn.internal.v1.ClusterMap), and back. */
+/* The whole map as bytes (cairn.internal.v1.ClusterMap), and back. From feature level 2 on a head stands before it: map_head.h. */
 enum status cluster_map_encode(const struct cluster_map *map, struct buffer *out) MUST_CHECK;
 enum status cluster_map_decode(struct cluster_map *map,
                                struct bytes bytes) MUST_CHECK; /* PRE: new. STATUS_CORRUPT, STATUS_FOREIGN */

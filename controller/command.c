@@ -25,6 +25,7 @@ enum status command_encode(const struct command *command, struct blob **out_blob
   Cairn__Internal__V1__PartitionMoved moved = CAIRN__INTERNAL__V1__PARTITION_MOVED__INIT;
   Cairn__Internal__V1__SetStanding set_standing = CAIRN__INTERNAL__V1__SET_STANDING__INIT;
   Cairn__Internal__V1__GrowTopic grow_topic = CAIRN__INTERNAL__V1__GROW_TOPIC__INIT;
+  Cairn__Internal__V1__SetFeatureLevel set_feature_level = CAIRN__INTERNAL__V1__SET_FEATURE_LEVEL__INIT;
   Cairn__Internal__V1__TopicSettings settings;
 
   message.time_ms = command->time_ms;
@@ -77,6 +78,11 @@ enum status command_encode(const struct command *command, struct blob **out_blob
       grow_topic.n_partitions = command->topic.partition_count;
       grow_topic.partitions = partitions_to_message(arena, command->topic.partitions, command->topic.partition_count);
       break;
+    case COMMAND_SET_FEATURE_LEVEL:
+      message.change_case = CAIRN__INTERNAL__V1__COMMAND__CHANGE_SET_FEATURE_LEVEL;
+      message.set_feature_level = &set_feature_level;
+      set_feature_level.level = command->feature_level;
+      break;
   }
   enum status status = pack_blob(&message.base, NULL, out_blob);
   arena_free(arena);
@@ -118,6 +124,10 @@ static enum status from_message(const Cairn__Internal__V1__Command *message, str
       command->kind = COMMAND_GROW_TOPIC;
       command->topic_id = message->grow_topic->topic_id;
       return partitions_from_message(message->grow_topic->partitions, message->grow_topic->n_partitions, &command->topic);
+    case CAIRN__INTERNAL__V1__COMMAND__CHANGE_SET_FEATURE_LEVEL:
+      command->kind = COMMAND_SET_FEATURE_LEVEL;
+      command->feature_level = message->set_feature_level->level;
+      return STATUS_OK; /* also of a level that this version cannot: whoever applies it has to know */
     default: return STATUS_FOREIGN;
   }
 }

@@ -21,7 +21,8 @@ enum command_kind {
   COMMAND_MOVE_PARTITION = 6,
   COMMAND_PARTITION_MOVED = 7,
   COMMAND_SET_STANDING = 8,
-  COMMAND_GROW_TOPIC = 9
+  COMMAND_GROW_TOPIC = 9,
+  COMMAND_SET_FEATURE_LEVEL = 10
 };
 
 struct command {
@@ -32,6 +33,7 @@ struct command {
   struct map_topic topic; /* CREATE_TOPIC: all of it, ids included; GROW_TOPIC: its new partitions; owned by the command */
   uint64_t topic_id;      /* ALTER_TOPIC, DELETE_TOPIC, GROW_TOPIC */
   struct topic_settings settings; /* ALTER_TOPIC */
+  uint32_t feature_level;         /* SET_FEATURE_LEVEL */
   struct map_move move;           /* MOVE_PARTITION: all but group and number; PARTITION_MOVED: topic_id, partition, number */
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/probe.h"
 #include "base/trace.h"
 #include "base/witness.h"
 #include "controller/decide.h"
@@ -21,7 +22,9 @@ struct controller {
   struct replica *replica;
   uint32_t founders;
   struct cluster_map *map;
-  struct cluster_map *next; /* has come as a whole, and is not in force yet; NULL: none has */
+  struct feature_range features; /* what this broker can */
+  uint32_t outgrown;             /* the level that it cannot, which the cluster has; 0: it can. Nothing is applied any more */
+  struct cluster_map *next;      /* has come as a whole, and is not in force yet; NULL: none has */
   struct controller_watch watch;
   struct broker_watch brokers;
   uint64_t led_since_ns; /* if this broker leads */
@@ -138,6 +141,24 @@ static void see_if_caught_up(struct controller *controller) {
   controller->watch.caught_up(controller->watch.context, controller->map);
 }
 
+/* ---- A level that this broker cannot ---- */
+
+static void outgrow(struct controller *controller, uint32_t level) {
+  if (controller->outgrown != 0) return;
+  controller->outgrown = level;
+  REACHED(broker_is_outgrown);
+  if (controller->open && controller->watch.outgrown != NULL)
+    controller->watch.outgrown(controller->watch.outgrown_context, level);
+}
+
+/* True: it is to be applied. */
+static bool can_apply(struct controller *controller, const struct command *command) {
+  bool raises = command->kind == COMMAND_SET_FEATURE_LEVEL && command->feature_level > controller->features.most;
+  if (raises) outgrow(controller, command->feature_level);
+  WITNESS(command, controller->features.most, command->feature_level);
+  return !raises;
+}
+
 static void apply_entry(struct controller *controller, const struct entry *entry) {
   if (entry->head.kind == ENTRY_NOOP && controller->open) { /* a leader is ready from here on */
     tell_leader(controller);
@@ -154,7 +175,10 @@ static void apply_entry(struct controller *controller, const struct entry *entry
   CHECK_MSG(status == STATUS_OK,
             "group 0 holds a command at index %" PRIu64 " that this version cannot read (%s): run the newer version",
             entry->head.index, status_name(status));
+  if (!can_apply(controller, &command)) return;
   apply_command(controller, &command);
+  if (command.kind == COMMAND_SET_FEATURE_LEVEL && controller->open)
+    trace_info("feature_level", "level=%u", cluster_map_feature_level(controller->map));
   if (command.kind == COMMAND_REGISTER_BROKER || command.kind == COMMAND_SET_STANDING) drive_members(controller);
   command_deinit(&command);
 }
@@ -162,6 +186,7 @@ static void apply_entry(struct controller *controller, const struct entry *entry
 static void apply(void *owner, const struct entry *entry) {
   struct controller *controller = owner;
   PRE(controller->next == NULL);
+  if (controller->outgrown != 0) return;
   apply_entry(controller, entry);
   see_if_caught_up(controller);
 }
@@ -169,6 +194,7 @@ static void apply(void *owner, const struct entry *entry) {
 static enum status snapshot(void *owner, struct buffer *out) {
   struct controller *controller = owner;
   PRE(controller->next == NULL);
+  if (controller->outgrown != 0) return STATUS_LOADING; /* it is not of the last entry */
   return cluster_map_encode(controller->map, out);
 }
 
@@ -179,6 +205,9 @@ static enum status restore(void *owner, struct bytes state) {
   struct controller *controller = owner;
   struct cluster_map *map = controller->open ? cluster_map_new(entropy_next(controller->world->entropy)) : controller->map;
   enum status status = state.size == 0 ? STATUS_OK : cluster_map_decode(map, state);
+  uint32_t level = cluster_map_feature_level(map);
+  bool fits = feature_range_has(controller->features, level);
+  if (status == STATUS_OK && !controller->open && !fits) outgrow(controller, level);
   if (status == STATUS_OK && !controller->open) tell_whole_map(controller);
   if (!controller->open) return status;
   if (status == STATUS_OK) {
@@ -194,6 +223,13 @@ static void installed(void *owner) {
   struct controller *controller = owner;
   struct cluster_map *before = controller->map;
   PRE(controller->next != NULL);
+  if (controller->outgrown == 0 && !feature_range_has(controller->features, cluster_map_feature_level(controller->next)))
+    outgrow(controller, cluster_map_feature_level(controller->next));
+  if (controller->outgrown != 0) {
+    cluster_map_free(controller->next);
+    controller->next = NULL;
+    return;
+  }
   const struct map_jump jump = {.before = before,
                                 .after = controller->next,
                                 .watch = &controller->watch,
@@ -319,7 +355,7 @@ static bool follows_from_map(enum status status) {
   return status == STATUS_UNKNOWN_TOPIC || status == STATUS_DIRECTORY_REPLACED || status == STATUS_TOPIC_EXISTS ||
          status == STATUS_TOO_LARGE || status == STATUS_LOADING || status == STATUS_UNKNOWN_PARTITION ||
          status == STATUS_NOT_FOUND || status == STATUS_TOO_FEW_BROKERS || status == STATUS_BUSY ||
-         status == STATUS_BROKER_GONE || status == STATUS_PLAN_STALE;
+         status == STATUS_FEATURE_LEVEL || status == STATUS_BROKER_GONE || status == STATUS_PLAN_STALE;
 }
 
 static void answer_confirmed(struct replica_read *read, enum status status) {
@@ -341,12 +377,19 @@ static bool answer_when_confirmed(struct controller *controller, struct change *
   return controller->current == change;
 }
 
+/* Whoever leads by a map that ended before its log did decides nothing. */
+static enum status decide_here(const struct controller *controller, struct change *change, struct command *command) {
+  if (controller->outgrown != 0)
+    return decide_refuse(change, STATUS_DRAINING, "this broker cannot the cluster's feature level and stops: ask another one");
+  struct decision_facts facts = facts_of(controller, change);
+  return decide(&facts, change, command);
+}
+
 /* Validates and proposes; true when the change is on its way, else it has been answered. */
 static bool start(struct controller *controller, struct change *change) {
   struct command command = {0};
   bool elsewhere = !replica_is_leader(controller->replica) && !(replica_fenced(controller->replica) && is_alone(controller));
-  struct decision_facts facts = facts_of(controller, change);
-  enum status status = elsewhere ? refuse_elsewhere(controller, change) : decide(&facts, change, &command);
+  enum status status = elsewhere ? refuse_elsewhere(controller, change) : decide_here(controller, change, &command);
   struct map_topic altered;
   if (status == STATUS_OK && change->validate_only) {
     if (change->kind == COMMAND_CREATE_TOPIC) change->topic = &command.topic;
@@ -409,11 +452,13 @@ void controller_change(struct controller *controller, struct change *change) {
 /* ---- Life ---- */
 
 enum status controller_open(struct world *world, struct lane *lane, struct log *log, const struct replica_options *replica,
-                            const struct controller_watch *watch, struct controller **out_controller) {
+                            struct feature_range features, const struct controller_watch *watch,
+                            struct controller **out_controller) {
   struct controller *controller = NEW(struct controller);
   controller->world = world;
   controller->lane = lane;
   controller->watch = *watch;
+  controller->features = features;
   controller->founders = replica->founding == NULL ? 1 : replica->founding->count;
   controller->map = cluster_map_new(entropy_next(world->entropy));
   list_init(&controller->waiting);
@@ -500,6 +545,8 @@ void controller_hush(struct controller *controller) {
                                                 .caught_up = tell_nobody_of_map};
   controller->brokers = (struct broker_watch){0};
 }
+
+uint32_t controller_outgrown(const struct controller *controller) { return controller->outgrown; }
 
 bool controller_leads(const struct controller *controller) { return replica_ready(controller->replica); }
 

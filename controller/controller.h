@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "controller/cluster_map.h"
 #include "controller/decide.h"
+#include "controller/feature_level.h"
 #include "controller/map_delta.h"
 #include "replication/lane.h"
 #include "replication/replica.h"
@@ -38,12 +39,17 @@ struct controller_watch {
   void (*map_changed)(void *map_context, const struct cluster_map *map, const struct map_delta *delta);
   void (*map_came)(void *map_context, const struct cluster_map *map);
   void *map_context;
+  /* The cluster went to a feature level that this broker cannot. Nothing of it is applied here, nor anything behind it, and no state of it is
+   * stored: this process is to end. Not told during the opening (controller_outgrown()). May be NULL. */
+  void (*outgrown)(void *outgrown_context, uint32_t level);
+  void *outgrown_context;
 };
 
 /* `log` is group 0's. Restores and replays before it returns; the watch is told nothing of what was there already. `replica`: who this
- * broker is and who founded the group. */
+ * broker is and who founded the group. `features`: what it can. */
 enum status controller_open(struct world *world, struct lane *lane, struct log *log, const struct replica_options *replica,
-                            const struct controller_watch *watch, struct controller **out_controller) MUST_CHECK;
+                            struct feature_range features, const struct controller_watch *watch,
+                            struct controller **out_controller) MUST_CHECK;
 void controller_free(struct controller *controller); /* after the lane stopped; NULL is fine */
 
 /* On lane 0, once the log is adopted or when it is new: takes part in group 0 from now on. */
@@ -65,6 +71,8 @@ struct broker_watch {
 void controller_watch_brokers(struct controller *controller, const struct broker_watch *watch);
 /* Before the lanes stop: nobody is told of anything any more. What is applied from here on the next start finds in the map. */
 void controller_hush(struct controller *controller);
+/* The feature level of the cluster, where this broker cannot it: it must not go on. 0: it can. */
+uint32_t controller_outgrown(const struct controller *controller);
 /* This broker leads group 0, and is ready to. */
 bool controller_leads(const struct controller *controller);
 /* Rot has taken entries of its log, and no other broker ever had them: what the map says is so, and it may not be all. */

@@ -266,12 +266,14 @@ enum status decide_whose_number(const struct cluster_map *map, struct change *ch
 
 static enum status decide_register(const struct decision_facts *facts, struct change *change, struct command *command) {
   enum status status = decide_whose_number(facts->map, change, facts->broker_is_up);
+  if (status == STATUS_OK) status = decide_features(facts->map, change);
   if (status != STATUS_OK) return status;
   const struct map_broker *known = cluster_map_broker(facts->map, change->broker.id);
   change->unchanged = known != NULL && memcmp(known->incarnation, change->broker.incarnation, CLUSTER_ID_SIZE) == 0 &&
                       strcmp(known->advertised, change->broker.advertised) == 0 &&
                       strcmp(known->peer_address, change->broker.peer_address) == 0 &&
-                      strcmp(known->rack, change->broker.rack) == 0;
+                      strcmp(known->rack, change->broker.rack) == 0 &&
+                      known->feature_least == change->broker.feature_least && known->feature_most == change->broker.feature_most;
   command->broker = change->broker;
   memcpy(command->cluster_id, change->cluster_id, CLUSTER_ID_SIZE);
   return STATUS_OK;
@@ -289,6 +291,7 @@ enum status decide(const struct decision_facts *facts, struct change *change, st
     case COMMAND_MOVE_PARTITION: return decide_move(facts, change, command);
     case COMMAND_PARTITION_MOVED: return decide_moved(facts, change, command);
     case COMMAND_SET_STANDING: return decide_standing(facts, change, command);
+    case COMMAND_SET_FEATURE_LEVEL: return decide_feature_level(facts, change, command);
   }
   return STATUS_BUG;
 }

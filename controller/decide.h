@@ -42,15 +42,18 @@ struct change {
   /* MOVE_PARTITION: takes the move under way back instead, to where the partition was; `to` counts for nothing. `move`: only this one, 0: whichever.
    * NOT_FOUND: none is under way. */
   bool take_back;
+  uint32_t feature_level; /* SET_FEATURE_LEVEL; 0: as high as any broker can. What it comes to */
 
   void (*done)(struct change *change);
   enum status status;
   char problem[256]; /* in words, when the status is not OK */
-  bool unchanged;    /* REGISTER_BROKER, SET_STANDING, GROW_TOPIC: the map has it so already, and nothing is written */
+  bool
+      unchanged; /* REGISTER_BROKER, SET_STANDING, GROW_TOPIC, SET_FEATURE_LEVEL: the map has it so already, and nothing is written */
   const struct map_topic *
       topic; /* CREATE, ALTER, GROW, MOVE, MOVED: the topic as it is now (validate_only: as it would be, and of partitions that are
                       * not there yet only how many); valid during `done` */
-  uint64_t topic_id; /* DELETE */
+  uint64_t topic_id;             /* DELETE */
+  uint32_t feature_level_before; /* SET_FEATURE_LEVEL: that the cluster had */
 };
 
 struct decision_facts {

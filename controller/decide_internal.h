@@ -11,4 +11,9 @@ uint32_t decide_count_others(const struct cluster_map *map, uint32_t leaving);
 enum status decide_move(const struct decision_facts *facts, struct change *change, struct command *command) MUST_CHECK;
 enum status decide_moved(const struct decision_facts *facts, struct change *change, struct command *command) MUST_CHECK;
 
+/* decide_features.c */
+enum status decide_feature_level(const struct decision_facts *facts, struct change *change, struct command *command) MUST_CHECK;
+/* May this broker be part of the cluster at the level that it has? */
+enum status decide_features(const struct cluster_map *map, struct change *change) MUST_CHECK;
+
 #endif

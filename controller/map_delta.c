@@ -19,7 +19,8 @@ static uint64_t topic_of(const struct command *command) {
     case COMMAND_MOVE_PARTITION:
     case COMMAND_PARTITION_MOVED: return command->move.topic_id;
     case COMMAND_REGISTER_BROKER:
-    case COMMAND_SET_STANDING: break;
+    case COMMAND_SET_STANDING:
+    case COMMAND_SET_FEATURE_LEVEL: break;
   }
   return 0;
 }
@@ -40,6 +41,10 @@ static void fill(struct map_delta *delta, const struct cluster_map *map, const s
     case COMMAND_SET_STANDING:
       delta->kind = CAIRN__V1__CLUSTER_CHANGE_KIND__CLUSTER_CHANGE_KIND_BROKER;
       delta->broker = command->broker.id;
+      break;
+    case COMMAND_SET_FEATURE_LEVEL:
+      delta->kind = CAIRN__V1__CLUSTER_CHANGE_KIND__CLUSTER_CHANGE_KIND_FEATURE_LEVEL;
+      delta->feature_level = cluster_map_feature_level(map);
       break;
     case COMMAND_CREATE_TOPIC:
       delta->kind = CAIRN__V1__CLUSTER_CHANGE_KIND__CLUSTER_CHANGE_KIND_TOPIC_CREATED;
@@ -131,6 +136,8 @@ enum status map_delta_pack(const struct map_delta *delta, const struct cluster_m
   cairn__v1__cluster_change__init(&change);
   change.kind = delta->kind;
   change.version = delta->version;
+  change.feature_level = delta->feature_level;
+  if (delta->kind == CAIRN__V1__CLUSTER_CHANGE_KIND__CLUSTER_CHANGE_KIND_FEATURE_LEVEL) return pack(&change, account, out_blob);
   if (delta->kind == CAIRN__V1__CLUSTER_CHANGE_KIND__CLUSTER_CHANGE_KIND_BROKER)
     return pack_broker(cluster_map_broker(map, delta->broker), &change, account, out_blob);
   if (delta->kind == CAIRN__V1__CLUSTER_CHANGE_KIND__CLUSTER_CHANGE_KIND_TOPIC_DELETED)

@@ -17,8 +17,9 @@ struct map_delta {
   Cairn__V1__ClusterChangeKind kind; /* UNSPECIFIED: nothing is otherwise */
   uint64_t version;                  /* that it leads to */
   uint32_t broker;
+  uint32_t feature_level;
   uint64_t topic_id;
-  char topic[TOPIC_NAME_MAX + 1]; /* "": it is of a broker */
+  char topic[TOPIC_NAME_MAX + 1]; /* "": it is of a broker, or of the feature level */
   uint32_t first, count;          /* partitions of the topic that it tells of */
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "controller/feature_level.h"
 
 /* Arenas here are sized for the largest message their callers can make: running out is a bug. */
 static void *take(struct arena *arena, size_t size) {
@@ -62,6 +63,8 @@ Cairn__Internal__V1__Broker *broker_to_message(struct arena *arena, const struct
   cairn__internal__v1__broker__init(message);
   message->id = broker->id;
   message->standing = broker->standing;
+  message->feature_least = broker->feature_least;
+  message->feature_most = broker->feature_most;
   message->incarnation = id_to_message(broker->incarnation);
   message->advertised = arena_copy_string(arena, broker->advertised, strlen(broker->advertised));
   message->peer_address = arena_copy_string(arena, broker->peer_address, strlen(broker->peer_address));
@@ -86,6 +89,10 @@ enum status broker_from_message(const Cairn__Internal__V1__Broker *message, stru
   snprintf(broker.rack, sizeof broker.rack, "%s", message->rack);
   enum status status = standing_from_message(message->standing, &broker.standing);
   if (status != STATUS_OK) return status;
+  broker.feature_least = message->feature_least;
+  broker.feature_most = message->feature_most;
+  struct feature_range features = map_broker_features(&broker);
+  if (features.least > features.most) return STATUS_CORRUPT;
   if (message->n_earlier > MAP_EARLIER_MAX) return STATUS_CORRUPT;
   broker.earlier_count = (uint32_t)message->n_earlier;
   for (uint32_t i = 0; i < broker.earlier_count; i++)

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "controller/feature_level.h"
 #include "controller/map_public.h"
 
 /* ---- Of which topics ---- */
@@ -78,6 +79,17 @@ static void add_brokers(struct buffer *out, const struct cluster_map *map) {
   }
 }
 
+/* Who is told of none has level 1. */
+static void add_feature_level(struct buffer *out, const struct cluster_map *map) {
+  if (cluster_map_feature_level(map) == FEATURE_LEVEL_FIRST) return;
+  Cairn__V1__ClusterChange change;
+  cairn__v1__cluster_change__init(&change);
+  change.kind = CAIRN__V1__CLUSTER_CHANGE_KIND__CLUSTER_CHANGE_KIND_FEATURE_LEVEL;
+  change.version = cluster_map_version(map);
+  change.feature_level = cluster_map_feature_level(map);
+  add(out, &change);
+}
+
 static void add_topic(struct buffer *out, const struct cluster_map *map, const struct map_topic *topic) {
   struct public_topic message;
   struct public_partition *partitions = memory_new_array(topic->partition_count, sizeof *partitions);
@@ -103,6 +115,7 @@ enum status map_walk_next(struct map_walk *walk, const struct map_filter *filter
   struct map_walk next = *walk;
   struct buffer bytes;
   buffer_init(&bytes, SIZE_MAX);
+  if (!next.begun) add_feature_level(&bytes, map);
   if (!next.begun) add_brokers(&bytes, map);
   next.begun = true;
   const struct map_topic *topic = next_topic(filter, map, next.after);

@@ -1,5 +1,6 @@
 #include "controller/map_public.h"
 
+#include "controller/feature_level.h"
 #include "security/random.h"
 
 _Static_assert(RANDOM_ID_HEX_SIZE == 2 * CLUSTER_ID_SIZE + 1, "an id in hex digits fits");
@@ -63,4 +64,7 @@ void public_broker_fill(struct public_broker *message, const struct map_broker *
   message->broker.rack = message->known.rack;
   message->broker.incarnation = message->incarnation;
   message->broker.standing = public_standings[broker->standing];
+  struct feature_range features = map_broker_features(broker);
+  message->broker.feature_least = features.least;
+  message->broker.feature_most = features.most;
 }

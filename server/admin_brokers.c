@@ -1,6 +1,7 @@
 #include "base/memory.h"
 #include "cairn/v1/admin.pb-c.h"
 #include "controller/cluster_health.h"
+#include "controller/feature_level.h"
 #include "controller/map_public.h"
 #include "controller/placement.h"
 #include "security/random.h"
@@ -80,6 +81,9 @@ static void cluster_run(struct look *look) {
   response.controller_id = controller_leader(controller);
   response.topics = (uint32_t)cluster_map_topic_count(map);
   response.partitions = (uint32_t)cluster_map_partition_count(map);
+  struct feature_reach features = feature_reach_of(map);
+  response.feature_level = features.level;
+  response.feature_level_possible = features.all;
   fill_health(this->services, &response);
   struct public_broker *brokers = memory_new_array(count, sizeof *brokers);
   struct placement_load *loads = memory_new_array(count, sizeof *loads);

@@ -19,6 +19,7 @@ void admin_service_cancel_move(void *services, struct rpc_call *call, struct blo
 void admin_service_list_moves(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_plan_reassignment(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_set_broker_standing(void *services, struct rpc_call *call, struct blob *message);
+void admin_service_raise_feature_level(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_describe_broker(void *services, struct rpc_call *call, struct blob *message);
 void admin_service_describe_cluster(void *services, struct rpc_call *call, struct blob *message);
 

@@ -104,7 +104,8 @@ static bool is_known(const struct brokers *brokers) {
   const struct map_broker *known = cluster_map_broker(controller_map(brokers->wiring.controller), self->id);
   return known != NULL && known->standing != STANDING_GONE && strcmp(known->advertised, self->advertised) == 0 &&
          strcmp(known->peer_address, self->peer_address) == 0 && strcmp(known->rack, self->rack) == 0 &&
-         memcmp(known->incarnation, self->incarnation, CLUSTER_ID_SIZE) == 0;
+         memcmp(known->incarnation, self->incarnation, CLUSTER_ID_SIZE) == 0 && known->feature_least == self->feature_least &&
+         known->feature_most == self->feature_most;
 }
 
 static void end_stop(struct brokers *brokers) {
@@ -178,6 +179,8 @@ static void answered(struct peer_question *question) {
   enum status reason = question->failure.reason;
   if (reason == STATUS_DIRECTORY_SUPERSEDED && brokers->wiring.superseded != NULL)
     brokers->wiring.superseded(brokers->wiring.changed_context, question->failure.text);
+  if (reason == STATUS_FEATURE_LEVEL && brokers->wiring.outgrown != NULL)
+    brokers->wiring.outgrown(brokers->wiring.changed_context, question->failure.text);
   if (reason == STATUS_DIRECTORY_REPLACED) take_refusal(brokers, &question->failure);
   else if (reason != STATUS_OK && !is_known(brokers))
     trace_info("broker_not_registered", "reason=%s text=\"%s\"", status_name(reason), question->failure.text);

@@ -34,6 +34,8 @@ struct brokers_wiring {
   const struct lineage *lineage; /* of this broker's directory; kept. NULL where there are no others */
   /* Whoever was to write it has seen more of this directory than this process has. `changed_context`; NULL */
   void (*superseded)(void *context, const char *text);
+  /* The cluster is at a feature level that this broker cannot, by whoever was to write it. `changed_context`; NULL */
+  void (*outgrown)(void *context, const char *text);
   void (*changed)(
       void *context); /* the map has a broker otherwise than before, group 0 is led by another one, or brokers_refused(); NULL */
   void *changed_context;

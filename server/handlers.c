@@ -52,6 +52,7 @@ const struct rpc_handler service_handlers[] = {
     {ADMIN "ListMoves", RPC_UNARY, .message = admin_service_list_moves},
     {ADMIN "PlanReassignment", RPC_UNARY, .message = admin_service_plan_reassignment},
     {ADMIN "SetBrokerStanding", RPC_UNARY, .message = admin_service_set_broker_standing},
+    {ADMIN "RaiseFeatureLevel", RPC_UNARY, .message = admin_service_raise_feature_level},
     {ADMIN "DescribeBroker", RPC_UNARY, .message = admin_service_describe_broker},
     {ADMIN "DescribeCluster", RPC_UNARY, .message = admin_service_describe_cluster},
     {ADMIN "WatchCluster", RPC_SERVER_STREAM, .message = watch_service_watch, .sent = watch_service_sent,

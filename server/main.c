@@ -170,22 +170,22 @@ static sigset_t stop_signals(void) {
   return set;
 }
 
-#define SUPERSEDED_SIGNAL SIGUSR2 /* from this process to itself */
+#define MUST_END_SIGNAL SIGUSR2 /* from this process to itself */
 
 static sigset_t all_signals(void) {
   sigset_t set = stop_signals();
   sigaddset(&set, SIGHUP);
-  sigaddset(&set, SUPERSEDED_SIGNAL);
+  sigaddset(&set, MUST_END_SIGNAL);
   return set;
 }
 
 static void wake_main(void *context) {
   (void)context;
-  kill(getpid(), SUPERSEDED_SIGNAL);
+  kill(getpid(), MUST_END_SIGNAL);
 }
 
 static const char *name_of(int signal_number) {
-  if (signal_number == SUPERSEDED_SIGNAL) return "SIGUSR2";
+  if (signal_number == MUST_END_SIGNAL) return "SIGUSR2";
   return signal_number == SIGTERM ? "SIGTERM" : "SIGINT";
 }
 
@@ -290,9 +290,9 @@ static enum status run(struct options *options, struct arguments arguments, stru
   if (status == STATUS_OK) status = start(world, options, &node, out_problem);
   if (status == STATUS_OK) {
     say_ready(node, options);
-    node_watch(node, &(struct node_watch){.superseded = wake_main});
+    node_watch(node, &(struct node_watch){.must_end = wake_main});
     if (!atomic_load_explicit(&stop_wanted, memory_order_acquire)) wait_for_stop(node, options, arguments);
-    if (node_superseded(node, out_problem)) status = STATUS_DIRECTORY_SUPERSEDED;
+    status = node_must_end(node, out_problem);
     node_stop(node, status == STATUS_OK);
     trace_info("stopped", "data=%s", options->data_dir);
   }

@@ -93,10 +93,12 @@ static enum status open_controller(struct node *node, struct log *log) {
   watch.map_changed = map_watches_map_changed;
   watch.map_came = map_watches_map_came;
   watch.map_context = node->watches;
+  watch.outgrown = node_outgrown;
+  watch.outgrown_context = node;
   struct raft_config founding;
   node_founding(node, &founding);
   struct replica_options options = {.self = node_replica_id(node), .founding = &founding};
-  return controller_open(node->world, node->lanes[0], log, &options, &watch, &node->controller);
+  return controller_open(node->world, node->lanes[0], log, &options, node_features(node), &watch, &node->controller);
 }
 
 static void found_group_0(struct lane_errand *errand) {
@@ -180,6 +182,7 @@ static struct map_broker map_entry(const struct node *node) {
   snprintf(self.advertised, sizeof self.advertised, "%s", node->services.advertised);
   options_peer_address(node->options, self.peer_address);
   options_rack(node->options, self.rack);
+  map_broker_set_features(&self, node_features(node));
   return self;
 }
 
@@ -214,6 +217,7 @@ static void brokers_changed(void *context) {
   atomic_store_explicit(&node->drained, standing != STANDING_IN, memory_order_release);
   steward_wake(node->steward);
   balancer_wake(node->balancer);
+  upgrader_wake(node->upgrader);
   bool serves = atomic_load(&node->services.stage) == SERVICES_SERVING; /* or whoever sets that sees that it is refused */
   if (serves && brokers_refused(node->brokers)) health_set_all(node->services.health, false);
 }
@@ -227,6 +231,7 @@ static void start_brokers(struct lane_errand *errand) {
                                         .self = map_entry(node),
                                         .lineage = &node->lineage,
                                         .superseded = node_superseded_by,
+                                        .outgrown = node_refused_by,
                                         .changed = brokers_changed,
                                         .changed_context = node};
   const struct movers_wiring moving = {.world = node->world,
@@ -248,6 +253,10 @@ static void start_brokers(struct lane_errand *errand) {
                                                            .self = node->identity.broker_id,
                                                            .wanted = node->options->auto_balance != 0,
                                                            .calm_ns = node->options->balance_after_ms * NS_PER_MS});
+  upgrader_start(node->upgrader, &(struct upgrader_wiring){.lane = node->lanes[0],
+                                                           .controller = node->controller,
+                                                           .self = node->identity.broker_id,
+                                                           .wanted = node->options->auto_upgrade != 0});
   brokers_start(node->brokers, &wiring, registered, errand);
 }
 
@@ -394,8 +403,8 @@ enum status node_start(struct world *world, const struct options *options, const
   node->started_ns = world_now_ns(world);
   atomic_init(&node->leaving, false);
   atomic_init(&node->drained, false);
-  atomic_init(&node->superseding, false);
-  atomic_init(&node->superseded, false);
+  atomic_init(&node->ending, false);
+  atomic_init(&node->must_end, false);
   atomic_init(&node->watched, false);
   node->account = account_new(NULL, options->memory_bytes);
   node->read_account = account_new(node->account, options->memory_bytes / 2);
@@ -407,6 +416,7 @@ enum status node_start(struct world *world, const struct options *options, const
   node->watches = map_watches_new(options, node->read_account);
   node->steward = steward_new();
   node->balancer = balancer_new();
+  node->upgrader = upgrader_new();
   node->questions = map_questions_new(node->identity.cluster);
   node->board = progress_board_new();
   status = node_open_peers(node, out_problem);
@@ -427,6 +437,7 @@ enum status node_start(struct world *world, const struct options *options, const
                                                                    .map = todays_map,
                                                                    .map_context = node});
   status = start_controller(node, out_problem);
+  if (status == STATUS_OK) status = node_check_features(node, out_problem);
   if (status != STATUS_OK) goto failed;
   start_partitions(node);
   status = start_services(node);
@@ -450,6 +461,7 @@ static void reload_host(struct lane_errand *errand) {
   partition_host_set_retention(&node->hosts[errand->lane], node->options->retention_check_interval_ms * NS_PER_MS);
   partition_host_set_leads(&node->hosts[errand->lane], &leads);
   if (errand->lane == 0) balancer_set(node->balancer, node->options->auto_balance != 0);
+  if (errand->lane == 0) upgrader_set(node->upgrader, node->options->auto_upgrade != 0);
   errand_done(errand);
 }
 

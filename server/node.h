@@ -35,16 +35,16 @@ void node_reload(struct node *node);
  * NULL is fine. */
 void node_stop(struct node *node, bool checkpoint);
 
-/* Another broker has seen more of the data directory than this process has: nothing that it says counts there, and it is to be stopped, without
- * a checkpoint. */
+/* This process is to be stopped, without a checkpoint: another broker has seen more of the data directory than it has, and nothing that it says
+ * counts there; or the cluster is at a feature level that it cannot. */
 struct node_watch {
-  void (*superseded)(void *context); /* @any-thread, perhaps at once, perhaps twice */
+  void (*must_end)(void *context); /* @any-thread, perhaps at once, perhaps twice */
   void *context;
 };
 /* Once. Copied. */
 void node_watch(struct node *node, const struct node_watch *watch);
-/* True: so it is, and `out_problem` says why, and what to do. */
-bool node_superseded(const struct node *node, struct buffer *out_problem);
+/* Why, and what to do: STATUS_DIRECTORY_SUPERSEDED, STATUS_FEATURE_LEVEL. STATUS_OK: it may go on. */
+enum status node_must_end(const struct node *node, struct buffer *out_problem) MUST_CHECK;
 
 struct node_info {
   const char *address; /* HOST:PORT it listens on */

@@ -13,6 +13,7 @@
 #include "server/seen.h"
 #include "server/services.h"
 #include "server/steward.h"
+#include "server/upgrader.h"
 
 struct lane_errand;
 
@@ -24,11 +25,12 @@ struct node {
   struct log_set *logs;
   struct log_identity identity;
   struct log_set_report report;
-  struct lineage lineage;   /* of the directory, with this process as its newest link */
-  struct seen *seen;        /* NULL where there are no others */
-  atomic_bool superseding;  /* somebody is noting ... */
-  atomic_bool superseded;   /* ... that another broker has seen more of the directory than this process, and ... */
-  char superseded_why[512]; /* ... what that one says */
+  struct lineage lineage; /* of the directory, with this process as its newest link */
+  struct seen *seen;      /* NULL where there are no others */
+  atomic_bool ending;     /* somebody is noting ... */
+  atomic_bool must_end;   /* ... that this process is to end, ... */
+  enum status end_status; /* ... for what, ... */
+  char end_why[512];      /* ... and why, in words */
   atomic_bool watched;
   struct node_watch watch; /* of that */
   bool doubt;              /* the map or the journal lost something to damage: nothing is made or deleted on the map's word */
@@ -37,6 +39,7 @@ struct node {
   struct map_watches *watches;
   struct steward *steward;
   struct balancer *balancer;
+  struct upgrader *upgrader;
   enum map_standing standing;      /* as the map has this broker; on lane 0 */
   atomic_bool drained;             /* the map wants this broker to lead nothing */
   struct map_questions *questions; /* of other brokers' movers */
@@ -98,8 +101,14 @@ struct node_going_on {
 };
 enum status node_may_go_on(void *context, const struct log_identity *identity, const struct log_set_report *report,
                            struct buffer *out_reason) MUST_CHECK;
-/* peers_options.superseded. @any-thread */
-void node_superseded_by(void *context, const char *text);
+
+/* Why this process must end. The first one counts. @any-thread (node_end.c) */
+void node_superseded_by(void *context, const char *text); /* peers_options.superseded */
+void node_refused_by(void *context, const char *text);    /* brokers_wiring.outgrown: the others are at a level that it cannot */
+void node_outgrown(void *context, uint32_t level);        /* controller_watch.outgrown */
+/* Group 0 was opened, and the map is of a level that this broker cannot: nothing was changed yet. */
+enum status node_check_features(const struct node *node, struct buffer *out_problem) MUST_CHECK;
+struct feature_range node_features(const struct node *node);
 
 /* The wires to other brokers; nothing where there are to be none. (node_peers.c) */
 enum status node_open_peers(struct node *node, struct buffer *out_problem) MUST_CHECK;

@@ -1,5 +1,4 @@
-/* May this process go on with its data directory? Asked when the journal has been judged and before anything is changed; and what
- * becomes of a process that another broker turns out to have seen more than. */
+/* May this process go on with its data directory? Asked when the journal has been judged and before anything is changed. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -97,33 +96,4 @@ enum status node_may_go_on(void *context, const struct log_identity *identity, c
   if (status == STATUS_OK && has_others) status = recall(going_on);
   if (status == STATUS_DIRECTORY_SUPERSEDED || status == STATUS_LOCKED) REACHED(superseded_start_is_refused);
   return status == STATUS_OK ? lineage_write(node->world->disk, &node->lineage) : status;
-}
-
-/* ---- While it runs ---- */
-
-void node_superseded_by(void *context, const char *text) {
-  struct node *node = context;
-  if (atomic_exchange(&node->superseding, true)) return;
-  snprintf(node->superseded_why, sizeof node->superseded_why, "%s", text);
-  atomic_store(&node->superseded, true);
-  trace_error("superseded", "why=\"%s\" do=\"this broker stops\"", text);
-  if (atomic_load(&node->watched)) node->watch.superseded(node->watch.context);
-}
-
-/* Either side sees what the other did first. */
-void node_watch(struct node *node, const struct node_watch *watch) {
-  node->watch = *watch;
-  atomic_store(&node->watched, true);
-  if (atomic_load(&node->superseded)) watch->superseded(watch->context);
-}
-
-bool node_superseded(const struct node *node, struct buffer *out_problem) {
-  if (!atomic_load(&node->superseded)) return false;
-  SAY(out_problem,
-      "%s. This process stopped for it: what it did meanwhile counts nowhere. If data directory %s is an older copy, put the "
-      "newest one "
-      "back; if that is gone, or this is a copy of a directory that is in use, start with an empty one, as a new member of the "
-      "cluster",
-      node->superseded_why, node->options->data_dir);
-  return true;
 }

@@ -118,7 +118,12 @@ static void balancer_stopped(void *errand) { errand_done(errand); }
 
 static void stop_balancer(struct lane_errand *errand) { balancer_stop(errand->node->balancer, balancer_stopped, errand); }
 
+static void upgrader_stopped(void *errand) { errand_done(errand); }
+
+static void stop_upgrader(struct lane_errand *errand) { upgrader_stop(errand->node->upgrader, upgrader_stopped, errand); }
+
 static void stop_lanes(struct node *node) {
+  if (node->controller != NULL) (void)node_on_lane(node, 0, stop_upgrader);
   if (node->controller != NULL) (void)node_on_lane(node, 0, stop_balancer);
   if (node->controller != NULL) (void)node_on_lane(node, 0, stop_steward);
   if (node->controller != NULL) (void)node_on_lane(node, 0, stop_movers);
@@ -141,6 +146,7 @@ static void free_partitions(struct node *node) {
   peers_close(node->peers);
   seen_close(node->seen);
   brokers_free(node->brokers);
+  upgrader_free(node->upgrader);
   balancer_free(node->balancer);
   steward_free(node->steward);
   movers_free(node->movers);

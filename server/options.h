@@ -51,6 +51,8 @@ struct options {
   uint64_t preferred_leaders_hold_ms;
   uint64_t auto_balance; /* 0: off, 1: on */
   uint64_t balance_after_ms;
+  uint64_t auto_upgrade;       /* 0: off, 1: on */
+  uint64_t feature_level_most; /* 0: whatever this version can */
   uint64_t lanes;
   uint64_t log_level; /* enum trace_level */
 

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/wire.h"
+#include "controller/feature_level.h"
 #include "server/options_internal.h"
 
 #define KIB ((uint64_t)1024)
@@ -65,6 +66,13 @@ const struct option_row option_rows[] = {
      "give all brokers the same"},
     {"balance-after-ms", OPTION_TIME, AT(balance_after_ms), "5m", SECOND, 365 * 24 * HOUR, false, "TIME", "Work",
      "how long everything has to be calm before that begins"},
+    {"auto-upgrade", OPTION_CHOICE, AT(auto_upgrade), "off", 0, 1, true, "off|on", "Work",
+     "raise the cluster's feature level by itself once all brokers are up and can, which cannot be taken back (else: cairn "
+     "cluster "
+     "upgrade); "
+     "give all brokers the same"},
+    {"feature-level-most", OPTION_COUNT, AT(feature_level_most), "0", 0, FEATURE_LEVEL_MOST, false, "N", "Work",
+     "what this broker tells to be able to, at most: holds the cluster back at this feature level; 0: all that this version can"},
     {"retention-check-interval-ms", OPTION_TIME, AT(retention_check_interval_ms), "30s", 10, 24 * HOUR, true, "TIME", "Work",
      "how often each partition is asked what retention lets go"},
     {"drain-ms", OPTION_TIME, AT(drain_ms), "10s", 0, HOUR, true, "TIME", "Work",

@@ -28,6 +28,7 @@ static const ProtobufCMessageDescriptor *const descriptors[] = {
     &cairn__v1__move_partition_request__descriptor,
     &cairn__v1__cancel_move_request__descriptor,
     &cairn__v1__plan_reassignment_request__descriptor,
+    &cairn__v1__raise_feature_level_request__descriptor,
 };
 
 static struct blob_part repack(const ProtobufCMessageDescriptor *descriptor, struct bytes message) {

@@ -20,7 +20,7 @@ struct life {
   struct sim_fiber *fiber;
   bool up;
   bool stop;
-  bool superseded; /* others know more of its directory than it does */
+  bool must_end; /* others know more of its directory than it does, or it cannot the cluster's feature level */
   bool over;
 };
 
@@ -63,10 +63,10 @@ static void reap_soon(struct sim_node *node) {
   if (node->reap.slot == 0) sim_event_set(node->sim, &node->reap, sim_now_ns(node->sim) + REAP_NS);
 }
 
-static void superseded(void *context) {
+static void must_end(void *context) {
   struct life *life = context;
   struct sim *sim = life->owner->sim;
-  life->superseded = true;
+  life->must_end = true;
   if (sim_fiber_current(sim) != life->fiber) sim_fiber_wake(life->fiber, sim_now_ns(sim));
 }
 
@@ -85,10 +85,10 @@ static void live(void *context) {
     CHECK(copied == STATUS_OK);
   }
   note_start(life, status);
-  if (status == STATUS_OK) node_watch(life->broker, &(struct node_watch){.superseded = superseded, .context = life});
-  while (status == STATUS_OK && !life->stop && !life->superseded && !is_dead(life)) sim_fiber_park(node->sim);
-  if (life->superseded) note_start(life, STATUS_DIRECTORY_SUPERSEDED);
-  node_stop(life->broker, life->stop && !life->superseded && !is_dead(life));
+  if (status == STATUS_OK) node_watch(life->broker, &(struct node_watch){.must_end = must_end, .context = life});
+  while (status == STATUS_OK && !life->stop && !life->must_end && !is_dead(life)) sim_fiber_park(node->sim);
+  if (life->must_end) note_start(life, node_must_end(life->broker, &problem));
+  node_stop(life->broker, life->stop && !life->must_end && !is_dead(life));
   disk_unlock(world->disk, life->lock);
   buffer_deinit(&problem);
   life->over = true;
@@ -222,7 +222,7 @@ bool sim_node_died(const struct sim_node *node) { return node->life != NULL && i
 enum sim_node_stage sim_node_stage(const struct sim_node *node) {
   const struct life *life = node->life;
   if (life == NULL || life->over || is_dead(life)) return SIM_NODE_DOWN;
-  if (life->stop || life->superseded) return SIM_NODE_STOPPING;
+  if (life->stop || life->must_end) return SIM_NODE_STOPPING;
   return life->up ? SIM_NODE_UP : SIM_NODE_STARTING;
 }
 

@@ -110,7 +110,8 @@ static void open_controller(void *context) {
   struct rig *rig = context;
   struct stage *stage = &rig->stage;
   assert_int_equal(controller_open(sim_world_doors(stage->node), stage->lane, stage->log[0],
-                                   &(struct replica_options){.self = {.broker = 1}}, watch_of(rig), &rig->controller),
+                                   &(struct replica_options){.self = {.broker = 1}}, feature_range_own(0), watch_of(rig),
+                                   &rig->controller),
                    STATUS_OK);
 }
 

@@ -55,6 +55,8 @@ static void caught_up(void *context, const struct cluster_map *map) {
   member->caught_up++;
 }
 
+static void outgrown(void *context, uint32_t level) { ((struct member *)context)->outgrown = level; }
+
 static void open_controller(void *context) {
   struct member *member = context;
   struct replica_options options = {.self = id_of(member->stage.broker), .founding = &member->crew->founding};
@@ -64,9 +66,11 @@ static void open_controller(void *context) {
                                    .topic_deleted = topic_deleted,
                                    .partition_placed = partition_placed,
                                    .caught_up = caught_up,
-                                   .context = member};
+                                   .context = member,
+                                   .outgrown = outgrown,
+                                   .outgrown_context = member};
   assert_int_equal(controller_open(sim_world_doors(member->stage.node), member->stage.lane, member->stage.log[0], &options,
-                                   &watch, &member->controller),
+                                   member->features, &watch, &member->controller),
                    STATUS_OK);
   controller_watch_brokers(member->controller,
                            &(struct broker_watch){.registered = registered, .leader_changed = leader_changed, .context = member});
@@ -87,6 +91,7 @@ void crew_start(struct crew *crew, broker_id broker) {
   member->told[0] = '\0';
   member->caught_up = 0;
   member->placed = 0;
+  member->outgrown = 0;
   member->leader = 0;
   member->leads = false;
   member->stage.peers = wires_join(&crew->wires, &id);
@@ -134,6 +139,7 @@ int crew_set_up(void **state) {
   for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) {
     struct replica_id id = id_of(broker);
     crew->members[broker].crew = crew;
+    crew->members[broker].features = feature_range_own(0);
     raft_config_add(&crew->founding, &id, RAFT_VOTER, RAFT_VOTER);
     stage_init_in(&crew->members[broker].stage, crew->sim, broker);
   }

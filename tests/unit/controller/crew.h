@@ -21,6 +21,8 @@ struct member {
   char told[1024];               /* by the watches, of this process */
   unsigned caught_up;            /* how often it was told */
   unsigned placed;               /* the same of places */
+  struct feature_range features; /* that it can; kept over restarts */
+  uint32_t outgrown;             /* the level that it was told it cannot */
   broker_id leader;              /* whom it was told to lead, last */
   bool leads;                    /* and that it does */
 };

@@ -35,7 +35,8 @@ struct map_view {
   size_t largest;
   struct view_topic *topics;
   size_t topic_count;
-  char brokers[16][192]; /* by number, as text */
+  uint32_t feature_level; /* 0: told of none */
+  char brokers[16][192];  /* by number, as text */
 };
 
 struct map_view *map_view_new(void) {
@@ -47,6 +48,7 @@ static void forget(struct map_view *view) {
   memory_free(view->topics);
   view->topics = NULL;
   view->topic_count = 0;
+  view->feature_level = 0;
   memset(view->brokers, 0, sizeof view->brokers);
 }
 
@@ -67,8 +69,8 @@ static void partition_line(const Cairn__V1__Partition *partition, char out_line[
 }
 
 static void broker_line(const Cairn__V1__Broker *broker, char out_line[192]) {
-  snprintf(out_line, 192, "broker %u %s %s %s %d %s", broker->id, broker->advertised, broker->peer_address, broker->incarnation,
-           (int)broker->standing, broker->rack);
+  snprintf(out_line, 192, "broker %u %s %s %s %d %s %u-%u", broker->id, broker->advertised, broker->peer_address,
+           broker->incarnation, (int)broker->standing, broker->rack, broker->feature_least, broker->feature_most);
 }
 
 /* ---- What is told ---- */
@@ -114,6 +116,8 @@ static void take_change(struct map_view *view, const Cairn__V1__ClusterChange *c
     broker_line(change->broker, view->brokers[change->broker->id]);
   } else if (change->kind == CAIRN__V1__CLUSTER_CHANGE_KIND__CLUSTER_CHANGE_KIND_TOPIC_DELETED) {
     forget_topic(view, change->topic->id);
+  } else if (change->kind == CAIRN__V1__CLUSTER_CHANGE_KIND__CLUSTER_CHANGE_KIND_FEATURE_LEVEL) {
+    view->feature_level = change->feature_level;
   } else {
     take_topic(view, change);
   }
@@ -171,6 +175,12 @@ static void say_topic(struct buffer *text, const char *name, uint64_t id, int64_
   say(text, line);
 }
 
+static void say_level(struct buffer *text, uint32_t level) {
+  char line[LINE_MAX_SIZE];
+  snprintf(line, sizeof line, "level %u", level == 0 ? 1 : level);
+  say(text, line);
+}
+
 static char *end_text(struct buffer *text) {
   assert_int_equal(buffer_append(text, "", 1), STATUS_OK);
   return (char *)text->data;
@@ -183,6 +193,7 @@ static int compare_topics(const void *a, const void *b) {
 char *map_view_text(const struct map_view *view) {
   struct buffer text;
   buffer_init(&text, SIZE_MAX);
+  say_level(&text, view->feature_level);
   for (size_t i = 0; i < sizeof view->brokers / sizeof view->brokers[0]; i++)
     if (view->brokers[i][0] != '\0') say(&text, view->brokers[i]);
   if (view->topic_count > 0) qsort(view->topics, view->topic_count, sizeof *view->topics, compare_topics);
@@ -198,6 +209,7 @@ char *map_text(const struct cluster_map *map, const struct map_filter *filter) {
   struct buffer text;
   char line[LINE_MAX_SIZE];
   buffer_init(&text, SIZE_MAX);
+  say_level(&text, cluster_map_feature_level(map));
   const struct map_broker *broker = cluster_map_broker_after(map, 0);
   for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id)) {
     struct public_broker message;

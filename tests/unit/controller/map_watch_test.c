@@ -113,6 +113,11 @@ static void set_standing(uint32_t broker, enum map_standing standing) {
   (void)apply(&command);
 }
 
+static void raise_level(uint32_t level) {
+  struct command command = {.kind = COMMAND_SET_FEATURE_LEVEL, .feature_level = level};
+  (void)apply(&command);
+}
+
 /* ---- A watcher ---- */
 
 struct watcher {
@@ -207,6 +212,28 @@ static void a_new_watcher_gets_the_map_and_then_what_changes(void **state) {
   assert_int_equal(map_view_changes(watcher.view), 4);
   assert_int_equal(map_view_begun(watcher.view), 1);
   end(&watcher);
+}
+
+static void the_feature_level_is_told_when_it_rises_and_with_a_whole_map(void **state) {
+  (void)state;
+  struct watcher watcher, later;
+  register_broker(1, "one:1");
+  begin(&watcher, NULL);
+  hear_all(&watcher);
+  raise_level(2);
+  hear_all(&watcher);
+  has_the_map(&watcher);
+  assert_int_equal(map_view_begun(watcher.view), 1);
+  assert_int_equal(map_view_changes(watcher.view), 2);
+  raise_level(2); /* refused: a version, and nothing to tell */
+  assert_false(hear(&watcher));
+
+  begin(&later, "a");
+  hear_all(&later);
+
+  has_the_map(&later);
+  end(&watcher);
+  end(&later);
 }
 
 static void a_refused_command_is_a_version_and_nothing_to_tell(void **state) {
@@ -491,6 +518,7 @@ static void whatever_happens_what_was_told_is_the_map(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_new_watcher_gets_the_map_and_then_what_changes),
+      TEST(the_feature_level_is_told_when_it_rises_and_with_a_whole_map),
       TEST(a_refused_command_is_a_version_and_nothing_to_tell),
       TEST(who_is_within_the_history_goes_on),
       TEST(who_is_behind_it_gets_the_whole_map),

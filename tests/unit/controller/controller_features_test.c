@@ -1,0 +1,155 @@
+/* Group 0 on three brokers, of which one cannot the level that the cluster goes to: it applies nothing of it, and loses nothing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/controller/crew.h"
+
+static void make_topic(struct crew *crew, const char *name) {
+  struct change wanted = change_of_topic(COMMAND_CREATE_TOPIC, name);
+  wanted.partition_count = 1;
+  crew_change(crew, &wanted);
+}
+
+/* As every broker says that it can it. */
+static void register_all(struct crew *crew) {
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) {
+    struct change wanted = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = broker, .advertised = "a:1"}};
+    wanted.broker.incarnation[0] = (uint8_t)broker;
+    wanted.broker.incarnation[8] = 1;
+    snprintf(wanted.broker.peer_address, sizeof wanted.broker.peer_address, "peer-%u:1", broker);
+    map_broker_set_features(&wanted.broker, feature_range_own(0));
+    crew_change(crew, &wanted);
+  }
+}
+
+static void raise_level(struct crew *crew) {
+  crew_change(crew, &(struct change){.kind = COMMAND_SET_FEATURE_LEVEL, .feature_level = 2});
+}
+
+static const struct cluster_map *map_of(const struct member *member) { return controller_map(member->controller); }
+static uint32_t level_of(const struct member *member) { return cluster_map_feature_level(map_of(member)); }
+static bool knows(const struct member *member, const char *topic) {
+  return cluster_map_topic(map_of(member), bytes_of_string(topic)) != NULL;
+}
+
+/* It told that it can level 2, and runs a version by now that cannot. */
+static struct member *one_that_cannot(struct crew *crew) {
+  register_all(crew);
+  make_topic(crew, "before");
+  crew_run_ms(crew, 500);
+  struct member *member = &crew->members[crew_leader(crew) % CREW_BROKERS + 1];
+  crew_stop(member);
+  member->features.most = 1;
+  crew_start(crew, member->stage.broker);
+  crew_run_ms(crew, 2000);
+  assert_int_equal(controller_outgrown(member->controller), 0);
+  return member;
+}
+
+static void all_that_can_go_to_the_new_level(void **state) {
+  struct crew *crew = *state;
+  register_all(crew);
+  raise_level(crew);
+  crew_run_ms(crew, 500);
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) {
+    assert_int_equal(level_of(&crew->members[broker]), 2);
+    assert_int_equal(crew->members[broker].outgrown, 0);
+  }
+}
+
+static void one_that_cannot_is_told_and_applies_nothing_more(void **state) {
+  struct crew *crew = *state;
+  struct member *member = one_that_cannot(crew);
+  uint64_t version = cluster_map_version(map_of(member));
+
+  raise_level(crew);
+  make_topic(crew, "behind");
+  crew_run_ms(crew, 500);
+
+  assert_int_equal(member->outgrown, 2);
+  assert_int_equal(controller_outgrown(member->controller), 2);
+  assert_int_equal(cluster_map_version(map_of(member)), version);
+  assert_int_equal(level_of(member), 1);
+  assert_false(knows(member, "behind"));
+}
+
+/* What it has not applied stays to be applied: also where a checkpoint asked it for its state meanwhile. */
+static void the_version_that_can_finds_everything_again(void **state) {
+  struct crew *crew = *state;
+  struct member *member = one_that_cannot(crew);
+  raise_level(crew);
+  make_topic(crew, "behind");
+  crew_run_ms(crew, 500);
+  stage_checkpoint(&member->stage);
+  crew_stop(member);
+
+  crew_start(crew, member->stage.broker); /* the same once more: it knows when it starts, or learns it again */
+  crew_run_ms(crew, 500);
+  assert_int_equal(controller_outgrown(member->controller), 2);
+  assert_false(knows(member, "behind"));
+  crew_stop(member);
+
+  member->features.most = FEATURE_LEVEL_MOST;
+  crew_start(crew, member->stage.broker);
+  crew_run_ms(crew, 2000);
+  assert_int_equal(controller_outgrown(member->controller), 0);
+  assert_int_equal(level_of(member), 2);
+  assert_true(knows(member, "before"));
+  assert_true(knows(member, "behind"));
+}
+
+/* Its state is of that level, and nothing has to be applied for it to know. */
+static void one_that_starts_with_a_map_that_it_cannot_says_so(void **state) {
+  struct crew *crew = *state;
+  register_all(crew);
+  raise_level(crew);
+  crew_run_ms(crew, 500);
+  struct member *member = &crew->members[crew_leader(crew) % CREW_BROKERS + 1];
+  stage_checkpoint(&member->stage);
+  crew_stop(member);
+  member->features.most = 1;
+
+  crew_start(crew, member->stage.broker);
+
+  assert_int_equal(controller_outgrown(member->controller), 2);
+  assert_int_equal(member->outgrown, 0); /* whoever opens it looks by himself */
+}
+
+static void it_decides_nothing(void **state) {
+  struct crew *crew = *state;
+  register_all(crew);
+  raise_level(crew);
+  crew_run_ms(crew, 500);
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) {
+    stage_checkpoint(&crew->members[broker].stage);
+    crew_stop(&crew->members[broker]);
+    crew->members[broker].features.most = 1;
+  }
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) crew_start(crew, broker);
+  struct change wanted = change_of_topic(COMMAND_CREATE_TOPIC, "t");
+  struct request request;
+
+  crew_ask(crew, crew_leader(crew), &wanted, &request);
+
+  assert_int_equal(crew_answer(crew, &request), STATUS_DRAINING);
+  assert_non_null(strstr(request.change.problem, "cannot the cluster's feature level"));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, crew_set_up, crew_tear_down)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(all_that_can_go_to_the_new_level),
+      TEST(one_that_cannot_is_told_and_applies_nothing_more),
+      TEST(the_version_that_can_finds_everything_again),
+      TEST(one_that_starts_with_a_map_that_it_cannot_says_so),
+      TEST(it_decides_nothing),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
