@@ -255,7 +255,9 @@ int cairn_cluster_describe(struct cairn_client *client, struct cairn_cluster *ou
                                           .partitions = answer->partitions,
                                           .partitions_without_quorum = answer->partitions_without_quorum,
                                           .partitions_short_of_replicas = answer->partitions_short_of_replicas,
-                                          .partitions_moving = answer->partitions_moving};
+                                          .partitions_moving = answer->partitions_moving,
+                                          .feature_level = answer->feature_level,
+                                          .feature_level_possible = answer->feature_level_possible};
     snprintf(out_cluster->cluster_id, sizeof out_cluster->cluster_id, "%s", answer->cluster_id);
   }
   for (size_t i = 0; visit != NULL && i < answer->n_brokers; i++) member_visit(answer->brokers[i], visit, context);
@@ -280,6 +282,26 @@ int cairn_broker_set_standing(struct cairn_client *client, uint32_t broker_id, e
   int code = call_for(client, &exchange, &answer, &arena, error);
   if (code != CAIRN_OK) return code;
   if (visit != NULL && answer->broker != NULL) member_visit(answer->broker, visit, context);
+  arena_free(arena);
+  return CAIRN_OK;
+}
+
+int cairn_feature_level_raise(struct cairn_client *client, uint32_t level, bool validate_only, uint32_t *out_before,
+                              uint32_t *out_level, struct cairn_error *error) {
+  Cairn__V1__RaiseFeatureLevelRequest request;
+  cairn__v1__raise_feature_level_request__init(&request);
+  request.level = level;
+  request.validate_only = validate_only;
+  const struct exchange exchange = {.method = "/cairn.v1.Admin/RaiseFeatureLevel",
+                                    .request = &request.base,
+                                    .idempotent = true,
+                                    .answer = &cairn__v1__raise_feature_level_response__descriptor};
+  Cairn__V1__RaiseFeatureLevelResponse *answer = NULL;
+  struct arena *arena = NULL;
+  int code = call_for(client, &exchange, &answer, &arena, error);
+  if (code != CAIRN_OK) return code;
+  if (out_before != NULL) *out_before = answer->level_before;
+  if (out_level != NULL) *out_level = answer->level;
   arena_free(arena);
   return CAIRN_OK;
 }

@@ -198,6 +198,8 @@ struct cairn_cluster {
   uint32_t partitions_without_quorum;    /* no majority of their replicas is up: nothing can be appended */
   uint32_t partitions_short_of_replicas; /* of the rest: a replica is down, or its directory lost */
   uint32_t partitions_moving;            /* on their way to other brokers */
+  uint32_t feature_level;                /* what may be written; 0: the broker asked is older */
+  uint32_t feature_level_possible;       /* that all brokers can: cairn_feature_level_raise(); never below feature_level */
 };
 /* What is wanted of a broker, and in the end what has become of it. */
 enum cairn_broker_standing {
@@ -225,6 +227,8 @@ struct cairn_member {
   enum cairn_broker_standing standing;
   enum cairn_broker_liveness liveness;
   const char *rack; /* what it shares with others that fall when it falls; "": it told none, or the one asked is older */
+  uint32_t feature_least; /* levels that it can, both inclusive; ... */
+  uint32_t feature_most;  /* ... 0: the broker asked is older */
 };
 /* The brokers of the cluster, by number. UNSUPPORTED: the broker asked is older. `out_cluster` and `visit` may be NULL. */
 int cairn_cluster_describe(struct cairn_client *client, struct cairn_cluster *out_cluster,
@@ -239,6 +243,13 @@ int cairn_cluster_describe(struct cairn_client *client, struct cairn_cluster *ou
 int cairn_broker_set_standing(struct cairn_client *client, uint32_t broker_id, enum cairn_broker_standing standing,
                               bool validate_only, void (*visit)(void *context, const struct cairn_member *member), void *context,
                               struct cairn_error *error);
+
+/* From now on what belongs to this feature level may be written, and there is no way back: who cannot read it can be no part of the cluster.
+ * `level` 0: the highest that any broker can. The same a second time changes nothing. `out_before` (the level that it had) and `out_level` (that it
+ * has; with `validate_only`, that it would have) may be NULL. FEATURE_LEVEL (a broker cannot it: the message names the first ones), INVALID (the
+ * cluster is at a higher one), LOADING (not all brokers have told what they can), UNSUPPORTED: the broker asked is older. */
+int cairn_feature_level_raise(struct cairn_client *client, uint32_t level, bool validate_only, uint32_t *out_before,
+                              uint32_t *out_level, struct cairn_error *error);
 
 /* ---- The watch of the map: which brokers, topics and partitions there are, and every change of it ---- */
 
@@ -266,6 +277,7 @@ enum cairn_change_kind {
   CAIRN_CHANGE_TOPIC_DELETED = 6,    /* `topic` has only its id and its name, which another topic may get */
   CAIRN_CHANGE_PARTITION_MOVING = 7, /* one is to go to other brokers */
   CAIRN_CHANGE_PARTITION_MOVED = 8,  /* it has arrived */
+  CAIRN_CHANGE_FEATURE_LEVEL = 9,    /* what may be written is of `feature_level`; of a whole map, where it is above 1 */
   CAIRN_CHANGE_MAP_BEGINS = 100,     /* forget what you have: the whole map comes, change by change */
   CAIRN_CHANGE_MAP_WHOLE = 101       /* that was all of it: what you have now is the map of `version` */
 };
@@ -278,7 +290,8 @@ struct cairn_change {
   const struct cairn_topic *topic;          /* NULL: it is of a broker, or of the map */
   const struct cairn_partition *partitions; /* of it, without leaders and offsets */
   size_t partition_count;
-  const struct cairn_member *member; /* its id, addresses, incarnation, standing and rack, and nothing else */
+  const struct cairn_member *member; /* its id, addresses, incarnation, standing, rack and feature levels, and nothing else */
+  uint32_t feature_level;            /* 0: it is not of that */
 };
 
 /* Begins at once, in the background, with any of the client's brokers; what is in the options is copied. It is one call to one broker, which has room

@@ -62,7 +62,8 @@ static int show_partitions(struct cairn_watch *watch, const Cairn__V1__ClusterCh
 
 static int show_change(struct cairn_watch *watch, const Cairn__V1__ClusterChange *change, struct cairn_change *out_change,
                        struct cairn_error *error) {
-  *out_change = (struct cairn_change){.kind = (enum cairn_change_kind)change->kind, .version = change->version};
+  *out_change = (struct cairn_change){
+      .kind = (enum cairn_change_kind)change->kind, .version = change->version, .feature_level = change->feature_level};
   if (!watch->partial_seen) watch->version = change->version;
   if (change->broker != NULL) {
     member_unpack(change->broker, &watch->member);

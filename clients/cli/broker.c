@@ -1,4 +1,5 @@
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "clients/cli/commands.h"
@@ -22,6 +23,7 @@ static const struct column broker_columns[] = {
     {"REPLICAS", "replicas", COLUMN_NUMBER},
     {"PREFERRED", "preferred", COLUMN_NUMBER},
     {"LEADS", "leads", COLUMN_NUMBER},
+    {"FEATURES", "features", COLUMN_TEXT},
     {NULL, NULL, COLUMN_TEXT},
 };
 
@@ -52,6 +54,13 @@ static void list_visit(void *context, const struct cairn_member *member) {
                 "rack", member->rack, "controller", (int)member->controller, "role", member->controller ? "controller" : "broker",
                 "liveness", liveness_word(member->liveness), "standing", standing_word(member->standing), "replicas",
                 (json_int_t)member->replicas, "preferred", (json_int_t)member->preferred, "leads");
+  if (member->feature_most > 0) {
+    char features[32];
+    snprintf(features, sizeof features, "%u-%u", member->feature_least, member->feature_most);
+    json_object_set_new(row, "features", json_string(features));
+    json_object_set_new(row, "feature_least", json_integer(member->feature_least));
+    json_object_set_new(row, "feature_most", json_integer(member->feature_most));
+  }
   json_array_append_new(context, row);
 }
 

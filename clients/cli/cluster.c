@@ -47,22 +47,28 @@ static enum health health_of(const struct view *view) {
 }
 
 static const struct column view_card[] = {
-    {"cluster", "cluster_id", COLUMN_TEXT},         {"health", "health", COLUMN_TEXT},
-    {"controller", "controller_text", COLUMN_TEXT}, {"brokers", "brokers_text", COLUMN_TEXT},
-    {"racks", "racks_text", COLUMN_TEXT},           {"topics", "topics", COLUMN_NUMBER},
-    {"partitions", "partitions_text", COLUMN_TEXT}, {NULL, NULL, COLUMN_TEXT},
+    {"cluster", "cluster_id", COLUMN_TEXT},
+    {"health", "health", COLUMN_TEXT},
+    {"controller", "controller_text", COLUMN_TEXT},
+    {"brokers", "brokers_text", COLUMN_TEXT},
+    {"racks", "racks_text", COLUMN_TEXT},
+    {"topics", "topics", COLUMN_NUMBER},
+    {"partitions", "partitions_text", COLUMN_TEXT},
+    {"features", "features_text", COLUMN_TEXT},
+    {NULL, NULL, COLUMN_TEXT},
 };
 
 static json_t *view_numbers(const struct view *view) {
   const struct cairn_cluster *cluster = &view->cluster;
-  return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:O, s:I, s:I, s:I, s:I, s:I, s:I}", "cluster_id", cluster->cluster_id,
+  return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:O, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "cluster_id", cluster->cluster_id,
                    "health", health_words[health_of(view)], "controller_id", (json_int_t)cluster->controller_id, "brokers",
                    (json_int_t)view->brokers, "brokers_down", (json_int_t)view->down, "brokers_drained",
                    (json_int_t)view->drained, "brokers_leaving", (json_int_t)view->leaving, "racks", view->racks,
                    "brokers_without_rack", (json_int_t)view->rackless, "topics", (json_int_t)cluster->topics, "partitions",
                    (json_int_t)cluster->partitions, "partitions_without_quorum", (json_int_t)cluster->partitions_without_quorum,
                    "partitions_short_of_replicas", (json_int_t)cluster->partitions_short_of_replicas, "partitions_moving",
-                   (json_int_t)cluster->partitions_moving);
+                   (json_int_t)cluster->partitions_moving, "feature_level", (json_int_t)cluster->feature_level,
+                   "feature_level_possible", (json_int_t)cluster->feature_level_possible);
 }
 
 /* How many there are, and of how many brokers each. */
@@ -95,6 +101,11 @@ static int print_card(const struct cli *cli, const struct view *view, json_t *ob
   snprintf(text, sizeof text, "%u: %u without a quorum, %u short of a replica, %u moving", cluster->partitions,
            cluster->partitions_without_quorum, cluster->partitions_short_of_replicas, cluster->partitions_moving);
   json_object_set_new(object, "partitions_text", json_string(text));
+  if (cluster->feature_level < cluster->feature_level_possible)
+    snprintf(text, sizeof text, "level %u; all brokers can %u: cairn cluster upgrade, from which there is no way back",
+             cluster->feature_level, cluster->feature_level_possible);
+  else snprintf(text, sizeof text, "level %u", cluster->feature_level);
+  if (cluster->feature_level > 0) json_object_set_new(object, "features_text", json_string(text));
   return table_print_card(cli, view_card, object);
 }
 

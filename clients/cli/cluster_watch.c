@@ -36,6 +36,7 @@ static const char *kind_word(enum cairn_change_kind kind) {
     case CAIRN_CHANGE_TOPIC_DELETED: return "topic_deleted";
     case CAIRN_CHANGE_PARTITION_MOVING: return "partition_moving";
     case CAIRN_CHANGE_PARTITION_MOVED: return "partition_moved";
+    case CAIRN_CHANGE_FEATURE_LEVEL: return "feature_level";
     case CAIRN_CHANGE_MAP_BEGINS: return "map_begins";
     case CAIRN_CHANGE_MAP_WHOLE: return "map_whole";
   }
@@ -98,6 +99,7 @@ static void print_line(struct watching *watching, const struct cairn_change *cha
     output_printf(output, "broker %u %s, at %s%s%s\n", change->member->broker_id, standing_word(change->member->standing),
                   change->member->advertised, change->member->rack[0] == '\0' ? "" : ", in rack ", change->member->rack);
   else if (change->topic != NULL) print_topic(output, change);
+  else if (change->kind == CAIRN_CHANGE_FEATURE_LEVEL) output_printf(output, "feature level %u\n", change->feature_level);
   else output_printf(output, "something that this program does not know: use a newer one\n");
 }
 
@@ -124,11 +126,14 @@ static void print_json(struct watching *watching, const struct cairn_change *cha
   if (change->partition_count > 0) json_object_set_new(object, "partitions", partitions_json(change));
   if (change->member != NULL)
     json_object_set_new(object, "broker",
-                        json_pack("{s:I, s:s, s:s, s:s, s:s, s:s}", "id", (json_int_t)change->member->broker_id, "advertised",
-                                  change->member->advertised, "peer_address", change->member->peer_address, "incarnation",
-                                  change->member->incarnation, "standing", standing_word(change->member->standing), "rack",
-                                  change->member->rack));
-  if (change->topic == NULL && change->member == NULL)
+                        json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "id", (json_int_t)change->member->broker_id,
+                                  "advertised", change->member->advertised, "peer_address", change->member->peer_address,
+                                  "incarnation", change->member->incarnation, "standing", standing_word(change->member->standing), "rack", change->member->rack,
+                                  "feature_least", (json_int_t)change->member->feature_least, "feature_most",
+                                  (json_int_t)change->member->feature_most));
+  if (change->kind == CAIRN_CHANGE_FEATURE_LEVEL)
+    json_object_set_new(object, "feature_level", json_integer(change->feature_level));
+  else if (change->topic == NULL && change->member == NULL)
     json_object_set_new(object, "cluster_id", json_string(cairn_watch_cluster_id(watching->watch)));
   char *text = json_dumps(object, JSON_COMPACT);
   output_printf(watching->cli->output, "%s\n", text);

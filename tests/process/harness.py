@@ -187,6 +187,9 @@ class Client:
         self.set_broker_standing = self._unary(
             "Admin/SetBrokerStanding", admin_pb2.SetBrokerStandingRequest, admin_pb2.SetBrokerStandingResponse
         )
+        self.raise_feature_level = self._unary(
+            "Admin/RaiseFeatureLevel", admin_pb2.RaiseFeatureLevelRequest, admin_pb2.RaiseFeatureLevelResponse
+        )
         self.append_stream = self.channel.stream_stream(
             "/cairn.v1.Log/AppendStream",
             request_serializer=log_pb2.AppendRequest.SerializeToString,

@@ -22,9 +22,12 @@ static uint64_t mix_number(uint64_t hash, uint64_t number) { return mix(hash, &n
 static uint64_t mix_text(uint64_t hash, const char *text) { return mix(hash, text, strlen(text) + 1); }
 static uint64_t begin(char kind) { return mix(0xcbf29ce484222325u, &kind, 1); }
 
+static uint64_t level_sum(uint32_t level) { return mix_number(begin('f'), level); }
+
 /* Of what the map says of it; who tells it fills in more. */
 static uint64_t broker_sum(const struct cairn_member *broker) {
   uint64_t hash = mix_number(begin('b'), broker->broker_id);
+  hash = mix_number(mix_number(hash, broker->feature_least), broker->feature_most);
   hash = mix_text(mix_text(mix_text(hash, broker->advertised), broker->peer_address), broker->incarnation);
   return mix_text(mix_number(hash, broker->standing), broker->rack);
 }
@@ -92,7 +95,7 @@ static uint64_t sum_of_topic(const struct cluster_map *map, const struct map_top
 }
 
 static uint64_t sum_of_map(const struct cluster_map *map) {
-  uint64_t sum = 1;
+  uint64_t sum = level_sum(cluster_map_feature_level(map));
   const struct map_broker *broker = cluster_map_broker_after(map, 0);
   for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id)) {
     struct public_broker told;
@@ -102,7 +105,9 @@ static uint64_t sum_of_map(const struct cluster_map *map) {
                                              .peer_address = broker->peer_address,
                                              .incarnation = told.incarnation,
                                              .standing = (enum cairn_broker_standing)told.broker.standing,
-                                             .rack = broker->rack});
+                                             .rack = broker->rack,
+                                             .feature_least = told.broker.feature_least,
+                                             .feature_most = told.broker.feature_most});
   }
   const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) sum += sum_of_topic(map, topic);
@@ -145,12 +150,14 @@ struct map_sight {
   uint64_t version;
   uint64_t newest; /* that was ever whole */
   bool whole;
+  uint32_t feature_level;
 };
 
 struct map_sight *map_sight_new(struct checker *checker, const struct map_truth *truth) {
   struct map_sight *sight = NEW(struct map_sight);
   sight->checker = checker;
   sight->truth = truth;
+  sight->feature_level = 1;
   sight->topics = map_new(0);
   sight->brokers = map_new(0);
   return sight;
@@ -200,7 +207,7 @@ static void take_topic(struct map_sight *sight, const struct cairn_change *chang
 }
 
 static uint64_t sum_of_sight(const struct map_sight *sight) {
-  uint64_t sum = 1;
+  uint64_t sum = level_sum(sight->feature_level);
   struct map_cursor cursor = {0};
   for (uint64_t *broker; (broker = map_next(sight->brokers, &cursor)) != NULL;) sum += *broker;
   cursor = (struct map_cursor){0};
@@ -236,11 +243,13 @@ void map_sight_take(struct map_sight *sight, const struct cairn_change *change) 
     sight->brokers = map_new(0);
     sight->version = 0;
     sight->whole = false;
+    sight->feature_level = 1;
     return;
   }
   if (change->kind == CAIRN_CHANGE_TOPIC_DELETED) memory_free(map_remove_number(sight->topics, change->topic->id));
   else if (change->topic != NULL) take_topic(sight, change);
   else if (change->member != NULL) take_broker(sight, change->member);
+  else if (change->kind == CAIRN_CHANGE_FEATURE_LEVEL) sight->feature_level = change->feature_level;
   if (change->kind == CAIRN_CHANGE_MAP_WHOLE) sight->whole = true;
   else if (sight->whole && change->version <= sight->version)
     checker_violation(sight->checker, "M2 watched-map", "a change of version %llu came to a watcher who had version %llu",
