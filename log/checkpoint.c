@@ -67,8 +67,9 @@ void checkpoint_frame_body(uint8_t out[CHECKPOINT_FRAME_SIZE], const struct chec
 }
 
 enum status checkpoint_frame_decode(struct bytes body, struct checkpoint_row *out_row) {
-  if (body.size != CHECKPOINT_FRAME_SIZE) return STATUS_CORRUPT;
+  if (body.size < 1) return STATUS_CORRUPT;
   if (body.data[0] != 1) return STATUS_FOREIGN;
+  if (body.size != CHECKPOINT_FRAME_SIZE) return STATUS_CORRUPT;
   *out_row = (struct checkpoint_row){.sequence = get_u64(body.data + 8), .durable_group = get_u64(body.data + 16)};
   return STATUS_OK;
 }

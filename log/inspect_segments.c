@@ -134,7 +134,8 @@ static uint64_t check_segment(struct inspection *inspection, const struct group_
     return 0;
   }
   struct segment_header header;
-  if (status == STATUS_OK) status = inspect_segment(inspection->world->disk, path, info, &header, check_entry, &check);
+  if (status == STATUS_UNSUPPORTED) status = STATUS_FOREIGN; /* of a newer Cairn: told below */
+  else if (status == STATUS_OK) status = inspect_segment(inspection->world->disk, path, info, &header, check_entry, &check);
   end_finding(&check, info->end_offset, info->last_index + 1);
   if (check.rest != 0) tell_rest(inspection, row, info, path, check.rest);
   if (status == STATUS_OK) return check.rest;

@@ -24,7 +24,8 @@ static enum status replay_segment(struct replay *replay, const struct segment_in
   status = segment_check_owner(file, log->group, log->instance, segment->first_index, log->set->identity.incarnation);
   if (status != STATUS_OK) {
     disk_close(file);
-    return status == STATUS_FOREIGN ? STATUS_DAMAGED : status;
+    status = segment_owner_trouble(status);
+    return status == STATUS_NOT_FOUND ? STATUS_DAMAGED : status;
   }
   struct segment_cursor cursor;
   segment_cursor_init(&cursor, file, segment, NULL, REPLAY_CHUNK);

@@ -118,6 +118,10 @@ static enum status format_directory(struct log_set *set, const struct log_identi
   struct disk *disk = set->world->disk;
   struct log_identity draft;
   enum status status = identity_read_draft(disk, &draft);
+  if (status == STATUS_FOREIGN) {
+    explain(out_reason, "the data directory was begun by a newer Cairn, to found a cluster: start that version");
+    return status;
+  }
   bool other = status != STATUS_OK || memcmp(draft.incarnation, format->incarnation, LOG_ID_SIZE) != 0;
   if (status != STATUS_NOT_FOUND && other) {
     explain(
@@ -164,6 +168,7 @@ static enum status recover(struct log_set *set, struct recovery *recovery, bool 
       set->store = NULL;
     }
   }
+  if (status == STATUS_CORRUPT && recovery_dump_is_foreign(recovery)) return STATUS_FOREIGN; /* an older one knows less */
   if (status == STATUS_CORRUPT) {
     recovery->report->store_rebuilt = true;
     recovery_deinit(recovery);
@@ -194,6 +199,15 @@ static enum status ask_leave(struct log_set *set, const struct log_set_report *r
   return options->may_go_on(options->may_context, &set->identity, report, out_reason);
 }
 
+static void explain_foreign(const struct recovery *recovery, struct buffer *out_reason) {
+  if (recovery->foreign == NULL || out_reason == NULL) return;
+  char text[256];
+  snprintf(text, sizeof text,
+           "its journal has %s of group %" PRIu64 " that a newer Cairn wrote, and nothing was changed: start that version",
+           recovery->foreign, recovery->foreign_group);
+  explain(out_reason, text);
+}
+
 static enum status open_all(struct log_set *set, bool fresh, struct log_set_report *report, struct buffer *out_reason) {
   struct recovery recovery;
   recovery_init(&recovery, set, report);
@@ -221,6 +235,7 @@ static enum status open_all(struct log_set *set, bool fresh, struct log_set_repo
   if (status == STATUS_OK) recovery_judge(&recovery);
   if (status == STATUS_OK) status = ask_leave(set, report, out_reason);
   if (status == STATUS_OK) status = recovery_finish(&recovery);
+  explain_foreign(&recovery, out_reason);
   if (status == STATUS_OK) recovery_make_logs(&recovery);
   recovery_deinit(&recovery);
   return status;

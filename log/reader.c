@@ -90,7 +90,7 @@ static enum status find_open(struct reader *reader, group_id group, instance_id 
   status = segment_check_owner(file, group, instance, first_index, reader->set->identity.incarnation);
   if (status != STATUS_OK) {
     disk_close(file);
-    return status == STATUS_FOREIGN ? STATUS_NOT_FOUND : status; /* what should be there is not */
+    return segment_owner_trouble(status);
   }
   close_one(oldest);
   *oldest =

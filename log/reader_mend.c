@@ -22,7 +22,7 @@ static struct disk_file *open_file(struct log_set *set, const struct reader_work
   *out_status = segment_check_owner(file, work->group, work->instance, work->segments[0].first_index, set->identity.incarnation);
   if (*out_status == STATUS_OK) return file;
   disk_close(file);
-  if (*out_status == STATUS_FOREIGN) *out_status = STATUS_NOT_FOUND; /* what should be there is not */
+  *out_status = segment_owner_trouble(*out_status);
   return NULL;
 }
 

@@ -54,6 +54,12 @@ enum status recovery_check_dump(const struct recovery *recovery, uint64_t genera
   return status == STATUS_OK && !owner.ours ? STATUS_EXISTS : status;
 }
 
+bool recovery_dump_is_foreign(const struct recovery *recovery) {
+  uint64_t generations[DUMP_LIST_MAX];
+  size_t count = dump_list(recovery->set->world->disk, generations, DUMP_LIST_MAX);
+  return count > 0 && recovery_check_dump(recovery, generations[0]) == STATUS_FOREIGN;
+}
+
 static void take_newest_dump(struct recovery *recovery) {
   uint64_t generations[DUMP_LIST_MAX];
   size_t count = dump_list(recovery->set->world->disk, generations, DUMP_LIST_MAX);

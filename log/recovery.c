@@ -178,6 +178,27 @@ enum status recovery_load_store(struct recovery *recovery) {
 
 /* ---- The journal ---- */
 
+/* Its checksums hold: it is no rot. To go on without it would be to lose it. */
+static void found_foreign(struct recovery *recovery, const struct journal_found *frame, const char *what) {
+  if (recovery->foreign != NULL) return;
+  recovery->foreign = what;
+  recovery->foreign_group = frame->group;
+}
+
+static bool is_foreign(const struct journal_found *frame, const char **out_what) {
+  struct entry_head head;
+  struct open_frame open;
+  struct checkpoint_row row;
+  bool entry = frame->kind == FRAME_ENTRY && frame->body.size >= ENTRY_HEAD_SIZE;
+  *out_what = NULL;
+  if (entry && entry_decode_head(frame->body.data, &head) == STATUS_FOREIGN) *out_what = "an entry";
+  if (frame->kind == FRAME_OPEN && open_frame_decode(frame->body, &open) == STATUS_FOREIGN) *out_what = "the beginning of a log";
+  if (frame->kind == FRAME_CHECKPOINT && checkpoint_frame_decode(frame->body, &row) == STATUS_FOREIGN)
+    *out_what = "the word of a checkpoint";
+  if (frame->kind < FRAME_ENTRY || frame->kind > FRAME_TABLE) *out_what = "a frame";
+  return *out_what != NULL;
+}
+
 static void found_entry(struct recovered *log, const struct journal_found *frame) {
   struct entry_head head;
   if (frame->body.size < ENTRY_HEAD_SIZE || entry_decode_head(frame->body.data, &head) != STATUS_OK) return;
@@ -254,6 +275,11 @@ static void found_open(struct recovered *log, const struct journal_found *frame)
 
 static void found(void *context, const struct journal_found *frame) {
   struct recovery *recovery = context;
+  const char *what;
+  if (is_foreign(frame, &what)) {
+    found_foreign(recovery, frame, what);
+    return;
+  }
   if (frame->kind == FRAME_CHECKPOINT) {
     struct checkpoint_row row;
     if (checkpoint_frame_decode(frame->body, &row) == STATUS_OK && row.sequence > recovery->newest_frame.sequence) {
@@ -330,6 +356,7 @@ enum status recovery_scan_journal(struct recovery *recovery) {
   struct journal_replay replay = {.found = found, .damaged = damaged, .dropped = dropped, .context = recovery};
   enum status status = journal_open(set->world, &set->options.journal, set->checkpointed.durable_group, &replay, &set->journal,
                                     &recovery->report->journal);
+  if (status == STATUS_OK && recovery->foreign != NULL) return STATUS_FOREIGN;
   if (status == STATUS_OK) trace_dropped(recovery);
   return status;
 }

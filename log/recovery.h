@@ -66,6 +66,8 @@ struct recovery {
   struct map *logs;               /* of struct recovered, by group and instance */
   struct recovery_losses damage;  /* of the journal, to rot */
   struct recovery_losses dropped; /* taken for torn */
+  const char *foreign; /* what of the journal a newer Cairn wrote; NULL: nothing. Of this group: */
+  group_id foreign_group;
   struct table_changes changes;
   struct checkpoint_row newest_frame; /* CHECKPOINT */
   bool dump_owed;                     /* a log began or ended, and no dump knows */
@@ -88,6 +90,8 @@ enum status recovery_scan_journal(struct recovery *recovery) MUST_CHECK;
 void recovery_close_earlier(struct recovery *recovery);
 /* Reads a dump, and takes nothing. STATUS_EXISTS: it is another broker's. STATUS_CORRUPT, STATUS_FOREIGN: as dump_read(). */
 enum status recovery_check_dump(const struct recovery *recovery, uint64_t generation) MUST_CHECK;
+/* The newest dump is of a newer Cairn: to make a store of an older one would be to lose what it knows. */
+bool recovery_dump_is_foreign(const struct recovery *recovery);
 /* Links entries up, judges damage. */
 void recovery_judge(struct recovery *recovery);
 /* Is what the journal lost there all the same, or not needed? */

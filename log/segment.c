@@ -124,12 +124,19 @@ enum status segment_check_owner(struct disk_file *file, group_id group, instance
   struct segment_header header;
   size_t got = 0;
   enum status status = disk_read(file, 0, block, SEGMENT_HEADER_SIZE, &got);
-  bool whole = status == STATUS_OK && got == SEGMENT_HEADER_SIZE && segment_header_decode(block, &header) == STATUS_OK;
+  if (status == STATUS_OK) status = got == SEGMENT_HEADER_SIZE ? segment_header_decode(block, &header) : STATUS_CORRUPT;
   memory_free(block);
-  if (!whole) return status;
+  if (status == STATUS_CORRUPT) return STATUS_OK;
+  if (status == STATUS_FOREIGN) return STATUS_UNSUPPORTED;
+  if (status != STATUS_OK) return status;
   bool ours = header.group == group && header.instance == instance && header.first_index == first_index &&
               (owner == NULL || memcmp(header.owner, owner, SEGMENT_OWNER_SIZE) == 0);
   return ours ? STATUS_OK : STATUS_FOREIGN;
+}
+
+enum status segment_owner_trouble(enum status status) {
+  if (status == STATUS_FOREIGN) return STATUS_NOT_FOUND;
+  return status == STATUS_UNSUPPORTED ? STATUS_IO : status;
 }
 
 /* ---- Writing ---- */

@@ -85,10 +85,13 @@ void segment_header_encode(const struct segment_header *header, uint8_t out[SEGM
 enum status segment_header_decode(const uint8_t in[SEGMENT_HEADER_SIZE], struct segment_header *out_header) MUST_CHECK;
 
 /* Is this open file what its name says, and this broker's? STATUS_FOREIGN: its header is whole and says something else: another file was
- * put in its place, and its entries follow each other just as well. A damaged header says nothing, and is no reason to refuse. `owner`
- * NULL: any broker's. */
+ * put in its place, and its entries follow each other just as well. STATUS_UNSUPPORTED: its header is whole and of a version that this build does
+ * not know. A damaged header says nothing, and is no reason to refuse. `owner` NULL: any broker's. */
 enum status segment_check_owner(struct disk_file *file, group_id group, instance_id instance, entry_index first_index,
                                 const uint8_t *owner) MUST_CHECK;
+/* What a reader makes of that: what should be there is not (NOT_FOUND), and is had from elsewhere; what a newer Cairn wrote cannot be read (IO), and
+ * nothing of it is given up or put in its place. */
+enum status segment_owner_trouble(enum status status);
 
 /* ---- Writing ---- */
 

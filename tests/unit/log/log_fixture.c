@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/codec.h"
 #include "base/list.h"
 #include "base/memory.h"
 #include "base/trace.h"
@@ -449,4 +450,26 @@ bool fixture_has(const struct fixture *fixture, const char *name) {
   struct stat info;
   fixture_path(fixture, name, path, sizeof path);
   return stat(path, &info) == 0;
+}
+
+uint64_t fixture_hash(const struct fixture *fixture) {
+  static const char *const folders[] = {"journal", "dump", "."};
+  uint64_t hash = 0;
+  for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+    char names[64][64];
+    size_t count = fixture_list(fixture, folders[i], names, 64);
+    for (size_t k = 0; k < count; k++) {
+      char name[160], path[512];
+      snprintf(name, sizeof name, "%s/%s", folders[i], names[k]);
+      if (strstr(name, "-lock") != NULL) continue;
+      fixture_path(fixture, name, path, sizeof path);
+      FILE *file = fopen(path, "rb");
+      static uint8_t bytes[1 << 20];
+      for (size_t size; file != NULL && (size = fread(bytes, 1, sizeof bytes, file)) > 0;)
+        hash = xxh3(hash, bytes_of(bytes, size));
+      if (file != NULL) fclose(file);
+      hash = xxh3(hash, bytes_of_string(name));
+    }
+  }
+  return hash;
 }

@@ -68,5 +68,7 @@ void fixture_path(const struct fixture *fixture, const char *name, char *out, si
 void fixture_flip(const struct fixture *fixture, const char *name, long offset);
 size_t fixture_list(const struct fixture *fixture, const char *name, char out[][64], size_t max);
 bool fixture_has(const struct fixture *fixture, const char *name);
+/* Of all that its journal, its dumps and the files beside them are, but for the lock of the store. */
+uint64_t fixture_hash(const struct fixture *fixture);
 
 #endif

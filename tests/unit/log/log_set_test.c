@@ -65,29 +65,6 @@ static enum status give_leave(void *context, const struct log_identity *identity
                                                                                   : STATUS_BUG;
 }
 
-/* All that its files are, but for the lock of the store. */
-static uint64_t hash_of_all(const struct fixture *fixture) {
-  static const char *const folders[] = {"journal", "dump", "."};
-  uint64_t hash = 0;
-  for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-    char names[64][64];
-    size_t count = fixture_list(fixture, folders[i], names, 64);
-    for (size_t k = 0; k < count; k++) {
-      char name[160], path[512];
-      snprintf(name, sizeof name, "%s/%s", folders[i], names[k]);
-      if (strstr(name, "-lock") != NULL) continue;
-      fixture_path(fixture, name, path, sizeof path);
-      FILE *file = fopen(path, "rb");
-      static uint8_t bytes[1 << 20];
-      for (size_t size; file != NULL && (size = fread(bytes, 1, sizeof bytes, file)) > 0;)
-        hash = xxh3(hash, bytes_of(bytes, size));
-      if (file != NULL) fclose(file);
-      hash = xxh3(hash, bytes_of_string(name));
-    }
-  }
-  return hash;
-}
-
 /* Asked when the journal has been judged, so that what is judged is the same at the next start. */
 static void a_refused_opening_changes_nothing(void **state) {
   struct fixture *fixture = *state;
@@ -100,13 +77,13 @@ static void a_refused_opening_changes_nothing(void **state) {
   fixture_close(fixture, false);
   leave.status = STATUS_DIRECTORY_SUPERSEDED;
   assert_int_equal(fixture_open(fixture), STATUS_DIRECTORY_SUPERSEDED);
-  uint64_t last_group = leave.last_group, hash = hash_of_all(fixture);
+  uint64_t last_group = leave.last_group, hash = fixture_hash(fixture);
   assert_true(last_group > 0);
 
   for (unsigned i = 0; i < 10; i++) {
     assert_int_equal(fixture_open(fixture), STATUS_DIRECTORY_SUPERSEDED);
     assert_int_equal(leave.last_group, last_group);
-    assert_int_equal(hash_of_all(fixture), hash);
+    assert_int_equal(fixture_hash(fixture), hash);
     assert_non_null(strstr((const char *)fixture->reason.data, "somebody knows better"));
   }
 
