@@ -31,13 +31,13 @@ struct brokers {
 
   struct timer ask_timer;
   uint64_t ask_again_ns;
-  unsigned asked;       /* times */
-  bool silent;          /* nobody was known to lead group 0 when it looked last */
+  unsigned asked; /* times */
+  bool silent;    /* nobody was known to lead group 0 when it looked last */
   /* Whoever leads group 0 is told of this process once, for its map may say something else than ours. */
   unsigned leaders;       /* changes of who leads it */
   unsigned asked_leaders; /* `leaders` when it was asked last, ... */
   unsigned told_leaders;  /* ... and when it was last asked and knew */
-  struct change change; /* of this broker itself, where it leads group 0 */
+  struct change change;   /* of this broker itself, where it leads group 0 */
   bool changing;
   void (*told)(void *context, enum status status); /* NULL: it was */
   void *told_context;
@@ -246,7 +246,8 @@ static bool has_to_ask(struct brokers *brokers) {
   if (brokers_refused(brokers)) return false;
   bool was_silent = brokers->silent;
   brokers->silent = controller_leader(brokers->wiring.controller) == 0;
-  return !is_known(brokers) || brokers->told_leaders != brokers->leaders || (was_silent && brokers->silent) || is_led_by_a_stranger(brokers);
+  return !is_known(brokers) || brokers->told_leaders != brokers->leaders || (was_silent && brokers->silent) ||
+         is_led_by_a_stranger(brokers);
 }
 
 static void ask_fires(struct timer *timer) {

@@ -42,7 +42,7 @@ enum status node_check_features(const struct node *node, struct buffer *out_prob
   char why[FEATURE_LEVEL_PROBLEM_SIZE];
   if (level == 0) return STATUS_OK;
   feature_problem(node->identity.broker_id, node_features(node), level, why);
-  SAY(out_problem, "%s. Nothing in data directory %s was changed", why, node->options->data_dir);
+  SAY(out_problem, "%s. Nothing that data directory %s has is lost", why, node->options->data_dir);
   return STATUS_FEATURE_LEVEL;
 }
 

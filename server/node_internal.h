@@ -106,7 +106,7 @@ enum status node_may_go_on(void *context, const struct log_identity *identity, c
 void node_superseded_by(void *context, const char *text); /* peers_options.superseded */
 void node_refused_by(void *context, const char *text);    /* brokers_wiring.outgrown: the others are at a level that it cannot */
 void node_outgrown(void *context, uint32_t level);        /* controller_watch.outgrown */
-/* Group 0 was opened, and the map is of a level that this broker cannot: nothing was changed yet. */
+/* Group 0 was opened. STATUS_FEATURE_LEVEL: the map is of a level that this broker cannot; nothing was done on its word. */
 enum status node_check_features(const struct node *node, struct buffer *out_problem) MUST_CHECK;
 struct feature_range node_features(const struct node *node);
 

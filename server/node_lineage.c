@@ -91,6 +91,12 @@ enum status node_may_go_on(void *context, const struct log_identity *identity, c
     return STATUS_FOREIGN;
   }
   enum status status = read_lineage(node, report->journal.last_group);
+  if (status == STATUS_OK) status = seen_check(node->world->disk);
+  if (status == STATUS_FOREIGN)
+    SAY(going_on->out_problem,
+        "the file lineage or the file seen of data directory %s was written by a newer Cairn, and nothing was changed: start "
+        "that version",
+        node->options->data_dir);
   bool formatted_now = memcmp(identity->incarnation, going_on->formatted, LOG_ID_SIZE) == 0;
   bool has_others = node->options->peer_listen[0] != '\0' && !formatted_now;
   if (status == STATUS_OK && has_others) status = recall(going_on);

@@ -41,6 +41,16 @@ enum status seen_open(struct world *world, struct peer_memory out_rows[PEER_MEMO
   return STATUS_OK;
 }
 
+enum status seen_check(struct disk *disk) {
+  uint8_t into[SMALL_FILE_BYTES_MAX];
+  struct peer_memory rows[PEER_MEMORIES_MAX];
+  struct bytes bytes;
+  size_t count = 0;
+  enum status status = small_file_read(disk, PEER_MEMORIES_PATH, into, &bytes);
+  if (status == STATUS_OK) status = peer_memories_decode(bytes, rows, &count);
+  return status == STATUS_FOREIGN ? status : STATUS_OK;
+}
+
 void seen_close(struct seen *seen) {
   if (seen == NULL) return;
   loop_stop(seen->loop);

@@ -19,4 +19,7 @@ void seen_close(struct seen *seen); /* after peers_stop(). NULL is fine */
 /* peers_options.keep */
 void seen_keep(void *context, const struct peer_memory *rows, size_t count, struct loop *loop, struct task *done);
 
+/* STATUS_FOREIGN: there is one of a newer Cairn, which must not be replaced. Else STATUS_OK. */
+enum status seen_check(struct disk *disk) MUST_CHECK;
+
 #endif
