@@ -432,6 +432,12 @@ static void carry(struct faults *faults, unsigned which) {
   sim_node_set_rack(faults->run->nodes[which], rack);
 }
 
+/* Never the other way: once the others have reached a level, who cannot it does not start. */
+static void upgrade(struct faults *faults, unsigned which) {
+  run_trace(faults->run, "nemesis", "node %u is upgraded", which);
+  sim_node_set_feature_level_most(faults->run->nodes[which], 0);
+}
+
 static void tend_node(struct faults *faults, unsigned which) {
   struct sim_node *node = faults->run->nodes[which];
   struct victim *victim = &faults->victims[which];
@@ -459,6 +465,8 @@ static void tend_node(struct faults *faults, unsigned which) {
   if (victim->start_at_ns > now && !faults->healed) return;
   victim->start_at_ns = 0;
   carry(faults, which);
+  bool held = sim_node_settings(node)->feature_level_most != 0;
+  if (held && sim_random_chance(&faults->chance, 50)) upgrade(faults, which);
   run_trace(faults->run, "nemesis", "node %u starts", which);
   sim_node_start(node);
 }

@@ -62,6 +62,8 @@ struct map_truth {
   uint64_t *sums; /* by version, from 1 on; 0: nobody has come to it */
   uint64_t count;
   uint64_t next_group; /* of the newest version: what has a greater one came later */
+  uint32_t level; /* the greatest feature level that any version had, ... */
+  uint64_t since; /* ... and the earliest of those that were seen with it */
 };
 
 struct map_truth *map_truth_new(struct checker *checker) {
@@ -114,11 +116,22 @@ static uint64_t sum_of_map(const struct cluster_map *map) {
   return sum == 0 ? 1 : sum;
 }
 
+static void take_level(struct map_truth *truth, const struct cluster_map *map) {
+  uint32_t level = cluster_map_feature_level(map);
+  uint64_t version = cluster_map_version(map);
+  if (level < truth->level && version >= truth->since)
+    checker_violation(truth->checker, "M3 readable", "feature level %u went back to %u by version %llu", truth->level, level,
+                      (unsigned long long)version);
+  if (level > truth->level || (level == truth->level && version < truth->since)) truth->since = version;
+  if (level > truth->level) truth->level = level;
+}
+
 void map_truth_take(struct map_truth *truth, const struct cluster_map *map) {
   uint64_t version = cluster_map_version(map);
   uint64_t sum = sum_of_map(map);
   if (version == 0) return;
   if (version == truth->count + 1) map_racks_check(truth->checker, map, truth->next_group);
+  take_level(truth, map);
   if (version > truth->count) {
     truth->next_group = cluster_map_next_group_id(map);
     truth->sums = memory_grow_array(truth->sums, version, sizeof *truth->sums);

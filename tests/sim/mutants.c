@@ -38,7 +38,8 @@ static size_t row_count;
 
 static void add(const char *name, const char *where, const char *what, enum mutant in_broker, enum raft_mutant in_protocol) {
   bool shows_alone = in_broker != MUTANT_NONE && in_broker != MUTANT_followers_forget && in_broker != MUTANT_answered_too_early &&
-                     in_broker != MUTANT_older_copy_let_in && in_broker != MUTANT_racks_ignored;
+                     in_broker != MUTANT_older_copy_let_in && in_broker != MUTANT_racks_ignored &&
+                     in_broker != MUTANT_level_unasked;
   unsigned nodes = shows_alone ? 1 : clusters_come_to(in_protocol) ? 3 : 0;
   rows[row_count++] = (struct sim_mutant){
       .name = name, .where = where, .what = what, .nodes = nodes, .in_broker = in_broker, .in_protocol = in_protocol};

@@ -107,6 +107,14 @@ const char *plan_draw_rack(const struct plan *plan, struct sim_random *random) {
   return names[sim_random_below(random, plan->racks)];
 }
 
+/* Level 2 is all there is beyond 1: where somebody is held back somebody asks for it, or all do by themselves. Not where brokers leave: one that is gone
+ * holds nobody back, and may be told of the new level for a moment still. */
+static void draw_levels(struct plan *plan, struct sim_random *random) {
+  if (plan->nodes == 1 || plan->leaves || !sim_random_chance(random, 35)) return;
+  plan->held = 1 + (unsigned)sim_random_below(random, (1u << plan->nodes) - 1);
+  plan->options.auto_upgrade = sim_random_chance(random, 40);
+}
+
 void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, bool rot) {
   struct sim_random random;
   memset(plan, 0, sizeof *plan);
@@ -155,6 +163,8 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, bool rot) {
   plan->leaves = plan->moves && plan->nodes > 2 && sim_random_chance(&random, 60);
   /* One can leave only where the others are enough for every partition. */
   if (plan->leaves) plan->replicas_max = 1 + (unsigned)sim_random_below(&random, plan->nodes - 1);
+  sim_random_init(&random, seed, "levels");
+  draw_levels(plan, &random);
   sim_random_init(&random, seed, "copies");
   plan->copies = plan->nodes > 1 && !plan->leaves && sim_random_chance(&random, 30);
   if (plan->nodes > 1) plan->rot_at_end = false;
@@ -170,7 +180,7 @@ void plan_print(const struct plan *plan, char *into, size_t size) {
   }
   if (plan->rots && at > 0 && (size_t)at < size) at += snprintf(into + at, size - (size_t)at, "rot,");
   if (at < 0 || (size_t)at >= size) return;
-  at += snprintf(into + at, size - (size_t)at, "%s", plan->copies ? "copies," : "");
+  at += snprintf(into + at, size - (size_t)at, "%s%s", plan->copies ? "copies," : "", plan->held != 0 ? "upgrades," : "");
   if ((size_t)at >= size) return;
   if (plan->racks > 0) at += snprintf(into + at, size - (size_t)at, " racks=%u%s", plan->racks, plan->carries ? "+" : "");
   if ((size_t)at >= size) return;

@@ -83,6 +83,7 @@ struct plan {
   bool transfers; /* somebody asks for other leaders */
   bool leaves;    /* brokers are drained, and leave, and come back as new ones */
   bool carries;   /* one that starts again may stand in another rack */
+  unsigned held;  /* brokers, by bit, that begin with feature level 1 alone, and are upgraded when they start again */
   bool retains;   /* topics whose old records go by themselves */
   bool compressed;
   bool impatient;    /* short deadlines, calls given up in the middle */

@@ -39,6 +39,8 @@ static const struct {
     {"leader_without_a_quorum", CLUSTER},
     {"leadership_handed_over", CLUSTER},
     {"learner_is_paced", CLUSTER},
+    {"level_is_held_back", CLUSTER},
+    {"level_rises_by_itself", BOTH},
     {"mismatch_waits_for_its_reason", BOTH},
     {"missed_broker_is_emptied", CLUSTER},
     {"move_is_taken_back", CLUSTER},

@@ -91,6 +91,12 @@ static void told_map(const void *map) {
   if (!told->rotten) map_truth_take(told->truth, map);
 }
 
+static void told_command(uint32_t most, uint32_t level) {
+  if (level > most)
+    checker_violation(told->checker, "M3 readable",
+                      "a broker that can feature levels up to %u is given a command that raises it to %u", most, level);
+}
+
 static void told_votes(uint32_t broker, uint64_t group, uint64_t term) {
   (void)group;
   (void)term;
@@ -102,7 +108,9 @@ static void listen(struct run *run) {
 #ifdef CAIRN_SIMULATED
   told = run;
   witness = (struct witness){0};
-  if (run != NULL) witness = (struct witness){.applied = told_applied, .votes = told_votes, .leads = told_leads, .map = told_map};
+  if (run != NULL)
+    witness = (struct witness){
+        .applied = told_applied, .votes = told_votes, .leads = told_leads, .map = told_map, .command = told_command};
 #else
   (void)run;
 #endif
@@ -350,6 +358,7 @@ static struct run *run_new(const struct plan *plan, enum run_trace trace) {
     snprintf(host, sizeof host, "10.0.0.%u", i + 1);
     struct sim_node_options options = {.host = host, .disk_bytes = plan->disk_bytes, .options = plan->options, .rpc = plan->rpc};
     options.options.broker_id = i + 1;
+    options.options.feature_level_most = (plan->held >> i) & 1;
     if (plan->nodes > 1) name_peers(plan, i, &options.options);
     snprintf(options.options.rack, sizeof options.options.rack, "%s", plan_draw_rack(plan, &racks));
     run->nodes[i] = sim_node_new(run->sim, run->net, &options);

@@ -215,6 +215,11 @@ void sim_node_set_clock(struct sim_node *node, int64_t jump_ms, int32_t rate_ppm
   sim_world_set_rate(node->life->world, rate_ppm);
 }
 
+void sim_node_set_feature_level_most(struct sim_node *node, uint32_t level) {
+  PRE(sim_node_stage(node) == SIM_NODE_DOWN);
+  node->options.options.feature_level_most = level;
+}
+
 /* ---- What it is ---- */
 
 bool sim_node_died(const struct sim_node *node) { return node->life != NULL && is_dead(node->life); }

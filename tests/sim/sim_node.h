@@ -47,6 +47,9 @@ void sim_node_resume(struct sim_node *node);
 void sim_node_set_rack(struct sim_node *node, const char *rack);                   /* of the processes to come */
 void sim_node_set_clock(struct sim_node *node, int64_t jump_ms, int32_t rate_ppm); /* also for the processes to come */
 
+/* The next process can feature levels up to this one (0: all). PRE: DOWN */
+void sim_node_set_feature_level_most(struct sim_node *node, uint32_t level);
+
 enum sim_node_stage sim_node_stage(const struct sim_node *node);
 /* Also true when the disk's own crash point has killed it and nobody has noticed yet. */
 bool sim_node_died(const struct sim_node *node);

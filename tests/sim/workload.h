@@ -33,6 +33,8 @@ void workload_transfer(struct worker *worker, struct run_topic *topic, uint32_t 
 void workload_move(struct worker *worker, struct run_topic *topic, uint32_t number);
 /* What an admin does about brokers: drains one, lets one leave, or lets it stay; and looks what has become of them. (workload_brokers.c) */
 void workload_set_standing(struct worker *worker);
+/* The feature level is to rise, whether all can it or not. */
+void workload_raise_level(struct worker *worker);
 /* Asked of whoever leads the map: somebody is to leave, or is gone and the nemesis does not know it; or it cannot be told just now. */
 bool workload_some_leave(struct worker *worker);
 bool workload_look_at_brokers(struct worker *worker); /* none of them is to leave, as the one that was asked has it */

@@ -214,6 +214,7 @@ static void do_something(struct worker *worker) {
   const struct plan *plan = worker->run->plan;
   if (plan->leaves && sim_random_chance(&worker->chance, 20)) (void)workload_look_at_brokers(worker);
   if (plan->leaves && !worker->run->healed && sim_random_chance(&worker->chance, 8)) workload_set_standing(worker);
+  if (plan->held != 0 && sim_random_chance(&worker->chance, 10)) workload_raise_level(worker);
   uint32_t number = 0;
   uint64_t what = sim_random_below(&worker->chance, 100);
   struct run_topic *topic = worker_pick(worker, &number);

@@ -77,3 +77,20 @@ bool workload_some_leave(struct worker *worker) {
   }
   return false;
 }
+
+void workload_raise_level(struct worker *worker) {
+  struct run *run = worker->run;
+  uint32_t before = 0, level = 0;
+  struct cairn_error error = {0};
+  bool tries = sim_random_chance(&worker->chance, 20);
+  run_call_begin(run);
+  int code = cairn_feature_level_raise(worker->client, 2, tries, &before, &level, &error);
+  run_call_end(run);
+  run_trace(run, worker->name, "the feature level is to be 2 -> %s", code == CAIRN_OK ? "OK" : error.reason);
+  if (code != CAIRN_OK) {
+    worker_error(worker, NULL, "raise", &error);
+    return;
+  }
+  if (level != 2 || before > 2)
+    checker_violation(run->checker, "M3 readable", "the feature level was to be 2, and went from %u to %u", before, level);
+}
