@@ -158,10 +158,12 @@ class CliTest(WithBroker):
         name = self.topic(partitions=2)
         lines, _ = self.watched("--from", "0", "-o", "json", "--topic", name, until="map_whole")
         told = [json.loads(line) for line in lines]
-        self.assertEqual([one["change"] for one in told], ["map_begins", "broker", "topic", "map_whole"])
-        self.assertEqual(told[2]["topic"]["name"], name)
-        self.assertEqual([place["replicas"] for place in told[2]["partitions"]], [[1], [1]])
-        self.assertEqual(told[1]["broker"]["standing"], "in")
+        self.assertEqual([one["change"] for one in told], ["map_begins", "feature_level", "broker", "topic", "map_whole"])
+        self.assertEqual(told[1]["feature_level"], 2)
+        self.assertEqual(told[3]["topic"]["name"], name)
+        self.assertEqual([place["replicas"] for place in told[3]["partitions"]], [[1], [1]])
+        self.assertEqual(told[2]["broker"]["standing"], "in")
+        self.assertEqual((told[2]["broker"]["feature_least"], told[2]["broker"]["feature_most"]), (1, 2))
         self.assertEqual({one["version"] for one in told}, {told[0]["version"]})
 
     def test_a_watch_of_another_cluster_is_refused(self):
@@ -369,6 +371,19 @@ class CliTest(WithBroker):
         self.assertEqual(row["rack"], "")
         status = json.loads(self.out("cluster", "status", "-o", "json"))
         self.assertEqual((status["racks"], status["brokers_without_rack"]), ({}, 1))
+
+    def test_the_feature_level_is_shown_and_raised(self):
+        status = json.loads(self.out("cluster", "status", "-o", "json"))
+        self.assertEqual((status["feature_level"], status["feature_level_possible"]), (2, 2))
+        self.assertRegex(self.out("cluster", "status").decode(), r"(?m)^features +level 2$")
+        (row,) = json.loads(self.out("broker", "list", "-o", "json"))
+        self.assertEqual((row["features"], row["feature_least"], row["feature_most"]), ("1-2", 1, 2))
+        self.assertEqual(self.out("cluster", "upgrade"), b"the cluster is at feature level 2 already\n")
+        self.assertEqual(json.loads(self.out("cluster", "upgrade", "-o", "json")), {"state": "unchanged", "level_before": 2, "level": 2})
+        self.assertIn("never lowered", self.assert_refused(2, "INVALID", "cluster", "upgrade", "--to", "1"))
+        error = self.assert_refused(4, "FEATURE_LEVEL", "cluster", "upgrade", "--to", "3", suggests="cairn broker list")
+        self.assertIn("broker 1 can levels 1 to 2", error)
+        self.run_cairn("cluster", "upgrade", "--to", "0", code=2)
 
     def test_a_broker_is_drained_and_in_again(self):
         self.topic()

@@ -120,7 +120,7 @@ class ClusterScaleTest(Scale):
             self.follower.call("alter_topic", timeout=10, name=name, config=admin_pb2.TopicConfig(retention_ms=i))
             answered = time.monotonic()
             for watcher in watchers:
-                watcher.wait(lambda view, name=name, i=i: view.map()[1][name]["retention"] == i)
+                watcher.wait(lambda view, name=name, i=i: view.map()[2][name]["retention"] == i)
                 late.append(time.monotonic() - answered)
         return sorted(late)
 

@@ -70,12 +70,13 @@ class WatchCase(harness.Case):
             token = page.next_page_token
             if not token:
                 break
-        brokers = {broker.id: (broker.advertised, broker.standing) for broker in self.call("describe_cluster").brokers}
-        return brokers, topics
+        now = self.call("describe_cluster")
+        brokers = {broker.id: (broker.advertised, broker.standing) for broker in now.brokers}
+        return now.feature_level, brokers, topics
 
     def has_the_truth(self, watcher):
         """Nothing is under way any more."""
-        self.wait_for("no partition moves", lambda: not any(move for topic in self.truth()[1].values() for _, move in topic["partitions"].values()))
+        self.wait_for("no partition moves", lambda: not any(move for topic in self.truth()[2].values() for _, move in topic["partitions"].values()))
         truth = self.truth()
         self.wait_for("the watcher has the map", lambda: watcher.wait(lambda view: view.whole).map() == truth)
 
@@ -148,7 +149,7 @@ class ChangesTest(WatchCase):
 
     @staticmethod
     def has_heard(view, i):
-        topics = view.map()[1]
+        topics = view.map()[2]
         return "fresh%d" % i in topics if i % 3 == 0 else topics["fresh0"]["retention"] == i
 
     def test_a_watch_goes_on_at_another_broker_when_its_own_is_killed(self):
@@ -173,11 +174,11 @@ class ChangesTest(WatchCase):
         self.call("create_topic", name="other")
         watcher = self.watch(2, topics=["mine", "later"])
         watcher.wait(lambda view: view.whole)
-        self.assertEqual(list(watcher.view.map()[1]), ["mine"])
+        self.assertEqual(list(watcher.view.map()[2]), ["mine"])
         self.alter("other", 5)
         self.call("create_topic", name="later", partitions=2)
-        watcher.wait(lambda view: "later" in view.map()[1])
-        self.assertEqual(sorted(watcher.view.map()[1]), ["later", "mine"])
+        watcher.wait(lambda view: "later" in view.map()[2])
+        self.assertEqual(sorted(watcher.view.map()[2]), ["later", "mine"])
         self.assertEqual(sorted(watcher.view.brokers), [1, 2, 3])
 
     def test_quiet_is_not_dead(self):
@@ -224,7 +225,7 @@ class DisconnectedTest(WatchCase):
     def test_who_missed_thousands_of_changes_has_the_map(self):
         self.call("create_topic", name="t0")
         watcher = self.watch(0)
-        watcher.wait(lambda view: "t0" in view.map()[1])
+        watcher.wait(lambda view: "t0" in view.map()[2])
         watcher.stop()
         view, missed_from = watcher.view, watcher.view.version
         began = time.monotonic()

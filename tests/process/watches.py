@@ -17,12 +17,12 @@ class View:
 
     def __init__(self):
         self.version, self.whole, self.begun, self.cluster = 0, False, 0, ""
-        self.topics, self.brokers = {}, {}
+        self.topics, self.brokers, self.level = {}, {}, 1
         self.heard = {}  # version -> when
 
     def take(self, answer):
         if answer.begins:
-            self.topics, self.brokers = {}, {}
+            self.topics, self.brokers, self.level = {}, {}, 1
             self.begun += 1
             assert answer.follows == 0, answer.follows
         else:
@@ -43,6 +43,9 @@ class View:
             self.brokers[change.broker.id] = (change.broker.advertised, change.broker.standing)
         elif change.kind == admin_pb2.CLUSTER_CHANGE_KIND_TOPIC_DELETED:
             self.topics.pop(change.topic.id, None)
+        elif change.kind == admin_pb2.CLUSTER_CHANGE_KIND_FEATURE_LEVEL:
+            assert change.feature_level > self.level, "level %d after %d" % (change.feature_level, self.level)
+            self.level = change.feature_level
         else:
             topic = self.topics.setdefault(change.topic.id, {"partitions": {}})
             topic["name"], topic["retention"] = change.topic.name, change.topic.config.retention_ms
@@ -51,7 +54,7 @@ class View:
             assert sorted(topic["partitions"]) == list(range(change.topic.partitions))
 
     def map(self):
-        return self.brokers, {topic["name"]: topic for topic in self.topics.values()}
+        return self.level, self.brokers, {topic["name"]: topic for topic in self.topics.values()}
 
 
 class Watcher(threading.Thread):

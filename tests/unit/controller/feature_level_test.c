@@ -119,12 +119,14 @@ static void a_level_is_never_lowered(void **state) {
   assert_int_equal(cluster_map_version(map), 4);
 }
 
-/* What is committed is so for everybody, whatever a map says of who can it: one that an older leader sent may have lost that. */
+/* What is committed is so for everybody, whatever a map says of who can it: one that a Cairn from before once had may have lost that. */
 static void what_is_committed_is_applied_whoever_is_said_to_be_able(void **state) {
   (void)state;
   register_that_can(1, 1, 1);
   assert_int_equal(set_level(2), STATUS_OK);
   assert_int_equal(cluster_map_feature_level(map), 2);
+  assert_int_equal(map_broker_features(cluster_map_broker(map, 1)).most, 1);
+  assert_reach(2, 2, 2);
 }
 
 static struct buffer encoded(void) {
