@@ -436,7 +436,8 @@ static enum status set_standing(struct cluster_map *map, uint32_t id, enum map_s
   return STATUS_OK;
 }
 
-/* Whoever decided it has seen that all can. A map that an older broker made may not say so of everybody, and comes to the same. */
+/* Whoever decided it has seen that all can. A map that a Cairn from before there were levels once had may have lost what they told, and comes to
+ * the same. */
 static enum status set_feature_level(struct cluster_map *map, uint32_t level) {
   if (level <= map->feature_level) return STATUS_INVALID;
   map->feature_level = level;

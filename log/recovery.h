@@ -66,7 +66,7 @@ struct recovery {
   struct map *logs;               /* of struct recovered, by group and instance */
   struct recovery_losses damage;  /* of the journal, to rot */
   struct recovery_losses dropped; /* taken for torn */
-  const char *foreign; /* what of the journal a newer Cairn wrote; NULL: nothing. Of this group: */
+  const char *foreign;            /* what of the journal a newer Cairn wrote; NULL: nothing. Of this group: */
   group_id foreign_group;
   struct table_changes changes;
   struct checkpoint_row newest_frame; /* CHECKPOINT */

@@ -112,7 +112,8 @@ const struct command broker_list_command = {
     .summary = "List the brokers of the cluster",
     .details =
         "PREFERRED is how many partitions a broker is to lead, LEADS how many it does lead: each is asked for that itself, and\n"
-        "one that does not answer in a second has \"-\".\n",
+        "one that does not answer in a second has \"-\". FEATURES are the feature levels that it can: see `cairn cluster upgrade "
+        "--help`.\n",
     .examples = list_examples,
     .run = list_run,
 };
