@@ -49,11 +49,12 @@ size_t lineage_encode(const struct lineage *lineage, uint8_t out[LINEAGE_SIZE_MA
 
 enum status lineage_decode(struct bytes bytes, struct lineage *out_lineage) {
   if (bytes.size < LINEAGE_HEAD_SIZE || get_u32(bytes.data) != LINEAGE_MAGIC) return STATUS_CORRUPT;
+  if (small_file_is_later(bytes, LINEAGE_VERSION)) return STATUS_FOREIGN;
   size_t count = get_u16(bytes.data + 10);
   size_t size = LINEAGE_HEAD_SIZE + count * LINEAGE_LINK_SIZE;
   if (count == 0 || count > LINEAGE_LINKS_MAX || bytes.size < size) return STATUS_CORRUPT;
   if (get_u32(bytes.data + 4) != crc32c(0, bytes_of(bytes.data + 8, size - 8))) return STATUS_CORRUPT;
-  if (bytes.data[8] == 0 || bytes.data[8] > LINEAGE_VERSION) return STATUS_FOREIGN;
+  if (bytes.data[8] != LINEAGE_VERSION) return STATUS_FOREIGN;
   uint64_t generation = get_u64(bytes.data + 32);
   if (generation < count) return STATUS_CORRUPT;
   for (size_t i = 0; i < count; i++)

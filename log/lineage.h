@@ -17,6 +17,8 @@
  *       40    8  0
  *       48   16  each link, newest first: boot u64, not 0; journal group u64; then zeros, or the end
  *
+ * Of a later version the CRC covers the zeros too: how much of it counts is not known here.
+ *
  * In two files, lineage and lineage.copy, each written as a whole: after a crash between them, or rot in one, the newest that can be read
  * counts. A directory that an earlier version wrote has none, and gets one. Hellos between brokers carry the same bytes.
  */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/codec.h"
 
 enum status small_file_write(struct disk *disk, const char *path, struct bytes bytes) {
   char temporary[DISK_PATH_MAX];
@@ -47,4 +48,8 @@ enum status small_file_read(struct disk *disk, const char *path, uint8_t into[SM
   disk_close(file);
   if (status == STATUS_OK) *out_bytes = bytes_of(into, size);
   return status;
+}
+
+bool small_file_is_later(struct bytes bytes, uint8_t version) {
+  return bytes.size > 8 && bytes.data[8] > version && get_u32(bytes.data + 4) == crc32c(0, bytes_after(bytes, 8));
 }

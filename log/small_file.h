@@ -2,6 +2,9 @@
 #ifndef CAIRN_LOG_SMALL_FILE_H
 #define CAIRN_LOG_SMALL_FILE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/bytes.h"
 #include "base/disk.h"
 #include "base/status.h"
@@ -16,5 +19,9 @@ enum status small_file_keep(struct disk *disk, const char *path, struct bytes by
 /* What is there, at most SMALL_FILE_BYTES_MAX of it. STATUS_NOT_FOUND. */
 enum status small_file_read(struct disk *disk, const char *path, uint8_t into[SMALL_FILE_BYTES_MAX],
                             struct bytes *out_bytes) MUST_CHECK;
+
+/* Of files that begin with a magic, a CRC32C and, at byte 8, their version, and that are filled up with zeros: how much of a later version counts is
+ * not known here, so its CRC covers all that is behind it, the zeros too. True: it is such a one, and not rot. The caller knows the magic. */
+bool small_file_is_later(struct bytes bytes, uint8_t version);
 
 #endif

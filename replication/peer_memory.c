@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/codec.h"
 #include "base/mutant.h"
+#include "log/small_file.h"
 
 #define MEMORIES_MAGIC 0x4d4e5243u /* "CRNM" */
 #define MEMORIES_VERSION 1u
@@ -79,11 +80,12 @@ static struct peer_memory decode_row(const uint8_t *at) {
 
 enum status peer_memories_decode(struct bytes bytes, struct peer_memory out[PEER_MEMORIES_MAX], size_t *out_count) {
   if (bytes.size < MEMORIES_HEAD_SIZE || get_u32(bytes.data) != MEMORIES_MAGIC) return STATUS_CORRUPT;
+  if (small_file_is_later(bytes, MEMORIES_VERSION)) return STATUS_FOREIGN;
   size_t count = get_u16(bytes.data + 10);
   size_t size = MEMORIES_HEAD_SIZE + count * MEMORY_SIZE;
   if (count > PEER_MEMORIES_MAX || bytes.size < size) return STATUS_CORRUPT;
   if (get_u32(bytes.data + 4) != crc32c(0, bytes_of(bytes.data + 8, size - 8))) return STATUS_CORRUPT;
-  if (bytes.data[8] == 0 || bytes.data[8] > MEMORIES_VERSION) return STATUS_FOREIGN;
+  if (bytes.data[8] != MEMORIES_VERSION) return STATUS_FOREIGN;
   for (size_t i = 0; i < count; i++)
     if (get_u64(bytes.data + MEMORIES_HEAD_SIZE + i * MEMORY_SIZE + 24) == 0) return STATUS_CORRUPT;
   for (size_t i = 0; i < count; i++) out[i] = decode_row(bytes.data + MEMORIES_HEAD_SIZE + i * MEMORY_SIZE);

@@ -14,7 +14,7 @@
  *        9    1  0                                24    8  boot of the newest process, not 0
  *       10    2  rows                             32    8  its generation; 0: it told no lineage
  *       12    4  0                                40    8  newest group of its journal that it called durable
- *       16   48  each row; then zeros
+ *       16   48  each row; then zeros. Of a later version the CRC covers them too
  */
 #ifndef CAIRN_REPLICATION_PEER_MEMORY_H
 #define CAIRN_REPLICATION_PEER_MEMORY_H
