@@ -272,8 +272,8 @@ static enum status decide_register(const struct decision_facts *facts, struct ch
   change->unchanged = known != NULL && memcmp(known->incarnation, change->broker.incarnation, CLUSTER_ID_SIZE) == 0 &&
                       strcmp(known->advertised, change->broker.advertised) == 0 &&
                       strcmp(known->peer_address, change->broker.peer_address) == 0 &&
-                      strcmp(known->rack, change->broker.rack) == 0 &&
-                      known->feature_least == change->broker.feature_least && known->feature_most == change->broker.feature_most;
+                      strcmp(known->rack, change->broker.rack) == 0 && known->feature_least == change->broker.feature_least &&
+                      known->feature_most == change->broker.feature_most;
   command->broker = change->broker;
   memcpy(command->cluster_id, change->cluster_id, CLUSTER_ID_SIZE);
   return STATUS_OK;

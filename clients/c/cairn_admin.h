@@ -226,7 +226,7 @@ struct cairn_member {
   uint32_t preferred; /* of them: those that are to lead their partition */
   enum cairn_broker_standing standing;
   enum cairn_broker_liveness liveness;
-  const char *rack; /* what it shares with others that fall when it falls; "": it told none, or the one asked is older */
+  const char *rack;       /* what it shares with others that fall when it falls; "": it told none, or the one asked is older */
   uint32_t feature_least; /* levels that it can, both inclusive; ... */
   uint32_t feature_most;  /* ... 0: the broker asked is older */
 };

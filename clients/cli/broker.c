@@ -13,18 +13,10 @@
 /* ---- list ---- */
 
 static const struct column broker_columns[] = {
-    {"BROKER", "broker_id", COLUMN_NUMBER},
-    {"ADDRESS", "advertised", COLUMN_TEXT},
-    {"PEERS", "peer_address", COLUMN_TEXT},
-    {"RACK", "rack", COLUMN_TEXT},
-    {"ROLE", "role", COLUMN_TEXT},
-    {"STATE", "liveness", COLUMN_TEXT},
-    {"STANDING", "standing", COLUMN_TEXT},
-    {"REPLICAS", "replicas", COLUMN_NUMBER},
-    {"PREFERRED", "preferred", COLUMN_NUMBER},
-    {"LEADS", "leads", COLUMN_NUMBER},
-    {"FEATURES", "features", COLUMN_TEXT},
-    {NULL, NULL, COLUMN_TEXT},
+    {"BROKER", "broker_id", COLUMN_NUMBER}, {"ADDRESS", "advertised", COLUMN_TEXT},  {"PEERS", "peer_address", COLUMN_TEXT},
+    {"RACK", "rack", COLUMN_TEXT},          {"ROLE", "role", COLUMN_TEXT},           {"STATE", "liveness", COLUMN_TEXT},
+    {"STANDING", "standing", COLUMN_TEXT},  {"REPLICAS", "replicas", COLUMN_NUMBER}, {"PREFERRED", "preferred", COLUMN_NUMBER},
+    {"LEADS", "leads", COLUMN_NUMBER},      {"FEATURES", "features", COLUMN_TEXT},   {NULL, NULL, COLUMN_TEXT},
 };
 
 const char *standing_word(enum cairn_broker_standing standing) {

@@ -60,15 +60,15 @@ static const struct column view_card[] = {
 
 static json_t *view_numbers(const struct view *view) {
   const struct cairn_cluster *cluster = &view->cluster;
-  return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:O, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "cluster_id", cluster->cluster_id,
-                   "health", health_words[health_of(view)], "controller_id", (json_int_t)cluster->controller_id, "brokers",
-                   (json_int_t)view->brokers, "brokers_down", (json_int_t)view->down, "brokers_drained",
-                   (json_int_t)view->drained, "brokers_leaving", (json_int_t)view->leaving, "racks", view->racks,
-                   "brokers_without_rack", (json_int_t)view->rackless, "topics", (json_int_t)cluster->topics, "partitions",
-                   (json_int_t)cluster->partitions, "partitions_without_quorum", (json_int_t)cluster->partitions_without_quorum,
-                   "partitions_short_of_replicas", (json_int_t)cluster->partitions_short_of_replicas, "partitions_moving",
-                   (json_int_t)cluster->partitions_moving, "feature_level", (json_int_t)cluster->feature_level,
-                   "feature_level_possible", (json_int_t)cluster->feature_level_possible);
+  return json_pack(
+      "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:O, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "cluster_id", cluster->cluster_id,
+      "health", health_words[health_of(view)], "controller_id", (json_int_t)cluster->controller_id, "brokers",
+      (json_int_t)view->brokers, "brokers_down", (json_int_t)view->down, "brokers_drained", (json_int_t)view->drained,
+      "brokers_leaving", (json_int_t)view->leaving, "racks", view->racks, "brokers_without_rack", (json_int_t)view->rackless,
+      "topics", (json_int_t)cluster->topics, "partitions", (json_int_t)cluster->partitions, "partitions_without_quorum",
+      (json_int_t)cluster->partitions_without_quorum, "partitions_short_of_replicas",
+      (json_int_t)cluster->partitions_short_of_replicas, "partitions_moving", (json_int_t)cluster->partitions_moving,
+      "feature_level", (json_int_t)cluster->feature_level, "feature_level_possible", (json_int_t)cluster->feature_level_possible);
 }
 
 /* How many there are, and of how many brokers each. */

@@ -128,9 +128,9 @@ static void print_json(struct watching *watching, const struct cairn_change *cha
     json_object_set_new(object, "broker",
                         json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "id", (json_int_t)change->member->broker_id,
                                   "advertised", change->member->advertised, "peer_address", change->member->peer_address,
-                                  "incarnation", change->member->incarnation, "standing", standing_word(change->member->standing), "rack", change->member->rack,
-                                  "feature_least", (json_int_t)change->member->feature_least, "feature_most",
-                                  (json_int_t)change->member->feature_most));
+                                  "incarnation", change->member->incarnation, "standing", standing_word(change->member->standing),
+                                  "rack", change->member->rack, "feature_least", (json_int_t)change->member->feature_least,
+                                  "feature_most", (json_int_t)change->member->feature_most));
   if (change->kind == CAIRN_CHANGE_FEATURE_LEVEL)
     json_object_set_new(object, "feature_level", json_integer(change->feature_level));
   else if (change->topic == NULL && change->member == NULL)

@@ -62,8 +62,8 @@ struct map_truth {
   uint64_t *sums; /* by version, from 1 on; 0: nobody has come to it */
   uint64_t count;
   uint64_t next_group; /* of the newest version: what has a greater one came later */
-  uint32_t level; /* the greatest feature level that any version had, ... */
-  uint64_t since; /* ... and the earliest of those that were seen with it */
+  uint32_t level;      /* the greatest feature level that any version had, ... */
+  uint64_t since;      /* ... and the earliest of those that were seen with it */
 };
 
 struct map_truth *map_truth_new(struct checker *checker) {
@@ -120,7 +120,7 @@ static void take_level(struct map_truth *truth, const struct cluster_map *map) {
   uint32_t level = cluster_map_feature_level(map);
   uint64_t version = cluster_map_version(map);
   if (level < truth->level && version >= truth->since)
-    checker_violation(truth->checker, "M3 readable", "feature level %u went back to %u by version %llu", truth->level, level,
+    checker_violation(truth->checker, "M4 readable", "feature level %u went back to %u by version %llu", truth->level, level,
                       (unsigned long long)version);
   if (level > truth->level || (level == truth->level && version < truth->since)) truth->since = version;
   if (level > truth->level) truth->level = level;

@@ -93,7 +93,7 @@ static void told_map(const void *map) {
 
 static void told_command(uint32_t most, uint32_t level) {
   if (level > most)
-    checker_violation(told->checker, "M3 readable",
+    checker_violation(told->checker, "M4 readable",
                       "a broker that can feature levels up to %u is given a command that raises it to %u", most, level);
 }
 

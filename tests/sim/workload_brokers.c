@@ -92,5 +92,5 @@ void workload_raise_level(struct worker *worker) {
     return;
   }
   if (level != 2 || before > 2)
-    checker_violation(run->checker, "M3 readable", "the feature level was to be 2, and went from %u to %u", before, level);
+    checker_violation(run->checker, "M4 readable", "the feature level was to be 2, and went from %u to %u", before, level);
 }
