@@ -1,0 +1,63 @@
+#include "tests/sim/told.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/witness.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/map_truth.h"
+
+/* Who leads. */
+void told_line(struct run *run, const char *line) {
+  uint64_t group = 0, term = 0;
+  unsigned leader = 0;
+  const char *at = strstr(line, "event=replica_role group=");
+  if (at == NULL ||
+      sscanf(at, "event=replica_role group=%" SCNu64 " term=%" SCNu64 " leads=%*d leader=%u", &group, &term, &leader) != 3)
+    return;
+  if (leader != 0) check_leader(run->checker, group, term, leader);
+}
+
+#ifdef CAIRN_SIMULATED
+static struct run *told;
+
+static void told_applied(uint32_t broker, uint64_t group, uint64_t term, uint64_t index, uint64_t entry_term, uint64_t chain) {
+  check_applied(told->checker, broker, group, index,
+                &(struct check_applied){.entry_term = entry_term, .chain = chain, .term = term});
+}
+
+static void told_leads(uint32_t broker, uint64_t group, uint64_t term, uint64_t last_index) {
+  check_leads(told->checker, broker, group, term, last_index);
+  told->leader = broker;
+}
+
+/* What rot has left of it may be less. */
+static void told_map(const void *map) {
+  if (!told->rotten) map_truth_take(told->truth, map);
+}
+
+static void told_command(uint32_t most, uint32_t level) {
+  if (level > most)
+    checker_violation(told->checker, "M4 readable",
+                      "a broker that can feature levels up to %u is given a command that raises it to %u", most, level);
+}
+
+static void told_votes(uint32_t broker, uint64_t group, uint64_t term) {
+  (void)group;
+  (void)term;
+  if (told->faults != NULL && broker <= told->plan->nodes) faults_vote(told->faults, broker - 1);
+}
+#endif
+
+void told_listen(struct run *run) {
+#ifdef CAIRN_SIMULATED
+  told = run;
+  witness = (struct witness){0};
+  if (run != NULL)
+    witness = (struct witness){
+        .applied = told_applied, .votes = told_votes, .leads = told_leads, .map = told_map, .command = told_command};
+#else
+  (void)run;
+#endif
+}
