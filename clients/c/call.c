@@ -40,6 +40,7 @@ static void call_attempt(struct call *call) {
 }
 
 static void call_end(struct call *call, struct blob *answer) {
+  if (call->in_doubt && call->failure.executed == EXECUTED_NO) call->failure.executed = EXECUTED_MAYBE;
   loop_timer_cancel(call->client->loop, &call->timer);
   for (size_t i = 0; i < call->request_parts; i++) blob_part_release(call->request[i]);
   call->done(call, answer);
@@ -49,6 +50,7 @@ static void call_retry(struct timer *timer) { call_attempt(container_of(timer, s
 
 static void call_fail(struct call *call) {
   struct cairn_client *client = call->client;
+  if (call->failure.executed == EXECUTED_MAYBE) call->in_doubt = true;
   const struct retry_case question = {
       .failure = &call->failure,
       .idempotent = call->idempotent,

@@ -101,6 +101,7 @@ struct call {
   /* The call's own. */
   uint64_t reach_deadline_ns;
   unsigned attempts;
+  bool in_doubt; /* an attempt may have taken effect: that later ones did not says nothing of it */
   bool cancelled;
   struct rpc_request *attempt;
   struct blob *answer;

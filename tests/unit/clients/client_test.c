@@ -56,6 +56,23 @@ static void append_is_sent_again_only_when_that_is_safe(void **state) {
   assert_int_equal(fake_broker_appends(fixture->broker), 3);
 }
 
+/* Sent again, because the same values a second time change nothing. */
+static void what_was_in_doubt_once_stays_so(void **state) {
+  struct fixture *fixture = *state;
+  const struct cairn_client_options options = {.servers = fake_broker_address(fixture->broker), .call_timeout_ms = 500};
+  const struct cairn_topic_config config = {.record_bytes_max = 1000};
+  struct cairn_client *client = NULL;
+  struct cairn_error error;
+  assert_int_equal(cairn_client_new(&options, &client, NULL), CAIRN_OK);
+  fake_broker_lose_alteration(fixture->broker);
+
+  assert_int_equal(cairn_topic_alter(client, "events", &config, false, NULL, &error), CAIRN_UNAVAILABLE);
+
+  assert_string_equal(error.reason, "LOADING");
+  assert_int_equal(error.executed, CAIRN_EXECUTED_MAYBE);
+  cairn_client_free(client);
+}
+
 static void a_client_that_reaches_nobody_says_so_soon(void **state) {
   (void)state;
   const struct cairn_client_options options = {.servers = "127.0.0.1:1", .reach_timeout_ms = 200};
@@ -186,6 +203,7 @@ static void consumer_reports_rot_and_where_the_log_ends(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(append_and_read_block_until_done),          TEST(append_is_sent_again_only_when_that_is_safe),
+      TEST(what_was_in_doubt_once_stays_so),
       TEST(a_client_that_reaches_nobody_says_so_soon), TEST(consumer_follows_and_gets_over_a_lost_stream),
       TEST(consumer_stops_seeks_and_counts),           TEST(consumer_reports_rot_and_where_the_log_ends),
       TEST(create_sends_the_settings_that_are_given),  TEST(consumer_says_that_a_partition_is_empty),

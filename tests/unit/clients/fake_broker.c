@@ -69,6 +69,7 @@ struct fake_broker {
   unsigned appends;
   unsigned refuse_at, lose_at, lose_tail_at;
   unsigned tail_answers;
+  unsigned alterations;
   struct failure refusal;
   bool keep, rot;
   unsigned gather;
@@ -151,6 +152,17 @@ static void create_topic(void *service, struct rpc_call *call, struct blob *mess
   response.topic = &topic;
   answer_packed(call, &response.base);
   arena_free(arena);
+  blob_release(message);
+}
+
+/* Nobody but who loses one asks for any. */
+static void alter_topic(void *service, struct rpc_call *call, struct blob *message) {
+  struct fake_broker *broker = service;
+  pthread_mutex_lock(&broker->lock);
+  bool lost = broker->alterations++ == 0;
+  pthread_mutex_unlock(&broker->lock);
+  if (lost) rpc_call_finish(call, GRPC_CODE_UNAVAILABLE, "lost", NULL, 0);
+  else failure_refuse_call(call, STATUS_LOADING, NULL);
   blob_release(message);
 }
 
@@ -470,6 +482,7 @@ static void append_unary(void *service, struct rpc_call *call, struct blob *mess
 
 static const struct rpc_handler handlers[] = {
     {.method = "/cairn.v1.Admin/CreateTopic", .kind = RPC_UNARY, .message = create_topic},
+    {.method = "/cairn.v1.Admin/AlterTopic", .kind = RPC_UNARY, .message = alter_topic},
     {.method = "/cairn.v1.Admin/DescribeTopic", .kind = RPC_UNARY, .message = describe_topic},
     {.method = "/cairn.v1.Log/DescribePartition", .kind = RPC_UNARY, .message = describe_partition},
     {.method = "/cairn.v1.Log/OpenProducer", .kind = RPC_UNARY, .message = open_producer},
@@ -616,6 +629,12 @@ void fake_broker_let_open(struct fake_broker *broker) {
 void fake_broker_rot(struct fake_broker *broker) {
   pthread_mutex_lock(&broker->lock);
   broker->rot = true;
+  pthread_mutex_unlock(&broker->lock);
+}
+
+void fake_broker_lose_alteration(struct fake_broker *broker) {
+  pthread_mutex_lock(&broker->lock);
+  broker->alterations = 0;
   pthread_mutex_unlock(&broker->lock);
 }
 

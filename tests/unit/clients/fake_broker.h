@@ -31,6 +31,8 @@ void fake_broker_gather(struct fake_broker *broker, unsigned count);
 void fake_broker_flock(struct fake_broker *broker);
 /* How many came so, behind the first of their message. */
 unsigned fake_broker_further(struct fake_broker *broker);
+/* The next AlterTopic ends as a lost connection does: no answer, no word about what was done. Those behind it are refused: LOADING. */
+void fake_broker_lose_alteration(struct fake_broker *broker);
 /* Streams of appends that the client has closed do not end, and OpenProducer is not answered, until they are let go. */
 void fake_broker_hold(struct fake_broker *broker);
 void fake_broker_let_end(struct fake_broker *broker);
