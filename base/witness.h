@@ -21,6 +21,12 @@ struct witness {
   void (*command)(uint32_t most, uint32_t level);
   /* A broker's map of the cluster (struct cluster_map) is of another version than before. */
   void (*map)(const void *map);
+  /* It leads the map, and has begun a command of this kind (enum command_kind): it stands in its log. */
+  void (*proposes)(uint32_t broker, int command);
+  /* A replica applies a configuration of its group, as it stands in the log (replication/raft_config.h). */
+  void (*configured)(uint32_t broker, uint64_t group, uint64_t index, const void *config, size_t size);
+  /* A broker that starts finds this log in its directory. */
+  void (*found)(uint32_t broker, uint64_t group, uint64_t instance);
 };
 
 #ifdef CAIRN_SIMULATED

@@ -332,6 +332,7 @@ static enum status propose(struct controller *controller, const struct command *
   controller->proposal.entry.payload = (struct blob_part){.blob = blob, .bytes = bytes_of(blob->data, size)};
   status = replica_propose(controller->replica, &controller->proposal);
   if (status != STATUS_OK) blob_release(blob);
+  else WITNESS(proposes, controller_leader(controller), (int)command->kind);
   return status;
 }
 

@@ -191,6 +191,9 @@ static bool tell_stays(struct replica *replica) {
 static void apply_entry(struct replica *replica, const struct entry *entry) {
   const struct entry_head *head = &entry->head;
   WITNESS(applied, replica->raft.self.broker, replica->group, raft_term(&replica->raft), head->index, head->term, head->chain);
+  if (head->kind == ENTRY_CONFIG)
+    WITNESS(configured, replica->raft.self.broker, replica->group, head->index, entry->payload.bytes.data,
+            entry->payload.bytes.size);
   replica->high_watermark = entry_end_offset(head);
   replica->applied = head->index;
   log_set_applied(replica->log, head->index);

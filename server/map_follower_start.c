@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "base/trace.h"
+#include "base/witness.h"
 #include "server/map_follower_internal.h"
 
 /* What a broker finds when it starts: logs on one side, the map on the other. */
@@ -36,6 +37,7 @@ static void remember_log(void *context, struct log *log) {
   struct log_view view = log_view(log);
   group_id group = view.group;
   if (group == 0 || view.spare) return; /* the controller's; or left by an install, which the replica drops */
+  WITNESS(found, adoption->follower->options.hosts[0].self.broker, group, view.instance);
   void *earlier = map_put_number(adoption->logs, group, log);
   CHECK(earlier == NULL);
 }

@@ -102,11 +102,17 @@ static bool do_power_cut(struct faults *faults, unsigned which) {
   return true;
 }
 
-static bool do_crash_point(struct faults *faults, unsigned which) {
+void faults_crash_at(struct faults *faults, unsigned which, const struct crash_at *at) {
   struct sim_disk *disk = sim_node_disk(faults->run->nodes[which]);
-  uint64_t at = sim_disk_operations(disk) + 1 + sim_random_below(&faults->chance, 120);
-  sim_disk_crash_at(disk, at, (enum sim_crash_point)sim_random_below(&faults->chance, 3));
-  faults->victims[which].crash_mode = (unsigned)sim_random_below(&faults->chance, 2);
+  sim_disk_crash_at(disk, sim_disk_operations(disk) + at->ahead, at->point);
+  faults->victims[which].crash_mode = at->cuts_power;
+}
+
+static bool do_crash_point(struct faults *faults, unsigned which) {
+  struct crash_at at = {.ahead = 1 + sim_random_below(&faults->chance, 120)};
+  at.point = (enum sim_crash_point)sim_random_below(&faults->chance, 3);
+  at.cuts_power = sim_random_below(&faults->chance, 2) == 1;
+  faults_crash_at(faults, which, &at);
   return true;
 }
 
@@ -124,11 +130,10 @@ static bool do_crash_at_vote(struct faults *faults, unsigned which) {
 void faults_vote(struct faults *faults, unsigned which) {
   struct victim *victim = &faults->victims[which];
   if (!victim->dies_at_vote || faults->healed) return;
-  struct sim_disk *disk = sim_node_disk(faults->run->nodes[which]);
   victim->dies_at_vote = false;
-  victim->crash_mode = 1;
-  sim_disk_crash_at(disk, sim_disk_operations(disk) + 1 + sim_random_below(&faults->chance, 2),
-                    (enum sim_crash_point)sim_random_below(&faults->chance, 3));
+  struct crash_at at = {.ahead = 1 + sim_random_below(&faults->chance, 2), .cuts_power = true};
+  at.point = (enum sim_crash_point)sim_random_below(&faults->chance, 3);
+  faults_crash_at(faults, which, &at);
 }
 
 static bool do_stop(struct faults *faults, unsigned which) {
@@ -323,6 +328,8 @@ static bool (*const bodies[FAULT_COUNT])(struct faults *faults, unsigned which) 
     FAULTS(FAULT_BODY)
 #undef FAULT_BODY
 };
+
+bool faults_hit(struct faults *faults, enum fault fault, unsigned which) { return bodies[fault](faults, which); }
 
 static bool draw_fault(struct faults *faults, enum fault *out_fault) {
   unsigned enabled = 0;

@@ -21,6 +21,15 @@ void faults_calm(struct faults *faults, bool calm);
 bool faults_is_calm(struct faults *faults);
 /* Somebody else sees to this broker: nobody starts it, or asks why it is down. */
 void faults_spare(struct faults *faults, unsigned which, bool spared);
+/* This one, now, to this broker; not counted. False: it was not to be had. */
+bool faults_hit(struct faults *faults, enum fault fault, unsigned which);
+/* Where a broker's process ends: in an operation of its disk that changes something, so many ahead from now (1: the next). */
+struct crash_at {
+  uint64_t ahead;
+  enum sim_crash_point point;
+  bool cuts_power; /* else what was not synced stays in the cache */
+};
+void faults_crash_at(struct faults *faults, unsigned which, const struct crash_at *at);
 void faults_free(struct faults *faults); /* PRE: healed */
 
 uint64_t faults_count(const struct faults *faults, enum fault fault);

@@ -85,7 +85,7 @@ static void work(const struct jobs_options *options, struct shared *shared, stru
     slot->seed = options->first + number;
     atomic_store(&slot->busy, true);
     alarm(SEED_SECONDS_MAX);
-    plan_draw(&plan, slot->seed, options->nodes, options->rot);
+    plan_draw(&plan, slot->seed, options->nodes, options->kind);
     bool twice = options->twice_every > 0 && number % options->twice_every == 0;
     mallopt(M_PERTURB, twice ? 0xa5 : 0); /* what was freed is not what it was: that costs a tenth of the time */
     run_seed(&plan, TRACE_NOTHING, &result);

@@ -14,7 +14,7 @@ struct jobs_options {
   double seconds; /* begin no seed after so long; 0: no bound */
   unsigned jobs;
   unsigned nodes;
-  bool rot;             /* of clusters one broker rots, too */
+  enum plan_kind kind;
   unsigned twice_every; /* each n-th seed is run twice, and both must tell the same hash; 0: none */
   bool stop_at_failure;
   const struct sim_mutant *mutant; /* NULL: none */

@@ -29,6 +29,7 @@ static const char usage[] =
     "  --from N      the first seed (default: $TEST_SEED, or another one each time)\n"
     "  --nodes N     brokers, one cluster (default: 1; of mutants: what each needs)\n"
     "  --rot         of a cluster one broker's disk rots, too\n"
+    "  --controller  everything that admins do, and whoever leads the map is hit in the middle of it (3 brokers or more)\n"
     "  --twice N     run each N-th seed twice and compare (default: 10)\n"
     "  --mutant NAME one seed or many with this mutant on\n"
     "  --probes      a required probe that no seed reached is a failure\n";
@@ -65,13 +66,16 @@ static bool parse(struct arguments *arguments, int argc, char **argv) {
       else if (strcmp(name, "--disks") == 0) arguments->trace = TRACE_DISKS;
       else if (strcmp(name, "--mutants") == 0) arguments->mutants = true;
       else if (strcmp(name, "--probes") == 0) arguments->probes = true;
-      else if (strcmp(name, "--rot") == 0) jobs->rot = true;
+      else if (strcmp(name, "--rot") == 0) jobs->kind = PLAN_ROT;
+      else if (strcmp(name, "--controller") == 0) jobs->kind = PLAN_CONTROLLER;
       else return false;
     }
     if (strcmp(name, "--mutant") == 0 && jobs->mutant == NULL) return false;
   }
-  if (jobs->nodes == 0 && !arguments->mutants) jobs->nodes = 1;
-  return jobs->nodes <= PLAN_NODES_MAX && (jobs->count > 0 || jobs->seconds > 0 || arguments->mutants);
+  unsigned nodes_min = jobs->kind == PLAN_CONTROLLER ? 3 : 1;
+  if (jobs->nodes == 0 && !arguments->mutants) jobs->nodes = nodes_min;
+  bool enough = jobs->nodes == 0 || jobs->nodes >= nodes_min;
+  return enough && jobs->nodes <= PLAN_NODES_MAX && (jobs->count > 0 || jobs->seconds > 0 || arguments->mutants);
 }
 
 /* In this process, so that a debugger can follow. */
@@ -79,7 +83,7 @@ static int trace_one(const struct jobs_options *options, enum run_trace trace) {
   struct plan plan;
   struct run_result result;
   char words[600];
-  plan_draw(&plan, options->first, options->nodes, options->rot);
+  plan_draw(&plan, options->first, options->nodes, options->kind);
   plan_print(&plan, words, sizeof words);
   printf("%s\n", words);
   mutant_switch_on(options->mutant);

@@ -19,6 +19,20 @@ const char *fault_name(enum fault fault) {
   return names[fault];
 }
 
+const char *aim_name(enum aim_kind kind) {
+  static const char *const names[] = {
+#define AIM_NAME(name, fault, what) [AIM_##name] = #name,
+      AIMS(AIM_NAME)
+#undef AIM_NAME
+  };
+  return names[kind];
+}
+
+const char *plan_kind_option(enum plan_kind kind) {
+  static const char *const options[] = {[PLAN_ANY] = "", [PLAN_ROT] = " --rot", [PLAN_CONTROLLER] = " --controller"};
+  return options[kind];
+}
+
 static uint64_t pick(struct sim_random *random, const uint64_t *values, size_t count) {
   return values[sim_random_below(random, count)];
 }
@@ -115,10 +129,57 @@ static void draw_levels(struct plan *plan, struct sim_random *random) {
   plan->options.auto_upgrade = sim_random_chance(random, 40);
 }
 
-void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, bool rot) {
+static void draw_moves(struct plan *plan, struct sim_random *random) {
+  plan->disk_bytes *= 4;                                       /* for what is about to leave, beside what comes */
+  plan->options.replace_after_ms = PICK(random, 0, 400, 2000); /* less than some faults last */
+  plan->options.catch_up_bytes_per_second = plan->record_bytes_max <= KIB ? 4 * MIB : 32 * MIB; /* slow where there is little */
+}
+
+/* Everything that admins can want, and little else, so that a seed is cheap: a few records in every partition say what a move has lost. */
+static void draw_work_of_admins(struct plan *plan, struct sim_random *random) {
+  plan->apps = (unsigned)PICK(random, 1, 2, 2);
+  plan->topics_max = (unsigned)PICK(random, 2, 3, 4);
+  plan->partitions_max = (unsigned)PICK(random, 1, 2);
+  plan->appenders = 1;
+  plan->producers = (unsigned)PICK(random, 0, 0, 1);
+  plan->readers = (unsigned)PICK(random, 0, 0, 1);
+  plan->tailers = (unsigned)PICK(random, 0, 0, 1);
+  plan->watchers = (unsigned)PICK(random, 0, 0, 1);
+  plan->bystands = plan->compressed = plan->retains = plan->asks = false;
+  plan->record_bytes_max = (uint32_t)PICK(random, 64, 256, KIB);
+  plan->batch_records_max = (uint32_t)PICK(random, 1, 2);
+  plan->think_ns = PICK(random, 20 * MS, 60 * MS);
+  plan->burst = PICK(random, 4, 16);
+  plan->pause_ns = plan->burst * plan->apps * (plan->appenders + plan->producers) * PICK(random, 60 * MS, 120 * MS);
+  plan->deletes = plan->grows = plan->moves = plan->transfers = true;
+  plan->trims = false;
+  plan->leaves = plan->nodes > 2 && sim_random_chance(random, 75);
+  plan->replicas_max = plan->leaves ? plan->nodes - 1 : plan->nodes;
+  if (plan->leaves) plan->held = 0;
+}
+
+static void draw_controller(struct plan *plan) {
+  struct sim_random random;
+  sim_random_init(&random, plan->seed, "controller");
+  if (!plan->moves) draw_moves(plan, &random);
+  draw_work_of_admins(plan, &random);
+  plan->safety_ns = PICK(&random, 8000, 12000, 20000) * MS;
+  plan->fault_every_ns = PICK(&random, 1500, 5000) * MS;
+  for (int i = 0; i < FAULT_COUNT; i++) plan->faults[i] = plan->faults[i] && sim_random_chance(&random, 25);
+  for (int i = 0; i < AIM_COUNT; i++) plan->aims[i] = sim_random_chance(&random, 50);
+  plan->aims[sim_random_below(&random, AIM_COUNT)] = true;
+  plan->aim_every_ns = PICK(&random, 400, 1000, 2500) * MS;
+  plan->copies = plan->rot_at_end = false;
+  plan->stop_at_end = !plan->cut_at_end; /* the last start tells what is left of what is no more */
+  plan->options.checkpoint_interval_ms = PICK(&random, 20, 200, 1000);
+  plan->options.auto_balance = sim_random_chance(&random, 30);
+}
+
+void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, enum plan_kind kind) {
   struct sim_random random;
   memset(plan, 0, sizeof *plan);
   plan->seed = seed;
+  plan->kind = kind;
   sim_random_init(&random, seed, "plan");
   plan->nodes = nodes > 0 ? nodes : 1;
   plan->replicas_min = 1;
@@ -142,11 +203,7 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, bool rot) {
   draw_workload(plan, &random);
   sim_random_init(&random, seed, "moves");
   plan->moves = plan->nodes > 1 && sim_random_chance(&random, 30);
-  if (plan->moves) {
-    plan->disk_bytes *= 4;                                        /* for what is about to leave, beside what comes */
-    plan->options.replace_after_ms = PICK(&random, 0, 400, 2000); /* less than some faults last */
-    plan->options.catch_up_bytes_per_second = plan->record_bytes_max <= KIB ? 4 * MIB : 32 * MIB; /* slow where there is little */
-  }
+  if (plan->moves) draw_moves(plan, &random);
   sim_random_init(&random, seed, "leaders");
   draw_leaders(plan, &random);
   sim_random_init(&random, seed, "watches");
@@ -169,7 +226,8 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, bool rot) {
   plan->copies = plan->nodes > 1 && !plan->leaves && sim_random_chance(&random, 30);
   if (plan->nodes > 1) plan->rot_at_end = false;
   draw_racks(plan);
-  if (plan->nodes > 1 && rot) draw_rot_of_clusters(plan);
+  if (plan->nodes > 1 && kind == PLAN_ROT) draw_rot_of_clusters(plan);
+  if (kind == PLAN_CONTROLLER) draw_controller(plan);
 }
 
 void plan_print(const struct plan *plan, char *into, size_t size) {
@@ -177,6 +235,10 @@ void plan_print(const struct plan *plan, char *into, size_t size) {
   for (int i = 0; i < FAULT_COUNT; i++) {
     if (!plan->faults[i] || at < 0 || (size_t)at >= size) continue;
     at += snprintf(into + at, size - (size_t)at, "%s,", fault_name((enum fault)i));
+  }
+  for (int i = 0; i < AIM_COUNT; i++) {
+    if (!plan->aims[i] || at < 0 || (size_t)at >= size) continue;
+    at += snprintf(into + at, size - (size_t)at, "%s,", aim_name((enum aim_kind)i));
   }
   if (plan->rots && at > 0 && (size_t)at < size) at += snprintf(into + at, size - (size_t)at, "rot,");
   if (at < 0 || (size_t)at >= size) return;

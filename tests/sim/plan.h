@@ -45,8 +45,33 @@ enum fault {
 };
 const char *fault_name(enum fault fault);
 
+/* What breaks whoever leads the map, in the middle of a command (aim.h): a fault of those above, at a moment that matters. */
+#define AIMS(X)                                                                         \
+  X(controller_kill, kill, "kill -9")                                                   \
+  X(controller_power_cut, power_cut, "the power of its machine goes")                   \
+  X(controller_crash, crash_point, "it dies in the middle of an operation of its disk") \
+  X(controller_stop, stop, "SIGTERM and a start")                                       \
+  X(controller_pause, pause, "SIGSTOP, and SIGCONT")                                    \
+  X(controller_isolate, isolate, "it is cut off from all others, both ways or one way")
+
+enum aim_kind {
+#define AIM_ENUM(name, fault, what) AIM_##name,
+  AIMS(AIM_ENUM)
+#undef AIM_ENUM
+      AIM_COUNT
+};
+const char *aim_name(enum aim_kind kind);
+
+/* What seeds are about. */
+enum plan_kind {
+  PLAN_ANY,
+  PLAN_ROT,       /* the same; but of clusters one broker's disk may rot, too */
+  PLAN_CONTROLLER /* admins who want something changed all the time, while whoever leads the map is hit in the middle of it */
+};
+
 struct plan {
   uint64_t seed;
+  enum plan_kind kind;
   unsigned nodes;        /* brokers, of one cluster */
   unsigned replicas_min; /* of a topic */
   unsigned replicas_max; /* the same */
@@ -55,9 +80,11 @@ struct plan {
   uint64_t safety_ns;      /* how long things break */
   uint64_t fault_every_ns; /* on average */
   bool faults[FAULT_COUNT];
-  bool copies;      /* directories are put back from older copies, and cloned */
-  bool cut_at_end;  /* the power of all goes once more, after everything was checked */
-  bool stop_at_end; /* a clean stop and start instead */
+  bool aims[AIM_COUNT];
+  uint64_t aim_every_ns; /* on average, from one to the next that may be taken; 0: none */
+  bool copies;           /* directories are put back from older copies, and cloned */
+  bool cut_at_end;       /* the power of all goes once more, after everything was checked */
+  bool stop_at_end;      /* a clean stop and start instead */
   bool
       rot_at_end; /* bits of a disk flip while its broker is down; then everything that can be read must be right, the rest be told */
   bool rots;      /* the disk of one broker rots now and then, where others have the same (rot.h) */
@@ -93,8 +120,10 @@ struct plan {
   uint64_t wait_ms;  /* readers wait for records, at most */
 };
 
-/* `rot`: of clusters one broker's disk may rot, too. */
-void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, bool rot);
+/* PLAN_CONTROLLER: of at least three brokers. */
+void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, enum plan_kind kind);
+/* The option of the command line that asks for it, "" for PLAN_ANY. */
+const char *plan_kind_option(enum plan_kind kind);
 /* Which of its racks a broker stands in that starts; "" for some. */
 const char *plan_draw_rack(const struct plan *plan, struct sim_random *random);
 /* In one line, without the defaults. */

@@ -100,8 +100,8 @@ static uint64_t count_of(const struct jobs_report *report, const char *name) {
   return 0;
 }
 
-unsigned probes_report(const struct jobs_report *report, unsigned nodes, bool rot, bool all) {
-  unsigned missing = 0, where = (nodes > 1 ? CLUSTER : ALONE) | (nodes > 1 && rot ? ROTTING : 0);
+unsigned probes_report(const struct jobs_report *report, unsigned nodes, enum plan_kind kind, bool all) {
+  unsigned missing = 0, where = (nodes > 1 ? CLUSTER : ALONE) | (nodes > 1 && kind == PLAN_ROT ? ROTTING : 0);
   for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
     if ((required[i].where & where) == 0) continue;
     uint64_t count = count_of(report, required[i].name);

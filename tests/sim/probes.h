@@ -4,8 +4,8 @@
 
 #include "tests/sim/jobs.h"
 
-/* Prints which of those are missing that one broker, or a cluster (`rot`: one of which rots), must come to, and when `all` is set how often each was reached. Returns
+/* Prints which of those are missing that seeds of this kind, of one broker or of a cluster, must come to, and when `all` is set how often each was reached. Returns
  * how many are missing. */
-unsigned probes_report(const struct jobs_report *report, unsigned nodes, bool rot, bool all);
+unsigned probes_report(const struct jobs_report *report, unsigned nodes, enum plan_kind kind, bool all);
 
 #endif

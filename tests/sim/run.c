@@ -9,8 +9,11 @@
 #include "base/memory.h"
 #include "base/trace.h"
 #include "security/random.h"
+#include "tests/sim/aim.h"
+#include "tests/sim/claims.h"
 #include "tests/sim/copies.h"
 #include "tests/sim/faults.h"
+#include "tests/sim/map_places.h"
 #include "tests/sim/map_truth.h"
 #include "tests/sim/told.h"
 #include "tests/sim/workload.h"
@@ -22,6 +25,7 @@
 #define TURN_NS (30 * SECOND_NS)   /* and after so long more an append to every partition was answered OK */
 #define FINISH_NS (60 * SECOND_NS) /* a client's last call, retries included */
 #define READ_NS (120 * SECOND_NS)
+#define QUIET_NS (2 * SECOND_NS)      /* since the map has changed: until then what it said may not be done */
 #define OLD_LEADER_NS (3 * SECOND_NS) /* in which a leader that hears of no majority gives up */
 
 /* ---- Time that counts ---- */
@@ -121,6 +125,7 @@ static bool never(struct run *run) {
 static void let_things_break(struct run *run) {
   struct until until = {.run = run, .reached = never};
   run->faults = faults_new(run);
+  run->aim = aim_new(run, run->faults);
   if (run->plan->copies) run->copies = copies_new(run, run->faults);
   sim_run_until(run->sim, failed_or_reached, &until, sim_now_ns(run->sim) + run->plan->safety_ns);
 }
@@ -193,6 +198,23 @@ static bool inspect(struct run *run, void (*body)(void *inspector), uint64_t for
 
 /* ---- The story ---- */
 
+/* What is given up the journal forgets at once, and its directory goes with the next checkpoint. */
+static bool nothing_left(struct run *run) {
+  if (sim_now_ns(run->sim) - run->map_changed_ns < QUIET_NS) return false;
+  for (unsigned i = 0; i < run->plan->nodes; i++) {
+    if (!map_places_are_all(run->places, i + 1, sim_node_disk(run->nodes[i]))) return false;
+  }
+  return true;
+}
+
+/* Only where checkpoints come soon. */
+static bool sweep(struct run *run) {
+  if (run->plan->kind != PLAN_CONTROLLER) return true;
+  if (!go_on_until(run, nothing_left, HEAL_NS, "M5 nothing-left", "the removal of replicas that are no more")) return false;
+  run->swept_version = map_truth_newest(run->truth);
+  return true;
+}
+
 static bool restart_all(struct run *run) {
   for (unsigned i = 0; i < run->plan->nodes; i++) {
     if (run->plan->cut_at_end) sim_node_cut_power(run->nodes[i], SIM_POWER_DROP, 77);
@@ -258,6 +280,7 @@ static void tell(struct run *run) {
   let_things_break(run);
   if (checker_failed(run->checker, NULL) != NULL) return;
   copies_end(run->copies);
+  aim_end(run->aim);
   faults_heal(run->faults);
   run->healed = true;
   add_inspectors(run);
@@ -268,6 +291,7 @@ static void tell(struct run *run) {
   run->reads_fail = false;
   if (!go_on_until(run, threads_over, FINISH_NS, "I17 convergence", "the end of all applications")) return;
   if (!inspect(run, read_all, READ_NS, "I17 convergence", "reading everything")) return;
+  if (!sweep(run)) return;
   if ((plan->cut_at_end || plan->stop_at_end) && !restart_all(run)) return;
   bool again = plan->cut_at_end || plan->stop_at_end;
   if (again && !inspect(run, read_all, READ_NS, "I17 convergence", "reading everything again")) return;
@@ -296,6 +320,9 @@ static struct run *run_new(const struct plan *plan, enum run_trace trace) {
   run->net = sim_net_new(run->sim);
   run->checker = checker_new(plan->seed);
   run->truth = map_truth_new(run->checker);
+  run->places = map_places_new(run->checker);
+  run->claims = claims_new(run->checker);
+  run->operations = operations_new(run);
   sim_random_init(&run->chance, plan->seed, "run");
   struct sim_random racks;
   sim_random_init(&racks, plan->seed, "which rack");
@@ -315,6 +342,8 @@ static struct run *run_new(const struct plan *plan, enum run_trace trace) {
 
 /* Brokers end as they should. */
 static void stop_all(struct run *run) {
+  aim_free(run->aim);
+  run->aim = NULL;
   faults_free(run->faults);
   run->faults = NULL;
   for (unsigned i = 0; i < run->plan->nodes; i++) {
@@ -330,6 +359,9 @@ static void run_free(struct run *run) {
   for (unsigned i = 0; i < run->plan->nodes; i++) sim_node_free(run->nodes[i]);
   sim_net_free(run->net);
   map_truth_free(run->truth);
+  map_places_free(run->places);
+  claims_free(run->claims);
+  operations_free(run->operations);
   checker_free(run->checker);
   sim_free(run->sim);
   memory_free(run);
@@ -354,8 +386,10 @@ static void fill_result(struct run *run, struct run_result *result) {
   result->leader_changes = run->leader_changes;
   result->hash = sim_hash(run->sim) ^ checker_hash(run->checker);
   for (unsigned i = 0; i < run->plan->nodes; i++) result->restarts += sim_node_starts(run->nodes[i]) - 1;
+  memcpy(result->operations, operations_counts(run->operations), sizeof result->operations);
   if (run->faults == NULL) return;
-  result->faults = faults_total(run->faults);
+  result->controller_faults = aim_total(run->aim);
+  result->faults = faults_total(run->faults) + result->controller_faults;
   for (int i = 0; i < FAULT_COUNT; i++) result->fault_kinds |= (uint64_t)(faults_count(run->faults, (enum fault)i) > 0) << i;
 }
 

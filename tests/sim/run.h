@@ -5,7 +5,7 @@
  *   healing    everything that was broken is mended, brokers that are down are started
  *   leave      brokers that are to leave are gone within that bound, and come back with an empty disk
  *   converge   within a bound of virtual time an append to every partition succeeds (I17)
- *   settle     applications end; every partition is read from its start to its end
+ *   settle     applications end; every partition is read from its start to its end; replicas that moved away and topics that were deleted leave nothing
  *   again      the power of all goes at once, or they are stopped and started, and everything is read once more
  *   rot        bits flip on the disks of stopped brokers; what they tell afterwards must be right, or told to be damaged
  *
@@ -16,13 +16,14 @@
 
 #include "base/list.h"
 #include "tests/sim/checker.h"
+#include "tests/sim/operations.h"
 #include "tests/sim/plan.h"
 #include "tests/sim/sim_app.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/sim_random.h"
 
 #define TOPICS_MAX 24u
-#define TOPIC_PARTITIONS_MAX 4u
+#define RUN_PARTITIONS_MAX 4u
 
 /* CREATING and DELETING: asked for, and not known to have happened. */
 enum topic_stage { TOPIC_CREATING, TOPIC_LIVE, TOPIC_DELETING, TOPIC_GONE };
@@ -35,12 +36,15 @@ struct run_topic {
   uint32_t partition_count;
   bool retains;
   bool grows; /* somebody is at it */
-  struct check_partition *partitions[TOPIC_PARTITIONS_MAX];
-  uint64_t terms[TOPIC_PARTITIONS_MAX];       /* the highest that was seen */
-  uint64_t acked_terms[TOPIC_PARTITIONS_MAX]; /* and that an append was acknowledged in: that one is durable */
+  struct check_partition *partitions[RUN_PARTITIONS_MAX];
+  uint64_t terms[RUN_PARTITIONS_MAX];       /* the highest that was seen */
+  uint64_t acked_terms[RUN_PARTITIONS_MAX]; /* and that an append was acknowledged in: that one is durable */
 };
 
+struct aim;
+struct claims;
 struct faults;
+struct map_places;
 struct map_truth;
 struct worker;
 
@@ -54,6 +58,9 @@ struct run {
   struct sim_net *net;
   struct checker *checker;
   struct map_truth *truth;
+  struct map_places *places;
+  struct claims *claims;
+  struct operations *operations;
   struct sim_node *nodes[PLAN_NODES_MAX];
   struct sim_app *apps[PLAN_APPS_MAX + PLAN_NODES_MAX];
   unsigned app_count;
@@ -63,11 +70,15 @@ struct run {
   unsigned topic_count;
   char cluster_id[33]; /* "": not known yet */
   struct faults *faults;
+  struct aim *aim;       /* NULL: nothing is aimed at the controller */
   struct copies *copies; /* NULL: nothing is copied */
   unsigned leader;       /* the broker that began to lead last, from 1 on; 0: none has */
+  unsigned controller;   /* the same of group 0 */
   struct sim_random chance;
   unsigned wishes;           /* calls under way that want something of a broker */
   bool gone[PLAN_NODES_MAX]; /* with the directory that it has now, a broker has left the cluster */
+  uint64_t map_changed_ns;   /* when a new version of it was seen */
+  uint64_t swept_version;    /* of the map, when nobody had anything any more that it did not give him; 0: not yet */
   bool healed;               /* nothing breaks any more, and what was begun comes to its end */
   bool stopping;             /* threads of applications come to their end */
   enum run_trace trace;
@@ -104,6 +115,8 @@ struct run_result {
   uint64_t acked, calls;              /* appends that were acknowledged; calls of all kinds */
   uint64_t records, refused, unknown; /* by what became of them */
   uint64_t faults, fault_kinds;
+  uint64_t controller_faults; /* of these, those that were aimed at it */
+  struct operation_count operations[OPERATION_COUNT];
   uint64_t leader_changes;
   uint64_t restarts;
   uint64_t hash;

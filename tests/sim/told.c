@@ -5,8 +5,12 @@
 #include <string.h>
 
 #include "base/witness.h"
+#include "tests/sim/aim.h"
+#include "tests/sim/claims.h"
 #include "tests/sim/faults.h"
+#include "tests/sim/map_places.h"
 #include "tests/sim/map_truth.h"
+#include "tests/sim/operations.h"
 
 /* Who leads. */
 void told_line(struct run *run, const char *line) {
@@ -25,16 +29,38 @@ static struct run *told;
 static void told_applied(uint32_t broker, uint64_t group, uint64_t term, uint64_t index, uint64_t entry_term, uint64_t chain) {
   check_applied(told->checker, broker, group, index,
                 &(struct check_applied){.entry_term = entry_term, .chain = chain, .term = term});
+  if (group == 0) aim_applied(told->aim, broker - 1, index);
 }
 
 static void told_leads(uint32_t broker, uint64_t group, uint64_t term, uint64_t last_index) {
   check_leads(told->checker, broker, group, term, last_index);
   told->leader = broker;
+  if (group != 0) return;
+  if (told->controller != 0 && told->controller != broker) operations_blow(told->operations);
+  told->controller = broker;
 }
 
 /* What rot has left of it may be less. */
 static void told_map(const void *map) {
-  if (!told->rotten) map_truth_take(told->truth, map);
+  uint64_t newest = map_truth_newest(told->truth);
+  if (told->rotten) return;
+  map_truth_take(told->truth, map);
+  if (map_truth_newest(told->truth) == newest) return;
+  told->map_changed_ns = sim_now_ns(told->sim);
+  claims_see(told->claims, map);
+  map_places_see(told->places, map);
+  operations_see(told->operations, map);
+}
+
+static void told_proposes(uint32_t broker, int command) { aim_proposed(told->aim, broker - 1, command); }
+
+static void told_configured(uint32_t broker, uint64_t group, uint64_t index, const void *config, size_t size) {
+  (void)broker;
+  map_places_configure(told->places, group, index, config, size);
+}
+
+static void told_found(uint32_t broker, uint64_t group, uint64_t instance) {
+  if (map_truth_newest(told->truth) == told->swept_version) map_places_find(told->places, broker, group, instance);
 }
 
 static void told_command(uint32_t most, uint32_t level) {
@@ -54,9 +80,14 @@ void told_listen(struct run *run) {
 #ifdef CAIRN_SIMULATED
   told = run;
   witness = (struct witness){0};
-  if (run != NULL)
-    witness = (struct witness){
-        .applied = told_applied, .votes = told_votes, .leads = told_leads, .map = told_map, .command = told_command};
+  if (run == NULL) return;
+  witness = (struct witness){.applied = told_applied,
+                             .votes = told_votes,
+                             .leads = told_leads,
+                             .map = told_map,
+                             .proposes = told_proposes,
+                             .configured = told_configured,
+                             .found = told_found};
 #else
   (void)run;
 #endif

@@ -27,6 +27,14 @@ void workload_admin(void *worker);
 void workload_watcher(void *worker);   /* (workload_watch.c) */
 void workload_bystander(void *worker); /* (workload_bystander.c) */
 
+/* What an admin does about topics. (workload_admin.c) */
+void workload_create_topic(struct worker *worker);
+void workload_alter_topic(struct worker *worker, struct run_topic *topic);
+void workload_grow_topic(struct worker *worker, struct run_topic *topic);
+void workload_delete_topic(struct worker *worker, struct run_topic *topic);
+void workload_list_topics(struct worker *worker);
+/* One of all that an admin can want of the map. (workload_controller.c) */
+void workload_want(struct worker *worker);
 /* Another broker is to lead it. (workload_leaders.c) */
 void workload_transfer(struct worker *worker, struct run_topic *topic, uint32_t number);
 /* What an admin does about places: of one partition, or of many by a plan. (workload_moves.c) */

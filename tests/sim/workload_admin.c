@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tests/sim/claims.h"
+#include "tests/sim/operations.h"
 #include "tests/sim/workload.h"
 
 /* ---- Making and deleting ---- */
@@ -29,8 +31,16 @@ static void topic_created(struct worker *worker, struct run_topic *topic, const 
   topic->stage = TOPIC_LIVE;
 }
 
+static int look_at_topic(struct worker *worker, const struct run_topic *topic, struct cairn_topic *out_topic,
+                         struct cairn_error *error) {
+  run_call_begin(worker->run);
+  int code = cairn_topic_describe(worker->client, topic->name, out_topic, NULL, NULL, error);
+  run_call_end(worker->run);
+  return code;
+}
+
 /* Until it is known to be there: what became of an attempt may be unknown. */
-static void create_topic(struct worker *worker) {
+void workload_create_topic(struct worker *worker) {
   struct run *run = worker->run;
   struct run_topic *topic = topic_new(worker);
   struct cairn_topic_options options = {.partitions = topic->partition_count, .replicas = topic->replicas};
@@ -39,11 +49,12 @@ static void create_topic(struct worker *worker) {
   while (topic->stage == TOPIC_CREATING && !run->stopping) {
     struct cairn_topic made = {0};
     struct cairn_error error = {0};
-    run_call_begin(run);
+    struct operation operation = operation_begin(run, OPERATION_create);
+    struct claim *claim = claim_begin(run->claims, "create %s %u", topic->name, topic->partition_count);
     int code = cairn_topic_create(worker->client, topic->name, &options, &made, &error);
-    if (code == CAIRN_ALREADY_EXISTS && doubt)
-      code = cairn_topic_describe(worker->client, topic->name, &made, NULL, NULL, &error);
-    run_call_end(run);
+    claim_end(run->claims, claim, &error);
+    operation_end(run, &operation, &error);
+    if (code == CAIRN_ALREADY_EXISTS && doubt) code = look_at_topic(worker, topic, &made, &error);
     run_trace(run, worker->name, "create %s partitions=%u -> %s", topic->name, topic->partition_count,
               code == CAIRN_OK ? "OK" : error.reason);
     if (code == CAIRN_OK) {
@@ -62,20 +73,22 @@ static void create_topic(struct worker *worker) {
 }
 
 /* Until it is known to have them, or to be deleted. */
-static void grow_topic(struct worker *worker, struct run_topic *topic) {
+void workload_grow_topic(struct worker *worker, struct run_topic *topic) {
   struct run *run = worker->run;
   uint32_t has = topic->partition_count;
-  if (has == TOPIC_PARTITIONS_MAX || topic->grows) return;
-  uint32_t wanted = has + 1 + (uint32_t)sim_random_below(&worker->chance, TOPIC_PARTITIONS_MAX - has);
+  if (has == RUN_PARTITIONS_MAX || topic->grows) return;
+  uint32_t wanted = has + 1 + (uint32_t)sim_random_below(&worker->chance, RUN_PARTITIONS_MAX - has);
   topic->grows = true;
   for (uint32_t i = has; i < wanted; i++)
     topic->partitions[i] = checker_partition_new(run->checker, topic->name, i, topic->retains);
   while (topic->stage == TOPIC_LIVE && !run->stopping) {
     struct cairn_topic grown = {0};
     struct cairn_error error = {0};
-    run_call_begin(run);
+    struct operation operation = operation_begin(run, OPERATION_grow);
+    struct claim *claim = claim_begin(run->claims, "grow %s %u", topic->name, wanted);
     int code = cairn_topic_grow(worker->client, topic->name, wanted, false, &grown, &error);
-    run_call_end(run);
+    claim_end(run->claims, claim, &error);
+    operation_end(run, &operation, &error);
     run_trace(run, worker->name, "grow %s to %u -> %s", topic->name, wanted, code == CAIRN_OK ? "OK" : error.reason);
     if (code == CAIRN_OK) {
       if (grown.partitions != wanted)
@@ -91,17 +104,18 @@ static void grow_topic(struct worker *worker, struct run_topic *topic) {
   topic->grows = false;
 }
 
-static void delete_topic(struct worker *worker, struct run_topic *topic) {
+void workload_delete_topic(struct worker *worker, struct run_topic *topic) {
   struct run *run = worker->run;
   topic->stage = TOPIC_DELETING;
-  for (uint32_t i = 0; i < TOPIC_PARTITIONS_MAX && topic->partitions[i] != NULL; i++)
-    check_partition_deleted(topic->partitions[i]);
+  for (uint32_t i = 0; i < RUN_PARTITIONS_MAX && topic->partitions[i] != NULL; i++) check_partition_deleted(topic->partitions[i]);
   while (topic->stage == TOPIC_DELETING && !run->stopping) {
     uint64_t id = 0;
     struct cairn_error error = {0};
-    run_call_begin(run);
+    struct operation operation = operation_begin(run, OPERATION_delete);
+    struct claim *claim = claim_begin(run->claims, "delete %s", topic->name);
     int code = cairn_topic_delete(worker->client, topic->name, &id, &error);
-    run_call_end(run);
+    claim_end(run->claims, claim, &error);
+    operation_end(run, &operation, &error);
     run_trace(run, worker->name, "delete %s -> %s", topic->name, code == CAIRN_OK ? "OK" : error.reason);
     if (code == CAIRN_OK || code == CAIRN_NOT_FOUND) topic->stage = TOPIC_GONE;
     else worker_error(worker, NULL, "delete", &error);
@@ -152,7 +166,7 @@ static void check_listed(void *context, const struct cairn_topic *found) {
 }
 
 /* Live before and after: listed. Gone before: not listed. */
-static void list_topics(struct worker *worker) {
+void workload_list_topics(struct worker *worker) {
   struct run *run = worker->run;
   struct listing listing = {.worker = worker};
   struct cairn_error error = {0};
@@ -192,13 +206,20 @@ static void ask_who(struct worker *worker) {
   snprintf(known, sizeof run->cluster_id, "%s", broker.cluster_id);
 }
 
-static void alter(struct worker *worker, struct run_topic *topic) {
+/* Each to a value of its own. What is only tried must not be seen either. */
+void workload_alter_topic(struct worker *worker, struct run_topic *topic) {
   struct run *run = worker->run;
-  const struct cairn_topic_config config = {.record_bytes_max = 1 << 20};
+  uint64_t number = claims_number(run->claims);
+  bool tries = sim_random_chance(&worker->chance, 20);
+  const struct cairn_topic_config config = {
+      .record_bytes_max = 1 << 20, .has_retention_ms = true, .retention_ms = CLAIMS_RETENTION_MS + (int64_t)number};
   struct cairn_error error = {0};
-  run_call_begin(run);
-  int code = cairn_topic_alter(worker->client, topic->name, &config, sim_random_chance(&worker->chance, 50), NULL, &error);
-  run_call_end(run);
+  struct operation operation = operation_begin(run, OPERATION_alter);
+  struct claim *claim = tries ? NULL : claim_begin(run->claims, "alter %s %llu", topic->name, (unsigned long long)number);
+  int code = cairn_topic_alter(worker->client, topic->name, &config, tries, NULL, &error);
+  if (claim != NULL) claim_end(run->claims, claim, &error);
+  operation_end(run, &operation, &error);
+  run_trace(run, worker->name, "alter %s%s -> %s", topic->name, tries ? ", perhaps" : "", code == CAIRN_OK ? "OK" : error.reason);
   if (code != CAIRN_OK) worker_error(worker, topic, "alter", &error);
 }
 
@@ -212,6 +233,10 @@ static unsigned live_topics(const struct worker *worker) {
 
 static void do_something(struct worker *worker) {
   const struct plan *plan = worker->run->plan;
+  if (plan->kind == PLAN_CONTROLLER && sim_random_chance(&worker->chance, 80)) {
+    workload_want(worker);
+    return;
+  }
   if (plan->leaves && sim_random_chance(&worker->chance, 20)) (void)workload_look_at_brokers(worker);
   if (plan->leaves && !worker->run->healed && sim_random_chance(&worker->chance, 8)) workload_set_standing(worker);
   if (plan->held != 0 && sim_random_chance(&worker->chance, 10)) workload_raise_level(worker);
@@ -219,13 +244,13 @@ static void do_something(struct worker *worker) {
   uint64_t what = sim_random_below(&worker->chance, 100);
   struct run_topic *topic = worker_pick(worker, &number);
   if (topic != NULL && plan->transfers && sim_random_chance(&worker->chance, 25)) workload_transfer(worker, topic, number);
-  else if (topic == NULL || what < 15) list_topics(worker);
+  else if (topic == NULL || what < 15) workload_list_topics(worker);
   else if (what < 25) ask_who(worker);
-  else if (what < 32) alter(worker, topic);
-  else if (what < 36 && plan->deletes) delete_topic(worker, topic);
+  else if (what < 32) workload_alter_topic(worker, topic);
+  else if (what < 36 && plan->deletes) workload_delete_topic(worker, topic);
   else if (what < 60 && plan->moves && !worker->run->healed) workload_move(worker, topic, number);
   else if (what < 90 && plan->trims) trim(worker, topic, number);
-  else if (plan->grows) grow_topic(worker, topic);
+  else if (plan->grows) workload_grow_topic(worker, topic);
 }
 
 void workload_admin(void *context) {
@@ -233,7 +258,7 @@ void workload_admin(void *context) {
   struct run *run = worker->run;
   while (!run->stopping) {
     bool few = live_topics(worker) < run->plan->topics_max;
-    if (few && run->topic_count < TOPICS_MAX) create_topic(worker);
+    if (few && run->topic_count < TOPICS_MAX) workload_create_topic(worker);
     else do_something(worker);
     sim_app_sleep(worker->app, sim_random_below(&worker->chance, 200000000));
   }
@@ -266,6 +291,6 @@ bool workload_probe(struct worker *worker) {
       if (!workload_append_probe(worker, topic, number)) return false;
     }
   }
-  list_topics(worker);
+  workload_list_topics(worker);
   return true;
 }

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tests/sim/claims.h"
 #include "tests/sim/faults.h"
+#include "tests/sim/operations.h"
 #include "tests/sim/workload.h"
 
 static const char *const standing_names[] = {"unknown", "in", "drained", "leaving", "gone"};
@@ -41,6 +43,11 @@ bool workload_look_at_brokers(struct worker *worker) {
   return code == CAIRN_OK && sight.leaving == 0;
 }
 
+static enum operation_kind operation_of(enum cairn_broker_standing wish) {
+  if (wish == CAIRN_BROKER_DRAINED) return OPERATION_drain;
+  return wish == CAIRN_BROKER_LEAVING ? OPERATION_decommission : OPERATION_stay;
+}
+
 void workload_set_standing(struct worker *worker) {
   static const enum cairn_broker_standing wishes[] = {CAIRN_BROKER_IN, CAIRN_BROKER_DRAINED, CAIRN_BROKER_LEAVING,
                                                       CAIRN_BROKER_LEAVING};
@@ -48,11 +55,13 @@ void workload_set_standing(struct worker *worker) {
   uint32_t broker = 1 + (uint32_t)sim_random_below(&worker->chance, run->plan->nodes);
   enum cairn_broker_standing wish = wishes[sim_random_below(&worker->chance, sizeof wishes / sizeof wishes[0])];
   struct cairn_error error = {0};
-  run_call_begin(run);
+  struct operation operation = operation_begin(run, operation_of(wish));
+  struct claim *claim = claim_begin(run->claims, "broker %u %s", broker, standing_names[wish]);
   run->wishes++;
   int code = cairn_broker_set_standing(worker->client, broker, wish, false, NULL, NULL, &error);
   run->wishes--;
-  run_call_end(run);
+  claim_end(run->claims, claim, &error);
+  operation_end(run, &operation, &error);
   run_trace(run, worker->name, "broker %u is to be %s -> %s", broker, standing_names[wish],
             code == CAIRN_OK ? "OK" : error.reason);
   if (code != CAIRN_OK) worker_error(worker, NULL, "standing", &error);

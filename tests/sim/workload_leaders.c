@@ -1,4 +1,5 @@
 /* What the thread that changes the map does about leaders: some partition is to be led by some broker, whether that can be or not. */
+#include "tests/sim/operations.h"
 #include "tests/sim/workload.h"
 
 void workload_transfer(struct worker *worker, struct run_topic *topic, uint32_t number) {
@@ -7,9 +8,9 @@ void workload_transfer(struct worker *worker, struct run_topic *topic, uint32_t 
   bool tries = sim_random_chance(&worker->chance, 10);
   struct cairn_leadership leadership = {0};
   struct cairn_error error = {0};
-  run_call_begin(run);
+  struct operation operation = operation_begin(run, OPERATION_transfer);
   int code = cairn_partition_transfer(worker->client, topic->name, number, to, tries, &leadership, &error);
-  run_call_end(run);
+  operation_end(run, &operation, &error);
   run_trace(run, worker->name, "%s/%u is to be led by %u -> %s", topic->name, number, to, code == CAIRN_OK ? "OK" : error.reason);
   if (code != CAIRN_OK) {
     worker_error(worker, topic, "transfer", &error);

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tests/sim/claims.h"
+#include "tests/sim/operations.h"
 #include "tests/sim/workload.h"
 
 #define PLANNED_MAX 64u
@@ -23,16 +25,22 @@ static size_t draw_brokers(struct worker *worker, uint32_t out_brokers[PLAN_NODE
   return wanted;
 }
 
+/* Each has a pace of its own, so that the map can be searched for it. */
 static void move_one(struct worker *worker, struct run_topic *topic, uint32_t number) {
   struct run *run = worker->run;
   uint32_t brokers[PLAN_NODES_MAX];
-  size_t count = draw_brokers(worker, brokers);
+  const struct cairn_planned_move move = {
+      .topic = topic->name, .partition = number, .to = brokers, .to_count = draw_brokers(worker, brokers)};
+  uint64_t own = claims_number(run->claims);
   struct cairn_error error = {0};
-  run_call_begin(run);
-  int code = cairn_partition_move(worker->client, topic->name, number, brokers, count, false, &error);
-  run_call_end(run);
-  run_trace(run, worker->name, "move %s/%u to %u of them, first %u -> %s", topic->name, number, (unsigned)count, brokers[0],
-            code == CAIRN_OK ? "OK" : error.reason);
+  struct operation operation = operation_begin(run, OPERATION_move);
+  struct claim *claim = claim_begin(run->claims, "move %llu", (unsigned long long)own);
+  claim_place(run->claims, claim, topic->name, number, brokers, move.to_count);
+  int code = cairn_partition_move_planned(worker->client, &move, CLAIMS_PACE + own, false, &error);
+  claim_end(run->claims, claim, &error);
+  operation_end(run, &operation, &error);
+  run_trace(run, worker->name, "move %s/%u to %u of them, first %u -> %s", topic->name, number, (unsigned)move.to_count,
+            brokers[0], code == CAIRN_OK ? "OK" : error.reason);
   if (code != CAIRN_OK) worker_error(worker, topic, "move", &error);
 }
 
@@ -96,11 +104,17 @@ static void ask_for(struct worker *worker, const struct planned *planned) {
                                           .to = planned->to,
                                           .to_count = planned->to_count};
   uint64_t slow = run->plan->options.catch_up_bytes_per_second / 2; /* not so slow that it is taken for standing still */
-  uint64_t bytes_per_second = sim_random_chance(&worker->chance, 30) ? slow : 0;
+  uint64_t own = sim_random_chance(&worker->chance, 30) ? 0 : claims_number(run->claims);
   struct cairn_error error = {0};
-  run_call_begin(run);
-  int code = cairn_partition_move_planned(worker->client, &move, bytes_per_second, false, &error);
-  run_call_end(run);
+  struct operation operation = operation_begin(run, OPERATION_reassign);
+  struct claim *claim = NULL;
+  if (own != 0) {
+    claim = claim_begin(run->claims, "move %llu", (unsigned long long)own);
+    claim_place(run->claims, claim, planned->topic->name, planned->partition, planned->to, planned->to_count);
+  }
+  int code = cairn_partition_move_planned(worker->client, &move, own == 0 ? slow : CLAIMS_PACE + own, false, &error);
+  if (claim != NULL) claim_end(run->claims, claim, &error);
+  operation_end(run, &operation, &error);
   run_trace(run, worker->name, "move %s/%u as planned, first %u -> %s", planned->topic->name, planned->partition, planned->to[0],
             code == CAIRN_OK ? "OK" : error.reason);
   if (code != CAIRN_OK) worker_error(worker, planned->topic, "move", &error);
@@ -131,9 +145,9 @@ static void reassign(struct worker *worker) {
 static void take_back(struct worker *worker, struct run_topic *topic, uint32_t number) {
   struct run *run = worker->run;
   struct cairn_error error = {0};
-  run_call_begin(run);
+  struct operation operation = operation_begin(run, OPERATION_take_back);
   int code = cairn_partition_move_cancel(worker->client, topic->name, number, 0, &error);
-  run_call_end(run);
+  operation_end(run, &operation, &error);
   run_trace(run, worker->name, "take the move of %s/%u back -> %s", topic->name, number, code == CAIRN_OK ? "OK" : error.reason);
   if (code != CAIRN_OK) worker_error(worker, topic, "cancel", &error);
 }

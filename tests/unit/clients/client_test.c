@@ -202,11 +202,15 @@ static void consumer_reports_rot_and_where_the_log_ends(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(append_and_read_block_until_done),          TEST(append_is_sent_again_only_when_that_is_safe),
+      TEST(append_and_read_block_until_done),
+      TEST(append_is_sent_again_only_when_that_is_safe),
       TEST(what_was_in_doubt_once_stays_so),
-      TEST(a_client_that_reaches_nobody_says_so_soon), TEST(consumer_follows_and_gets_over_a_lost_stream),
-      TEST(consumer_stops_seeks_and_counts),           TEST(consumer_reports_rot_and_where_the_log_ends),
-      TEST(create_sends_the_settings_that_are_given),  TEST(consumer_says_that_a_partition_is_empty),
+      TEST(a_client_that_reaches_nobody_says_so_soon),
+      TEST(consumer_follows_and_gets_over_a_lost_stream),
+      TEST(consumer_stops_seeks_and_counts),
+      TEST(consumer_reports_rot_and_where_the_log_ends),
+      TEST(create_sends_the_settings_that_are_given),
+      TEST(consumer_says_that_a_partition_is_empty),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
