@@ -60,6 +60,8 @@ struct replica_id controller_leader_id(const struct controller *controller); /* 
 
 /* Before the lane runs: the map as it will be if everything in group 0's log is committed. Owned by the caller; NULL: it cannot be read. */
 struct cluster_map *controller_map_ahead(const struct controller *controller);
+/* The same, but topics that are deleted on the way stay in it: what was made of them before is known by it. */
+struct cluster_map *controller_map_passing(const struct controller *controller);
 
 /* Told on lane 0: a broker stands in the map anew or otherwise than before; and who leads group 0 (0: nobody is known). `here`: this one, and
  * its map has everything that earlier leaders did. */

@@ -52,19 +52,27 @@ void map_follower_free(struct map_follower *follower); /* NULL is fine */
 /* What the controller tells. */
 struct controller_watch map_follower_watch(struct map_follower *follower);
 
-/* At start, on the opening thread: opens what was recovered, and blocks. `doubt`: the map, or the journal, lost something to damage; the
- * map is whole unless its log did. `ahead` may be the map itself; NULL: it could not be read. */
+/* What a broker knows of the map when it starts. */
+struct known_map {
+  const struct cluster_map *today;
+  const struct cluster_map
+      *ahead; /* what it will be if all that is in its log is committed; may be today's; NULL: it could not be read */
+  const struct cluster_map
+      *passing; /* the same, and what is deleted on the way is still there; the same as `ahead` where nothing is */
+  bool whole;   /* its log has lost nothing to damage */
+};
+
+/* At start, on the opening thread: opens what was recovered, and blocks. `doubt`: the map, or the journal, lost something to damage. */
 struct map_follower_report {
   size_t opened;
   size_t missing; /* map_follower_make() makes them */
-  size_t early;   /* opened, of topics that are only ahead */
+  size_t early;   /* opened, of partitions that are only ahead, also of those that are deleted there again */
   size_t damaged; /* kept closed */
   size_t unread;  /* the same, until the next start */
   size_t deleted; /* left over of deleted topics: map_follower_make() deletes them */
   size_t orphans; /* left alone */
 };
-struct map_follower_report map_follower_adopt(struct map_follower *follower, const struct cluster_map *map,
-                                              const struct cluster_map *ahead, bool doubt, bool map_is_whole);
+struct map_follower_report map_follower_adopt(struct map_follower *follower, const struct known_map *known, bool doubt);
 /* Then, once the lanes have taken what was opened: begins to make what is missing and to delete what is left over. */
 void map_follower_make(struct map_follower *follower, const struct cluster_map *map); /* today's */
 

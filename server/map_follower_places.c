@@ -170,10 +170,21 @@ static void settle_losses(struct map_follower *follower) {
   map_follower_when_settled(follower, &follower->settled);
 }
 
+/* Opened for what was ahead, and the map has come past it without a word: as a whole, or because it was cut. */
+static void close_early(struct map_follower *follower) {
+  struct map_cursor cursor = {0};
+  for (struct partition *partition; (partition = map_next(follower->early, &cursor)) != NULL;) {
+    map_remove_number(follower->early, partition_place_of(partition).group);
+    map_follower_send_close(partition);
+    partition_release(partition);
+  }
+}
+
 void map_follower_caught_up(void *context, const struct cluster_map *map) {
   struct map_follower *follower = context;
   follower->caught_up = true;
   if (!follower->made) return; /* it comes to this by itself */
+  close_early(follower);
   const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
     for (uint32_t i = 0; i < topic->partition_count; i++)

@@ -152,7 +152,8 @@ static void adopt_topic(struct adoption *adoption, const struct map_topic *topic
   for (uint32_t i = 0; i < topic->partition_count; i++) adopt_partition(adoption, topic, i);
 }
 
-/* A log is there only because what made its partition, its topic's creation or growth, was once known to be committed. It is opened wherever the partition is by now, as above. */
+/* A log is there only because what made its partition, its topic's creation or growth, was once known to be committed. It is opened wherever the partition is by now,
+ * as above; also where the topic is deleted later on, which may not come true: the map will have it, and then perhaps not any more. */
 static void adopt_early(struct adoption *adoption, const struct map_topic *topic) {
   const struct map_topic *known = cluster_map_topic_by_id(adoption->map, topic->id);
   for (uint32_t i = known == NULL ? 0 : known->partition_count; i < topic->partition_count; i++) {
@@ -226,18 +227,22 @@ static void settle_unclaimed(struct adoption *adoption, struct log *log) {
   adoption->report.deleted++;
 }
 
-struct map_follower_report map_follower_adopt(struct map_follower *follower, const struct cluster_map *map,
-                                              const struct cluster_map *ahead, bool doubt, bool map_is_whole) {
-  bool known = ahead != NULL; /* else what more is promised is told later: until then all is in doubt */
-  if (!known) ahead = map;
-  struct adoption adoption = {.follower = follower, .map = map, .ahead = ahead, .doubt = doubt || !known, .logs = map_new(0)};
-  follower->caught_up = known && cluster_map_version(map) == cluster_map_version(ahead);
-  if (adoption.doubt) follower->doubted = map_is_whole && known ? cluster_map_next_group_id(ahead) : UINT64_MAX;
+static void adopt_all_early(struct adoption *adoption, const struct cluster_map *ahead) {
+  const struct map_topic *topic = cluster_map_topic_after(ahead, bytes_of_string(""));
+  for (; topic != NULL; topic = cluster_map_topic_after(ahead, bytes_of_string(topic->name))) adopt_early(adoption, topic);
+}
+
+struct map_follower_report map_follower_adopt(struct map_follower *follower, const struct known_map *known, bool doubt) {
+  const struct cluster_map *map = known->today, *ahead = known->ahead == NULL ? map : known->ahead;
+  bool told = known->ahead != NULL; /* else what more is promised is told later: until then all is in doubt */
+  struct adoption adoption = {.follower = follower, .map = map, .ahead = ahead, .doubt = doubt || !told, .logs = map_new(0)};
+  follower->caught_up = told && cluster_map_version(map) == cluster_map_version(ahead);
+  if (adoption.doubt) follower->doubted = known->whole && told ? cluster_map_next_group_id(ahead) : UINT64_MAX;
   log_set_each(follower->options.logs, remember_log, &adoption);
   const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
   for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) adopt_topic(&adoption, topic);
-  topic = cluster_map_topic_after(ahead, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(ahead, bytes_of_string(topic->name))) adopt_early(&adoption, topic);
+  adopt_all_early(&adoption, ahead);
+  if (known->passing != NULL) adopt_all_early(&adoption, known->passing);
   open_unread(&adoption);
   struct map_cursor cursor = {0};
   for (struct log *log; (log = map_next(adoption.logs, &cursor)) != NULL;) settle_unclaimed(&adoption, log);

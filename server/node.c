@@ -158,11 +158,14 @@ static void make_missing(struct lane_errand *errand) {
 
 static void start_partitions(struct node *node) {
   if (node->report.doubt) node->doubt = true;
-  struct cluster_map *ahead = controller_map_ahead(node->controller);
-  bool map_is_whole = node->controller_log == NULL || !log_view(node->controller_log).damaged;
-  struct map_follower_report report =
-      map_follower_adopt(node->follower, controller_map(node->controller), ahead, node->doubt, map_is_whole);
+  struct cluster_map *ahead = controller_map_ahead(node->controller), *passing = controller_map_passing(node->controller);
+  const struct known_map known = {.today = controller_map(node->controller),
+                                  .ahead = ahead,
+                                  .passing = passing,
+                                  .whole = node->controller_log == NULL || !log_view(node->controller_log).damaged};
+  struct map_follower_report report = map_follower_adopt(node->follower, &known, node->doubt);
   cluster_map_free(ahead);
+  cluster_map_free(passing);
   if (report.damaged + report.unread + report.orphans + report.missing + report.deleted > 0)
     trace_warn("partitions_settled", "opened=%zu early=%zu made=%zu damaged=%zu unread=%zu deleted=%zu unclaimed=%zu",
                report.opened, report.early, report.missing, report.damaged, report.unread, report.deleted, report.orphans);

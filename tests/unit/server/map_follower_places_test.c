@@ -86,7 +86,8 @@ static void open_follower(void) {
 /* As a broker starts that knows `map` to be committed, and `ahead` to be in its log. */
 static struct map_follower_report start(const struct cluster_map *ahead) {
   open_follower();
-  struct map_follower_report report = map_follower_adopt(follower, map, ahead, false, true);
+  struct map_follower_report report =
+      map_follower_adopt(follower, &(struct known_map){.today = map, .ahead = ahead, .whole = true}, false);
   lab_on_lane(&lab, adopt);
   lab_on_lane(&lab, make);
   return report;
@@ -301,7 +302,7 @@ static void nothing_is_done_before_the_start_is_over(void **state) {
   (void)state;
   map = map_with("23");
   open_follower();
-  (void)map_follower_adopt(follower, map, map, false, true);
+  (void)map_follower_adopt(follower, &(struct known_map){.today = map, .ahead = map, .whole = true}, false);
   uint64_t number = begin_move(map, "12");
   lab_on_lane(&lab, hear_place);
   settle();

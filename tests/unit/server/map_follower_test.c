@@ -86,12 +86,16 @@ static void make(struct lab *of) {
 }
 
 /* As a broker starts: `committed` is in the map for sure, `ahead` is what its log of the map ends with. */
-static struct map_follower_report start_with(const struct cluster_map *committed, const struct cluster_map *ahead) {
-  struct map_follower_report report = map_follower_adopt(follower, committed, ahead, false, true);
+static struct map_follower_report start_knowing(const struct known_map *known) {
+  struct map_follower_report report = map_follower_adopt(follower, known, false);
   lab_fail_reads(0, 0);
   lab_on_lane(&lab, adopt);
   lab_on_lane(&lab, make);
   return report;
+}
+
+static struct map_follower_report start_with(const struct cluster_map *committed, const struct cluster_map *ahead) {
+  return start_knowing(&(struct known_map){.today = committed, .ahead = ahead, .whole = true});
 }
 
 static void open_follower(void) {
@@ -300,6 +304,72 @@ static void a_topic_that_was_made_and_deleted_again_is_not_made_anew(void **stat
   stop();
 }
 
+static struct cluster_map *map_after_deletion(void) {
+  struct cluster_map *after = map_of_one_topic();
+  assert_int_equal(cluster_map_apply(after, &(struct command){.kind = COMMAND_DELETE_TOPIC, .topic_id = 1}), STATUS_OK);
+  return after;
+}
+
+static void hear_deletion(struct lab *of) {
+  (void)of;
+  struct controller_watch watch = map_follower_watch(follower);
+  watch.topic_deleted(watch.context, heard);
+}
+
+static const struct cluster_map *caught_up_with;
+static void hear_all(struct lab *of) {
+  (void)of;
+  struct controller_watch watch = map_follower_watch(follower);
+  watch.caught_up(watch.context, caught_up_with);
+}
+
+static unsigned logs_left(void) {
+  unsigned logs = 0;
+  log_set_each(lab.logs, count_log, &logs);
+  return logs;
+}
+
+/* What is committed for sure does not have it yet, what is ahead does not have it any more, and its log is there: the deletion may not be true. */
+static void a_log_of_what_is_made_and_deleted_ahead_is_opened(void **state) {
+  (void)state;
+  struct cluster_map *empty = cluster_map_new(1), *ahead = map_after_deletion();
+  const struct known_map known = {.today = empty, .ahead = ahead, .passing = map, .whole = true};
+  open_follower();
+  struct map_follower_report report = start_knowing(&known);
+  assert_int_equal(report.early, 1);
+  assert_int_equal(report.orphans, 0);
+
+  hear_of(map, "t");
+
+  expect_open();
+  lab_on_lane(&lab, hear_deletion);
+  stop();
+  open_follower();
+  assert_int_equal(logs_left(), 0);
+  stop();
+  cluster_map_free(empty);
+  cluster_map_free(ahead);
+}
+
+/* Another broker's map came as a whole, and does not have it. */
+static void what_was_opened_for_what_is_ahead_and_is_past_goes(void **state) {
+  (void)state;
+  struct cluster_map *empty = cluster_map_new(1), *after = map_after_deletion();
+  const struct known_map known = {.today = empty, .ahead = map, .whole = true};
+  open_follower();
+  assert_int_equal(start_knowing(&known).early, 1);
+
+  caught_up_with = after;
+  lab_on_lane(&lab, hear_all);
+
+  stop();
+  open_follower();
+  assert_int_equal(logs_left(), 0);
+  stop();
+  cluster_map_free(empty);
+  cluster_map_free(after);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -309,6 +379,8 @@ int main(void) {
       test(a_partition_that_cannot_be_read_is_neither_damaged_nor_made_anew),
       test(a_partition_of_a_topic_ahead_is_tried_again_too),
       test(a_topic_that_was_made_and_deleted_again_is_not_made_anew),
+      test(a_log_of_what_is_made_and_deleted_ahead_is_opened),
+      test(what_was_opened_for_what_is_ahead_and_is_past_goes),
       test(a_spare_is_not_the_log_of_its_group),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
