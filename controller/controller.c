@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/mutant.h"
 #include "base/probe.h"
 #include "base/trace.h"
 #include "base/witness.h"
@@ -297,6 +298,11 @@ static void proposal_done(struct proposal *proposal, enum status status) {
   struct controller *controller = container_of(proposal, struct controller, proposal);
   struct change *change = controller->current;
   controller->current = NULL;
+  if (MUTANT(lost_command_called_no) && status == STATUS_UNKNOWN_OUTCOME) status = STATUS_REPLACED;
+  if (MUTANT(lost_command_called_done) && status == STATUS_REPLACED && change->kind != COMMAND_CREATE_TOPIC) {
+    controller->applied_status = status = STATUS_OK;
+    controller->topic = cluster_map_topic(controller->map, bytes_of_string(change->name));
+  }
   if (status == STATUS_OK) {
     status = controller->applied_status;
     change->topic = controller->topic;

@@ -1,5 +1,7 @@
 #include "controller/moves.h"
 
+#include "base/mutant.h"
+
 static void add_voters(const struct map_replica *replicas, uint32_t count, struct raft_config *out_config) {
   *out_config = (struct raft_config){.phase = RAFT_STABLE};
   for (uint32_t i = 0; i < count; i++) {
@@ -31,6 +33,16 @@ static uint32_t keep(const struct raft_config *today, const struct raft_config *
   return earlier;
 }
 
+/* As `keep`, but of those who vote only whoever is to stay. */
+static void keep_who_stays(const struct raft_config *today, const struct raft_config *wanted, struct raft_config *out_target) {
+  *out_target = (struct raft_config){.phase = RAFT_STABLE};
+  for (size_t i = 0; i < today->count; i++) {
+    const struct raft_member *member = &today->members[i];
+    if (member->now == RAFT_VOTER && raft_config_find(wanted, &member->id) != RAFT_NO_POSITION)
+      raft_config_add(out_target, &member->id, RAFT_VOTER, RAFT_VOTER);
+  }
+}
+
 /* Does today's change, once it is through, end in just these voters? */
 static bool leads_to(const struct raft_config *today, const struct raft_config *target) {
   size_t stay = 0;
@@ -51,6 +63,10 @@ enum move_step move_next(const struct raft_config *today, bool committed, const 
   if (wanted.count == 0 || !committed || today->phase == RAFT_JOINT) return MOVE_REST;
   if (leads_to(today, &wanted)) return move != NULL && today->phase == RAFT_STABLE ? MOVE_OVER : MOVE_REST;
   bool earlier = keep(today, &wanted, &without) > 0;
+  if (MUTANT(voters_go_first)) {
+    keep_who_stays(today, &wanted, &without);
+    earlier = without.count > 0 && !leads_to(today, &without);
+  }
   const struct raft_config *target = earlier ? &without : &wanted;
   if (target->count == 0 || leads_to(today, target)) return MOVE_REST;
   *out_target = *target;

@@ -2,6 +2,7 @@
 
 #include "base/list.h"
 #include "base/memory.h"
+#include "base/mutant.h"
 #include "base/probe.h"
 #include "base/trace.h"
 #include "server/map_follower_internal.h"
@@ -95,6 +96,10 @@ static void leave(struct map_follower *follower, const struct map_topic *topic, 
   if (opening != NULL) {
     if (opening->left == NULL) opening->left = memory_new_array(opening->count, sizeof *opening->left);
     opening->left[at] = true;
+  }
+  if (MUTANT(replica_kept) && partition != NULL && place->group % 3 == 0) {
+    partition_release(partition);
+    partition = NULL;
   }
   if (partition != NULL) {
     trace_info("partition_leaves", "topic=%s partition=%u group=%" PRIu64, topic->name, i, place->group);

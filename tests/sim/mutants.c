@@ -33,16 +33,32 @@ static bool clusters_come_to(enum raft_mutant mutant) {
   }
 }
 
+/* What goes wrong only where the controller fails in the middle of a command, or where it is looked at what is left of what is no more. */
+static enum plan_kind kind_for(enum mutant mutant) {
+  switch (mutant) {
+    case MUTANT_lost_command_called_no:
+    case MUTANT_lost_command_called_done:
+    case MUTANT_voters_go_first:
+    case MUTANT_replica_kept: return PLAN_CONTROLLER;
+    default: return PLAN_ANY;
+  }
+}
+
 static struct sim_mutant rows[MUTANT_COUNT + RAFT_MUTANT_COUNT];
 static size_t row_count;
 
 static void add(const char *name, const char *where, const char *what, enum mutant in_broker, enum raft_mutant in_protocol) {
   bool shows_alone = in_broker != MUTANT_NONE && in_broker != MUTANT_followers_forget && in_broker != MUTANT_answered_too_early &&
                      in_broker != MUTANT_older_copy_let_in && in_broker != MUTANT_racks_ignored &&
-                     in_broker != MUTANT_level_unasked;
+                     in_broker != MUTANT_level_unasked && kind_for(in_broker) == PLAN_ANY;
   unsigned nodes = shows_alone ? 1 : clusters_come_to(in_protocol) ? 3 : 0;
-  rows[row_count++] = (struct sim_mutant){
-      .name = name, .where = where, .what = what, .nodes = nodes, .in_broker = in_broker, .in_protocol = in_protocol};
+  rows[row_count++] = (struct sim_mutant){.name = name,
+                                          .where = where,
+                                          .what = what,
+                                          .nodes = nodes,
+                                          .kind = kind_for(in_broker),
+                                          .in_broker = in_broker,
+                                          .in_protocol = in_protocol};
 }
 
 static void list_all(void) {
@@ -106,6 +122,7 @@ static enum fate hunt_one(const struct jobs_options *options, const struct sim_m
   static struct jobs_report report;
   jobs.mutant = mutant;
   jobs.nodes = options->nodes > 0 ? options->nodes : mutant->nodes > 0 ? mutant->nodes : 3;
+  if (options->nodes == 0) jobs.kind = mutant->kind;
   jobs.stop_at_failure = true;
   jobs.twice_every = 0;
   if (jobs.count == 0) jobs.count = SEEDS_MAX;
