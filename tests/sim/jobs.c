@@ -82,7 +82,7 @@ static void work(const struct jobs_options *options, struct shared *shared, stru
     if (number >= options->count || late || atomic_load(&shared->stop)) _exit(0);
     struct plan plan;
     struct run_result result;
-    slot->seed = options->first + number;
+    slot->seed = options->list == NULL ? options->first + number : options->list[number];
     atomic_store(&slot->busy, true);
     alarm(SEED_SECONDS_MAX);
     plan_draw(&plan, slot->seed, options->nodes, options->kind);

@@ -11,7 +11,8 @@ struct sim_mutant;
 struct jobs_options {
   uint64_t first; /* seeds follow one another */
   uint64_t count;
-  double seconds; /* begin no seed after so long; 0: no bound */
+  const uint64_t *list; /* these, `count` of them, instead; NULL: none */
+  double seconds;       /* begin no seed after so long; 0: no bound */
   unsigned jobs;
   unsigned nodes;
   enum plan_kind kind;

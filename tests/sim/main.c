@@ -9,7 +9,10 @@
 #include "base/memory.h"
 #include "tests/sim/jobs.h"
 #include "tests/sim/mutants.h"
+#include "tests/sim/points.h"
 #include "tests/sim/report.h"
+
+#define STORIES 1000000000u /* with their points they are seeds */
 
 struct arguments {
   struct jobs_options jobs;
@@ -18,7 +21,8 @@ struct arguments {
   bool mutants;
   const char *only; /* mutant */
   const char *json;
-  bool probes; /* those that are missing fail the run */
+  uint64_t every; /* of --points: each so-many-th */
+  bool probes;    /* those that are missing fail the run */
 };
 
 static const char usage[] =
@@ -28,6 +32,7 @@ static const char usage[] =
     "       sim --mutants [--only NAME] [--seeds N]     every bug on purpose must be noticed within N seeds\n"
     "  --from N      the first seed (default: $TEST_SEED, or another one each time)\n"
     "  --nodes N     brokers, one cluster (default: 1; of mutants: what each needs)\n"
+    "  --points      one reassignment, and each death at each moment of it (with --every E: each E-th; --from: the story)\n"
     "  --rot         of a cluster one broker's disk rots, too\n"
     "  --controller  everything that admins do, and whoever leads the map is hit in the middle of it (3 brokers or more)\n"
     "  --twice N     run each N-th seed twice and compare (default: 10)\n"
@@ -44,6 +49,7 @@ static uint64_t fresh_seed(void) {
 
 static bool parse(struct arguments *arguments, int argc, char **argv) {
   struct jobs_options *jobs = &arguments->jobs;
+  arguments->every = 1;
   *jobs = (struct jobs_options){.jobs = 1, .twice_every = 10, .first = fresh_seed()};
   for (int i = 1; i < argc; i++) {
     const char *name = argv[i];
@@ -59,6 +65,7 @@ static bool parse(struct arguments *arguments, int argc, char **argv) {
     else if (strcmp(name, "--twice") == 0 && has_value) jobs->twice_every = (unsigned)strtoul(value, NULL, 0);
     else if (strcmp(name, "--json") == 0 && has_value) arguments->json = value;
     else if (strcmp(name, "--only") == 0 && has_value) arguments->only = value;
+    else if (strcmp(name, "--every") == 0 && has_value) arguments->every = strtoull(value, NULL, 0);
     else if (strcmp(name, "--mutant") == 0 && has_value) jobs->mutant = mutant_find(value);
     else {
       i--;
@@ -68,13 +75,16 @@ static bool parse(struct arguments *arguments, int argc, char **argv) {
       else if (strcmp(name, "--probes") == 0) arguments->probes = true;
       else if (strcmp(name, "--rot") == 0) jobs->kind = PLAN_ROT;
       else if (strcmp(name, "--controller") == 0) jobs->kind = PLAN_CONTROLLER;
+      else if (strcmp(name, "--points") == 0) jobs->kind = PLAN_POINTS;
       else return false;
     }
     if (strcmp(name, "--mutant") == 0 && jobs->mutant == NULL) return false;
   }
-  unsigned nodes_min = jobs->kind == PLAN_CONTROLLER ? 3 : 1;
+  bool of_three = jobs->kind == PLAN_CONTROLLER || jobs->kind == PLAN_POINTS;
+  unsigned nodes_min = of_three ? 3 : 1;
   if (jobs->nodes == 0 && !arguments->mutants) jobs->nodes = nodes_min;
   bool enough = jobs->nodes == 0 || jobs->nodes >= nodes_min;
+  if (jobs->kind == PLAN_POINTS) return jobs->nodes == 3 && arguments->every > 0;
   return enough && jobs->nodes <= PLAN_NODES_MAX && (jobs->count > 0 || jobs->seconds > 0 || arguments->mutants);
 }
 
@@ -101,6 +111,10 @@ int main(int argc, char **argv) {
   }
   if (arguments.mutants) return mutants_run(&arguments.jobs, arguments.only);
   if (arguments.one && arguments.trace != TRACE_NOTHING) return trace_one(&arguments.jobs, arguments.trace);
+  if (arguments.jobs.kind == PLAN_POINTS && !arguments.one) {
+    arguments.jobs.first %= STORIES;
+    return points_run(&arguments.jobs, arguments.every, arguments.json, arguments.probes);
+  }
   if (arguments.jobs.count == 0) arguments.jobs.count = UINT64_MAX;
   if (!arguments.one) printf("sim: seeds from %" PRIu64 "\n", arguments.jobs.first);
   fflush(stdout);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "tests/sim/points.h"
 #include "tests/sim/sim_random.h"
 
 #define KIB ((uint64_t)1024)
@@ -29,7 +30,8 @@ const char *aim_name(enum aim_kind kind) {
 }
 
 const char *plan_kind_option(enum plan_kind kind) {
-  static const char *const options[] = {[PLAN_ANY] = "", [PLAN_ROT] = " --rot", [PLAN_CONTROLLER] = " --controller"};
+  static const char *const options[] = {
+      [PLAN_ANY] = "", [PLAN_ROT] = " --rot", [PLAN_CONTROLLER] = " --controller", [PLAN_POINTS] = " --points"};
   return options[kind];
 }
 
@@ -168,16 +170,39 @@ static void draw_controller(struct plan *plan) {
   for (int i = 0; i < FAULT_COUNT; i++) plan->faults[i] = plan->faults[i] && sim_random_chance(&random, 25);
   for (int i = 0; i < AIM_COUNT; i++) plan->aims[i] = sim_random_chance(&random, 50);
   plan->aims[sim_random_below(&random, AIM_COUNT)] = true;
-  plan->aim_every_ns = PICK(&random, 400, 1000, 2500) * MS;
+  plan->aim_every_ns = PICK(&random, 300, 800, 2000) * MS;
   plan->copies = plan->rot_at_end = false;
   plan->stop_at_end = !plan->cut_at_end; /* the last start tells what is left of what is no more */
   plan->options.checkpoint_interval_ms = PICK(&random, 20, 200, 1000);
   plan->options.auto_balance = sim_random_chance(&random, 30);
 }
 
+/* Nobody but who tells the story and who appends, and nothing that breaks by chance. */
+static void draw_points(struct plan *plan) {
+  struct sim_random random;
+  sim_random_init(&random, plan->seed, "points");
+  if (!plan->moves) draw_moves(plan, &random);
+  draw_work_of_admins(plan, &random);
+  memset(plan->faults, 0, sizeof plan->faults);
+  plan->apps = plan->topics_max = plan->partitions_max = 1;
+  plan->producers = plan->readers = plan->tailers = plan->watchers = 0;
+  plan->replicas_min = plan->replicas_max = 2;
+  plan->leaves = plan->copies = plan->rot_at_end = plan->impatient = false;
+  plan->options.auto_balance = false;
+  plan->safety_ns = 0; /* until it is told */
+  plan->think_ns = 60 * MS;
+  plan->burst = 1000;
+  plan->options.replace_after_ms = 0;
+  plan->options.checkpoint_interval_ms = PICK(&random, 20, 200, 1000);
+  plan->cut_at_end = true;
+  plan->stop_at_end = false;
+}
+
 void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, enum plan_kind kind) {
   struct sim_random random;
   memset(plan, 0, sizeof *plan);
+  plan->point = seed;
+  if (kind == PLAN_POINTS) seed /= POINTS_STORY;
   plan->seed = seed;
   plan->kind = kind;
   sim_random_init(&random, seed, "plan");
@@ -228,6 +253,7 @@ void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, enum plan_kind 
   draw_racks(plan);
   if (plan->nodes > 1 && kind == PLAN_ROT) draw_rot_of_clusters(plan);
   if (kind == PLAN_CONTROLLER) draw_controller(plan);
+  if (kind == PLAN_POINTS) draw_points(plan);
 }
 
 void plan_print(const struct plan *plan, char *into, size_t size) {

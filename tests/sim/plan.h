@@ -65,12 +65,14 @@ const char *aim_name(enum aim_kind kind);
 /* What seeds are about. */
 enum plan_kind {
   PLAN_ANY,
-  PLAN_ROT,       /* the same; but of clusters one broker's disk may rot, too */
-  PLAN_CONTROLLER /* admins who want something changed all the time, while whoever leads the map is hit in the middle of it */
+  PLAN_ROT,        /* the same; but of clusters one broker's disk may rot, too */
+  PLAN_CONTROLLER, /* admins who want something changed all the time, while whoever leads the map is hit in the middle of it */
+  PLAN_POINTS      /* one reassignment, and one death at some moment of it (points.h) */
 };
 
 struct plan {
-  uint64_t seed;
+  uint64_t seed;  /* of PLAN_POINTS that of its story */
+  uint64_t point; /* PLAN_POINTS: the seed that was asked for */
   enum plan_kind kind;
   unsigned nodes;        /* brokers, of one cluster */
   unsigned replicas_min; /* of a topic */
@@ -120,7 +122,7 @@ struct plan {
   uint64_t wait_ms;  /* readers wait for records, at most */
 };
 
-/* PLAN_CONTROLLER: of at least three brokers. */
+/* PLAN_CONTROLLER: of at least three brokers. PLAN_POINTS: of three. */
 void plan_draw(struct plan *plan, uint64_t seed, unsigned nodes, enum plan_kind kind);
 /* The option of the command line that asks for it, "" for PLAN_ANY. */
 const char *plan_kind_option(enum plan_kind kind);

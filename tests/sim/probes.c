@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What a batch of seeds must have come to: of brokers alone, of clusters, or of both; of clusters one of which rots. */
-enum reach { ALONE = 1, CLUSTER = 2, BOTH = 3, ROTTING = 4 };
+/* What a batch of seeds must have come to: of brokers alone, of clusters, or of both; of clusters one of which rots; of clusters whose controller
+ * fails. */
+enum reach { ALONE = 1, CLUSTER = 2, BOTH = 3, ROTTING = 4, CONTROLLER = 8 };
 
 static const struct {
   const char *name;
-  enum reach where;
+  unsigned where; /* enum reach */
 } required[] = {
     {"answers_go_together", BOTH},
     {"append_not_admitted", ALONE},
@@ -17,12 +18,29 @@ static const struct {
     {"balance_stops", CLUSTER},
     {"balancer_moves", CLUSTER},
     {"batch_sent_again", BOTH},
-    {"broker_goes", CLUSTER},
-    {"broker_is_emptied", CLUSTER},
+    {"broker_goes", CLUSTER | CONTROLLER},
+    {"broker_is_emptied", CLUSTER | CONTROLLER},
     {"call_tried_again", BOTH},
     {"checkpoint_lacks_space", BOTH},
     {"checkpoint_rests", BOTH},
     {"consumer_reconnects", BOTH},
+    {"controller_fails_in_a_alter", CONTROLLER},
+    {"controller_fails_in_a_create", CONTROLLER},
+    {"controller_fails_in_a_decommission", CONTROLLER},
+    {"controller_fails_in_a_delete", CONTROLLER},
+    {"controller_fails_in_a_drain", CONTROLLER},
+    {"controller_fails_in_a_grow", CONTROLLER},
+    {"controller_fails_in_a_leaving", CONTROLLER},
+    {"controller_fails_in_a_move", CONTROLLER},
+    {"controller_fails_in_a_moving", CONTROLLER},
+    {"controller_fails_in_a_reassign", CONTROLLER},
+    {"controller_fails_in_a_stay", CONTROLLER},
+    {"controller_fails_in_a_take_back", CONTROLLER},
+    {"controller_fails_in_a_transfer", CONTROLLER},
+    {"controller_hit_before_all_apply", CONTROLLER},
+    {"controller_hit_before_commit", CONTROLLER},
+    {"controller_hit_before_it_decides", CONTROLLER},
+    {"controller_hit_between_commands", CONTROLLER},
     {"entries_gather", CLUSTER},
     {"follower_loses_entries", ROTTING},
     {"follower_read_from_disk", CLUSTER},
@@ -43,9 +61,9 @@ static const struct {
     {"level_rises_by_itself", BOTH},
     {"mismatch_waits_for_its_reason", BOTH},
     {"missed_broker_is_emptied", CLUSTER},
-    {"move_is_taken_back", CLUSTER},
+    {"move_is_taken_back", CLUSTER | CONTROLLER},
     {"partition_deleted_under_waiters", BOTH},
-    {"partition_leaves", CLUSTER},
+    {"partition_leaves", CLUSTER | CONTROLLER},
     {"pre_vote_refused_for_a_live_leader", CLUSTER},
     {"pre_vote_refused_for_an_old_log", CLUSTER},
     {"preferred_leader_does_not_take_over", CLUSTER},
@@ -75,10 +93,10 @@ static const struct {
     {"stalled_leader_reconnects", CLUSTER},
     {"superseded_process_is_dismissed", CLUSTER},
     {"superseded_start_is_refused", CLUSTER},
-    {"topic_grows", BOTH},
+    {"topic_grows", BOTH | CONTROLLER},
     {"topic_spread_over_racks", CLUSTER},
     {"torn_tail_cut", BOTH},
-    {"transfer_begun", CLUSTER},
+    {"transfer_begun", CLUSTER | CONTROLLER},
     {"transfer_does_not_come_about", CLUSTER},
     {"transfer_is_over", CLUSTER},
     {"transfer_refused", CLUSTER},
@@ -93,6 +111,13 @@ static const struct {
     {"watch_leaves_a_silent_broker", BOTH},
 };
 
+static unsigned reach_of(unsigned nodes, enum plan_kind kind) {
+  if (kind == PLAN_CONTROLLER) return CONTROLLER;
+  if (kind == PLAN_POINTS) return 0; /* each run is at a point of its own */
+  if (nodes <= 1) return ALONE;
+  return kind == PLAN_ROT ? CLUSTER | ROTTING : CLUSTER;
+}
+
 static uint64_t count_of(const struct jobs_report *report, const char *name) {
   for (size_t i = 0; i < report->probe_count; i++) {
     if (strcmp(report->probes[i].name, name) == 0) return report->probes[i].count;
@@ -101,7 +126,7 @@ static uint64_t count_of(const struct jobs_report *report, const char *name) {
 }
 
 unsigned probes_report(const struct jobs_report *report, unsigned nodes, enum plan_kind kind, bool all) {
-  unsigned missing = 0, where = (nodes > 1 ? CLUSTER : ALONE) | (nodes > 1 && kind == PLAN_ROT ? ROTTING : 0);
+  unsigned missing = 0, where = reach_of(nodes, kind);
   for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
     if ((required[i].where & where) == 0) continue;
     uint64_t count = count_of(report, required[i].name);

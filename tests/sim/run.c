@@ -15,6 +15,7 @@
 #include "tests/sim/faults.h"
 #include "tests/sim/map_places.h"
 #include "tests/sim/map_truth.h"
+#include "tests/sim/points.h"
 #include "tests/sim/told.h"
 #include "tests/sim/workload.h"
 
@@ -25,6 +26,7 @@
 #define TURN_NS (30 * SECOND_NS)   /* and after so long more an append to every partition was answered OK */
 #define FINISH_NS (60 * SECOND_NS) /* a client's last call, retries included */
 #define READ_NS (120 * SECOND_NS)
+#define STORY_NS (60 * SECOND_NS)
 #define QUIET_NS (2 * SECOND_NS)      /* since the map has changed: until then what it said may not be done */
 #define OLD_LEADER_NS (3 * SECOND_NS) /* in which a leader that hears of no majority gives up */
 
@@ -126,9 +128,12 @@ static void let_things_break(struct run *run) {
   struct until until = {.run = run, .reached = never};
   run->faults = faults_new(run);
   run->aim = aim_new(run, run->faults);
+  run->points = points_new(run);
   if (run->plan->copies) run->copies = copies_new(run, run->faults);
   sim_run_until(run->sim, failed_or_reached, &until, sim_now_ns(run->sim) + run->plan->safety_ns);
 }
+
+static bool story_told(struct run *run) { return points_over(run->points); }
 
 /* ---- What looks at the end, on an application of its own for each broker: so that each tells what it has itself ---- */
 
@@ -209,7 +214,7 @@ static bool nothing_left(struct run *run) {
 
 /* Only where checkpoints come soon. */
 static bool sweep(struct run *run) {
-  if (run->plan->kind != PLAN_CONTROLLER) return true;
+  if (run->plan->kind != PLAN_CONTROLLER && run->plan->kind != PLAN_POINTS) return true;
   if (!go_on_until(run, nothing_left, HEAL_NS, "M5 nothing-left", "the removal of replicas that are no more")) return false;
   run->swept_version = map_truth_newest(run->truth);
   return true;
@@ -278,7 +283,7 @@ static void tell(struct run *run) {
   if (!go_on_until(run, all_up, BOOT_NS, "S1 starts", "the first start")) return;
   for (unsigned i = 0; i < plan->apps; i++) workload_add_app(run, i);
   let_things_break(run);
-  if (checker_failed(run->checker, NULL) != NULL) return;
+  if (!go_on_until(run, story_told, STORY_NS, "I17 convergence", "the reassignment")) return;
   copies_end(run->copies);
   aim_end(run->aim);
   faults_heal(run->faults);
@@ -342,6 +347,8 @@ static struct run *run_new(const struct plan *plan, enum run_trace trace) {
 
 /* Brokers end as they should. */
 static void stop_all(struct run *run) {
+  points_free(run->points);
+  run->points = NULL;
   aim_free(run->aim);
   run->aim = NULL;
   faults_free(run->faults);
@@ -385,16 +392,19 @@ static void fill_result(struct run *run, struct run_result *result) {
   result->calls = run->calls;
   result->leader_changes = run->leader_changes;
   result->hash = sim_hash(run->sim) ^ checker_hash(run->checker);
+  result->restarts = 0;
   for (unsigned i = 0; i < run->plan->nodes; i++) result->restarts += sim_node_starts(run->nodes[i]) - 1;
   memcpy(result->operations, operations_counts(run->operations), sizeof result->operations);
   if (run->faults == NULL) return;
+  result->point_operations = points_operations(run->points);
+  result->point_messages = points_messages(run->points);
   result->controller_faults = aim_total(run->aim);
-  result->faults = faults_total(run->faults) + result->controller_faults;
+  result->faults = faults_total(run->faults) + result->controller_faults + points_hit(run->points);
   for (int i = 0; i < FAULT_COUNT; i++) result->fault_kinds |= (uint64_t)(faults_count(run->faults, (enum fault)i) > 0) << i;
 }
 
 void run_seed(const struct plan *plan, enum run_trace trace, struct run_result *out_result) {
-  *out_result = (struct run_result){.seed = plan->seed};
+  *out_result = (struct run_result){.seed = plan->point};
   CHECK(random_start() == STATUS_OK); /* the first time it draws something for itself */
   random_use_seed(plan->seed);
   struct run *run = run_new(plan, trace);

@@ -46,6 +46,7 @@ struct claims;
 struct faults;
 struct map_places;
 struct map_truth;
+struct points;
 struct worker;
 
 enum run_trace { TRACE_NOTHING, TRACE_STORY, TRACE_DISKS }; /* the last: and every operation of a broker's disk */
@@ -71,6 +72,7 @@ struct run {
   char cluster_id[33]; /* "": not known yet */
   struct faults *faults;
   struct aim *aim;       /* NULL: nothing is aimed at the controller */
+  struct points *points; /* NULL: nobody dies at a point */
   struct copies *copies; /* NULL: nothing is copied */
   unsigned leader;       /* the broker that began to lead last, from 1 on; 0: none has */
   unsigned controller;   /* the same of group 0 */
@@ -117,6 +119,7 @@ struct run_result {
   uint64_t faults, fault_kinds;
   uint64_t controller_faults; /* of these, those that were aimed at it */
   struct operation_count operations[OPERATION_COUNT];
+  uint64_t point_operations, point_messages; /* of a victim of PLAN_POINTS (points.h) */
   uint64_t leader_changes;
   uint64_t restarts;
   uint64_t hash;

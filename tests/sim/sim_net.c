@@ -20,6 +20,8 @@ struct sim_host {
   unsigned number;
   bool off;
   struct list listeners;
+  void (*heard)(void *context); /* NULL: nobody wants to know */
+  void *heard_context;
 };
 
 /* Towards one end. */
@@ -77,6 +79,11 @@ struct sim_host *sim_host_new(struct sim_net *net, const char *name) {
     net->links[host->number][i] = default_link;
   }
   return host;
+}
+
+void sim_host_listen_in(struct sim_host *host, void (*heard)(void *context), void *context) {
+  host->heard = heard;
+  host->heard_context = context;
 }
 
 const char *sim_host_name(const struct sim_host *host) { return host->name; }
@@ -232,7 +239,10 @@ static void arrive(struct sim_event *event) {
   struct list_node *node = list_pop_front(&pipe->frames);
   if (node == NULL) return;
   wire->busy = true;
-  tell(wire, pipe->side, list_entry(node, struct sim_frame, node));
+  struct sim_frame *frame = list_entry(node, struct sim_frame, node);
+  const struct sim_host *host = receiver_of(pipe);
+  if (host->heard != NULL && frame->signal == SIGNAL_NONE) host->heard(host->heard_context);
+  tell(wire, pipe->side, frame);
   wire->busy = false;
   schedule(pipe);
   free_if_over(wire);

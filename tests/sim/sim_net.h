@@ -32,6 +32,9 @@ const char *sim_host_name(const struct sim_host *host);
 /* Off: what is sent to it vanishes, and so do its ends of connections, without a word. */
 void sim_host_power(struct sim_host *host, bool on);
 
+/* From now on this is called whenever something that somebody sent has come, right before it is taken. NULL: nobody wants to know. */
+void sim_host_listen_in(struct sim_host *host, void (*heard)(void *context), void *context);
+
 /* ---- Links ---- */
 
 struct sim_link {

@@ -88,7 +88,7 @@ void workload_add_app(struct run *run, unsigned number) {
   };
   struct sim_app *app = sim_app_new(run->sim, run->net, host, &options, &plan->rpc);
   run->apps[run->app_count++] = app;
-  start_thread(run, app, number, "admin", workload_admin);
+  start_thread(run, app, number, "admin", plan->kind == PLAN_POINTS ? workload_story : workload_admin);
   for (unsigned i = 0; i < plan->appenders; i++) start_thread(run, app, number, "appender", workload_appender);
   for (unsigned i = 0; i < plan->producers; i++) start_thread(run, app, number, "producer", workload_producer);
   for (unsigned i = 0; i < plan->readers; i++) start_thread(run, app, number, "reader", workload_reader);

@@ -24,6 +24,7 @@ void workload_producer(void *worker);
 void workload_reader(void *worker);
 void workload_tailer(void *worker);
 void workload_admin(void *worker);
+void workload_story(void *worker);     /* in place of an admin, of PLAN_POINTS (workload_story.c) */
 void workload_watcher(void *worker);   /* (workload_watch.c) */
 void workload_bystander(void *worker); /* (workload_bystander.c) */
 

@@ -1,6 +1,8 @@
 /* A thread with a topic of its own, which grows, and a producer that chooses among its partitions: what the library has to know of the map for that
  * it hears by itself, whatever breaks. Nobody looks at the records. */
 #include "base/check.h"
+#include "tests/sim/claims.h"
+#include "tests/sim/operations.h"
 #include "tests/sim/workload.h"
 
 #define TOPIC "bystander"
@@ -9,18 +11,24 @@
 static void try_create(struct worker *worker) {
   const struct cairn_topic_options options = {.partitions = 1, .replicas = 1};
   struct cairn_error error = {0};
-  run_call_begin(worker->run);
+  struct claims *claims = worker->run->claims;
+  struct operation operation = operation_begin(worker->run, OPERATION_create);
+  struct claim *claim = claim_begin(claims, "create %s %u", TOPIC, options.partitions);
   int code = cairn_topic_create(worker->client, TOPIC, &options, NULL, &error);
-  run_call_end(worker->run);
+  claim_end(claims, claim, &error);
+  operation_end(worker->run, &operation, &error);
   if (code != CAIRN_OK) worker_error(worker, NULL, "bystander", &error);
 }
 
 static void try_grow(struct worker *worker) {
   struct cairn_error error = {0};
   uint32_t wanted = 1 + (uint32_t)sim_random_below(&worker->chance, 6);
-  run_call_begin(worker->run);
+  struct claims *claims = worker->run->claims;
+  struct operation operation = operation_begin(worker->run, OPERATION_grow);
+  struct claim *claim = claim_begin(claims, "grow %s %u", TOPIC, wanted);
   int code = cairn_topic_grow(worker->client, TOPIC, wanted, false, NULL, &error);
-  run_call_end(worker->run);
+  claim_end(claims, claim, &error);
+  operation_end(worker->run, &operation, &error);
   if (code != CAIRN_OK) worker_error(worker, NULL, "bystander", &error);
 }
 

@@ -120,13 +120,16 @@ static void ask_for(struct worker *worker, const struct planned *planned) {
   if (code != CAIRN_OK) worker_error(worker, planned->topic, "move", &error);
 }
 
+/* Plans mostly find that all is even. */
+static bool is_often(const struct worker *worker) { return worker->run->plan->kind == PLAN_CONTROLLER; }
+
 /* Evenly over all, or to some. What becomes of the plan while it is carried out is left to chance. */
 static void reassign(struct worker *worker) {
   struct run *run = worker->run;
   struct drawn_plan plan = {.worker = worker};
   uint32_t brokers[PLAN_NODES_MAX];
   struct cairn_reassignment_goal goal = {.brokers = brokers};
-  if (sim_random_chance(&worker->chance, 30)) goal.broker_count = draw_brokers(worker, brokers);
+  if (sim_random_chance(&worker->chance, is_often(worker) ? 60 : 30)) goal.broker_count = draw_brokers(worker, brokers);
   struct cairn_error error = {0};
   run_call_begin(run);
   int code = cairn_reassignment_plan(worker->client, &goal, NULL, note_planned, &plan, &error);
@@ -153,8 +156,8 @@ static void take_back(struct worker *worker, struct run_topic *topic, uint32_t n
 }
 
 void workload_move(struct worker *worker, struct run_topic *topic, uint32_t number) {
-  uint64_t what = sim_random_below(&worker->chance, 100);
-  if (what < 60) move_one(worker, topic, number);
-  else if (what < 75) take_back(worker, topic, number);
+  uint64_t what = sim_random_below(&worker->chance, 100), ones = is_often(worker) ? 40 : 60;
+  if (what < ones) move_one(worker, topic, number);
+  else if (what < ones + 15) take_back(worker, topic, number);
   else reassign(worker);
 }
