@@ -60,7 +60,8 @@ static void told_configured(uint32_t broker, uint64_t group, uint64_t index, con
 }
 
 static void told_found(uint32_t broker, uint64_t group, uint64_t instance) {
-  if (map_truth_newest(told->truth) == told->swept_version) map_places_find(told->places, broker, group, instance);
+  bool calm = told->swept_version != 0 && map_truth_newest(told->truth) == told->swept_version;
+  if (calm) map_places_find(told->places, broker, group, instance);
 }
 
 static void told_command(uint32_t most, uint32_t level) {
