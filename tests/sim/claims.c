@@ -104,9 +104,9 @@ void claim_end(struct claims *claims, struct claim *claim, const struct cairn_er
   bool refused = error->code != CAIRN_OK && error->executed == CAIRN_EXECUTED_NO;
   claim->kept = claim->kept || !refused;
   if (error->code == CAIRN_OK && !claim->seen && !claim->there)
-    checker_violation(claims->checker, "M3 whole", "\"%s\" was answered OK, and no version of the map has it", claim->name);
+    checker_violation(claims->checker, "M5 whole", "\"%s\" was answered OK, and no version of the map has it", claim->name);
   if (refused && claim->seen && !may_be(claim))
-    checker_violation(claims->checker, "M3 whole", "\"%s\" was refused (%s, executed: no), and the map has it", claim->name,
+    checker_violation(claims->checker, "M5 whole", "\"%s\" was refused (%s, executed: no), and the map has it", claim->name,
                       error->reason);
 }
 
@@ -154,7 +154,7 @@ static void see(struct claims *claims, const char *format, ...) {
   va_end(arguments);
   struct claim *claim = map_get(claims->by_name, bytes_of_string(name));
   if (!may_be(claim))
-    checker_violation(claims->checker, "M3 whole", "the map has \"%s\", which %s", name,
+    checker_violation(claims->checker, "M5 whole", "the map has \"%s\", which %s", name,
                       claim == NULL || !claim->asked ? "nobody asked for" : "was refused each time (executed: no)");
   else claim->seen = true;
 }
@@ -230,7 +230,7 @@ static void see_partition(struct claims *claims, const struct cluster_map *map, 
                partition->group < cluster_map_next_group_id(map) &&
                (move == NULL || are_brokers(map, move->target, move->target_count));
   if (!sound || (is_new && partition->replica_count != topic->replicas))
-    checker_violation(claims->checker, "M3 whole", "at version %llu of the map partition %s/%u has not all that it is to have",
+    checker_violation(claims->checker, "M5 whole", "at version %llu of the map partition %s/%u has not all that it is to have",
                       (unsigned long long)cluster_map_version(map), topic->name, number);
   see_place(claims, topic, number, move);
   if (move != NULL && move->bytes_per_second > CLAIMS_PACE)

@@ -1,6 +1,6 @@
 /* What admins asked for and what they were told, held against the map at each of its versions.
  *
- *   M3 whole            what was answered OK has been in the map, what was refused with `executed: no` never was, and nothing is in it that nobody
+ *   M5 whole            what was answered OK has been in the map, what was refused with `executed: no` never was, and nothing is in it that nobody
  *                       asked for; at each version a topic has all of its partitions, each with replicas on brokers that are there
  *
  * A claim has a name of its own, which the map can be searched for: "create t3", "grow t3 4", "alter t3 17" (of a value that no other alteration

@@ -122,14 +122,14 @@ void map_places_configure(struct map_places *places, uint64_t group, uint64_t in
     now += member->now == RAFT_VOTER;
     then += member->then == RAFT_VOTER;
     if (!is_named(spot, member->id.broker, member->id.placement))
-      checker_violation(places->checker, "M4 voters-kept",
+      checker_violation(places->checker, "M6 voters-kept",
                         "group %" PRIu64 ": broker %u belongs to it at index %" PRIu64 ", and the map has not named it", group,
                         member->id.broker, index);
   }
   uint32_t fewest = spot->fewest > away ? spot->fewest - away : 0;
   if (fewest == 0) fewest = 1;
   if (now < fewest || then < fewest)
-    checker_violation(places->checker, "M4 voters-kept",
+    checker_violation(places->checker, "M6 voters-kept",
                       "group %" PRIu64 ": at index %" PRIu64
                       " %u vote now and %u then, where the map has never had fewer than %u",
                       group, index, now, then, fewest);
@@ -144,7 +144,7 @@ bool map_places_has(const struct map_places *places, uint32_t broker, uint64_t g
 
 void map_places_find(struct map_places *places, uint32_t broker, uint64_t group, uint64_t instance) {
   if (map_places_has(places, broker, group, instance)) return;
-  checker_violation(places->checker, "M5 nothing-left",
+  checker_violation(places->checker, "M7 nothing-left",
                     "broker %u still has a log of group %" PRIu64 ", instance %" PRIu64 ", which the map does not give it",
                     broker, group, instance);
 }

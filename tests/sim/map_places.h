@@ -1,9 +1,9 @@
 /* Where the replicas of partitions are and may be, by the newest version of the map: what brokers have and who votes is held against it.
  *
- *   M4 voters-kept      a configuration of a partition's group has as many voters as the fewest that the partition has had, or was to have, since it was
+ *   M6 voters-kept      a configuration of a partition's group has as many voters as the fewest that the partition has had, or was to have, since it was
  *                       last at rest, now and then; only a broker that is about to have another replica of it is out in between. Nobody votes
  *                       whom the map has not named since
- *   M5 nothing-left     once all is well no broker has a replica, in its journal or in a directory, that the map does not give it
+ *   M7 nothing-left     once all is well no broker has a replica, in its journal or in a directory, that the map does not give it
  */
 #ifndef CAIRN_TESTS_SIM_MAP_PLACES_H
 #define CAIRN_TESTS_SIM_MAP_PLACES_H

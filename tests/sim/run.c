@@ -215,7 +215,7 @@ static bool nothing_left(struct run *run) {
 /* Only where checkpoints come soon. */
 static bool sweep(struct run *run) {
   if (run->plan->kind != PLAN_CONTROLLER && run->plan->kind != PLAN_POINTS) return true;
-  if (!go_on_until(run, nothing_left, HEAL_NS, "M5 nothing-left", "the removal of replicas that are no more")) return false;
+  if (!go_on_until(run, nothing_left, HEAL_NS, "M7 nothing-left", "the removal of replicas that are no more")) return false;
   run->swept_version = map_truth_newest(run->truth);
   return true;
 }

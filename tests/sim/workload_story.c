@@ -71,7 +71,7 @@ static void wait_until_over(struct worker *worker, const struct run_topic *topic
     look_until_seen(worker, topic, &seen);
   } while (!worker->run->stopping && (seen.moves || (promised && !are(&seen, to))));
   if (worker->run->stopping || are(&seen, to) || are(&seen, from->replicas)) return;
-  checker_violation(worker->run->checker, "M3 whole",
+  checker_violation(worker->run->checker, "M5 whole",
                     "a reassignment is over, and the partition is neither where it was nor where it was to be");
 }
 
