@@ -88,7 +88,8 @@ void told_listen(struct run *run) {
                              .map = told_map,
                              .proposes = told_proposes,
                              .configured = told_configured,
-                             .found = told_found};
+                             .found = told_found,
+                             .command = told_command};
 #else
   (void)run;
 #endif
