@@ -195,3 +195,12 @@ enum evacuation_state evacuation_next(const struct evacuation *evacuation, struc
   *out_step = best.step;
   return state;
 }
+
+const char evacuation_vote_cure[] = "its vote on the map is needed: start the brokers that are down, or another one";
+
+const char *evacuation_cure(enum evacuation_state state, bool leaves) {
+  if (state == EVACUATION_NO_ROOM && leaves) return "there is no other broker for it: start one, or let this one stay";
+  if (state == EVACUATION_NO_ROOM) return "there is no other broker for it: start this one again, or another one";
+  if (state == EVACUATION_NO_QUORUM) return "too few of its replicas are up: start the brokers that have them";
+  return NULL;
+}

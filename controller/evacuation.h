@@ -39,7 +39,11 @@ enum evacuation_state {
   EVACUATION_NO_QUORUM, /* too few of its replicas are up: the same */
   EVACUATION_OVER       /* nothing is on it any more */
 };
+extern const char evacuation_vote_cure[]; /* it is over, but for the broker's vote on the map, which the others need */
 enum evacuation_state evacuation_next(const struct evacuation *evacuation, struct evacuation_step *out_step);
+
+/* What somebody can do about it, in words; NULL: nothing is in the way. `leaves`: the broker is to, and is not merely missed. */
+const char *evacuation_cure(enum evacuation_state state, bool leaves);
 
 /* The broker that leaves with the lowest number above `after`; 0: none does. */
 uint32_t evacuation_broker(const struct cluster_map *map, uint32_t after);

@@ -6,6 +6,7 @@
 #include "base/probe.h"
 #include "cairn/v1/admin.pb-c.h"
 #include "server/admin_call.h"
+#include "server/admin_evacuations.h"
 #include "server/admin_service.h"
 #include "server/planner.h"
 
@@ -116,7 +117,9 @@ static void list_run(struct look *look) {
     response.moves[response.n_moves] = &messages[response.n_moves].move;
     response.n_moves++;
   }
+  admin_evacuations_fill(this->services, &response);
   services_tell(this->services, this->call, &response.base);
+  admin_evacuations_free(&response);
   memory_free(response.moves);
   memory_free(messages);
   admin_call_finish(this);

@@ -155,13 +155,6 @@ static void write_down_gone(struct steward *steward, uint32_t broker) {
   ask(steward, &(struct change){.kind = COMMAND_SET_STANDING, .broker = {.id = broker, .standing = STANDING_GONE}});
 }
 
-static const char *cure_of(enum evacuation_state state, bool leaves) {
-  if (state == EVACUATION_NO_ROOM && leaves) return "there is no other broker for it: start one, or let this one stay";
-  if (state == EVACUATION_NO_ROOM) return "there is no other broker for it: start this one again, or another one";
-  if (state == EVACUATION_NO_QUORUM) return "too few of its replicas are up: start the brokers that have them";
-  return NULL;
-}
-
 /* Once, until it is something else. `step`: NULL, it is about the map. */
 static void tell(struct steward *steward, uint32_t broker, const char *cure, const struct evacuation_step *step) {
   size_t i = 0;
@@ -182,8 +175,8 @@ static bool take_step(struct steward *steward, const struct cluster_map *map, ui
   struct evacuation_step step = {0};
   enum evacuation_state state = evacuation_next(&evacuation, &step);
   bool votes = state == EVACUATION_OVER && leaves && controller_counts_on(steward->wiring.controller, broker);
-  if (votes) tell(steward, broker, "its vote on the map is needed: start the brokers that are down, or another one", NULL);
-  else tell(steward, broker, cure_of(state, leaves), &step);
+  if (votes) tell(steward, broker, evacuation_vote_cure, NULL);
+  else tell(steward, broker, evacuation_cure(state, leaves), &step);
   if (state == EVACUATION_STEP) {
     if (leaves) REACHED(broker_is_emptied);
     else REACHED(missed_broker_is_emptied);

@@ -174,6 +174,23 @@ struct cairn_move {
 int cairn_move_list(struct cairn_client *client, void (*visit)(void *context, const struct cairn_move *move), void *context,
                     struct cairn_error *error);
 
+/* A broker that leaves, and what it still has. Borrowed during the visit. */
+struct cairn_evacuation {
+  uint32_t broker_id;
+  uint32_t replicas;                   /* partitions that are still to go ... */
+  uint32_t moving;                     /* ... and these of them are on their way */
+  uint64_t bytes;                      /* of the others, where they are known */
+  uint32_t partitions_of_unknown_size; /* of the others */
+  const char *stuck;                   /* what is in the way, and what to do; "": nothing is */
+  const char *stuck_topic;             /* the first partition that it is in the way of; "": none */
+  uint32_t stuck_partition;
+};
+/* All long work that is under way: moves, and brokers that leave. The same answer as cairn_move_list() has, with both; `evacuation_visit` sees none
+ * where the broker asked is older than that. */
+int cairn_work_list(struct cairn_client *client, void (*move_visit)(void *context, const struct cairn_move *move),
+                    void (*evacuation_visit)(void *context, const struct cairn_evacuation *evacuation), void *context,
+                    struct cairn_error *error);
+
 /* ---- Brokers, and the cluster as a whole ---- */
 
 struct cairn_broker {

@@ -57,7 +57,39 @@ int cairn_partition_move_cancel(struct cairn_client *client, const char *topic, 
   return code;
 }
 
-int cairn_move_list(struct cairn_client *client, void (*visit)(void *context, const struct cairn_move *move), void *context,
+static void move_visit(const Cairn__V1__Move *in, void (*visit)(void *context, const struct cairn_move *move), void *context) {
+  const struct cairn_move move = {.topic = in->topic,
+                                  .topic_id = in->topic_id,
+                                  .partition = in->partition,
+                                  .number = in->number,
+                                  .from = in->from,
+                                  .from_count = in->n_from,
+                                  .to = in->to,
+                                  .to_count = in->n_to,
+                                  .bytes_per_second_max = in->bytes_per_second_max,
+                                  .told = in->told != 0,
+                                  .learners = in->learners,
+                                  .bytes_done = in->bytes_done,
+                                  .bytes_to_go = in->bytes_to_go,
+                                  .bytes_per_second = in->bytes_per_second};
+  visit(context, &move);
+}
+
+static void evacuation_visit(const Cairn__V1__Evacuation *in,
+                             void (*visit)(void *context, const struct cairn_evacuation *evacuation), void *context) {
+  const struct cairn_evacuation evacuation = {.broker_id = in->broker_id,
+                                              .replicas = in->replicas,
+                                              .moving = in->moving,
+                                              .bytes = in->bytes,
+                                              .partitions_of_unknown_size = in->partitions_of_unknown_size,
+                                              .stuck = in->stuck,
+                                              .stuck_topic = in->stuck_topic,
+                                              .stuck_partition = in->stuck_partition};
+  visit(context, &evacuation);
+}
+
+int cairn_work_list(struct cairn_client *client, void (*visit_move)(void *context, const struct cairn_move *move),
+                    void (*visit_evacuation)(void *context, const struct cairn_evacuation *evacuation), void *context,
                     struct cairn_error *error) {
   Cairn__V1__ListMovesRequest request;
   cairn__v1__list_moves_request__init(&request);
@@ -69,26 +101,16 @@ int cairn_move_list(struct cairn_client *client, void (*visit)(void *context, co
   struct arena *arena = NULL;
   int code = call_for(client, &exchange, &answer, &arena, error);
   if (code != CAIRN_OK) return code;
-  for (size_t i = 0; i < answer->n_moves; i++) {
-    const Cairn__V1__Move *in = answer->moves[i];
-    const struct cairn_move move = {.topic = in->topic,
-                                    .topic_id = in->topic_id,
-                                    .partition = in->partition,
-                                    .number = in->number,
-                                    .from = in->from,
-                                    .from_count = in->n_from,
-                                    .to = in->to,
-                                    .to_count = in->n_to,
-                                    .bytes_per_second_max = in->bytes_per_second_max,
-                                    .told = in->told != 0,
-                                    .learners = in->learners,
-                                    .bytes_done = in->bytes_done,
-                                    .bytes_to_go = in->bytes_to_go,
-                                    .bytes_per_second = in->bytes_per_second};
-    visit(context, &move);
-  }
+  for (size_t i = 0; i < answer->n_moves; i++) move_visit(answer->moves[i], visit_move, context);
+  for (size_t i = 0; visit_evacuation != NULL && i < answer->n_evacuations; i++)
+    evacuation_visit(answer->evacuations[i], visit_evacuation, context);
   arena_free(arena);
   return CAIRN_OK;
+}
+
+int cairn_move_list(struct cairn_client *client, void (*visit)(void *context, const struct cairn_move *move), void *context,
+                    struct cairn_error *error) {
+  return cairn_work_list(client, visit, NULL, context, error);
 }
 
 static void plan_visit(const Cairn__V1__PlannedMove *in, void (*visit)(void *context, const struct cairn_planned_move *move),
