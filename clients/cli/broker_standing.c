@@ -10,6 +10,7 @@
 #include "clients/cli/standing.h"
 #include "clients/cli/table.h"
 #include "clients/cli/terminal.h"
+#include "clients/cli/work.h"
 
 #define LOOKS_EMPTY 2u /* in a row: one look at who leads what may miss what is on its way */
 #define TEXT_SIZE 512u
@@ -24,6 +25,7 @@ struct wish {
   enum cairn_broker_standing now; /* as last seen */
   uint32_t replicas;
   struct leads leads;
+  struct departure departure; /* as last seen; of broker 0: not seen */
 };
 
 /* ---- How it stands ---- */
@@ -95,12 +97,26 @@ static int report_replaced(const struct wish *wish) {
 /* ---- Waiting ---- */
 
 static void wait_a_while(const struct wish *wish, struct progress *progress) {
-  char text[TEXT_SIZE];
-  if (wish->standing == CAIRN_BROKER_LEAVING)
+  char text[2 * TEXT_SIZE], departure[TEXT_SIZE];
+  if (wish->standing == CAIRN_BROKER_LEAVING && wish->departure.broker_id == 0)
     snprintf(text, sizeof text, "broker %u is leaving, %u replica%s left to go to others", wish->broker, wish->replicas,
              wish->replicas == 1 ? "" : "s");
+  else if (wish->standing == CAIRN_BROKER_LEAVING)
+    snprintf(text, sizeof text, "broker %u is leaving, %s%s%s", wish->broker,
+             work_departure_text(departure, sizeof departure, &wish->departure),
+             wish->departure.stuck[0] == '\0' ? "" : "; waits: ", wish->departure.stuck);
   else snprintf(text, sizeof text, "broker %u still leads %u that others could lead", wish->broker, wish->leads.others);
   progress_wait(progress, world_now_ns(wish->cli->world), text);
+}
+
+/* How far it is. Only to be shown: where it cannot be seen nothing is. */
+static void look_at_departure(struct wish *wish) {
+  struct work work;
+  wish->departure = (struct departure){0};
+  if (work_look(wish->cli, &work, NULL) != CAIRN_OK) return;
+  const struct departure *departure = work_departure(&work, wish->broker);
+  if (departure != NULL) wish->departure = *departure;
+  work_deinit(&work);
 }
 
 /* One look. `out_over`: what was asked for has come about; else it is on its way, or it was reported why not. */
@@ -110,6 +126,7 @@ static int look_at_end(struct wish *wish, bool *out_over) {
   if (terminal_interrupted()) return CLI_OK;
   if (code != CAIRN_OK) return report_unseen(wish, &error);
   *out_over = wish->now == CAIRN_BROKER_GONE;
+  if (!*out_over && wish->standing == CAIRN_BROKER_LEAVING) look_at_departure(wish);
   if (*out_over || wish->standing == CAIRN_BROKER_LEAVING) return CLI_OK;
   code = leads_count(wish->cli, wish->broker, &wish->leads);
   if (terminal_interrupted()) return CLI_OK;

@@ -2,16 +2,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/world.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/map_json.h"
 #include "clients/cli/output.h"
 #include "clients/cli/quantity.h"
 #include "clients/cli/report.h"
+#include "clients/cli/rounds.h"
 #include "clients/cli/table.h"
-#include "clients/cli/terminal.h"
-
-#define LOOK_NS 1000000000u /* between two looks of --watch */
 
 static const struct column move_columns[] = {
     {"TOPIC", "topic", COLUMN_TEXT},    {"PARTITION", "partition", COLUMN_NUMBER}, {"FROM", "from", COLUMN_TEXT},
@@ -47,53 +44,33 @@ struct listing {
 
 static void move_visit(void *context, const struct cairn_move *move) {
   struct listing *listing = context;
-  json_t *row =
-      json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:b, s:I, s:I, s:I, s:I}", "topic", move->topic, "topic_id",
-                (json_int_t)move->topic_id, "partition", (json_int_t)move->partition, "number", (json_int_t)move->number, "from",
-                brokers_json(move->from, move->from_count), "to", brokers_json(move->to, move->to_count), "bytes_per_second_max",
-                (json_int_t)move->bytes_per_second_max, "told", (int)move->told, "learners", (json_int_t)move->learners,
-                "bytes_done", (json_int_t)move->bytes_done, "bytes_to_go", (json_int_t)move->bytes_to_go, "bytes_per_second",
-                (json_int_t)move->bytes_per_second);
+  json_t *row = move_json(move);
   if (!listing->cli->json) set_texts(row, move);
   json_array_append_new(listing->rows, row);
 }
 
-/* `out_count`: how many are under way. */
-static int show(struct cli *cli, bool again, size_t *out_count) {
+static int show(void *context, bool again, size_t *out_left) {
+  struct cli *cli = context;
   struct listing listing = {cli, json_array()};
   struct cairn_error error;
   int code = cairn_move_list(cli->client, move_visit, &listing, &error);
-  *out_count = json_array_size(listing.rows);
+  *out_left = json_array_size(listing.rows);
   if (code != CAIRN_OK) {
     json_decref(listing.rows);
     return report_error(cli, &error, (struct report_subject){0}, "cannot list the moves");
   }
   if (again && isatty(STDOUT_FILENO) != 0) output_printf(cli->output, "\033[H\033[J");
-  if (*out_count == 0 && !cli->json) output_printf(cli->output, "nothing is on its way\n");
+  if (*out_left == 0 && !cli->json) output_printf(cli->output, "nothing is on its way\n");
   else table_print(cli, move_columns, listing.rows);
   output_flush(cli->output);
   json_decref(listing.rows);
   return CLI_OK;
 }
 
-static void pause_between(struct cli *cli) {
-  struct progress progress = {0};
-  uint64_t until_ns = world_now_ns(cli->world) + LOOK_NS;
-  progress_begin(&progress, until_ns); /* nothing is drawn before that */
-  while (!terminal_interrupted() && world_now_ns(cli->world) < until_ns) progress_wait(&progress, progress.begun_ns, "");
-}
-
 static int moves_run(struct cli *cli) {
-  bool watches = cli_flag(cli, "watch");
-  size_t count = 0;
+  const struct rounds rounds = {.cli = cli, .watches = cli_flag(cli, "watch"), .look = show, .context = cli};
   int code = cli_connect(cli);
-  if (code == CLI_OK) code = show(cli, watches, &count);
-  while (code == CLI_OK && watches && count > 0 && !output_broken(cli->output)) {
-    pause_between(cli);
-    if (terminal_interrupted()) return CLI_INTERRUPTED;
-    code = show(cli, true, &count);
-  }
-  return code;
+  return code == CLI_OK ? rounds_run(&rounds) : code;
 }
 
 static const struct option moves_options[] = {
@@ -104,6 +81,8 @@ static const struct option moves_options[] = {
 static const char *const moves_examples[] = {
     "What is on its way, and how far is it?",
     "cairn cluster moves --watch",
+    "Brokers that leave, too, and how each is taken back",
+    "cairn cluster work",
     "One of them is taken back: the partition stays where it was",
     "cairn partition move orders 0 --cancel",
     NULL,

@@ -21,6 +21,7 @@ const struct command *const commands[] = {
     &cluster_rebalance_command,
     &cluster_reassign_command,
     &cluster_moves_command,
+    &cluster_work_command,
     &cluster_upgrade_command,
     &broker_list_command,
     &broker_describe_command,

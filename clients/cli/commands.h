@@ -10,7 +10,7 @@ extern const struct command append_command, read_command;
 extern const struct command partition_describe_command, partition_producers_command, partition_trim_command,
     partition_move_command, partition_transfer_command;
 extern const struct command cluster_status_command, cluster_health_command, cluster_watch_command, cluster_rebalance_command,
-    cluster_reassign_command, cluster_moves_command, cluster_upgrade_command;
+    cluster_reassign_command, cluster_moves_command, cluster_upgrade_command, cluster_work_command;
 extern const struct command broker_list_command, broker_describe_command, broker_drain_command, broker_decommission_command;
 extern const struct command segment_dump_command, verify_command;
 extern const struct command bench_append_command, bench_read_command;

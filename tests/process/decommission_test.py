@@ -468,6 +468,43 @@ class CommandTest(StandingCase):
         command = [harness.CAIRN, "--server", ",".join(self.follower.addresses), "cluster", *words]
         return subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=PATIENCE_S).stdout.decode()
 
+    def all_know_that_the_first_is_down(self):
+        told = [cluster.Follower([address]).call("describe_cluster") for address in self.cluster.addresses[1:]]
+        return all(answer.brokers[0].liveness == admin_pb2.BROKER_LIVENESS_DOWN for answer in told)
+
+    def test_work_says_what_is_left_what_is_in_the_way_and_how_it_is_taken_back(self):
+        self.create("t")
+        for partition in range(PARTITIONS):
+            self.call("move_partition", topic="t", partition=partition, replicas=[4, 2, 3])
+        self.assertEqual(self.run_cluster("work", "--wait"), "nothing is under way\n")
+        self.assertEqual([list(place.replicas) for place in self.call("describe_topic", name="t").partitions], [[4, 2, 3]] * PARTITIONS)
+        self.cluster.brokers[0].kill()  # there is nobody else to take what 4 has
+        self.forget(1)
+        self.wait_for("all know that 1 is down", self.all_know_that_the_first_is_down)
+        self.run_cairn("decommission", "4")
+
+        def rows():
+            return json.loads(self.run_cluster("work", "-o", "json"))
+
+        self.wait_for("it says what is in the way", lambda: any(row["kind"] == "decommission" and row["stuck"] for row in rows()))
+        (row,) = rows()
+        told = {field: row[field] for field in ("kind", "broker_id", "replicas", "moving", "bytes_per_second", "seconds_left")}
+        self.assertEqual(told, {"kind": "decommission", "broker_id": 4, "replicas": PARTITIONS, "moving": 0, "bytes_per_second": 0, "seconds_left": None})
+        self.assertRegex(row["stuck"], r"^partition \d of t: there is no other broker for it: start one, or let this one stay$")
+        said = self.run_cluster("work")
+        self.assertIn("broker 4 leaves: %d replicas left, 0 on their way" % PARTITIONS, said)
+        self.assertIn("broker 4 waits: " + row["stuck"], said)
+        self.assertIn(row["undo"], said)
+
+        self.assertEqual(row["undo"], "cairn broker decommission 4 --undo")
+        self.run_cairn(*row["undo"].split()[2:])  # as it is told
+        self.assertEqual(self.run_cluster("work"), "nothing is under way\n")
+
+        self.cluster.brokers[0].start()
+        self.run_cairn("decommission", "4")
+        self.assertEqual(self.run_cluster("work", "--wait"), "nothing is under way\n")
+        self.assertEqual(self.standing(4), GONE)
+
     def test_too_few_brokers_would_be_left(self):
         self.create("narrow", replicas=4)
         error = self.run_cairn("decommission", "2", code=4)

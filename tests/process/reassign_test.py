@@ -230,6 +230,10 @@ class ReassignTest(ReassignCase):
         self.assertEqual((move.topic, move.partition, list(getattr(move, "from")), list(move.to)), ("t", 0, home, [4, *home[1:]]))
         self.assertGreater(move.bytes_to_go, 0)
         self.assertIn("4,%d,%d" % tuple(home[1:]), self.run_cairn("cluster", "moves"))
+        (row,) = self.told("cluster", "work")
+        self.assertEqual((row["kind"], row["topic"], row["partition"], row["undo"]), ("move", "t", 0, "cairn partition move t 0 --cancel"))
+        self.assertGreater(row["bytes_to_go"], 0)
+        self.assertIn("partition 0 of t moves from %d,%d,%d to 4,%d,%d" % (*home, *home[1:]), self.run_cairn("cluster", "work"))
 
         said = self.run_cairn("partition", "move", "t", "0", "--cancel", "--wait")
         self.assertRegex(said, "^partition 0 of t (is on|has moved to) %d,%d,%d" % tuple(home))
