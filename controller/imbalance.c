@@ -5,8 +5,8 @@
 #include "controller/placement.h"
 #include "controller/racks.h"
 
-static bool is_much(uint64_t most, uint64_t fewest, uint64_t all, size_t brokers) {
-  return most - fewest > IMBALANCE_LEAST && (most - fewest) * brokers * 100 > all * IMBALANCE_PERCENT;
+static bool is_much(uint64_t apart, uint64_t all, size_t brokers) {
+  return apart > IMBALANCE_LEAST && apart * brokers * 100 > all * IMBALANCE_PERCENT;
 }
 
 /* ---- Racks ---- */
@@ -16,11 +16,12 @@ struct field {
   const struct cluster_map *map;
   struct placement_load *loads;
   size_t count;
-  struct racks racks;                   /* of all brokers */
-  uint32_t *room;                       /* by rack: how many of those stand there */
-  uint32_t share[MAP_REPLICAS_MAX + 1]; /* by how many replicas a partition has: how many of them a rack must have */
-  uint64_t replicas, partitions;
-  uint64_t shares; /* of all partitions together: more no rack has */
+  struct racks racks; /* of all brokers */
+  uint32_t *room;     /* by rack: how many of those stand there */
+  /* By how many replicas a partition has: how many of them a rack must have, and how many such partitions there are. */
+  uint32_t share[MAP_REPLICAS_MAX + 1];
+  uint64_t partitions[MAP_REPLICAS_MAX + 1];
+  uint64_t replicas;
   uint32_t crowded;
 };
 
@@ -40,8 +41,7 @@ static void take_in(struct field *field, const struct map_partition *partition) 
   const struct map_move *move = cluster_map_move(field->map, partition->group);
   uint32_t count = move == NULL ? partition->replica_count : move->target_count;
   field->replicas += count;
-  field->partitions++;
-  field->shares += field->share[count];
+  field->partitions[count]++;
   field->crowded += is_crowded(field, move == NULL ? partition->replicas : move->target, count);
 }
 
@@ -51,22 +51,22 @@ static void take_all_in(struct field *field) {
     for (uint32_t i = 0; i < topic->partition_count; i++) take_in(field, &topic->partitions[i]);
 }
 
-/* A rack has no more of all replicas than its share of each partition, and no more of one than brokers. */
-static uint64_t most_of_rack(const struct field *field, size_t rack) {
-  uint64_t each_on_all = field->partitions * field->room[rack];
-  return each_on_all < field->shares ? each_on_all : field->shares;
+/* What a rack has of a partition at most. */
+static uint64_t most_of_rack(const struct field *field, size_t rack, uint32_t replicas) {
+  return field->room[rack] < field->share[replicas] ? field->room[rack] : field->share[replicas];
 }
 
-/* How many each broker would have where all is as even as racks allow, but for those whose rack may not have as many: what it may not have goes to the
- * others, of which then more may. */
-static uint64_t even_level(const struct field *field) {
+/* How much of such a partition a broker would have on average where all is as even as racks allow, if its rack is none that may have less: what these may
+ * not have goes to the others. In parts of ONE. */
+#define ONE ((uint64_t)1 << 20)
+static uint64_t even_level(const struct field *field, uint32_t replicas) {
   uint64_t level = 0, before;
   do {
-    uint64_t left = field->replicas, brokers = 0;
+    uint64_t left = replicas * ONE, brokers = 0;
     before = level;
     for (size_t rack = 0; rack < field->racks.count; rack++) {
-      bool full = most_of_rack(field, rack) < before * field->room[rack];
-      if (full) left -= most_of_rack(field, rack) < left ? most_of_rack(field, rack) : left;
+      uint64_t most = most_of_rack(field, rack, replicas) * ONE;
+      if (most < before * field->room[rack]) left -= most;
       else brokers += field->room[rack];
     }
     if (brokers > 0) level = left / brokers;
@@ -74,10 +74,17 @@ static uint64_t even_level(const struct field *field) {
   return level;
 }
 
-/* How many fewer its rack lets it have. */
-static uint64_t kept_from(const struct field *field, uint64_t level, size_t rack) {
-  uint64_t most = most_of_rack(field, rack) / field->room[rack];
-  return most < level ? level - most : 0;
+/* By rack: how many replicas each broker there would have of all partitions. In parts of ONE. */
+static uint64_t *even_counts(const struct field *field) {
+  uint64_t *counts = memory_new_array(field->racks.count + 1, sizeof *counts);
+  for (uint32_t replicas = 1; replicas <= MAP_REPLICAS_MAX; replicas++) {
+    uint64_t level = field->partitions[replicas] == 0 ? 0 : even_level(field, replicas);
+    for (size_t rack = 0; level > 0 && rack < field->racks.count; rack++) {
+      uint64_t most = field->room[rack] == 0 ? 0 : most_of_rack(field, rack, replicas) * ONE / field->room[rack];
+      counts[rack] += field->partitions[replicas] * (most < level ? most : level);
+    }
+  }
+  return counts;
 }
 
 /* ---- All of it ---- */
@@ -102,14 +109,18 @@ static void field_deinit(struct field *field) {
   memory_free(field->room);
 }
 
-static bool replicas_are_uneven(const struct field *field) {
-  uint64_t most = 0, fewest = UINT64_MAX, level = even_level(field);
+/* Beyond what racks make of it. Those of a topic of few partitions may all be where the fewest are besides: what is even in all is even, too. */
+static bool replicas_are_uneven(const struct field *field, const struct imbalance *imbalance) {
+  int64_t most = INT64_MIN, fewest = INT64_MAX; /* beyond what they would have */
+  uint64_t *counts = even_counts(field);
   for (size_t i = 0; i < field->count; i++) {
-    uint64_t replicas = field->loads[i].replicas + kept_from(field, level, field->loads[i].rack);
-    if (replicas > most) most = replicas;
-    if (replicas < fewest) fewest = replicas;
+    int64_t beyond = (int64_t)(field->loads[i].replicas * ONE) - (int64_t)counts[field->loads[i].rack];
+    if (beyond > most) most = beyond;
+    if (beyond < fewest) fewest = beyond;
   }
-  return is_much(most, fewest, field->replicas, field->count);
+  memory_free(counts);
+  return is_much((uint64_t)(most - fewest) / ONE, field->replicas, field->count) &&
+         is_much(imbalance->replicas_most - imbalance->replicas_fewest, field->replicas, field->count);
 }
 
 /* Those that are gone have none, and are to have none. */
@@ -129,8 +140,8 @@ struct imbalance imbalance_of(const struct cluster_map *map) {
   imbalance.crowded = field.crowded;
   if (field.count == 0) imbalance = (struct imbalance){0};
   else
-    imbalance.is_worth_it = imbalance.crowded > 0 || replicas_are_uneven(&field) ||
-                            is_much(imbalance.firsts_most, imbalance.firsts_fewest, firsts, field.count);
+    imbalance.is_worth_it = imbalance.crowded > 0 || replicas_are_uneven(&field, &imbalance) ||
+                            is_much(imbalance.firsts_most - imbalance.firsts_fewest, firsts, field.count);
   field_deinit(&field);
   return imbalance;
 }

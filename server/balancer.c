@@ -24,9 +24,11 @@ struct balancer {
   bool changing;
   struct planner_job planning;
   bool plans;
+  uint64_t planned; /* the version of the map that the newest plan is of */
   uint64_t looked_ns;
   uint64_t calm_ns; /* since when; 0: it is not */
   bool carries;     /* a plan, from the first move on until there is nothing left to move */
+  uint64_t even;    /* the version of the map of which a plan moved nothing last: it would not now either; 0: of none */
   struct reassignment plan;
   bool stopping;
   void (*stopped)(void *context);
@@ -115,6 +117,7 @@ static struct reassignment_goal goal_of(struct balancer *balancer) {
 static bool take_plan(struct balancer *balancer, struct planner_job *job) {
   if (job->status != STATUS_OK)
     trace_warn("balance_not_planned", "reason=%s text=\"%s\"", status_name(job->status), job->plan.problem);
+  if (job->status == STATUS_OK && job->plan.count == 0) balancer->even = balancer->planned;
   if (job->status != STATUS_OK || job->plan.count == 0) {
     end_plan(balancer, job->status == STATUS_OK ? NULL : job->plan.problem);
     reassignment_deinit(&job->plan);
@@ -143,6 +146,7 @@ static void planned(struct planner_job *job) {
 
 static void ask_for_plan(struct balancer *balancer) {
   balancer->plans = true;
+  balancer->planned = cluster_map_version(controller_map(balancer->wiring.controller));
   balancer->planning = (struct planner_job){.done = planned};
   planner_begin(balancer->wiring.planner, &balancer->planning, balancer->loop, controller_map(balancer->wiring.controller), is_up,
                 balancer);
@@ -180,8 +184,9 @@ static const char *look_for_calm(struct balancer *balancer) {
 
 static bool is_time(const struct balancer *balancer) {
   if (balancer->carries) return true; /* what is left once its plan is carried out */
+  const struct cluster_map *map = controller_map(balancer->wiring.controller);
   bool calm_enough = loop_now_ns(balancer->loop) - balancer->calm_ns >= balancer->wiring.calm_ns;
-  return calm_enough && imbalance_of(controller_map(balancer->wiring.controller)).is_worth_it;
+  return calm_enough && cluster_map_version(map) != balancer->even && imbalance_of(map).is_worth_it;
 }
 
 static void look(struct balancer *balancer) {
