@@ -82,21 +82,22 @@ static uint32_t share_of(const struct takers *takers, const struct evacuation_st
   return share;
 }
 
-static uint32_t count_in_rack(const struct takers *takers, const struct evacuation_step *step, uint32_t rack) {
-  uint32_t count = 0;
-  for (uint32_t i = 0; i < step->to_count; i++) count += racks_of(&takers->racks, step->to[i]) == rack;
-  return count;
+static uint32_t count_equal(const uint32_t *racks, uint32_t count, uint32_t rack) {
+  uint32_t found = 0;
+  for (uint32_t i = 0; i < count; i++) found += racks[i] == rack;
+  return found;
 }
 
 /* Of those that have none of it and are not to get one yet. */
 static const struct placement_load *best_taker(const struct takers *takers, const struct places *places,
                                                const struct evacuation_step *step, uint32_t share) {
   const struct placement_load *best = NULL;
-  uint32_t best_excess = 0;
+  uint32_t best_excess = 0, racks[MAP_REPLICAS_MAX];
+  for (uint32_t i = 0; i < step->to_count; i++) racks[i] = racks_of(&takers->racks, step->to[i]);
   for (size_t i = 0; i < takers->count; i++) {
     const struct placement_load *load = &takers->loads[i];
     if (map_replicas_have(places->replicas, places->count, load->broker) || is_named(step, load->broker)) continue;
-    uint32_t in_rack = count_in_rack(takers, step, load->rack), excess = in_rack < share ? 0 : in_rack;
+    uint32_t in_rack = count_equal(racks, step->to_count, load->rack), excess = in_rack < share ? 0 : in_rack;
     if (best != NULL && (excess > best_excess || (excess == best_excess && load->replicas >= best->replicas))) continue;
     best = load;
     best_excess = excess;

@@ -4,24 +4,26 @@
 
 #include "base/memory.h"
 
-/* Whose rack a broker stands in: the first that told the same. */
-static uint32_t first_in_rack_of(const struct cluster_map *map, const struct racks *racks, const struct map_broker *broker) {
-  for (size_t i = 0; broker->rack[0] != '\0' && i < racks->count; i++) {
-    if (racks->racks[i] == i && strcmp(cluster_map_broker(map, racks->brokers[i])->rack, broker->rack) == 0) return (uint32_t)i;
-  }
-  return (uint32_t)racks->count; /* itself */
+/* Whose rack it is: that of the first broker that told the same. */
+static uint32_t first_of_rack(const struct racks *racks, const char *const *told, const char *rack) {
+  for (size_t i = 0; rack[0] != '\0' && i < racks->count; i++)
+    if (racks->racks[i] == i && strcmp(told[i], rack) == 0) return (uint32_t)i;
+  return (uint32_t)racks->count; /* its own */
 }
 
 void racks_init(struct racks *racks, const struct cluster_map *map) {
   size_t brokers = cluster_map_broker_count(map);
+  const char **told = memory_new_array(brokers + 1, sizeof *told);
   *racks = (struct racks){.brokers = memory_new_array(brokers + 1, sizeof *racks->brokers),
                           .racks = memory_new_array(brokers + 1, sizeof *racks->racks)};
   const struct map_broker *broker = cluster_map_broker_after(map, 0);
   for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id)) {
+    told[racks->count] = broker->rack;
     racks->brokers[racks->count] = broker->id;
-    racks->racks[racks->count] = first_in_rack_of(map, racks, broker);
+    racks->racks[racks->count] = first_of_rack(racks, told, broker->rack);
     racks->count++;
   }
+  memory_free(told);
 }
 
 void racks_deinit(struct racks *racks) {
