@@ -325,11 +325,13 @@ const struct command cluster_rebalance_command = {
     .verb = "rebalance",
     .summary = "Spread replicas and leaders evenly over the brokers",
     .changes = CHANGES_TOPICS,
-    .details = "No broker has two replicas of a topic more than another then, nor two more in all, and as little moves as that "
-               "takes. Who is\n"
-               "down, drained or leaving gets nothing, and keeps what it has. Partitions are read and appended to all the while. "
-               "What has\n"
-               "begun goes on by itself; run the same command again after Ctrl-C, and it goes on with the rest.\n",
+    .details =
+        "No rack has more replicas of a partition than it must then; as far as that allows no broker has two of a topic more "
+        "than\n"
+        "another, nor two more in all; and as little moves as that takes. Who is down, drained or leaving gets nothing, and "
+        "keeps\n"
+        "what it has. Partitions are read and appended to all the while. What has begun goes on by itself; run the same command\n"
+        "again after Ctrl-C, and it goes on with the rest.\n",
     .options = rebalance_options,
     .examples = rebalance_examples,
     .run = rebalance_run,

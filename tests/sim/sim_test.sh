@@ -27,7 +27,7 @@ case "$what" in
     # Those that the first dozens of seeds notice; raft_mutant_test has the protocol's besides, ./dev sim --mutants hunts for all.
     quick=ack_before_write,ack_without_sync,read_beyond_commit,write_failure_ignored,recycle_before_checkpoint,segment_not_synced,segment_name_not_synced
     quick+=,tables_not_committed,offset_reused,waiter_dropped,expected_offset_ignored,answered_too_early,tail_skips,trim_too_far
-    quick+=,unknown_sent_again,deletion_forgotten,change_not_told,voters_go_first,replica_kept
+    quick+=,unknown_sent_again,deletion_forgotten,change_not_told,voters_go_first,replica_kept,racks_ignored
     quick+=,ACK_NOT_DURABLE,COMMIT_UNCAPPED,CONFLICT_KEPT,READ_BEFORE_NOOP,SNAPSHOT_EARLY_ACK
     run --mutants --only "$quick" --seeds 80
     ;;

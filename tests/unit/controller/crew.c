@@ -204,13 +204,19 @@ void crew_isolate(struct crew *crew, broker_id broker) {
     if (other != broker) crew->wires.cut[broker][other] = crew->wires.cut[other][broker] = true;
 }
 
-void crew_register(struct crew *crew, broker_id broker, const char *advertised) {
+static void register_broker(struct crew *crew, broker_id broker, const char *advertised, const char *rack) {
   struct change wanted = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = broker}};
+  snprintf(wanted.broker.rack, sizeof wanted.broker.rack, "%s", rack);
   wanted.broker.incarnation[0] = (uint8_t)broker; /* as id_of() has it, little endian */
   wanted.broker.incarnation[8] = 1;
   snprintf(wanted.broker.advertised, sizeof wanted.broker.advertised, "%s", advertised);
   snprintf(wanted.broker.peer_address, sizeof wanted.broker.peer_address, "peer-%u:1", broker);
   crew_change(crew, &wanted);
+}
+
+void crew_register(struct crew *crew, broker_id broker, const char *advertised) { register_broker(crew, broker, advertised, ""); }
+void crew_register_in_rack(struct crew *crew, broker_id broker, const char *rack) {
+  register_broker(crew, broker, "there:1", rack);
 }
 
 struct change change_of_topic(enum command_kind kind, const char *name) {

@@ -61,6 +61,7 @@ enum status crew_answer(struct crew *crew, struct request *request);
 /* Of the leader, and it is done. */
 void crew_change(struct crew *crew, const struct change *wanted);
 void crew_register(struct crew *crew, broker_id broker, const char *advertised);
+void crew_register_in_rack(struct crew *crew, broker_id broker, const char *rack);
 struct change change_of_topic(enum command_kind kind, const char *name);
 
 #endif

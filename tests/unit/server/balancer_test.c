@@ -167,6 +167,21 @@ static void two_are_under_way_at_most(void **state) {
   assert_int_equal(imbalance_of(movable_map(crew)).firsts_most, 2);
 }
 
+/* As even as can be, and yet two replicas fall together. */
+static void what_stands_in_one_rack_is_put_apart(void **state) {
+  (void)state;
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) crew_register_in_rack(crew, broker, broker == 3 ? "b" : "a");
+  movable_create(crew, "t", 1, 2);
+  movable_put(crew, "t", 0, "12");
+  assert_int_equal(imbalance_of(movable_map(crew)).crowded, 1);
+  start_all();
+
+  struct course course = let_it_end();
+
+  assert_int_equal(course.moves, 1);
+  assert_int_equal(imbalance_of(movable_map(crew)).crowded, 0);
+}
+
 static void a_little_is_left_as_it_is(void **state) {
   (void)state;
   movable_create(crew, "a", 6, 1);
@@ -283,11 +298,17 @@ static void who_comes_to_lead_waits_as_long(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(it_waits_for_calm_and_ends_even),     TEST(it_goes_on_until_all_is_even),
-      TEST(who_comes_to_lead_waits_as_long),     TEST(two_are_under_way_at_most),
-      TEST(a_little_is_left_as_it_is),           TEST(what_disturbs_the_calm_begins_it_anew),
-      TEST(a_broker_that_is_down_is_waited_for), TEST(it_stops_between_two_moves),
-      TEST(it_stops_when_it_is_wanted_no_more),  TEST(nobody_is_disturbed_who_moves_something),
+      TEST(it_waits_for_calm_and_ends_even),
+      TEST(it_goes_on_until_all_is_even),
+      TEST(who_comes_to_lead_waits_as_long),
+      TEST(two_are_under_way_at_most),
+      TEST(what_stands_in_one_rack_is_put_apart),
+      TEST(a_little_is_left_as_it_is),
+      TEST(what_disturbs_the_calm_begins_it_anew),
+      TEST(a_broker_that_is_down_is_waited_for),
+      TEST(it_stops_between_two_moves),
+      TEST(it_stops_when_it_is_wanted_no_more),
+      TEST(nobody_is_disturbed_who_moves_something),
       TEST(another_leader_waits_for_calm_anew),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
