@@ -4,7 +4,8 @@
  * 2. No rack has more replicas of a partition than it must (racks.h).
  * 3. All brokers together then carry as evenly as 1 and 2 allow: no replica could be another broker's that would have fewer for it. So where it was
  *    even before, and racks are of one size or not known, no broker has two more than another.
- * 4. The first of a partition's replicas is the one that is to lead it, as long as it can: firsts are spread as evenly.
+ * 4. The first of a partition's replicas is the one that is to lead it, as long as it can. Firsts are spread as evenly as those replicas, and what brokers
+ *    lead already, allow: of a first topic nobody leads two more than another, where 3 has it so.
  */
 #ifndef CAIRN_CONTROLLER_PLACEMENT_H
 #define CAIRN_CONTROLLER_PLACEMENT_H
