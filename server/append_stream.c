@@ -199,22 +199,31 @@ static struct stream_request *request_new(struct append_stream *stream, struct b
   return this;
 }
 
-/* How many further ones there are, and their bytes. False: more than may be. */
-static bool count_further(struct bytes message, size_t *out_bytes) {
+/* How many further ones there are, and their bytes. No more than are too many are counted. */
+static uint32_t count_further(struct bytes message, size_t *out_bytes) {
   struct wire_cursor more = wire_cursor_of(message);
   struct bytes further;
-  *out_bytes = 0;
-  for (uint32_t count = 1; log_wire_next_append_request(&more, &further) == STATUS_OK; count++) {
-    if (count == MESSAGE_REQUESTS_MAX) return false;
+  uint32_t count = 0;
+  for (; count < MESSAGE_REQUESTS_MAX && log_wire_next_append_request(&more, &further) == STATUS_OK; count++)
     *out_bytes += further.size;
-  }
-  return true;
+  return count;
 }
 
-static void refuse_them_all(struct stream_request *first) {
-  struct partition_append *append = &first->request.append;
-  memory_free(append->failure);
-  append->failure = refusal_new(STATUS_TOO_LARGE, "the message has more than %u requests; send several", MESSAGE_REQUESTS_MAX);
+static void refuse_them_all(struct stream_request *first, struct failure *failure) {
+  memory_free(first->request.append.failure);
+  first->request.append.failure = failure;
+}
+
+/* Why a message of so many further requests is not taken in; NULL: it is. A request takes more than its bytes, so those of all streams are bounded here,
+ * too. */
+static struct failure *refuse_further(const struct services *services, uint32_t count) {
+  if (count == MESSAGE_REQUESTS_MAX)
+    return refusal_new(STATUS_TOO_LARGE, "the message has more than %u requests; send several", MESSAGE_REQUESTS_MAX);
+  if (count > 0 && services->stream_requests >= STREAMS_REQUESTS_MAX)
+    return refusal_new(STATUS_BUSY,
+                       "%u requests of streams are in flight on this broker; send each in a message of its own, or wait",
+                       STREAMS_REQUESTS_MAX);
+  return NULL;
 }
 
 /* Of a message that is no message all is refused at once, for nobody knows what else is in it. */
@@ -223,20 +232,21 @@ static bool has_further(const struct partition_append *append) {
 }
 
 void log_service_stream_message(void *service, struct rpc_call *call, struct blob *message) {
-  (void)service;
+  const struct services *services = service;
   struct append_stream *stream = rpc_call_context(call);
   struct bytes whole = bytes_of(message->data, message->size);
   struct wire_cursor more = wire_cursor_of(whole);
   struct bytes further;
   size_t further_bytes = 0;
   struct stream_request *first = request_new(stream, message, whole, false);
-  bool goes_on = has_further(&first->request.append);
-  if (goes_on && !count_further(whole, &further_bytes)) {
-    refuse_them_all(first);
-    goes_on = false;
+  uint32_t count = has_further(&first->request.append) ? count_further(whole, &further_bytes) : 0;
+  struct failure *refusal = refuse_further(services, count);
+  if (refusal != NULL) {
+    refuse_them_all(first, refusal);
+    count = 0;
   }
-  submit(stream, first, whole.size - further_bytes);
-  while (goes_on && log_wire_next_append_request(&more, &further) == STATUS_OK) {
+  submit(stream, first, whole.size - (count > 0 ? further_bytes : 0));
+  for (; count > 0 && log_wire_next_append_request(&more, &further) == STATUS_OK; count--) {
     REACHED(requests_come_together);
     submit(stream, request_new(stream, message, further, true), further.size);
   }

@@ -10,7 +10,7 @@ import time
 import grpc
 
 import harness
-from cairn.v1 import admin_pb2, log_pb2
+from cairn.v1 import admin_pb2, error_pb2, log_pb2
 from harness import Failure, batch, read_values
 from http2 import Connection, headers
 
@@ -131,6 +131,30 @@ class TogetherTest(WithBroker):
         failure = Failure(caught.exception)
         self.assertEqual((failure.reason, failure.executed), ("MALFORMED", "no"))
         self.assertEqual(read_values(self.client, "t", 0), [])
+
+    def test_what_nobody_takes_the_answers_of_is_bounded(self):
+        """65,536 are in flight on all streams; each stream may have one more, but no flock."""
+        crowd = log_pb2.AppendRequest(together=True)
+        crowd.more.extend(log_pb2.AppendRequest() for _ in range(1023))
+        stalled = Connection(self.broker.address, settings=NO_WINDOW)
+        self.addCleanup(stalled.close)
+        for number in range(66):
+            stalled.send(headers(stalled, 2 * number + 1, "Log/AppendStream"))
+            stalled.send_data(2 * number + 1, [crowd.SerializeToString()])
+        first = self.request(b"0", 1, together=True)
+        first.more.append(self.request(b"1", 2))
+
+        def refused():
+            return [(answer.error.reason, answer.error.executed) for answer in self.answers(first)[0]]
+
+        end = time.monotonic() + 30
+        while refused() != [("BUSY", error_pb2.EXECUTED_NO)]:
+            self.assertLess(time.monotonic(), end)
+        answers, _ = self.answers(self.request(b"alone", 1, together=True))
+        self.assertEqual([answer.error.reason for answer in answers], [""])
+        stalled.close()
+        while refused() != [("", 0), ("", 0)]:
+            self.assertLess(time.monotonic(), end + 30)
 
     def test_many_of_them_go_on_for_long(self):
         """More than is in flight at a time, in messages that fill what is left."""
