@@ -30,6 +30,7 @@ struct session {
   struct task flush_task;
   uint64_t messages;          /* given to the transport */
   atomic_uint_fast64_t taken; /* those that it surely gave away */
+  uint64_t refused;           /* the message of which some request was refused, and surely not done; 0: none */
   bool timed_out;
   bool distrusted;
   struct list queues;  /* that have it as their home */
@@ -93,6 +94,7 @@ static void session_open(struct session *session) {
   session->stage = SESSION_OPEN;
   session->takes_more = false;
   session->messages = 0;
+  session->refused = 0;
   atomic_store_explicit(&session->taken, 0, memory_order_relaxed);
   session->timed_out = false;
   session->distrusted = false;
@@ -226,7 +228,23 @@ static void settle(struct session *session, const struct wire_append_response *r
   }
   if (session->stage == SESSION_OPEN) rpc_request_half_close(session->request);
   begin_to_break(session);
+  if (failure->executed == EXECUTED_NO) session->refused = batch->place;
   queue_refused(batch->queue, batch, failure);
+}
+
+static void refuse_with_its_message(struct batch *batch) {
+  struct failure failure;
+  failure_set(&failure, STATUS_SESSION_BROKEN, "the broker refused the message that this was in");
+  queue_refused(batch->queue, batch, &failure);
+}
+
+/* A message that was refused as one has one answer: the next one is of the message behind it. */
+static void pass_over_refused(struct session *session, uint64_t request_id) {
+  for (struct list_node *node; (node = list_first(&session->in_flight)) != NULL;) {
+    const struct batch *batch = list_entry(node, struct batch, node);
+    if (batch->place != session->refused || batch->request_id == request_id) return;
+    refuse_with_its_message(take_first(session));
+  }
 }
 
 static bool take_answer(struct session *session, struct bytes answer) {
@@ -234,6 +252,7 @@ static bool take_answer(struct session *session, struct bytes answer) {
   struct failure failure;
   bool failed = false;
   enum status status = log_wire_decode_append_response(answer, &response, &failed, &failure);
+  if (status == STATUS_OK) pass_over_refused(session, response.request_id);
   struct list_node *first = list_first(&session->in_flight);
   bool fits = status == STATUS_OK && first != NULL && !session->distrusted &&
               list_entry(first, struct batch, node)->request_id == response.request_id;
@@ -264,6 +283,8 @@ static void failure_of_end(const struct session *session, const struct batch *ba
   if (session->timed_out) {
     failure_set(out_failure, STATUS_UNKNOWN_OUTCOME, "no answer within %u ms (request_timeout_ms)",
                 session->producer->options.request_timeout_ms);
+  } else if (session->end.reason == STATUS_OK && batch->place == session->refused) {
+    failure_set(out_failure, STATUS_SESSION_BROKEN, "the broker refused the message that this was in");
   } else if (session->end.reason == STATUS_OK) {
     failure_set(out_failure, STATUS_UNKNOWN_OUTCOME, "the broker ended the stream without an answer");
   } else if (session->end.reason == STATUS_TRANSPORT && session->end.executed != EXECUTED_NO) {

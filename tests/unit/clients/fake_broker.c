@@ -74,6 +74,7 @@ struct fake_broker {
   bool keep, rot;
   unsigned gather;
   bool flocks;
+  bool refuses_flock;
   unsigned further; /* requests that came behind others in a message */
   struct held ends, opens;
 };
@@ -402,6 +403,13 @@ static void append_message_whole(struct fake_broker *broker, struct stream *stre
   struct bytes whole = bytes_of(message->data, message->size);
   struct wire_cursor more = wire_cursor_of(whole);
   struct bytes further;
+  if (broker->refuses_flock && log_wire_next_append_request(&more, &further) == STATUS_OK) {
+    broker->refuses_flock = false;
+    append_refuse(stream, log_wire_find_request_id(whole), &broker->refusal);
+    send_answers(stream);
+    return;
+  }
+  more = wire_cursor_of(whole);
   append_one(broker, stream, message, whole);
   while (log_wire_next_append_request(&more, &further) == STATUS_OK) {
     CHECK(broker->flocks);
@@ -592,6 +600,13 @@ void fake_broker_gather(struct fake_broker *broker, unsigned count) {
 void fake_broker_flock(struct fake_broker *broker) {
   pthread_mutex_lock(&broker->lock);
   broker->flocks = true;
+  pthread_mutex_unlock(&broker->lock);
+}
+
+void fake_broker_refuse_flock(struct fake_broker *broker, const struct failure *failure) {
+  pthread_mutex_lock(&broker->lock);
+  broker->refuses_flock = true;
+  broker->refusal = *failure;
   pthread_mutex_unlock(&broker->lock);
 }
 

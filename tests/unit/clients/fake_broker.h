@@ -29,6 +29,8 @@ void fake_broker_lose(struct fake_broker *broker, unsigned nth, bool keep);
 void fake_broker_gather(struct fake_broker *broker, unsigned count);
 /* From now on it says that several requests may come in one message. */
 void fake_broker_flock(struct fake_broker *broker);
+/* The next message of several is refused as one: it has one answer. */
+void fake_broker_refuse_flock(struct fake_broker *broker, const struct failure *failure);
 /* How many came so, behind the first of their message. */
 unsigned fake_broker_further(struct fake_broker *broker);
 /* The next AlterTopic ends as a lost connection does: no answer, no word about what was done. Those behind it are refused: LOADING. */

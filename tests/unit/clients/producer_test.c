@@ -220,6 +220,26 @@ static void producer_finds_its_way_when_a_flock_is_broken(void **state) {
   cairn_producer_free(producer);
 }
 
+/* Without a name only what was surely not done is sent again: all that was in a message that was refused as one. */
+static void producer_sends_a_refused_flock_again(void **state) {
+  struct fixture *fixture = *state;
+  struct failure failure;
+  failure_set(&failure, STATUS_BUSY, NULL);
+  failure.retry_after_ms = 0;
+  fake_broker_flock(fixture->broker);
+  fake_broker_refuse_flock(fixture->broker, &failure);
+  struct cairn_producer *producer = fixture_producer(fixture, (struct cairn_producer_options){.batch_bytes = 1000});
+  add_numbers(producer, "events", 0, 0, RECORDS_MAX);
+
+  assert_int_equal(cairn_producer_flush(producer, 20000, NULL), CAIRN_OK);
+  cairn_producer_free(producer);
+  assert_true(fake_broker_further(fixture->broker) > 0);
+  assert_int_equal(fixture->failed, 0);
+  assert_int_equal(fixture->records, RECORDS_MAX);
+  assert_false(fixture->out_of_order);
+  expect_numbers(fixture, "events", RECORDS_MAX);
+}
+
 static void producer_that_is_fenced_ends(void **state) {
   struct fixture *fixture = *state;
   struct failure failure;
@@ -346,6 +366,7 @@ int main(void) {
       TEST(producer_with_a_name_waits_for_its_sessions_end),
       TEST(producer_sends_what_it_has_together),
       TEST(producer_finds_its_way_when_a_flock_is_broken),
+      TEST(producer_sends_a_refused_flock_again),
       TEST(producer_that_is_fenced_ends),
       TEST(producer_with_stop_on_error_leaves_a_prefix),
       TEST(producer_reports_an_unknown_topic_both_ways),
