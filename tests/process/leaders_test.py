@@ -162,7 +162,7 @@ class TransferTest(LeadersCase):
         self.assertIn(b"error[NOT_FOUND]", refused.stderr)
         listed = self.cairn("broker", "list").stdout
         self.assertIn(b"LEADS", listed.splitlines()[0])
-        leads = [int(line.split()[-1]) for line in listed.splitlines()[1:]]
+        leads = [int(line.split()[-2]) for line in listed.splitlines()[1:]]
         self.assertEqual(sum(leads), PARTITIONS)
 
     def cairn(self, *arguments):

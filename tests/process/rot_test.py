@@ -15,8 +15,9 @@ import damage
 import harness
 import history
 
-# Nothing is flushed by itself: what a start has found stays in the journal alone.
-OPTIONS = ["--journal-bytes", "24MiB", "--journal-file-bytes", "4MiB", "--checkpoint-interval-ms", "60000"]
+# Nothing is flushed by itself: what a start has found stays in the journal alone. A quarter of the ring has room for two seconds of load, 4 KiB for each
+# append on a fast machine.
+OPTIONS = ["--journal-bytes", "128MiB", "--journal-file-bytes", "8MiB", "--checkpoint-interval-ms", "60000"]
 RECORDS = 20
 RECORD_BYTES = 2000
 RECOVERY_S = 60
