@@ -134,6 +134,7 @@ class TransferTest(LeadersCase):
 
         self.call("create_topic", name="one", partitions=1, replicas=1)
         has = self.call("describe_topic", name="one").partitions[0].replicas[0]
+        self.wait_for("it is open, and led", lambda: self.refusal(has, 0, has % 3 + 1, topic="one").reason not in ("LOADING", "NOT_LEADER"))
         failure = self.refusal(has, 0, has % 3 + 1, topic="one")
         self.assertEqual((failure.reason, failure.executed), ("CANNOT_LEAD", "no"))
         self.assertIn("the replicas are on %d" % has, failure.text)
