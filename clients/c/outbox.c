@@ -2,16 +2,17 @@
 
 #include "base/check.h"
 
-bool outbox_is_full(const struct outbox *outbox, size_t bytes) {
-  return outbox->requests == OUTBOX_REQUESTS_MAX || (outbox->requests > 0 && outbox->bytes + bytes > OUTBOX_BYTES_MAX);
+bool outbox_is_full(const struct outbox *outbox, size_t payload_bytes) {
+  if (outbox->requests == 0) return false;
+  return outbox->requests == OUTBOX_REQUESTS_MAX || outbox->bytes + OUTBOX_HEAD_BYTES_MAX + payload_bytes > OUTBOX_BYTES_MAX;
 }
 
 void outbox_add(struct outbox *outbox, const struct wire_append_request *request, struct blob_part payload) {
   PRE(outbox->requests < OUTBOX_REQUESTS_MAX);
   struct blob_part *parts = &outbox->parts[outbox->requests * LOG_WIRE_APPEND_PARTS];
-  outbox->bytes += payload.bytes.size;
   if (outbox->requests++ == 0) log_wire_encode_append_request(request, payload, parts);
   else log_wire_encode_further_request(request, payload, parts);
+  for (size_t i = 0; i < LOG_WIRE_APPEND_PARTS; i++) outbox->bytes += parts[i].bytes.size;
 }
 
 static void empty(struct outbox *outbox) {

@@ -8,16 +8,18 @@
 #include "proto/log_wire.h"
 
 #define OUTBOX_REQUESTS_MAX 256u
-#define OUTBOX_BYTES_MAX ((size_t)64 * 1024) /* of several; a single one may be larger */
+/* Of a message of several, all that it has; a single one may be larger. No broker refuses it: its request-bytes-max is at least that. */
+#define OUTBOX_BYTES_MAX ((size_t)64 * 1024)
+#define OUTBOX_HEAD_BYTES_MAX 1024u /* what a request has beside its payload: names of a topic and a producer, numbers */
 
 struct outbox {
   struct blob_part parts[OUTBOX_REQUESTS_MAX * LOG_WIRE_APPEND_PARTS];
   size_t requests;
-  size_t bytes;
+  size_t bytes; /* of the message, so far */
 };
 
-/* A message of `bytes` more is better sent without what is in it already. */
-bool outbox_is_full(const struct outbox *outbox, size_t bytes);
+/* A request with so large a payload is better sent without what is in it already. */
+bool outbox_is_full(const struct outbox *outbox, size_t payload_bytes);
 /* Takes over the hold on the payload. PRE: fewer than OUTBOX_REQUESTS_MAX are in it. */
 void outbox_add(struct outbox *outbox, const struct wire_append_request *request, struct blob_part payload);
 /* It is empty then. PRE: it was not. */
