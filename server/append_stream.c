@@ -91,8 +91,14 @@ static const struct append_session_ops session_ops = {
     .submit = partition_append, .loop_of = loop_of_partition, .answer = answer_request, .finished = stream_finished};
 
 static void drain_stream(struct append_stream *stream) {
-  stream->draining = true; /* what comes from now on was refused before it got here */
+  stream->draining = true; /* what comes from now on is refused: before it gets here, or here */
   append_session_end(&stream->session);
+}
+
+/* It was let in before the broker began to drain, and came home when its stream had been drained: that may have ended already, with the word that
+ * nothing more was done. */
+static void refuse_late(struct partition_append *append) {
+  if (append->failure == NULL) append->failure = refusal_of_status(STATUS_DRAINING);
 }
 
 static void run_request(struct task *task) {
@@ -102,6 +108,7 @@ static void run_request(struct task *task) {
   bool first = !list_node_linked(&stream->node);
   if (first) list_push_back(&services->streams[stream->home], &stream->node);
   if (this->request.append.request.together) stream->answers.together = true;
+  if (stream->draining) refuse_late(&this->request.append);
   append_session_submit(&stream->session, &this->request);
   /* It spoke for the first time when its lane had been drained already, or is about to be. */
   bool draining = atomic_load_explicit(&services->stage, memory_order_acquire) == SERVICES_DRAINING;
