@@ -12,24 +12,23 @@
 #define TOPIC_BYTES 249u /* the longest names that there are */
 #define PRODUCER_BYTES 128u
 
-static const struct wire_append_request largest_head = {
-    .topic = {(const uint8_t[TOPIC_BYTES]){'t'}, TOPIC_BYTES},
-    .partition = UINT32_MAX,
-    .request_id = UINT64_MAX,
-    .has_expected_offset = true,
-    .expected_offset = INT64_MAX,
-    .producer = {(const uint8_t[PRODUCER_BYTES]){'p'}, PRODUCER_BYTES},
-    .together = true,
-    .batch = {.codec = WIRE_CODEC_ZSTD,
-              .uncompressed_bytes = UINT32_MAX,
-              .record_count = UINT32_MAX,
-              .base_timestamp_ms = INT64_MAX,
-              .max_timestamp_ms = INT64_MAX,
-              .has_crc32c = true,
-              .crc32c = UINT32_MAX,
-              .producer_id = UINT64_MAX,
-              .producer_epoch = UINT32_MAX,
-              .first_sequence = UINT64_MAX}};
+static const struct wire_append_request largest_head = {.topic = {(const uint8_t[TOPIC_BYTES]){'t'}, TOPIC_BYTES},
+                                                        .partition = UINT32_MAX,
+                                                        .request_id = UINT64_MAX,
+                                                        .has_expected_offset = true,
+                                                        .expected_offset = INT64_MAX,
+                                                        .producer = {(const uint8_t[PRODUCER_BYTES]){'p'}, PRODUCER_BYTES},
+                                                        .together = true,
+                                                        .batch = {.codec = WIRE_CODEC_ZSTD,
+                                                                  .uncompressed_bytes = UINT32_MAX,
+                                                                  .record_count = UINT32_MAX,
+                                                                  .base_timestamp_ms = INT64_MAX,
+                                                                  .max_timestamp_ms = INT64_MAX,
+                                                                  .has_crc32c = true,
+                                                                  .crc32c = UINT32_MAX,
+                                                                  .producer_id = UINT64_MAX,
+                                                                  .producer_epoch = UINT32_MAX,
+                                                                  .first_sequence = UINT64_MAX}};
 
 static void add(struct outbox *outbox, size_t payload_bytes) {
   struct blob *blob = NULL;
