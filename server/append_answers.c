@@ -7,6 +7,8 @@
 #include "base/probe.h"
 #include "proto/log_wire.h"
 
+#define KEPT_BYTES 1024u /* of the buffer of a stream that may be idle for long */
+
 static void run_flush(struct task *task) {
   struct append_answers *answers = container_of(task, struct append_answers, task);
   answers->waiting = false;
@@ -33,6 +35,11 @@ static void send(struct append_answers *answers, struct blob_part message, uint3
   rpc_call_send(answers->call, &message, 1);
 }
 
+static void drop_gathered(struct append_answers *answers) {
+  buffer_deinit(&answers->gathered);
+  buffer_init(&answers->gathered, SIZE_MAX);
+}
+
 void append_answers_flush(struct append_answers *answers) {
   if (answers->count == 0) return;
   if (answers->count > 1) REACHED(answers_go_together);
@@ -41,7 +48,8 @@ void append_answers_flush(struct append_answers *answers) {
   CHECK(status == STATUS_OK);
   memcpy(message->data, answers->gathered.data, answers->gathered.size);
   send(answers, (struct blob_part){.blob = message, .bytes = bytes_of(message->data, message->size)}, answers->count);
-  buffer_reset(&answers->gathered);
+  if (answers->gathered.capacity <= KEPT_BYTES) buffer_reset(&answers->gathered);
+  else drop_gathered(answers);
   answers->count = 0;
 }
 

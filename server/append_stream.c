@@ -33,9 +33,10 @@ struct append_stream {
   bool has_home; /* this and what follows: transport's thread */
   bool full;
   uint64_t bytes;
-  uint32_t first;
+  uint32_t first; /* of those in flight, a ring: no larger than the stream has needed it */
   uint32_t count;
-  uint32_t sizes[IN_FLIGHT_MAX];
+  uint32_t capacity;
+  uint32_t *sizes;
 };
 
 struct stream_request {
@@ -52,6 +53,7 @@ static struct append_stream *stream_of(struct append_session *session) {
 static void free_stream(struct append_stream *stream) {
   if (list_node_linked(&stream->node)) list_remove(&stream->node);
   append_answers_deinit(&stream->answers);
+  memory_free(stream->sizes);
   rpc_call_release(stream->call);
   if (stream->has_home) services_end(stream->services);
   memory_free(stream);
@@ -159,8 +161,20 @@ static bool has_room(const struct append_stream *stream) {
          stream->services->stream_requests < STREAMS_REQUESTS_MAX;
 }
 
+static void make_room(struct append_stream *stream) {
+  uint32_t capacity = stream->capacity == 0 ? 4 : 2 * stream->capacity;
+  CHECK(capacity <= IN_FLIGHT_MAX);
+  uint32_t *sizes = memory_new_array(capacity, sizeof *sizes);
+  for (uint32_t i = 0; i < stream->count; i++) sizes[i] = stream->sizes[(stream->first + i) % stream->capacity];
+  memory_free(stream->sizes);
+  stream->sizes = sizes;
+  stream->capacity = capacity;
+  stream->first = 0;
+}
+
 static void count_in(struct append_stream *stream, size_t size) {
-  stream->sizes[(stream->first + stream->count) % IN_FLIGHT_MAX] = (uint32_t)size;
+  if (stream->count == stream->capacity) make_room(stream);
+  stream->sizes[(stream->first + stream->count) % stream->capacity] = (uint32_t)size;
   stream->count++;
   stream->services->stream_requests++;
   stream->bytes += size;
@@ -287,7 +301,7 @@ void log_service_stream_sent(void *service, struct rpc_call *call) {
   if (stream->count == 0) return;
   for (uint32_t answers = append_answers_sent(&stream->answers); answers > 0; answers--) {
     stream->bytes -= stream->sizes[stream->first];
-    stream->first = (stream->first + 1) % IN_FLIGHT_MAX;
+    stream->first = (stream->first + 1) % stream->capacity;
     stream->count--;
     stream->services->stream_requests--;
   }

@@ -238,13 +238,22 @@ static void refuse_with_its_message(struct batch *batch) {
   queue_refused(batch->queue, batch, &failure);
 }
 
-/* A message that was refused as one has one answer: the next one is of the message behind it. */
-static void pass_over_refused(struct session *session, uint64_t request_id) {
-  for (struct list_node *node; (node = list_first(&session->in_flight)) != NULL;) {
+/* The first one in flight that was not in the message that was refused. */
+static const struct batch *first_behind_refused(const struct session *session) {
+  list_for_each(&session->in_flight, node, following) {
     const struct batch *batch = list_entry(node, struct batch, node);
-    if (batch->place != session->refused || batch->request_id == request_id) return;
-    refuse_with_its_message(take_first(session));
+    if (batch->place != session->refused) return batch;
   }
+  return NULL;
+}
+
+/* A message that was refused as one has one answer: the next one is that of the message behind it. */
+static void pass_over_refused(struct session *session, uint64_t request_id) {
+  if (session->refused == 0) return;
+  const struct batch *behind = first_behind_refused(session);
+  if (behind == NULL || behind->request_id != request_id) return;
+  for (struct list_node *node; (node = list_first(&session->in_flight)) != &behind->node;)
+    refuse_with_its_message(take_first(session));
 }
 
 static bool take_answer(struct session *session, struct bytes answer) {
@@ -268,8 +277,10 @@ static void session_answered(struct task *task) {
   struct bytes whole = bytes_of(answer->message->data, answer->message->size);
   struct wire_cursor more = wire_cursor_of(whole);
   struct bytes further;
+  enum status status = STATUS_OK;
   bool fits = take_answer(session, whole);
-  while (fits && log_wire_next_append_response(&more, &further) == STATUS_OK) fits = take_answer(session, further);
+  while (fits && (status = log_wire_next_append_response(&more, &further)) == STATUS_OK) fits = take_answer(session, further);
+  if (status == STATUS_MALFORMED) fits = false;
   blob_release(answer->message);
   memory_free(answer);
   if (!fits) distrust(session);
