@@ -552,6 +552,7 @@ enum status cluster_map_decode(struct cluster_map *map, struct bytes bytes) {
   PRE(map->version == 0 && map->topic_count == 0);
   uint32_t level;
   enum status status = map_head_take(&bytes, &level);
+  if (status == STATUS_OK && level > FEATURE_LEVEL_MOST) status = STATUS_FOREIGN;
   if (status != STATUS_OK) return status;
   struct arena *arena = arena_new(arena_bytes(MAP_BROKERS_MAX, MAP_TOPICS_MAX, MAP_PARTITIONS_MAX));
   Cairn__Internal__V1__ClusterMap *message = NULL;

@@ -11,6 +11,7 @@
 #include "base/trace.h"
 #include "base/witness.h"
 #include "controller/decide.h"
+#include "controller/map_head.h"
 #include "controller/map_jump.h"
 #include "controller/members.h"
 
@@ -201,14 +202,20 @@ static enum status snapshot(void *owner, struct buffer *out) {
 
 /* ---- A map that comes as a whole ---- */
 
-/* At the opening it is in force at once. Later it waits until no crash can bring back the one before: who hears of it acts on it. */
+/* One of a level that this broker cannot is not read any further than to its level: this version may have no words for it. At the opening it is in
+ * force at once. Later it waits until no crash can bring back the one before: who hears of it acts on it. */
 static enum status restore(void *owner, struct bytes state) {
   struct controller *controller = owner;
+  struct bytes behind = state;
+  uint32_t level = FEATURE_LEVEL_FIRST;
+  enum status status = map_head_take(&behind, &level);
+  if (status != STATUS_OK) return status;
+  if (!feature_range_has(controller->features, level)) {
+    outgrow(controller, level);
+    return STATUS_OK;
+  }
   struct cluster_map *map = controller->open ? cluster_map_new(entropy_next(controller->world->entropy)) : controller->map;
-  enum status status = state.size == 0 ? STATUS_OK : cluster_map_decode(map, state);
-  uint32_t level = cluster_map_feature_level(map);
-  bool fits = feature_range_has(controller->features, level);
-  if (status == STATUS_OK && !controller->open && !fits) outgrow(controller, level);
+  status = state.size == 0 ? STATUS_OK : cluster_map_decode(map, state);
   if (status == STATUS_OK && !controller->open) tell_whole_map(controller);
   if (!controller->open) return status;
   if (status == STATUS_OK) {
@@ -223,14 +230,12 @@ static enum status restore(void *owner, struct bytes state) {
 static void installed(void *owner) {
   struct controller *controller = owner;
   struct cluster_map *before = controller->map;
-  PRE(controller->next != NULL);
-  if (controller->outgrown == 0 && !feature_range_has(controller->features, cluster_map_feature_level(controller->next)))
-    outgrow(controller, cluster_map_feature_level(controller->next));
   if (controller->outgrown != 0) {
     cluster_map_free(controller->next);
     controller->next = NULL;
     return;
   }
+  PRE(controller->next != NULL);
   const struct map_jump jump = {.before = before,
                                 .after = controller->next,
                                 .watch = &controller->watch,

@@ -29,7 +29,7 @@ enum status map_head_take(struct bytes *bytes, uint32_t *out_level) {
   }
   if (bytes->size < MAP_HEAD_SIZE) return STATUS_CORRUPT;
   uint32_t level = get_u32(bytes->data + 12);
-  if (bytes->data[8] != VERSION || level > FEATURE_LEVEL_MOST) return STATUS_FOREIGN;
+  if (bytes->data[8] != VERSION) return STATUS_FOREIGN;
   if (level <= FEATURE_LEVEL_FIRST) return STATUS_CORRUPT;
   *bytes = bytes_after(*bytes, MAP_HEAD_SIZE);
   *out_level = level;

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "log/journal_ring.h"
+#include "log/log_internal.h"
 #include "tests/unit/controller/crew.h"
 
 static void make_topic(struct crew *crew, const char *name) {
@@ -16,21 +18,25 @@ static void make_topic(struct crew *crew, const char *name) {
   crew_change(crew, &wanted);
 }
 
-/* As every broker says that it can it. */
-static void register_all(struct crew *crew) {
+static void register_that_can(struct crew *crew, uint32_t most) {
   for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) {
     struct change wanted = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = broker, .advertised = "a:1"}};
     wanted.broker.incarnation[0] = (uint8_t)broker;
     wanted.broker.incarnation[8] = 1;
     snprintf(wanted.broker.peer_address, sizeof wanted.broker.peer_address, "peer-%u:1", broker);
-    map_broker_set_features(&wanted.broker, feature_range_own(0));
+    map_broker_set_features(&wanted.broker, (struct feature_range){FEATURE_LEVEL_LEAST, most});
     crew_change(crew, &wanted);
   }
 }
 
-static void raise_level(struct crew *crew) {
-  crew_change(crew, &(struct change){.kind = COMMAND_SET_FEATURE_LEVEL, .feature_level = 2});
+/* As every broker says that it can it. */
+static void register_all(struct crew *crew) { register_that_can(crew, FEATURE_LEVEL_MOST); }
+
+static void raise_level_to(struct crew *crew, uint32_t level) {
+  crew_change(crew, &(struct change){.kind = COMMAND_SET_FEATURE_LEVEL, .feature_level = level});
 }
+
+static void raise_level(struct crew *crew) { raise_level_to(crew, 2); }
 
 static const struct cluster_map *map_of(const struct member *member) { return controller_map(member->controller); }
 static uint32_t level_of(const struct member *member) { return cluster_map_feature_level(map_of(member)); }
@@ -121,6 +127,64 @@ static void one_that_starts_with_a_map_that_it_cannot_says_so(void **state) {
   assert_int_equal(member->outgrown, 0); /* whoever opens it looks by himself */
 }
 
+/* Of such a map this version may have no words for what is behind its level, and does not look. */
+static void a_map_of_a_level_that_this_version_does_not_know_is_not_read(void **state) {
+  struct crew *crew = *state;
+  uint32_t later = FEATURE_LEVEL_MOST + 1;
+  crew_run_ms(crew, 500);
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) {
+    crew_stop(&crew->members[broker]);
+    crew->members[broker].features.most = later;
+    crew_start(crew, broker);
+  }
+  register_that_can(crew, later);
+  raise_level_to(crew, later);
+  crew_run_ms(crew, 500);
+  struct member *member = &crew->members[crew_leader(crew) % CREW_BROKERS + 1];
+  assert_int_equal(level_of(member), later);
+  stage_checkpoint(&member->stage);
+  crew_stop(member);
+  member->features = feature_range_own(0);
+
+  crew_start(crew, member->stage.broker);
+
+  assert_int_equal(controller_outgrown(member->controller), later);
+  assert_int_equal(cluster_map_version(map_of(member)), 0);
+}
+
+/* Rot in a command of its log: the others give it the map as a whole. */
+static void lose_a_command(struct member *member) {
+  struct log_view view = log_view(member->stage.log[0]);
+  const struct tail_slot *slot = tail_at(&member->stage.log[0]->tail, view.last_index);
+  char path[DISK_PATH_MAX];
+  journal_file_path(path, slot->place.file);
+  crew_crash(member);
+  assert_int_equal(sim_disk_flip(member->stage.device, path, slot->place.offset + 200, 0xff), 1);
+}
+
+static void count_later_instances(void *context, struct log *log) {
+  if (log_view(log).group == 0 && log_view(log).instance > 1) ++*(unsigned *)context;
+}
+
+static void one_that_is_given_such_a_map_as_a_whole_is_told_too(void **state) {
+  struct crew *crew = *state;
+  struct member *member = one_that_cannot(crew);
+  unsigned given = 0;
+  lose_a_command(member);
+  raise_level(crew);
+  make_topic(crew, "behind");
+  crew_run_ms(crew, 500);
+
+  crew_start(crew, member->stage.broker);
+  assert_int_equal(controller_outgrown(member->controller), 0);
+  crew_run_ms(crew, 5000);
+
+  log_set_each(member->stage.logs, count_later_instances, &given);
+  assert_int_equal(given, 1);
+  assert_int_equal(member->outgrown, 2);
+  assert_false(knows(member, "behind"));
+}
+
 static void it_decides_nothing(void **state) {
   struct crew *crew = *state;
   register_all(crew);
@@ -149,6 +213,8 @@ int main(void) {
       TEST(one_that_cannot_is_told_and_applies_nothing_more),
       TEST(the_version_that_can_finds_everything_again),
       TEST(one_that_starts_with_a_map_that_it_cannot_says_so),
+      TEST(a_map_of_a_level_that_this_version_does_not_know_is_not_read),
+      TEST(one_that_is_given_such_a_map_as_a_whole_is_told_too),
       TEST(it_decides_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

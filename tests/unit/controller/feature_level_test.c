@@ -13,10 +13,9 @@
 #include "base/arena.h"
 #include "cairn/internal/v1/controller.pb-c.h"
 #include "controller/decide.h"
+#include "controller/map_head.h"
 #include "proto/pack.h"
 #include "tests/unit/controller/map_rig.h"
-
-#define HEAD_SIZE 16u
 
 static void register_that_can(uint32_t id, uint32_t least, uint32_t most) {
   struct command command = {.kind = COMMAND_REGISTER_BROKER,
@@ -168,7 +167,7 @@ static void a_map_from_before_there_were_levels_is_of_level_1(void **state) {
 
 static void a_map_of_level_2_has_a_head_and_is_read_back(void **state) {
   (void)state;
-  static const uint8_t head[HEAD_SIZE] = {'C', 'R', 'N', 'T', 'H', 'M', 'A', 'P', 1, 0, 0, 0, 2, 0, 0, 0};
+  static const uint8_t head[MAP_HEAD_SIZE] = {'C', 'R', 'N', 'T', 'H', 'M', 'A', 'P', 1, 0, 0, 0, 2, 0, 0, 0};
   register_that_can(1, 1, 2);
   assert_int_equal(set_level(2), STATUS_OK);
   struct buffer bytes = encoded();
@@ -214,7 +213,21 @@ static void a_map_from_a_newer_cairn_is_foreign(void **state) {
   assert_int_equal(decode_spoilt(12, 1), STATUS_CORRUPT);                      /* that needs no head */
   uint32_t level = 0;
   struct buffer bytes = encoded();
-  assert_int_equal(decode(bytes_of(bytes.data, HEAD_SIZE - 1), &level), STATUS_CORRUPT);
+  assert_int_equal(decode(bytes_of(bytes.data, MAP_HEAD_SIZE - 1), &level), STATUS_CORRUPT);
+  buffer_deinit(&bytes);
+}
+
+/* So whoever cannot read it knows what to say of it. */
+static void the_level_of_a_map_is_told_whatever_it_is(void **state) {
+  (void)state;
+  struct buffer bytes;
+  buffer_init(&bytes, 64);
+  assert_true(map_head_put(FEATURE_LEVEL_MOST + 1, &bytes));
+  struct bytes behind = buffer_bytes(&bytes);
+  uint32_t level = 0;
+  assert_int_equal(map_head_take(&behind, &level), STATUS_OK);
+  assert_int_equal(level, FEATURE_LEVEL_MOST + 1);
+  assert_int_equal(behind.size, 0);
   buffer_deinit(&bytes);
 }
 
@@ -366,6 +379,7 @@ int main(void) {
       TEST(a_map_of_level_2_has_a_head_and_is_read_back),
       TEST(who_knows_no_head_cannot_read_it),
       TEST(a_map_from_a_newer_cairn_is_foreign),
+      TEST(the_level_of_a_map_is_told_whatever_it_is),
       TEST(a_range_the_wrong_way_round_is_corrupt),
       TEST(the_level_rises_when_all_can),
       TEST(who_holds_it_back_is_named),
