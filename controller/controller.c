@@ -62,7 +62,7 @@ static bool member_is_up(void *controller, broker_id broker) { return is_up(cont
 /* Whoever leads does it, whenever the map, the members, or who is up have changed: what one leader has begun the next one goes on with. */
 static void drive_members(struct controller *controller) {
   struct raft_config target;
-  if (!controller->open || !replica_ready(controller->replica)) return;
+  if (!controller->open || controller->outgrown != 0 || !replica_ready(controller->replica)) return;
   const struct raft_config *today = replica_config(controller->replica);
   const struct members_facts facts = {
       .map = controller->map, .founders = controller->founders, .is_up = member_is_up, .context = controller};
@@ -153,10 +153,13 @@ static void outgrow(struct controller *controller, uint32_t level) {
     controller->watch.outgrown(controller->watch.outgrown_context, level);
 }
 
-/* True: it is to be applied. */
+/* True: it is to be applied. False: the others do it, and so it is. */
 static bool can_apply(struct controller *controller, const struct command *command) {
   bool raises = command->kind == COMMAND_SET_FEATURE_LEVEL && command->feature_level > controller->features.most;
-  if (raises) outgrow(controller, command->feature_level);
+  if (raises) {
+    controller->applied_status = STATUS_OK;
+    outgrow(controller, command->feature_level);
+  }
   WITNESS(command, controller->features.most, command->feature_level);
   return !raises;
 }
@@ -592,7 +595,10 @@ bool controller_counts_on(const struct controller *controller, broker_id broker)
 
 void controller_look_who_is_up(struct controller *controller) { drive_members(controller); }
 
-void controller_read(struct controller *controller, struct replica_read *read) { replica_read(controller->replica, read); }
+void controller_read(struct controller *controller, struct replica_read *read) {
+  if (controller->outgrown != 0) read->done(read, STATUS_DRAINING);
+  else replica_read(controller->replica, read);
+}
 
 void controller_start(struct controller *controller) { replica_start(controller->replica); }
 

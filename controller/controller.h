@@ -83,7 +83,8 @@ bool controller_has_lost(const struct controller *controller);
 bool controller_counts_on(const struct controller *controller, broker_id broker);
 /* Now and then: where this broker leads group 0, what waited for brokers to be up is done (members.h). */
 void controller_look_who_is_up(struct controller *controller);
-/* A linearizable look at the map: when it is answered OK, controller_map() has everything that was done before it was asked for. */
+/* A linearizable look at the map: when it is answered OK, controller_map() has everything that was done before it was asked for. DRAINING:
+ * controller_outgrown(). */
 void controller_read(struct controller *controller, struct replica_read *read);
 
 const struct cluster_map *controller_map(const struct controller *controller);

@@ -205,6 +205,79 @@ static void it_decides_nothing(void **state) {
   assert_non_null(strstr(request.change.problem, "cannot the cluster's feature level"));
 }
 
+struct looking {
+  struct controller *controller;
+  struct replica_read read;
+  bool looked;
+  enum status status;
+};
+
+static void looked(struct replica_read *read, enum status status) {
+  struct looking *looking = container_of(read, struct looking, read);
+  looking->looked = true;
+  looking->status = status;
+}
+
+static void look(void *context) {
+  struct looking *looking = context;
+  looking->read.done = looked;
+  controller_read(looking->controller, &looking->read);
+}
+
+static void look_who_is_up(void *controller) { controller_look_who_is_up(controller); }
+
+static void begin_again_without_it(struct crew *crew, broker_id broker) {
+  crew_stop(&crew->members[broker]);
+  crew->members[broker].features.most = 1;
+  crew_start(crew, broker);
+}
+
+/* It raised the level itself, by what it once told that it can: so it is, whatever became of the command before. */
+static void one_that_raises_what_it_cannot_says_that_it_is_done(void **state) {
+  struct crew *crew = *state;
+  struct request request;
+  register_all(crew);
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) begin_again_without_it(crew, broker);
+  crew_run_ms(crew, 3000);
+  struct change refused = {.kind = COMMAND_SET_STANDING, .broker = {.id = 1, .standing = STANDING_GONE}};
+  crew_ask(crew, crew_leader(crew), &refused, &request);
+  assert_int_equal(crew_answer(crew, &request), STATUS_BUSY); /* when it was applied: it does not leave */
+  struct member *member = request.member;
+
+  raise_level(crew);
+
+  assert_int_equal(controller_outgrown(member->controller), 2);
+}
+
+/* Whoever leads by a map that ended before its log did knows neither what there is nor who belongs to group 0. */
+static void one_that_leads_shows_no_map_and_changes_no_members(void **state) {
+  struct crew *crew = *state;
+  register_all(crew);
+  raise_level(crew);
+  broker_id gone = crew_leader(crew) % CREW_BROKERS + 1;
+  crew_change(crew, &(struct change){.kind = COMMAND_SET_STANDING, .broker = {.id = gone, .standing = STANDING_LEAVING}});
+  crew_change(crew, &(struct change){.kind = COMMAND_SET_STANDING, .broker = {.id = gone, .standing = STANDING_GONE}});
+  crew_run_ms(crew, 3000);
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++)
+    if (broker != gone) begin_again_without_it(crew, broker);
+  crew_run_ms(crew, 3000);
+  struct member *member = &crew->members[crew_leader(crew)];
+  assert_int_equal(controller_outgrown(member->controller), 2);
+  assert_int_equal(cluster_map_broker(map_of(member), gone)->standing, STANDING_IN);
+  assert_false(controller_counts_on(member->controller, gone));
+
+  struct looking looking = {.controller = member->controller};
+  stage_on_lane(&member->stage, look, &looking);
+  for (unsigned i = 0; i < 5; i++) {
+    stage_on_lane(&member->stage, look_who_is_up, member->controller);
+    crew_run_ms(crew, 1000);
+  }
+
+  assert_true(looking.looked);
+  assert_int_equal(looking.status, STATUS_DRAINING);
+  assert_false(controller_counts_on(member->controller, gone));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, crew_set_up, crew_tear_down)
 
 int main(void) {
@@ -216,6 +289,8 @@ int main(void) {
       TEST(a_map_of_a_level_that_this_version_does_not_know_is_not_read),
       TEST(one_that_is_given_such_a_map_as_a_whole_is_told_too),
       TEST(it_decides_nothing),
+      TEST(one_that_raises_what_it_cannot_says_that_it_is_done),
+      TEST(one_that_leads_shows_no_map_and_changes_no_members),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
