@@ -66,7 +66,7 @@ struct inspect_report {
 /* Verifies a whole data directory as a start would find it: identity, lineage, store, dumps, the journal, every segment that counts. Without a store that
  * can be believed, what a broker would make it of. Findings are told as they are met.
  *
- * STATUS_FOREIGN: it is no data directory. STATUS_IO, STATUS_DENIED, STATUS_LOCKED: it could not be looked at. */
+ * STATUS_FOREIGN: it is no data directory, or its store or its journal has something that a newer Cairn wrote. STATUS_IO, STATUS_DENIED, STATUS_LOCKED: it could not be looked at. */
 enum status inspect_directory(struct world *world, void (*tell)(void *context, const struct inspect_finding *finding),
                               void *context, struct inspect_report *out_report) MUST_CHECK;
 

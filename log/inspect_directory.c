@@ -85,8 +85,12 @@ static void check_dumps(struct inspection *inspection) {
     if (status == STATUS_OK) continue;
     char path[DISK_PATH_MAX];
     snprintf(path, sizeof path, "dump/%020" PRIu64, generations[i]);
-    inspect_tell_file(inspection, INSPECT_DAMAGED, path, status == STATUS_EXISTS ? "another broker's" : "the dump is damaged",
-                      "it is passed over, and the next checkpoints write new ones");
+    if (status == STATUS_FOREIGN)
+      inspect_tell_file(inspection, INSPECT_DAMAGED, path, "written by a newer Cairn",
+                        "start that version: an older one refuses the directory where it would need the dump");
+    else
+      inspect_tell_file(inspection, INSPECT_DAMAGED, path, status == STATUS_EXISTS ? "another broker's" : "the dump is damaged",
+                        "it is passed over, and the next checkpoints write new ones");
   }
 }
 
@@ -149,13 +153,27 @@ static enum status rebuild(struct inspection *inspection, enum status why) {
   return status == STATUS_NOT_FOUND ? STATUS_OK : status; /* no log has a directory */
 }
 
+/* Without it the rest would look as if rot had taken something. */
+static void tell_foreign_frame(struct inspection *inspection) {
+  char what[128];
+  snprintf(what, sizeof what, "it has %s of group %" PRIu64 " that a newer Cairn wrote", inspection->recovery.foreign,
+           inspection->recovery.foreign_group);
+  inspect_tell_file(inspection, INSPECT_LOST, JOURNAL_DIRECTORY, what, "verify the directory with the version that wrote it");
+}
+
+/* STATUS_FOREIGN: what stands in it is of a newer Cairn, and nothing can be said of the logs. */
 static enum status scan_journal(struct inspection *inspection) {
   struct log_set *set = inspection->set;
   if (inspection->recovery.owner_known) memcpy(set->options.journal.owner, set->identity.incarnation, JOURNAL_OWNER_SIZE);
   enum status status = recovery_scan_journal(&inspection->recovery);
   if (status != STATUS_FOREIGN) return status;
+  if (inspection->recovery.foreign != NULL) {
+    tell_foreign_frame(inspection);
+    return STATUS_FOREIGN;
+  }
   inspect_tell_file(inspection, INSPECT_LOST, JOURNAL_DIRECTORY, "it has a file of another broker, or of a newer Cairn",
-                    "take that file away, or put the right one back: the broker does not start on it");
+                    "another broker's: take that file away, or put the right one back; a newer Cairn's: verify the directory with "
+                    "that version; the broker does not start on it");
   return STATUS_OK;
 }
 

@@ -16,6 +16,7 @@
 #include "log/dump.h"
 #include "log/entry.h"
 #include "log/identity.h"
+#include "log/inspect.h"
 #include "log/journal_format.h"
 #include "log/recovery.h"
 #include "log/segment.h"
@@ -74,6 +75,26 @@ static void write_frame(struct fixture *fixture, enum frame_kind kind, const uin
   journal_write_deinit(&writing.write);
 }
 
+struct findings {
+  unsigned count;
+  char what[128];
+};
+
+static void take_finding(void *context, const struct inspect_finding *finding) {
+  struct findings *findings = context;
+  findings->count++;
+  snprintf(findings->what, sizeof findings->what, "%s: %s", finding->file, finding->what);
+}
+
+/* Nor is anything that follows from it told as lost. */
+static void assert_verified_as_foreign(struct fixture *fixture, const char *what) {
+  struct findings findings = {0};
+  struct inspect_report report;
+  assert_int_equal(inspect_directory(fixture->world, take_finding, &findings, &report), STATUS_FOREIGN);
+  assert_int_equal(findings.count, 1);
+  assert_string_equal(findings.what, what);
+}
+
 static void frame_is_refused(struct fixture *fixture, enum frame_kind kind, const uint8_t *body, size_t size, const char *words) {
   begin(fixture);
   write_frame(fixture, kind, body, size);
@@ -88,6 +109,7 @@ static void an_entry_of_a_later_version_is_refused(void **state) {
   bytes[8] = LATER;
   put_u32(bytes + 4, crc32c(0, bytes_of(bytes + 8, ENTRY_HEAD_SIZE - 8)));
   frame_is_refused(*state, FRAME_ENTRY, bytes, sizeof bytes, "its journal has an entry of group 1");
+  assert_verified_as_foreign(*state, "journal: it has an entry of group 1 that a newer Cairn wrote");
 }
 
 static void the_beginning_of_a_log_of_a_later_version_is_refused(void **state) {
