@@ -18,8 +18,10 @@
 #include "log/identity.h"
 #include "log/inspect.h"
 #include "log/journal_format.h"
+#include "log/lineage.h"
 #include "log/recovery.h"
 #include "log/segment.h"
+#include "log/small_file.h"
 #include "log/tables.h"
 #include "tests/unit/log/log_fixture.h"
 
@@ -272,6 +274,93 @@ static void a_segment_of_a_later_version_is_not_read_and_not_given_up(void **sta
   assert_int_equal(segment_header_decode(after, &decoded), STATUS_FOREIGN);
 }
 
+/* ---- A flipped bit in a version is rot, which replicas mend, and no newer Cairn, which stops the start ---- */
+
+static enum status as_entry(struct bytes bytes) {
+  struct entry_head head;
+  return entry_decode_head(bytes.data, &head);
+}
+
+static enum status as_segment(struct bytes bytes) {
+  struct segment_header header;
+  return segment_header_decode(bytes.data, &header);
+}
+
+static enum status as_journal_file(struct bytes bytes) {
+  struct journal_file_head head;
+  return journal_file_head_decode(bytes.data, &head);
+}
+
+static enum status as_identity(struct bytes bytes) {
+  struct log_identity identity;
+  return identity_decode(bytes, &identity);
+}
+
+static enum status as_lineage(struct bytes bytes) {
+  struct lineage lineage;
+  return lineage_decode(bytes, &lineage);
+}
+
+static void assert_rot(uint8_t *bytes, size_t size, size_t at, enum status (*decode)(struct bytes bytes)) {
+  assert_int_equal(decode(bytes_of(bytes, size)), STATUS_OK);
+  for (unsigned bit = 0; bit < 8; bit++) {
+    bytes[at] ^= (uint8_t)(1u << bit);
+    assert_int_equal(decode(bytes_of(bytes, size)), STATUS_CORRUPT);
+    bytes[at] ^= (uint8_t)(1u << bit);
+  }
+}
+
+static void a_version_that_rot_has_changed_is_rot(void **state) {
+  (void)state;
+  static uint8_t bytes[SEGMENT_HEADER_SIZE + JOURNAL_BLOCK + SMALL_FILE_BYTES_MAX];
+  entry_encode_head(&(struct entry_head){.kind = ENTRY_NOOP, .index = 1, .term = 1}, bytes);
+  assert_rot(bytes, ENTRY_HEAD_SIZE, 8, as_entry);
+  segment_header_encode(&(struct segment_header){.group = 1, .instance = 1, .first_index = 1}, bytes);
+  assert_rot(bytes, SEGMENT_HEADER_SIZE, 8, as_segment);
+  journal_file_head_encode(&(struct journal_file_head){.sequence = 1, .salt = 2, .size = 3}, bytes);
+  assert_rot(bytes, JOURNAL_BLOCK, 7, as_journal_file);
+  struct log_identity identity = {.broker_id = 1};
+  identity_found_alone(&identity);
+  assert_rot(bytes, identity_encode(&identity, bytes), 8, as_identity);
+  struct lineage lineage = {.count = 0};
+  lineage_continue(&lineage, 7, 0);
+  memset(bytes, 0, sizeof bytes);
+  (void)lineage_encode(&lineage, bytes);
+  assert_rot(bytes, SMALL_FILE_BYTES_MAX, 8, as_lineage);
+}
+
+/* In every entry that the file has. */
+static unsigned rot_versions(const struct fixture *fixture, const char *name) {
+  static uint8_t bytes[1 << 20];
+  unsigned count = 0;
+  for (long from = 0;; from += (long)sizeof bytes) {
+    size_t size = slurp(fixture, name, from, bytes, sizeof bytes);
+    for (size_t at = 0; at + ENTRY_HEAD_SIZE <= size; at++) {
+      if (memcmp(bytes + at, "CRNE", 4) != 0) continue;
+      fixture_flip(fixture, name, from + (long)at + 8);
+      count++;
+    }
+    if (size < sizeof bytes) return count;
+  }
+}
+
+static void a_journal_in_which_rot_has_changed_versions_is_opened(void **state) {
+  struct fixture *fixture = *state;
+  char names[16][64], name[80];
+  unsigned rotten = 0;
+  begin(fixture);
+  fixture_close(fixture, false);
+  size_t count = fixture_list(fixture, "journal", names, 16);
+  for (size_t i = 0; i < count; i++) {
+    snprintf(name, sizeof name, "journal/%.60s", names[i]);
+    rotten += rot_versions(fixture, name);
+  }
+  assert_true(rotten >= 2 * RECORDS);
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  assert_true(log_view(fixture->logs[1]).damaged || fixture->report.journal.torn_groups > 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 
 int main(void) {
@@ -288,6 +377,8 @@ int main(void) {
       TEST(a_segment_row_of_a_later_version_is_refused),
       TEST(a_checkpoint_row_of_a_later_version_is_refused),
       TEST(a_segment_of_a_later_version_is_not_read_and_not_given_up),
+      TEST(a_version_that_rot_has_changed_is_rot),
+      TEST(a_journal_in_which_rot_has_changed_versions_is_opened),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
