@@ -284,11 +284,19 @@ static uint32_t brokers_of(const struct controller *controller) {
   return known > members ? (uint32_t)known : members;
 }
 
+static broker_id untold_of(const struct controller *controller) {
+  const struct raft_config *config = replica_config(controller->replica);
+  for (size_t i = 0; i < config->count; i++)
+    if (cluster_map_broker(controller->map, config->members[i].id.broker) == NULL) return config->members[i].id.broker;
+  return 0;
+}
+
 static struct decision_facts facts_of(const struct controller *controller, const struct change *change) {
   return (struct decision_facts){
       .broker_is_up = change->kind == COMMAND_REGISTER_BROKER && is_up(controller, change->broker.id),
       .map = controller->map,
       .brokers = brokers_of(controller),
+      .untold = untold_of(controller),
       .brokers_are_late = loop_now_ns(lane_loop(controller->lane)) - controller->led_since_ns > PATIENCE_NS,
       .logs_max = journal_replicas_max(log_set_journal(lane_logs(controller->lane))),
       .time_ms = replica_leader_time_ms(controller->replica, loop_wall_ms(lane_loop(controller->lane))),

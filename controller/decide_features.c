@@ -49,11 +49,11 @@ enum status decide_feature_level(const struct decision_facts *facts, struct chan
   }
   change->unchanged = change->feature_level == reach.level;
   if (change->unchanged) return STATUS_OK;
-  size_t known = cluster_map_broker_count(map);
-  if (known < facts->brokers) {
+  if (facts->untold != 0) {
     snprintf(change->problem, sizeof change->problem,
-             "of the cluster's %u brokers %zu have told what they can so far: start the others, or ask again in a moment",
-             facts->brokers, known);
+             "broker %u belongs to the cluster and has not told what it can so far: start it, with an empty directory where its "
+             "own is lost, or ask again in a moment",
+             facts->untold);
     return STATUS_LOADING;
   }
   if (tell_holders(map, change) && !MUTANT(level_unasked)) return STATUS_FEATURE_LEVEL;

@@ -18,15 +18,17 @@ static void make_topic(struct crew *crew, const char *name) {
   crew_change(crew, &wanted);
 }
 
+static void register_one(struct crew *crew, broker_id broker, uint32_t most) {
+  struct change wanted = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = broker, .advertised = "a:1"}};
+  wanted.broker.incarnation[0] = (uint8_t)broker;
+  wanted.broker.incarnation[8] = 1;
+  snprintf(wanted.broker.peer_address, sizeof wanted.broker.peer_address, "peer-%u:1", broker);
+  map_broker_set_features(&wanted.broker, (struct feature_range){FEATURE_LEVEL_LEAST, most});
+  crew_change(crew, &wanted);
+}
+
 static void register_that_can(struct crew *crew, uint32_t most) {
-  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) {
-    struct change wanted = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = broker, .advertised = "a:1"}};
-    wanted.broker.incarnation[0] = (uint8_t)broker;
-    wanted.broker.incarnation[8] = 1;
-    snprintf(wanted.broker.peer_address, sizeof wanted.broker.peer_address, "peer-%u:1", broker);
-    map_broker_set_features(&wanted.broker, (struct feature_range){FEATURE_LEVEL_LEAST, most});
-    crew_change(crew, &wanted);
-  }
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) register_one(crew, broker, most);
 }
 
 /* As every broker says that it can it. */
@@ -37,6 +39,10 @@ static void raise_level_to(struct crew *crew, uint32_t level) {
 }
 
 static void raise_level(struct crew *crew) { raise_level_to(crew, 2); }
+
+static void set_standing(struct crew *crew, broker_id broker, enum map_standing standing) {
+  crew_change(crew, &(struct change){.kind = COMMAND_SET_STANDING, .broker = {.id = broker, .standing = standing}});
+}
 
 static const struct cluster_map *map_of(const struct member *member) { return controller_map(member->controller); }
 static uint32_t level_of(const struct member *member) { return cluster_map_feature_level(map_of(member)); }
@@ -67,6 +73,24 @@ static void all_that_can_go_to_the_new_level(void **state) {
     assert_int_equal(level_of(&crew->members[broker]), 2);
     assert_int_equal(crew->members[broker].outgrown, 0);
   }
+}
+
+/* As many are in the map as belong to group 0, and one of them is not. */
+static void a_founder_that_never_told_is_missed_though_another_has_come_and_gone(void **state) {
+  struct crew *crew = *state;
+  struct request request;
+  register_one(crew, 1, FEATURE_LEVEL_MOST);
+  register_one(crew, 2, FEATURE_LEVEL_MOST);
+  register_one(crew, 4, FEATURE_LEVEL_MOST);
+  set_standing(crew, 4, STANDING_LEAVING);
+  set_standing(crew, 4, STANDING_GONE);
+  crew_run_ms(crew, 3000);
+  struct change wanted = {.kind = COMMAND_SET_FEATURE_LEVEL};
+
+  crew_ask(crew, crew_leader(crew), &wanted, &request);
+
+  assert_int_equal(crew_answer(crew, &request), STATUS_LOADING);
+  assert_non_null(strstr(request.change.problem, "broker 3 belongs to the cluster"));
 }
 
 static void one_that_cannot_is_told_and_applies_nothing_more(void **state) {
@@ -255,8 +279,8 @@ static void one_that_leads_shows_no_map_and_changes_no_members(void **state) {
   register_all(crew);
   raise_level(crew);
   broker_id gone = crew_leader(crew) % CREW_BROKERS + 1;
-  crew_change(crew, &(struct change){.kind = COMMAND_SET_STANDING, .broker = {.id = gone, .standing = STANDING_LEAVING}});
-  crew_change(crew, &(struct change){.kind = COMMAND_SET_STANDING, .broker = {.id = gone, .standing = STANDING_GONE}});
+  set_standing(crew, gone, STANDING_LEAVING);
+  set_standing(crew, gone, STANDING_GONE);
   crew_run_ms(crew, 3000);
   for (broker_id broker = 1; broker <= CREW_BROKERS; broker++)
     if (broker != gone) begin_again_without_it(crew, broker);
@@ -283,6 +307,7 @@ static void one_that_leads_shows_no_map_and_changes_no_members(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(all_that_can_go_to_the_new_level),
+      TEST(a_founder_that_never_told_is_missed_though_another_has_come_and_gone),
       TEST(one_that_cannot_is_told_and_applies_nothing_more),
       TEST(the_version_that_can_finds_everything_again),
       TEST(one_that_starts_with_a_map_that_it_cannot_says_so),
