@@ -4,7 +4,7 @@
  *
  *   level  what it lets be written
  *     1    everything from before there were levels, with all that a reader from then may skip
- *     2    a level in the map, and the head of the map's state that says which level a reader has to be able to (cluster_map.h)
+ *     2    a level in the map, and the head of the map's state that says which level a reader has to be able to (map_head.h)
  *
  * Whoever adds something that an earlier version cannot read, or would lose, adds a line here, raises FEATURE_LEVEL_MOST, and writes it only where
  * cluster_map_feature_level() says so. FEATURE_LEVEL_LEAST rises when what is only of an older level is no longer written: a cluster that is below it
