@@ -40,6 +40,7 @@ struct controller {
   uint64_t topic_id;             /* that it deleted */
   bool open;                     /* entries applied before this are history: nobody is told */
   entry_index found_through;     /* what was in the log when it was opened; 0: it is applied, or was cut */
+  uint64_t kept_entries;         /* of the log, when the stored map covers them */
 };
 
 static void pump(struct controller *controller);
@@ -194,6 +195,7 @@ static void apply(void *owner, const struct entry *entry) {
   if (controller->outgrown != 0) return;
   apply_entry(controller, entry);
   see_if_caught_up(controller);
+  if (controller->open) log_keep_newest(replica_log(controller->replica), controller->kept_entries, CONTROLLER_LOG_BYTES_KEPT);
 }
 
 static enum status snapshot(void *owner, struct buffer *out) {
@@ -244,6 +246,7 @@ static void installed(void *owner) {
                                 .watch = &controller->watch,
                                 .brokers = &controller->brokers,
                                 .places = controller->found_through == 0};
+  REACHED(map_comes_whole);
   map_jump_tell_gone(&jump);
   controller->map = controller->next;
   controller->next = NULL;
@@ -482,6 +485,7 @@ enum status controller_open(struct world *world, struct lane *lane, struct log *
   controller->lane = lane;
   controller->watch = *watch;
   controller->features = features;
+  controller->kept_entries = UINT64_MAX;
   controller->founders = replica->founding == NULL ? 1 : replica->founding->count;
   controller->map = cluster_map_new(entropy_next(world->entropy));
   list_init(&controller->waiting);
@@ -607,6 +611,8 @@ void controller_read(struct controller *controller, struct replica_read *read) {
   if (controller->outgrown != 0) read->done(read, STATUS_DRAINING);
   else replica_read(controller->replica, read);
 }
+
+void controller_keep_newest(struct controller *controller, uint64_t entries) { controller->kept_entries = entries; }
 
 void controller_start(struct controller *controller) { replica_start(controller->replica); }
 

@@ -19,6 +19,7 @@
 #include "replication/replica.h"
 
 #define CONTROLLER_QUEUE_MAX 1000u
+#define CONTROLLER_LOG_BYTES_KEPT (16u << 20) /* and a segment more, whatever controller_keep_newest() says */
 
 struct controller;
 
@@ -62,6 +63,10 @@ struct replica_id controller_leader_id(const struct controller *controller); /* 
 struct cluster_map *controller_map_ahead(const struct controller *controller);
 /* The same, but topics that are deleted on the way stay in it: what was made of them before is known by it. */
 struct cluster_map *controller_map_passing(const struct controller *controller);
+
+/* So many entries of group 0's log are kept beyond those that the stored map does not cover: who is further behind takes the map as a whole. Else all are.
+ * Each broker does so for itself. */
+void controller_keep_newest(struct controller *controller, uint64_t entries);
 
 /* Told on lane 0: a broker stands in the map anew or otherwise than before; and who leads group 0 (0: nobody is known). `here`: this one, and
  * its map has everything that earlier leaders did. */

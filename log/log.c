@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/codec.h"
 #include "base/memory.h"
+#include "base/probe.h"
 #include "log/log_internal.h"
 #include "log/retention.h"
 
@@ -354,20 +355,20 @@ void log_forget_terms(struct log *log) {
   memmove(log->terms, log->terms + gone, log->term_count * sizeof *log->terms);
 }
 
-void log_set_start(struct log *log, record_offset start) {
-  if (start <= log->start_offset) return;
-  if (start > log->next_offset) start = log->next_offset;
-  log->start_offset = start;
+/* Over whole segments, and then over entries in memory: those that end at `offset` or before, up to `last`. */
+static void move_start(struct log *log, record_offset offset, entry_index last) {
   entry_index index = log->start_index;
   uint64_t chain = log->start_chain;
-  for (size_t i = 0; i < log->segment_count && log->segments[i].end_offset <= start; i++) {
-    index = log->segments[i].last_index + 1;
-    chain = log->segments[i].last_chain;
+  for (size_t i = 0; i < log->segment_count; i++) {
+    const struct segment_info *segment = &log->segments[i];
+    if (segment->end_offset > offset || segment->last_index > last) break;
+    index = segment->last_index + 1;
+    chain = segment->last_chain;
   }
   bool in_tail = index > log->flushed_index;
-  for (entry_index at = index; in_tail && at <= log->applied_index; at++) {
+  for (entry_index at = index; in_tail && at <= log->applied_index && at <= last; at++) {
     const struct tail_slot *slot = tail_at(&log->tail, at);
-    if (slot == NULL || entry_end_offset(&slot->entry.head) > start) break;
+    if (slot == NULL || entry_end_offset(&slot->entry.head) > offset) break;
     if (slot->lost) continue; /* nobody knows its chain link */
     index = at + 1;
     chain = slot->entry.head.chain;
@@ -376,6 +377,33 @@ void log_set_start(struct log *log, record_offset start) {
   log->start_chain = chain;
   log->row_dirty = true;
   log_mark_dirty(log);
+}
+
+void log_set_start(struct log *log, record_offset start) {
+  if (start <= log->start_offset) return;
+  if (start > log->next_offset) start = log->next_offset;
+  log->start_offset = start;
+  move_start(log, start, UINT64_MAX);
+}
+
+/* The last of what may go, so that what stays has so much. */
+static entry_index last_beyond(const struct log *log, uint64_t entries, uint64_t bytes) {
+  entry_index last = log->last_index > entries ? log->last_index - entries : 0;
+  uint64_t behind = log->unflushed_bytes;
+  for (size_t i = log->segment_count; i > 0; i--) {
+    const struct segment_info *segment = &log->segments[i - 1];
+    if (behind >= bytes) return segment->last_index > last ? segment->last_index : last;
+    behind += segment->length;
+  }
+  return last;
+}
+
+void log_keep_newest(struct log *log, uint64_t entries, uint64_t bytes) {
+  entry_index last = last_beyond(log, entries, bytes), before = log->start_index;
+  if (last > log->stored_index) last = log->stored_index;
+  if (last > log->applied_index) last = log->applied_index;
+  if (last >= before && !log->damaged) move_start(log, log->next_offset, last);
+  if (log->start_index > before) REACHED(covered_entries_go);
 }
 
 record_offset log_retention_start(const struct log *log, int64_t now_ms) {

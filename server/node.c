@@ -98,13 +98,18 @@ static enum status open_controller(struct node *node, struct log *log) {
   struct raft_config founding;
   node_founding(node, &founding);
   struct replica_options options = {.self = node_replica_id(node), .founding = &founding};
-  return controller_open(node->world, node->lanes[0], log, &options, node_features(node), &watch, &node->controller);
+  enum status status =
+      controller_open(node->world, node->lanes[0], log, &options, node_features(node), &watch, &node->controller);
+  if (status == STATUS_OK) controller_keep_newest(node->controller, node->options->map_history_changes);
+  return status;
 }
+
+/* Small segments: what the stored map covers goes by whole ones. */
+static const struct log_settings group_0_settings = {.segment_bytes = 1u << 20, .retention_bytes = -1, .retention_ms = -1};
 
 static void found_group_0(struct lane_errand *errand) {
   struct node *node = errand->node;
-  struct log_settings settings = {.segment_bytes = 64u << 20, .retention_bytes = -1, .retention_ms = -1};
-  struct log *log = log_create(node->logs, node->hosts[0].loop, lane_write(node->lanes[0]), 0, 1, &settings);
+  struct log *log = log_create(node->logs, node->hosts[0].loop, lane_write(node->lanes[0]), 0, 1, &group_0_settings);
   errand->status = open_controller(node, log);
   errand_done(errand);
 }
@@ -116,6 +121,7 @@ static enum status start_controller(struct node *node, struct buffer *out_proble
   if (search.controller_log != NULL) {
     node->controller_log = search.controller_log;
     node->doubt = log_view(search.controller_log).damaged;
+    log_set_settings(search.controller_log, &group_0_settings); /* it was larger once */
     status = open_controller(node, search.controller_log);
   } else if (search.count == 0 && !node->report.doubt) {
     status = node_on_lane(node, 0, found_group_0);

@@ -121,8 +121,9 @@ const struct option_row option_rows[] = {
     {"map-watches-max", OPTION_COUNT, AT(map_watches_max), "4096", 1, 100000, false, "N", "Bounds",
      "watches of the cluster's map that may be open; the next is refused"},
     {"map-history-changes", OPTION_COUNT, AT(map_history_changes), "16384", 16, 1048576, false, "N", "Bounds",
-     "the newest changes of the map that are kept (of 16 MiB together), so that a watch can go on; one that is behind them gets "
-     "the whole map"},
+     "the newest changes of the map that are kept, in memory (of 16 MiB together) so that a watch can go on, and in the log of "
+     "group 0 for "
+     "brokers that were away; whoever is behind them gets the whole map"},
 
     {"segment-bytes", OPTION_SIZE, AT(segment_bytes), "256MiB", MIB, GIB, false, "SIZE", "Defaults of new topics",
      "begin a new segment file beyond this size"},

@@ -163,12 +163,73 @@ static void a_map_whose_log_cannot_take_its_place_is_never_told(void **state) {
   assert_equal_maps(&crew->members[crew_leader(crew)], member);
 }
 
+/* ---- A log that keeps its newest entries alone ---- */
+
+#define KEPT 5u
+#define SEGMENT_MOST 8u /* commands in one of these segments, at most */
+
+static void keep_few(struct crew *crew) {
+  const struct log_settings small = {.segment_bytes = 512, .retention_bytes = -1, .retention_ms = -1};
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) {
+    controller_keep_newest(crew->members[broker].controller, KEPT);
+    log_set_settings(crew->members[broker].stage.log[0], &small);
+  }
+}
+
+static struct log_view log_of(const struct member *member) { return log_view(member->stage.log[0]); }
+
+/* What is stored goes with what is applied next, and is gone when that is stored. */
+static void store(struct crew *crew, const char *next) {
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) stage_checkpoint(&crew->members[broker].stage);
+  of_topic(crew, COMMAND_CREATE_TOPIC, next);
+  crew_run_ms(crew, 1000);
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) stage_checkpoint(&crew->members[broker].stage);
+}
+
+static void a_log_whose_map_is_stored_does_not_grow(void **state) {
+  struct crew *crew = *state;
+  char name[16];
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) crew_register(crew, broker, "first:1");
+  keep_few(crew);
+  broker_id away = crew_leader(crew) % CREW_BROKERS + 1;
+  crew_isolate(crew, away);
+  for (unsigned i = 0; i < TOPICS; i++) {
+    snprintf(name, sizeof name, "t%02u", i);
+    of_topic(crew, COMMAND_CREATE_TOPIC, name);
+  }
+  of_topic(crew, COMMAND_DELETE_TOPIC, "t00");
+  store(crew, "next");
+  struct member *leader = &crew->members[crew_leader(crew)], *member = &crew->members[away];
+  assert_in_range(log_of(leader).last_index + 1 - log_of(leader).start_index, KEPT, KEPT + SEGMENT_MOST);
+  assert_int_equal(log_of(member).start_index, 1); /* it has stored nothing that it could go by */
+
+  wires_heal(&crew->wires);
+  crew_run_ms(crew, 20000);
+
+  leader = &crew->members[crew_leader(crew)];
+  assert_equal_maps(leader, member);
+  assert_non_null(strstr(member->told, "created t01, "));
+  assert_null(strstr(member->told, "t00")); /* it came and went meanwhile */
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) {
+    crew_stop(&crew->members[broker]);
+    crew_start(crew, broker);
+  }
+  assert_true(log_of(member).start_index > 1);
+  of_topic(crew, COMMAND_CREATE_TOPIC, "after");
+  crew_run_ms(crew, 2000);
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) {
+    assert_true(knows(&crew->members[broker], "after") && knows(&crew->members[broker], "t01"));
+    assert_equal_maps(&crew->members[crew_leader(crew)], &crew->members[broker]);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_rotten_group_0_takes_the_map_and_tells_what_is_new, crew_set_up, crew_tear_down),
       cmocka_unit_test_setup_teardown(a_map_is_told_when_no_crash_can_take_it_back, crew_set_up, crew_tear_down),
       cmocka_unit_test_setup_teardown(whoever_takes_the_map_has_caught_up, crew_set_up, crew_tear_down),
       cmocka_unit_test_setup_teardown(a_map_whose_log_cannot_take_its_place_is_never_told, crew_set_up, crew_tear_down),
+      cmocka_unit_test_setup_teardown(a_log_whose_map_is_stored_does_not_grow, crew_set_up, crew_tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

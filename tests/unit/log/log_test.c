@@ -387,6 +387,69 @@ static void a_configuration_is_told_before_it_is_committed(void **state) {
   assert_int_equal(replaying.found[39], 9);
 }
 
+/* ---- Entries that a stored state stands for ---- */
+
+struct keeping {
+  struct log *log;
+  uint64_t entries;
+  uint64_t bytes;
+};
+static void keep_newest(void *context) {
+  const struct keeping *keeping = context;
+  log_keep_newest(keeping->log, keeping->entries, keeping->bytes);
+}
+
+/* The start that the disk knows after that. */
+static entry_index kept_from(struct fixture *fixture, uint64_t entries, uint64_t bytes) {
+  struct keeping keeping = {.log = fixture->logs[GROUP], .entries = entries, .bytes = bytes};
+  fixture_run(fixture, GROUP, keep_newest, &keeping);
+  fixture_checkpoint(fixture);
+  return fixture_view(fixture, GROUP).start_index;
+}
+
+static void append_commands(struct fixture *fixture, unsigned count) {
+  struct hand hand;
+  hand_init(&hand, fixture, GROUP);
+  for (unsigned i = 0; i < count; i++) hand_append(&hand, &(struct hand_entry){.kind = ENTRY_COMMAND, .size = 300000});
+  hand_submit(&hand);
+  hand_deinit(&hand);
+  hand_commit(fixture, GROUP, fixture_view(fixture, GROUP).last_index);
+}
+
+/* Four of them fill a segment. */
+static void what_a_stored_state_stands_for_goes_but_for_the_newest(void **state) {
+  struct fixture *fixture = *state;
+  append_commands(fixture, 12);
+  fixture_checkpoint(fixture);
+  assert_int_equal(kept_from(fixture, 0, 0), 1); /* it has no state */
+  fixture_run(fixture, GROUP, own, fixture->logs[GROUP]);
+  append_commands(fixture, 4);
+  assert_int_equal(kept_from(fixture, 0, 0), 1); /* none that was stored before it was asked for */
+
+  assert_int_equal(kept_from(fixture, 9, UINT64_MAX), 5);
+  assert_int_equal(kept_from(fixture, 100, UINT64_MAX), 5);
+  assert_int_equal(kept_from(fixture, 100, 1u << 20), 13);
+
+  char files[8][64];
+  assert_int_equal(fixture_list(fixture, "p/1-1", files, 8), 1);
+  fixture_reopen(fixture, false);
+  assert_int_equal(fixture_view(fixture, GROUP).start_index, 13);
+  assert_int_equal(recovered_applied(fixture), 16);
+}
+
+static void what_went_is_below_the_start(void **state) {
+  struct fixture *fixture = *state;
+  fixture_run(fixture, GROUP, own, fixture->logs[GROUP]);
+  append_commands(fixture, 4);
+  fixture_checkpoint(fixture);
+  append_commands(fixture, 1);
+  assert_int_equal(kept_from(fixture, 0, UINT64_MAX), 5); /* the one that came since is not covered yet */
+  struct log_fetch fetch = {.first = 4, .last = 5, .count_max = 10, .bytes_max = 4u << 20};
+  hand_fetch(fixture, GROUP, &fetch);
+  assert_int_equal(fetch.status, STATUS_BELOW_START);
+  log_fetch_reset(&fetch);
+}
+
 int main(int argc, char **argv) {
   if (argc == 2) cmocka_set_test_filter(argv[1]);
   const struct CMUnitTest tests[] = {
@@ -400,6 +463,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test_setup_teardown(chain_links_are_known_from_memory, set_up, tear_down),
       cmocka_unit_test_setup_teardown(terms_are_told_from_a_base_on, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_configuration_is_told_before_it_is_committed, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_a_stored_state_stands_for_goes_but_for_the_newest, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_went_is_below_the_start, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
