@@ -1,12 +1,9 @@
-/* The real loop: a thread, a mailbox that any thread may post to, a heap of timers, and a futex to sleep on.
+/* The real loop: a thread, a mailbox that any thread may post to, timers (timers.h), and a futex to sleep on.
  *
  * The mailbox is one atomic pointer to the newest task, each task pointing at the one posted before it. Posting is one
  * compare-and-swap; the loop takes the whole chain with one exchange and turns it round, so the order of the swaps is the
  * order of the runs. Instead of a task the pointer may hold SLEEPING: only the post that replaces it makes a system call, or
  * holds it back (wakes.h).
- *
- * A timer is in the heap (sorted) or among the fresh ones (set during this iteration; they join the heap when it is over, which
- * is why they cannot fire in it).
  */
 #include "base/os/world_os.h"
 
@@ -26,17 +23,11 @@
 #include "base/memory.h"
 #include "base/os/blocking.h"
 #include "base/os/clock_os.h"
+#include "base/os/timers.h"
 #include "base/os/wakes.h"
 
 #define TURN_TASKS_MAX 1024u
 #define NAME_LENGTH_MAX 15u
-#define FRESH ((size_t)1 << (sizeof(size_t) * 8 - 1)) /* in a slot: among the fresh timers, not in the heap */
-
-struct timers {
-  struct timer **items;
-  size_t count;
-  size_t capacity;
-};
 
 struct loop_os {
   struct loop loop;
@@ -48,9 +39,7 @@ struct loop_os {
   /* The loop's own. */
   _Alignas(64) struct task *first; /* taken from the mailbox, not run yet */
   struct task *last;
-  struct timers heap;
-  struct timers fresh;
-  uint64_t timer_order;
+  struct timers timers;
   unsigned wakes_owed;
   bool stopping;
   unsigned flags;
@@ -155,84 +144,18 @@ static void sleep_until(struct loop_os *os, uint64_t deadline_ns) {
 
 /* ---- Timers ---- */
 
-static bool timer_before(const struct timer *a, const struct timer *b) {
-  return a->deadline_ns != b->deadline_ns ? a->deadline_ns < b->deadline_ns : a->order < b->order;
-}
-
-static void timers_append(struct timers *timers, struct timer *timer) {
-  if (timers->count == timers->capacity) {
-    timers->capacity = timers->capacity == 0 ? 16 : timers->capacity * 2;
-    timers->items = memory_grow_array(timers->items, timers->capacity, sizeof *timers->items);
-  }
-  timers->items[timers->count++] = timer;
-}
-
-static void heap_place(struct timers *heap, size_t at, struct timer *timer) {
-  heap->items[at] = timer;
-  timer->slot = at + 1;
-}
-
-static void heap_up(struct timers *heap, size_t at, struct timer *timer) {
-  while (at > 0 && timer_before(timer, heap->items[(at - 1) / 2])) {
-    heap_place(heap, at, heap->items[(at - 1) / 2]);
-    at = (at - 1) / 2;
-  }
-  heap_place(heap, at, timer);
-}
-
-static void heap_down(struct timers *heap, size_t at, struct timer *timer) {
-  for (;;) {
-    size_t child = at * 2 + 1;
-    if (child >= heap->count) break;
-    if (child + 1 < heap->count && timer_before(heap->items[child + 1], heap->items[child])) child++;
-    if (timer_before(timer, heap->items[child])) break;
-    heap_place(heap, at, heap->items[child]);
-    at = child;
-  }
-  heap_place(heap, at, timer);
-}
-
-static void heap_remove(struct timers *heap, size_t at) {
-  struct timer *last = heap->items[--heap->count];
-  if (at == heap->count) return;
-  if (at > 0 && timer_before(last, heap->items[(at - 1) / 2])) heap_up(heap, at, last);
-  else heap_down(heap, at, last);
-}
-
-static void fresh_remove(struct timers *fresh, size_t at) {
-  struct timer *last = fresh->items[--fresh->count];
-  if (at == fresh->count) return;
-  fresh->items[at] = last;
-  last->slot = FRESH | at;
-}
-
-static void fresh_join_heap(struct loop_os *os) {
-  for (size_t i = 0; i < os->fresh.count; i++) {
-    struct timer *timer = os->fresh.items[i];
-    timers_append(&os->heap, timer);
-    heap_up(&os->heap, os->heap.count - 1, timer);
-  }
-  os->fresh.count = 0;
-}
-
 static void pre_on_loop(const struct loop_os *os) { PRE(pthread_equal(os->thread, pthread_self())); }
+
+static void loop_os_timer_set(struct loop *loop, struct timer *timer, uint64_t deadline_ns) {
+  struct loop_os *os = loop_os_of(loop);
+  pre_on_loop(os);
+  timers_set(&os->timers, timer, deadline_ns);
+}
 
 static void loop_os_timer_cancel(struct loop *loop, struct timer *timer) {
   struct loop_os *os = loop_os_of(loop);
   pre_on_loop(os);
-  if (timer->slot == 0) return;
-  if (timer->slot & FRESH) fresh_remove(&os->fresh, timer->slot & ~FRESH);
-  else heap_remove(&os->heap, timer->slot - 1);
-  timer->slot = 0;
-}
-
-static void loop_os_timer_set(struct loop *loop, struct timer *timer, uint64_t deadline_ns) {
-  struct loop_os *os = loop_os_of(loop);
-  loop_os_timer_cancel(loop, timer);
-  timer->deadline_ns = deadline_ns;
-  timer->order = ++os->timer_order;
-  timer->slot = FRESH | os->fresh.count;
-  timers_append(&os->fresh, timer);
+  timers_cancel(&os->timers, timer);
 }
 
 /* ---- Iterations ---- */
@@ -249,16 +172,10 @@ static bool run_tasks(struct loop_os *os) {
 }
 
 static bool run_timers(struct loop_os *os) {
-  if (os->heap.count == 0) return false;
+  if (timers_next_ns(&os->timers) == UINT64_MAX) return false;
   uint64_t now_ns = clock_os_now_ns();
   bool any = false;
-  while (os->heap.count > 0 && os->heap.items[0]->deadline_ns <= now_ns) {
-    struct timer *timer = os->heap.items[0];
-    heap_remove(&os->heap, 0);
-    timer->slot = 0;
-    timer->fire(timer);
-    any = true;
-  }
+  for (struct timer *timer; (timer = timers_take_due(&os->timers, now_ns)) != NULL; any = true) timer->fire(timer);
   return any;
 }
 
@@ -274,9 +191,9 @@ static void *loop_os_thread(void *argument) {
     bool any_task = run_tasks(os);
     bool any_timer = !os->stopping && run_timers(os);
     if ((any_task || any_timer) && os->loop.turn_hook != NULL) os->loop.turn_hook(os->loop.turn_hook_context);
-    fresh_join_heap(os);
+    timers_settle(&os->timers);
     if (os->stopping || mail_waits(os)) continue;
-    sleep_until(os, os->heap.count > 0 ? os->heap.items[0]->deadline_ns : UINT64_MAX);
+    sleep_until(os, timers_next_ns(&os->timers));
   }
   return NULL;
 }
@@ -293,8 +210,7 @@ static void loop_os_stop(struct loop *loop) {
   CHECK_MSG(error == 0, "pthread_join: %s", strerror(error));
   /* A poster may stand between its swap and its wake, or hold it. */
   while (atomic_load_explicit(&os->wakes, memory_order_acquire) != os->wakes_owed) sched_yield();
-  memory_free(os->heap.items);
-  memory_free(os->fresh.items);
+  timers_deinit(&os->timers);
   memory_free(os);
 }
 
