@@ -10,14 +10,17 @@
 #include "base/memory.h"
 #include "base/os/wakes.h"
 #include "base/os/world_os.h"
+#include "tests/unit/base/loop_host.h"
 
 #define MILLISECOND 1000000u
 #define TURN_TASKS_MAX 1024u
 #define TRACE_MAX 8192u
 
-/* A loop, and what happened on it, in order. Written on the loop, read after it was stopped or said so. */
+/* A loop, on its own thread or as the guest of another, and what happened on it, in order. Written on the loop, read after it was stopped
+ * or said so. */
 struct fixture {
   struct loop *loop;
+  struct loop_host *host; /* NULL: it has its own thread */
   unsigned trace[TRACE_MAX];
   unsigned trace_count;
   unsigned turns;
@@ -58,18 +61,27 @@ static struct step step_of(unsigned number, void (*then)(struct step *step)) {
 
 static void count_turn(void *context) { ((struct fixture *)context)->turns++; }
 
-static int setup(void **state) {
+static struct loop *new_loop(const char *name) {
+  return fixture->host != NULL ? loop_host_guest(fixture->host, name) : loop_os_new(name, 0);
+}
+
+static int set_up_on(void **state, struct loop_host *host) {
   fixture = NEW(struct fixture);
   sem_init(&fixture->said, 0, 0);
-  fixture->loop = loop_os_new("test", 0);
+  fixture->host = host;
+  fixture->loop = new_loop("test");
   loop_set_turn_hook(fixture->loop, count_turn, fixture);
   *state = fixture;
   return 0;
 }
 
+static int setup(void **state) { return set_up_on(state, NULL); }
+static int setup_guest(void **state) { return set_up_on(state, loop_host_new()); }
+
 static int teardown(void **state) {
   (void)state;
   if (fixture->loop != NULL) loop_stop(fixture->loop);
+  loop_host_free(fixture->host);
   sem_destroy(&fixture->said);
   memory_free(fixture);
   return 0;
@@ -402,8 +414,9 @@ static void *late_post(void *argument) {
 /* The poster may still be on its way out of loop_post() when its task has run and the loop is stopped. */
 static void a_loop_may_be_stopped_as_soon_as_the_last_task_has_run(void **state) {
   (void)state;
+  stop();
   for (unsigned i = 0; i < 300; i++) {
-    struct late late = {.task.run = late_run, .loop = loop_os_new("late", 0)};
+    struct late late = {.task.run = late_run, .loop = new_loop("late")};
     pthread_t thread;
     sem_init(&late.ran, 0, 0);
     pthread_create(&thread, NULL, late_post, &late);
@@ -522,24 +535,27 @@ static void clocks_go_forward_and_agree_with_the_world(void **state) {
   assert_true(loop_wall_ms(fixture->loop) > 1600000000000);
 }
 
+#define ON_BOTH(test) \
+  {#test " (its own thread)", test, setup, teardown, NULL}, { #test " (guest)", test, setup_guest, teardown, NULL }
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(tasks_run_in_the_order_they_were_posted, setup, teardown),
-      cmocka_unit_test_setup_teardown(stop_waits_for_what_tasks_post, setup, teardown),
-      cmocka_unit_test_setup_teardown(a_turn_takes_a_bounded_number_of_tasks, setup, teardown),
-      cmocka_unit_test_setup_teardown(hook_runs_after_turns_that_did_something_only, setup, teardown),
-      cmocka_unit_test_setup_teardown(timers_fire_by_deadline_then_by_the_order_they_were_set, setup, teardown),
-      cmocka_unit_test_setup_teardown(a_deadline_in_the_past_fires_in_the_next_iteration, setup, teardown),
-      cmocka_unit_test_setup_teardown(a_due_timer_can_still_be_cancelled_and_moved, setup, teardown),
-      cmocka_unit_test_setup_teardown(timers_that_are_set_when_the_loop_stops_never_fire, setup, teardown),
-      cmocka_unit_test_setup_teardown(timers_survive_random_setting_moving_and_cancelling, setup, teardown),
-      cmocka_unit_test_setup_teardown(posts_of_many_threads_all_run_and_each_threads_in_order, setup, teardown),
-      cmocka_unit_test_setup_teardown(two_loops_hand_a_task_back_and_forth, setup, teardown),
-      cmocka_unit_test_setup_teardown(a_loop_may_be_stopped_as_soon_as_the_last_task_has_run, setup, teardown),
-      cmocka_unit_test_setup_teardown(a_loop_sleeps_until_a_held_wake_is_let_go_and_then_runs_all_in_one_turn, setup, teardown),
-      cmocka_unit_test_setup_teardown(no_more_wakes_are_held_than_there_is_room_for, setup, teardown),
-      cmocka_unit_test_setup_teardown(a_thread_that_holds_a_wake_may_stop_the_loop, setup, teardown),
-      cmocka_unit_test_setup_teardown(clocks_go_forward_and_agree_with_the_world, setup, teardown),
+      ON_BOTH(tasks_run_in_the_order_they_were_posted),
+      ON_BOTH(stop_waits_for_what_tasks_post),
+      ON_BOTH(a_turn_takes_a_bounded_number_of_tasks),
+      ON_BOTH(hook_runs_after_turns_that_did_something_only),
+      ON_BOTH(timers_fire_by_deadline_then_by_the_order_they_were_set),
+      ON_BOTH(a_deadline_in_the_past_fires_in_the_next_iteration),
+      ON_BOTH(a_due_timer_can_still_be_cancelled_and_moved),
+      ON_BOTH(timers_that_are_set_when_the_loop_stops_never_fire),
+      ON_BOTH(timers_survive_random_setting_moving_and_cancelling),
+      ON_BOTH(posts_of_many_threads_all_run_and_each_threads_in_order),
+      ON_BOTH(two_loops_hand_a_task_back_and_forth),
+      ON_BOTH(a_loop_may_be_stopped_as_soon_as_the_last_task_has_run),
+      ON_BOTH(a_loop_sleeps_until_a_held_wake_is_let_go_and_then_runs_all_in_one_turn),
+      ON_BOTH(no_more_wakes_are_held_than_there_is_room_for),
+      ON_BOTH(a_thread_that_holds_a_wake_may_stop_the_loop),
+      ON_BOTH(clocks_go_forward_and_agree_with_the_world),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
