@@ -1,11 +1,12 @@
 /* What the files of the gRPC transport share: the instance, its one thread, and bytes on their way between blobs and slices.
  *
- * rpc_grpc.c            the instance, the polling thread, the table of functions, bytes in and out
+ * rpc_grpc.c            the instance, the table of functions, bytes in and out
+ * rpc_grpc_poller.c     the polling thread, and what others give it to do
  * rpc_grpc_call.c       a call as the server sees it
  * rpc_grpc_listener.c   the server: options, dispatch, stop, the watchdog that makes a dead listener anew
  * rpc_grpc_flood.c      drops a connection that keeps the polling thread from coming back
  * rpc_grpc_silence.c    ends calls that were opened and say nothing
- * rpc_grpc_callers.c      how many calls each peer holds
+ * rpc_grpc_callers.c    how many calls each peer holds
  * rpc_grpc_client.c     channels and requests
  *
  * Threads. Everything that completes does so on the polling thread, through a `struct tag`. What lanes may call at the same time is
@@ -24,58 +25,10 @@
 
 #include "base/rpc.h"
 #include "proto/rpc_grpc_callers.h"
+#include "proto/rpc_grpc_poller.h"
 #include "proto/rpc_grpc_silence.h"
 
-/* What a completion queue gives back. Embedded in whatever waits for it. */
-struct tag {
-  void (*run)(struct tag *tag, bool ok);
-};
-
-/* What was written before a tag was handed to C core is seen by whoever gets it back: the queue orders that. ThreadSanitizer cannot
- * see into the library, so it is told. */
-#if defined(__SANITIZE_THREAD__)
-#define TELLS_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TELLS_TSAN 1
-#endif
-#endif
-#ifdef TELLS_TSAN
-#include <sanitizer/tsan_interface.h>
-static inline void tag_leaves(struct tag *tag) { __tsan_release(tag); }
-static inline void tag_returns(struct tag *tag) { __tsan_acquire(tag); }
-/* Around a copy out of C core's slices, which any of its threads may have filled. */
-void AnnotateIgnoreReadsBegin(const char *file, int line);
-void AnnotateIgnoreReadsEnd(const char *file, int line);
-static inline void slices_read_begin(void) { AnnotateIgnoreReadsBegin(__FILE__, __LINE__); }
-static inline void slices_read_end(void) { AnnotateIgnoreReadsEnd(__FILE__, __LINE__); }
-#else
-static inline void tag_leaves(struct tag *tag) { (void)tag; }
-static inline void tag_returns(struct tag *tag) { (void)tag; }
-static inline void slices_read_begin(void) {}
-static inline void slices_read_end(void) {}
-#endif
-
 struct listener;
-
-/* Something that another thread has given to the polling thread: it runs there once, in order. */
-struct errand {
-  struct errand *next;
-  void (*run)(struct errand *errand);
-};
-
-/* A queue of completions and the one thread that takes them; instances may share it. */
-struct poller {
-  grpc_completion_queue *queue;
-  pthread_t thread;
-  atomic_int thread_id;       /* as the kernel calls it; 0: not running yet */
-  atomic_uint_fast64_t turns; /* how often it came back from C core */
-  atomic_uint holders;
-  struct tag woken;
-  pthread_mutex_t errands_lock; /* guards what follows */
-  struct errand *first_errand;
-  struct errand **last_errand;
-};
 
 struct transport {
   struct rpc base;
@@ -87,15 +40,8 @@ struct transport {
 };
 
 static inline struct transport *transport_of(struct rpc *rpc) { return (struct transport *)(void *)rpc; }
-bool rpc_grpc_on_thread(const struct transport *transport);
+static inline bool rpc_grpc_on_thread(const struct transport *transport) { return poller_is_me(transport->poller); }
 uint64_t rpc_grpc_now_ns(void);
-
-/* Gives the errand to the polling thread. `call` is any live call on its queue, and nobody else starts a batch on it meanwhile.
- *
- * Starting a batch from a lane would do: but each would then wake the polling thread for itself, with two system calls and a switch. A
- * lane answers dozens of calls at once, after a sync; with errands that is one wake for all of them, and the lane need not wait for the
- * socket. */
-void rpc_grpc_give_errand(struct transport *transport, struct errand *errand, grpc_call *call);
 
 /* ---- Bytes ---- */
 

@@ -1,0 +1,76 @@
+/* A queue of completions and the one thread that takes them. Instances of the transport may share it: whoever holds it has it, and the last one who
+ * releases it ends the thread.
+ */
+#ifndef CAIRN_PROTO_RPC_GRPC_POLLER_H
+#define CAIRN_PROTO_RPC_GRPC_POLLER_H
+
+#include <grpc/grpc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What a completion queue gives back. Embedded in whatever waits for it. */
+struct tag {
+  void (*run)(struct tag *tag, bool ok);
+};
+
+/* What was written before a tag was handed to C core is seen by whoever gets it back: the queue orders that. ThreadSanitizer cannot
+ * see into the library, so it is told. */
+#if defined(__SANITIZE_THREAD__)
+#define TELLS_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TELLS_TSAN 1
+#endif
+#endif
+#ifdef TELLS_TSAN
+#include <sanitizer/tsan_interface.h>
+static inline void tag_leaves(struct tag *tag) { __tsan_release(tag); }
+static inline void tag_returns(struct tag *tag) { __tsan_acquire(tag); }
+/* Around a copy out of C core's slices, which any of its threads may have filled. */
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+static inline void slices_read_begin(void) { AnnotateIgnoreReadsBegin(__FILE__, __LINE__); }
+static inline void slices_read_end(void) { AnnotateIgnoreReadsEnd(__FILE__, __LINE__); }
+#else
+static inline void tag_leaves(struct tag *tag) { (void)tag; }
+static inline void tag_returns(struct tag *tag) { (void)tag; }
+static inline void slices_read_begin(void) {}
+static inline void slices_read_end(void) {}
+#endif
+
+/* Something that another thread has given to the polling thread: it runs there once, in order. */
+struct errand {
+  struct errand *next;
+  void (*run)(struct errand *errand);
+};
+
+struct poller {
+  grpc_completion_queue *queue;
+  pthread_t thread;
+  atomic_int thread_id;       /* as the kernel calls it; 0: not running yet */
+  atomic_uint_fast64_t turns; /* how often it came back from C core */
+  atomic_uint holders;
+  struct tag woken;
+  pthread_mutex_t errands_lock; /* guards what follows */
+  struct errand *first_errand;
+  struct errand **last_errand;
+};
+
+/* NULL: the operating system gives no thread. */
+struct poller *poller_start(void);
+struct poller *poller_hold(struct poller *poller);
+/* The last one waits for everything that C core still holds. PRE: not on its thread. */
+void poller_release(struct poller *poller);
+
+bool poller_is_me(const struct poller *poller); /* @any-thread. Is this its thread? */
+
+/* Gives the errand to the polling thread. `call` is any live call on its queue, and nobody else starts a batch on it meanwhile.
+ *
+ * Starting a batch from a lane would do: but each would then wake the polling thread for itself, with two system calls and a switch. A
+ * lane answers dozens of calls at once, after a sync; with errands that is one wake for all of them, and the lane need not wait for the
+ * socket. */
+void poller_give_errand(struct poller *poller, struct errand *errand, grpc_call *call);
+
+#endif
