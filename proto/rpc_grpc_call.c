@@ -191,7 +191,7 @@ static void send_soon(struct server_call *call) {
   } else if (!call->handed) {
     call->handed = true;
     rpc_grpc_call_hold(&call->base);
-    poller_give_errand(transport->poller, &call->errand, call->handle);
+    poller_give_errand(transport->poller, &call->errand);
   }
 }
 

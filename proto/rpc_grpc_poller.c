@@ -52,35 +52,58 @@ static void *poll_forever(void *argument) {
 
 bool poller_is_me(const struct poller *poller) { return pthread_equal(pthread_self(), poller->thread) != 0; }
 
-/* ---- Errands ---- */
+/* ---- The bell ---- */
 
-void poller_give_errand(struct poller *poller, struct errand *errand, grpc_call *call) {
-  errand->next = NULL;
-  pthread_mutex_lock(&poller->errands_lock);
-  bool wake = poller->first_errand == NULL;
-  *poller->last_errand = errand;
-  poller->last_errand = &errand->next;
-  pthread_mutex_unlock(&poller->errands_lock);
-  if (!wake) return;
-  /* C core's surface has no way to post to a queue but this: an empty batch completes at once. */
-  tag_leaves(&poller->woken);
-  grpc_call_error error = grpc_call_start_batch(call, NULL, 0, &poller->woken, NULL);
+/* C core's surface has no way to post to a queue but this: an empty batch completes at once. One that rings already has not been heard yet, and
+ * whoever hears it looks at everything after it has fallen silent. */
+static void ring(struct poller *poller) {
+  if (atomic_exchange(&poller->ringing, true)) return;
+  tag_leaves(&poller->rung);
+  grpc_call_error error = grpc_call_start_batch(poller->bell, NULL, 0, &poller->rung, NULL);
   CHECK_MSG(error == GRPC_CALL_OK, "%s", grpc_call_error_to_string(error));
 }
 
-static void on_woken(struct tag *tag, bool ok) {
-  struct poller *poller = container_of(tag, struct poller, woken);
-  CHECK(ok);
-  pthread_mutex_lock(&poller->errands_lock);
+static void hang_bell(struct poller *poller) {
+  poller->nowhere = grpc_lame_client_channel_create("nowhere", GRPC_STATUS_UNAVAILABLE, "leads nowhere");
+  poller->bell = grpc_channel_create_call(poller->nowhere, NULL, 0, poller->queue, grpc_slice_from_static_string("/bell"), NULL,
+                                          gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+}
+
+static void take_bell_down(struct poller *poller) {
+  grpc_call_unref(poller->bell);
+  grpc_channel_destroy(poller->nowhere);
+}
+
+/* ---- Errands ---- */
+
+void poller_give_errand(struct poller *poller, struct errand *errand) {
+  errand->next = NULL;
+  pthread_mutex_lock(&poller->lock);
+  *poller->last_errand = errand;
+  poller->last_errand = &errand->next;
+  pthread_mutex_unlock(&poller->lock);
+  ring(poller);
+}
+
+static void run_errands(struct poller *poller) {
+  pthread_mutex_lock(&poller->lock);
   struct errand *errand = poller->first_errand;
   poller->first_errand = NULL;
   poller->last_errand = &poller->first_errand;
-  pthread_mutex_unlock(&poller->errands_lock);
+  pthread_mutex_unlock(&poller->lock);
   while (errand != NULL) {
     struct errand *next = errand->next; /* it may be given again while it runs */
     errand->run(errand);
     errand = next;
   }
+}
+
+static void on_rung(struct tag *tag, bool ok) {
+  struct poller *poller = container_of(tag, struct poller, rung);
+  CHECK(ok);
+  bool rang = atomic_exchange(&poller->ringing, false);
+  CHECK(rang);
+  run_errands(poller);
 }
 
 /* C core logs by itself, in a form of its own, and some of its errors can be had by any stranger as often as he likes. What matters
@@ -95,16 +118,16 @@ static void trace_core(gpr_log_func_args *args) {
 static void free_poller(struct poller *poller) {
   grpc_completion_queue_destroy(poller->queue);
   grpc_shutdown();
-  pthread_mutex_destroy(&poller->errands_lock);
+  pthread_mutex_destroy(&poller->lock);
   memory_free(poller);
 }
 
 struct poller *poller_start(void) {
   struct poller *poller = NEW(struct poller);
-  pthread_mutex_init(&poller->errands_lock, NULL);
+  pthread_mutex_init(&poller->lock, NULL);
   atomic_init(&poller->holders, 1);
   poller->last_errand = &poller->first_errand;
-  poller->woken.run = on_woken;
+  poller->rung.run = on_rung;
 
   /* C core's threads and ours leave signals to main(). */
   sigset_t all, before;
@@ -113,9 +136,11 @@ struct poller *poller_start(void) {
   gpr_set_log_function(trace_core);
   grpc_init();
   poller->queue = grpc_completion_queue_create_for_next(NULL);
+  hang_bell(poller);
   int error = pthread_create(&poller->thread, NULL, poll_forever, poller);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (error != 0) {
+    take_bell_down(poller);
     grpc_completion_queue_shutdown(poller->queue);
     free_poller(poller);
     return NULL;
@@ -131,6 +156,7 @@ struct poller *poller_hold(struct poller *poller) {
 
 void poller_release(struct poller *poller) {
   if (atomic_fetch_sub(&poller->holders, 1) > 1) return;
+  take_bell_down(poller);
   grpc_completion_queue_shutdown(poller->queue);
   pthread_join(poller->thread, NULL);
   free_poller(poller);

@@ -52,8 +52,13 @@ struct poller {
   atomic_int thread_id;       /* as the kernel calls it; 0: not running yet */
   atomic_uint_fast64_t turns; /* how often it came back from C core */
   atomic_uint holders;
-  struct tag woken;
-  pthread_mutex_t errands_lock; /* guards what follows */
+
+  grpc_channel *nowhere; /* leads nowhere; for the bell */
+  grpc_call *bell;       /* a call that is never made, and calls the thread back from its waiting */
+  struct tag rung;
+  atomic_bool ringing; /* `rung` is on its way */
+
+  pthread_mutex_t lock; /* guards what follows */
   struct errand *first_errand;
   struct errand **last_errand;
 };
@@ -66,11 +71,11 @@ void poller_release(struct poller *poller);
 
 bool poller_is_me(const struct poller *poller); /* @any-thread. Is this its thread? */
 
-/* Gives the errand to the polling thread. `call` is any live call on its queue, and nobody else starts a batch on it meanwhile.
+/* @any-thread. The errand runs on the polling thread, and lives until then; the poller outlives this call.
  *
  * Starting a batch from a lane would do: but each would then wake the polling thread for itself, with two system calls and a switch. A
  * lane answers dozens of calls at once, after a sync; with errands that is one wake for all of them, and the lane need not wait for the
  * socket. */
-void poller_give_errand(struct poller *poller, struct errand *errand, grpc_call *call);
+void poller_give_errand(struct poller *poller, struct errand *errand);
 
 #endif
