@@ -142,7 +142,9 @@ enum status rpc_serve(struct rpc *rpc, const struct rpc_serve_options *options, 
 void rpc_serve_stop(struct rpc *rpc, uint64_t grace_ns);
 
 struct rpc_channel *rpc_channel_open(struct rpc *rpc, const char *address);
-void rpc_channel_close(struct rpc_channel *channel); /* requests on it end first, with CANCELLED */
+/* Requests on it end first, with CANCELLED, and were told so when it returns. PRE: on the transport's thread, and on lanes, which may have no
+ * other: all were told their end already. */
+void rpc_channel_close(struct rpc_channel *channel);
 
 struct rpc_ops {
   struct rpc_call *(*call_hold)(struct rpc_call *call);

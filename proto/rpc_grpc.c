@@ -53,6 +53,10 @@ struct rpc *rpc_grpc_open_beside(struct rpc *rpc) {
   return open_on(poller_hold(transport_of(rpc)->poller));
 }
 
+struct loop *rpc_grpc_loop_new(struct rpc *rpc, const char *name) {
+  return poller_guest_new(transport_of(rpc)->poller, name);
+}
+
 void rpc_grpc_close(struct rpc *rpc) {
   if (rpc == NULL) return;
   struct transport *transport = transport_of(rpc);

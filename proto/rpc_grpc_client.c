@@ -120,8 +120,8 @@ void rpc_grpc_channel_close(struct rpc_channel *base) {
   if (base == NULL) return;
   struct channel *channel = (struct channel *)(void *)base;
   struct transport *transport = channel->transport;
-  PRE(!rpc_grpc_on_thread(transport));
   pthread_mutex_lock(&channel->lock);
+  PRE(channel->open == 0 || !rpc_grpc_on_thread(transport)); /* it would wait for itself */
   channel->closing = true;
   list_for_each(&channel->requests, node, following) { rpc_grpc_request_cancel(&list_entry(node, struct request, node)->base); }
   while (channel->open > 0) pthread_cond_wait(&channel->changed, &channel->lock);

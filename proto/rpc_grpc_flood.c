@@ -24,10 +24,10 @@
 #define LOST_NS (500 * NS_PER_MS) /* of work without coming back */
 #define GROWTH_MIN (UINT64_C(4) << 20)
 #define GROWTH_RATIO 8u
-/* What a burst was made of is given back when it is quiet again: few turns in two seconds, many since the last time. */
+/* What a burst was made of is given back when it is quiet again: few events in two seconds, many since the last time. */
 #define QUIET_NS (2000 * NS_PER_MS)
-#define QUIET_TURNS 200u
-#define BURST_TURNS 10000u
+#define QUIET_EVENTS 200u
+#define BURST_EVENTS 10000u
 
 struct flood_guard {
   struct transport *transport;
@@ -38,9 +38,9 @@ struct flood_guard {
   pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t changed;
   bool stopping;
-  uint64_t trimmed_turn; /* what follows is the guard's thread's: turns when memory was given back, ... */
-  uint64_t quiet_turn;   /* ... and when it began to look whether it is quiet, ... */
-  uint64_t quiet_at_ns;  /* ... which it knows then */
+  uint64_t trimmed_event; /* what follows is the guard's thread's: events when memory was given back, ... */
+  uint64_t quiet_event;   /* ... and when it began to look whether it is quiet, ... */
+  uint64_t quiet_at_ns;   /* ... which it knows then */
 };
 
 static uint64_t clock_ns(clockid_t clock) {
@@ -188,14 +188,15 @@ static void look(struct flood_guard *guard, uint64_t turn, bool lost) {
 }
 
 /* The heap keeps what a burst was made of, 250 MB for 20,000 open calls. To give it back costs, so it is done while nobody waits. */
-static void give_back(struct flood_guard *guard, uint64_t turn) {
+static void give_back(struct flood_guard *guard) {
   uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
   if (now_ns < guard->quiet_at_ns) return;
-  bool quiet = turn - guard->quiet_turn < QUIET_TURNS;
+  uint64_t event = atomic_load_explicit(&guard->transport->poller->events, memory_order_relaxed);
+  bool quiet = event - guard->quiet_event < QUIET_EVENTS;
   guard->quiet_at_ns = now_ns + QUIET_NS;
-  guard->quiet_turn = turn;
-  if (!quiet || turn - guard->trimmed_turn < BURST_TURNS) return;
-  guard->trimmed_turn = turn;
+  guard->quiet_event = event;
+  if (!quiet || event - guard->trimmed_event < BURST_EVENTS) return;
+  guard->trimmed_event = event;
   malloc_trim(0);
 }
 
@@ -211,7 +212,7 @@ static void *guard_forever(void *argument) {
     busy_ns = clock_ns(guard->thread_clock);
     if (turn != turn_before) back_ns = busy_ns;
     if (turn == turn_before && busy_ns - before_ns >= BUSY_NS) look(guard, turn, busy_ns - back_ns >= LOST_NS);
-    give_back(guard, turn);
+    give_back(guard);
   }
   return NULL;
 }

@@ -8,41 +8,98 @@
 #include "base/check.h"
 #include "base/list.h"
 #include "base/memory.h"
+#include "base/os/loop_guest.h"
 #include "base/os/wakes.h"
 #include "base/trace.h"
+#include "proto/rpc_grpc_internal.h"
 
-#define WAKES_HELD_NS 100000 /* about four messages of 64 KiB */
+#define ROW_NS 100000u       /* about four messages of 64 KiB */
+#define ROW_GUEST_NS 500000u /* a turn of a lane has a price of its own: writes, and messages to other brokers */
+#define WAIT_NS_MAX UINT64_C(3600000000000)
+#define CONTEXT "rpc thread"
+
+/* ---- The guest ---- */
+
+static enum loop_guest have_guest_turn(struct poller *poller, struct loop *guest, uint64_t *out_due_ns) {
+  enum loop_guest result = loop_guest_turn(guest, out_due_ns);
+  check_context(CONTEXT);
+  if (result != LOOP_GUEST_OVER) return result;
+  atomic_store_explicit(&poller->guest, NULL, memory_order_release);
+  loop_guest_let_go(guest);
+  return result;
+}
+
+/* When C core is to come back; the guest's clock is another one. */
+static gpr_timespec deadline_of(struct loop *guest, uint64_t due_ns) {
+  if (due_ns == UINT64_MAX) return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+  uint64_t now_ns = loop_now_ns(guest);
+  if (due_ns <= now_ns) return gpr_inf_past(GPR_CLOCK_MONOTONIC);
+  uint64_t left_ns = due_ns - now_ns < WAIT_NS_MAX ? due_ns - now_ns : WAIT_NS_MAX;
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos((int64_t)left_ns, GPR_TIMESPAN));
+}
 
 /* ---- The thread ---- */
 
-/* The next event. Messages come in flocks, and each would wake a lane that is asleep: those wakes are held until nothing more is at
- * hand, or for WAKES_HELD_NS. */
-static grpc_event next_event(struct poller *poller, gpr_timespec *held_since) {
-  gpr_timespec now = gpr_now(GPR_CLOCK_MONOTONIC);
-  if (!wakes_held()) *held_since = now;
-  gpr_timespec until = gpr_time_add(*held_since, gpr_time_from_nanos(WAKES_HELD_NS, GPR_TIMESPAN));
-  if (wakes_held() && gpr_time_cmp(now, until) < 0) {
-    grpc_event event = grpc_completion_queue_next(poller->queue, gpr_inf_past(GPR_CLOCK_MONOTONIC), NULL);
+/* Nobody else writes it. */
+static void count(atomic_uint_fast64_t *counter) {
+  atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+static grpc_event take_event(struct poller *poller, gpr_timespec until) {
+  grpc_event event = grpc_completion_queue_next(poller->queue, until, NULL);
+  count(&poller->turns);
+  if (event.type != GRPC_QUEUE_TIMEOUT) count(&poller->events);
+  return event;
+}
+
+/* Messages come in flocks, and each would wake a loop that is asleep, or be a turn of the guest by itself. So those wakes are held, and the guest
+ * waits, until nothing more is at hand, or for a while. */
+static bool row_goes_on(struct poller *poller, struct loop *guest) {
+  bool anybody_waits = wakes_held() || (guest != NULL && loop_guest_waits(guest));
+  uint64_t now_ns = rpc_grpc_now_ns();
+  if (!anybody_waits) poller->row_began_ns = now_ns;
+  return anybody_waits && now_ns - poller->row_began_ns < (guest != NULL ? ROW_GUEST_NS : ROW_NS);
+}
+
+/* TIMEOUT: the guest has more to do. */
+static grpc_event wait_beside(struct poller *poller, struct loop *guest) {
+  uint64_t due_ns = UINT64_MAX;
+  enum loop_guest result = have_guest_turn(poller, guest, &due_ns);
+  wakes_let_go();
+  if (result != LOOP_GUEST_SLEEPS) return (grpc_event){.type = GRPC_QUEUE_TIMEOUT};
+  grpc_event event = take_event(poller, deadline_of(guest, due_ns));
+  loop_guest_awakes(guest);
+  return event;
+}
+
+static grpc_event wait_alone(struct poller *poller) {
+  wakes_let_go();
+  return take_event(poller, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+}
+
+static grpc_event next_event(struct poller *poller) {
+  for (;;) {
+    grpc_event event = {.type = GRPC_QUEUE_TIMEOUT};
+    struct loop *guest = atomic_load_explicit(&poller->guest, memory_order_acquire);
+    if (row_goes_on(poller, guest)) event = take_event(poller, gpr_inf_past(GPR_CLOCK_MONOTONIC));
+    if (event.type != GRPC_QUEUE_TIMEOUT) return event;
+    event = guest != NULL ? wait_beside(poller, guest) : wait_alone(poller);
+    poller->row_began_ns = rpc_grpc_now_ns();
     if (event.type != GRPC_QUEUE_TIMEOUT) return event;
   }
-  wakes_let_go();
-  return grpc_completion_queue_next(poller->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
 }
 
 static void *poll_forever(void *argument) {
   struct poller *poller = argument;
-  check_context("rpc thread");
+  check_context(CONTEXT);
   atomic_store_explicit(&poller->thread_id, gettid(), memory_order_relaxed);
   wakes_hold();
-  gpr_timespec held_since = gpr_now(GPR_CLOCK_MONOTONIC);
   for (;;) {
-    grpc_event event = next_event(poller, &held_since);
+    grpc_event event = next_event(poller);
     if (event.type == GRPC_QUEUE_SHUTDOWN) {
       wakes_let_go();
       return NULL;
     }
-    uint64_t turns = atomic_load_explicit(&poller->turns, memory_order_relaxed); /* nobody else writes it */
-    atomic_store_explicit(&poller->turns, turns + 1, memory_order_relaxed);
     CHECK(event.type == GRPC_OP_COMPLETE);
     struct tag *tag = event.tag;
     tag_returns(tag);
@@ -56,7 +113,8 @@ bool poller_is_me(const struct poller *poller) { return pthread_equal(pthread_se
 
 /* C core's surface has no way to post to a queue but this: an empty batch completes at once. One that rings already has not been heard yet, and
  * whoever hears it looks at everything after it has fallen silent. */
-static void ring(struct poller *poller) {
+static void ring(void *context) {
+  struct poller *poller = context;
   if (atomic_exchange(&poller->ringing, true)) return;
   tag_leaves(&poller->rung);
   grpc_call_error error = grpc_call_start_batch(poller->bell, NULL, 0, &poller->rung, NULL);
@@ -104,6 +162,20 @@ static void on_rung(struct tag *tag, bool ok) {
   bool rang = atomic_exchange(&poller->ringing, false);
   CHECK(rang);
   run_errands(poller);
+}
+
+/* ---- A guest comes ---- */
+
+struct loop *poller_guest_new(struct poller *poller, const char *name) {
+  struct loop *guest = NULL;
+  pthread_mutex_lock(&poller->lock); /* of two at a time one comes too late */
+  if (atomic_load(&poller->guest) == NULL) {
+    guest = loop_guest_new(name, poller->thread, ring, poller);
+    atomic_store_explicit(&poller->guest, guest, memory_order_release);
+  }
+  pthread_mutex_unlock(&poller->lock);
+  if (guest != NULL) ring(poller); /* it looks whom it has */
+  return guest;
 }
 
 /* C core logs by itself, in a form of its own, and some of its errors can be had by any stranger as often as he likes. What matters
@@ -156,6 +228,7 @@ struct poller *poller_hold(struct poller *poller) {
 
 void poller_release(struct poller *poller) {
   if (atomic_fetch_sub(&poller->holders, 1) > 1) return;
+  PRE(atomic_load(&poller->guest) == NULL);
   take_bell_down(poller);
   grpc_completion_queue_shutdown(poller->queue);
   pthread_join(poller->thread, NULL);

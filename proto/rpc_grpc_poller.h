@@ -1,5 +1,10 @@
 /* A queue of completions and the one thread that takes them. Instances of the transport may share it: whoever holds it has it, and the last one who
  * releases it ends the thread.
+ *
+ * The thread may have a guest: one loop that has no thread of its own (base/os/loop_guest.h). It then takes events that are at hand, for so long
+ * as ROW_GUEST_NS while anything was posted to the guest; has one turn of the guest; and waits, for events and for the guest's deadline, when
+ * neither has anything to do. So a flood of events keeps the guest's timers and what others post from it for no longer than that, and a guest
+ * that always has something to do lets events in between any two of its turns. Its deadlines are kept to two milliseconds: C core waits in whole ones.
  */
 #ifndef CAIRN_PROTO_RPC_GRPC_POLLER_H
 #define CAIRN_PROTO_RPC_GRPC_POLLER_H
@@ -9,6 +14,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "base/loop.h"
 
 /* What a completion queue gives back. Embedded in whatever waits for it. */
 struct tag {
@@ -49,8 +56,11 @@ struct errand {
 struct poller {
   grpc_completion_queue *queue;
   pthread_t thread;
-  atomic_int thread_id;       /* as the kernel calls it; 0: not running yet */
-  atomic_uint_fast64_t turns; /* how often it came back from C core */
+  atomic_int thread_id;         /* as the kernel calls it; 0: not running yet */
+  atomic_uint_fast64_t turns;   /* how often it came back from C core, ... */
+  atomic_uint_fast64_t events;  /* ... and with an event */
+  uint64_t row_began_ns;        /* the thread's own: since when events have come one after the other */
+  _Atomic(struct loop *) guest; /* NULL: it has none */
   atomic_uint holders;
 
   grpc_channel *nowhere; /* leads nowhere; for the bell */
@@ -66,8 +76,11 @@ struct poller {
 /* NULL: the operating system gives no thread. */
 struct poller *poller_start(void);
 struct poller *poller_hold(struct poller *poller);
-/* The last one waits for everything that C core still holds. PRE: not on its thread. */
+/* The last one waits for everything that C core still holds. PRE: not on its thread; its guest was stopped. */
 void poller_release(struct poller *poller);
+
+/* A loop on the thread, to be stopped like any other. NULL: it has one already. */
+struct loop *poller_guest_new(struct poller *poller, const char *name);
 
 bool poller_is_me(const struct poller *poller); /* @any-thread. Is this its thread? */
 
