@@ -8,7 +8,7 @@
  *   3. the turn hook, if anything ran: here a lane hands what it gathered to the journal.
  *
  * A loop may block only in the disk and store doors, and only loops made with LOOP_MAY_BLOCK (journal, checkpoint, readers) may
- * use those; lanes never do. The real twin is a thread. The simulated twin is a fiber that gives way while its disk works, so
+ * use those; lanes never do. The real twin is a thread, or the guest of another (base/os/loop_guest.h). The simulated twin is a fiber that gives way while its disk works, so
  * that everything else can happen meanwhile, in one thread, chosen by one seed.
  */
 #ifndef CAIRN_BASE_LOOP_H
@@ -32,7 +32,9 @@ struct timer {
   void (*fire)(struct timer *timer);
 };
 
-enum { LOOP_MAY_BLOCK = 1 };
+/* NEAR_RPC: most of what it does comes from the rpc door and goes back there, so a world with few processors may let it work on that door's
+ * thread. It then has what that thread has left, and what it does at length keeps that thread from its work. */
+enum { LOOP_MAY_BLOCK = 1, LOOP_NEAR_RPC = 2 };
 
 struct loop;
 struct loop_ops {

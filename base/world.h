@@ -14,7 +14,7 @@
 
 struct world;
 struct world_ops {
-  /* A new, running loop. `name` appears in traces; at most 15 characters. `flags`: LOOP_MAY_BLOCK. */
+  /* A new, running loop. `name` appears in traces; at most 15 characters. `flags`: LOOP_MAY_BLOCK or LOOP_NEAR_RPC. */
   struct loop *(*loop_new)(struct world *world, const char *name, unsigned flags);
   /* Opens the ordered tables kept in `path` of the data directory, with room for `size_max` bytes. STATUS_CORRUPT: it is there and cannot
    * be what was written (empty, shorter than its own header says, not LMDB). `flags`: STORE_CREATE, STORE_READ_ONLY. */

@@ -20,11 +20,20 @@
 struct world_os {
   struct world world;
   char *directory; /* absolute: LMDB opens files by path, and the working directory may change */
+  struct loop *(*guest_new)(struct rpc *rpc, const char *name); /* NULL: every loop has a thread of its own */
 };
 
 static struct loop *world_os_loop_new(struct world *world, const char *name, unsigned flags) {
-  (void)world;
-  return loop_os_new(name, flags);
+  const struct world_os *os = container_of(world, struct world_os, world);
+  PRE((flags & LOOP_NEAR_RPC) == 0 || (flags & LOOP_MAY_BLOCK) == 0);
+  struct loop *guest = NULL;
+  if ((flags & LOOP_NEAR_RPC) != 0 && os->guest_new != NULL) guest = os->guest_new(world->rpc, name);
+  return guest != NULL ? guest : loop_os_new(name, flags);
+}
+
+void world_os_lend_thread(struct world *world, struct loop *(*guest_new)(struct rpc *rpc, const char *name)) {
+  PRE(world->rpc != NULL);
+  container_of(world, struct world_os, world)->guest_new = guest_new;
 }
 
 static enum status world_os_store_open(struct world *world, const char *path, uint64_t size_max, unsigned flags,

@@ -10,6 +10,10 @@
 enum status world_os_open(const char *directory, bool create, struct world **out_world) MUST_CHECK;
 void world_os_close(struct world *world); /* after all loops were stopped; NULL is fine */
 
+/* From now on loops that are to be near the rpc door (LOOP_NEAR_RPC) are asked of it, and only when it answers NULL do they get threads of
+ * their own. Called once, before there are any; they are stopped before the door is closed. */
+void world_os_lend_thread(struct world *world, struct loop *(*guest_new)(struct rpc *rpc, const char *name));
+
 /* Raises RLIMIT_NOFILE to its hard limit and returns the soft limit now in force. */
 unsigned long world_os_raise_file_limit(void);
 

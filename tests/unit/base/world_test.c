@@ -68,6 +68,38 @@ static void wait_ends_when_a_loop_has_set_the_flag(void **state) {
   loop_stop(loop);
 }
 
+/* ---- Loops near the rpc door ---- */
+
+static struct loop *lent;
+static unsigned asked;
+
+static struct loop *lend(struct rpc *rpc, const char *name) {
+  assert_ptr_equal(rpc, world->rpc);
+  assert_string_equal(name, "lane");
+  asked++;
+  return lent;
+}
+
+static void a_loop_near_the_rpc_door_is_asked_of_it(void **state) {
+  (void)state;
+  struct rpc rpc = {0};
+  world->rpc = &rpc;
+  world_os_lend_thread(world, lend);
+
+  struct loop *far = world_loop_new(world, "journal", LOOP_MAY_BLOCK);
+  assert_int_equal(asked, 0);
+  lent = far;
+  assert_ptr_equal(world_loop_new(world, "lane", LOOP_NEAR_RPC), far);
+  lent = NULL;
+  struct loop *own = world_loop_new(world, "lane", LOOP_NEAR_RPC);
+
+  assert_int_equal(asked, 2);
+  assert_non_null(own);
+  loop_stop(own);
+  loop_stop(far);
+  world->rpc = NULL;
+}
+
 static void tables_lie_in_the_data_directory_wherever_the_process_goes(void **state) {
   (void)state;
   struct store *store = NULL;
@@ -153,6 +185,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_world_has_its_doors_and_no_rpc_yet, setup, teardown),
       cmocka_unit_test_setup_teardown(wait_ends_when_a_loop_has_set_the_flag, setup, teardown),
+      cmocka_unit_test_setup_teardown(a_loop_near_the_rpc_door_is_asked_of_it, setup, teardown),
       cmocka_unit_test_setup_teardown(tables_lie_in_the_data_directory_wherever_the_process_goes, setup, teardown),
       cmocka_unit_test_setup_teardown(absent_and_forbidden_directories_are_told, setup, teardown),
       cmocka_unit_test_setup_teardown(chance_does_not_repeat_itself_on_any_thread, setup, teardown),

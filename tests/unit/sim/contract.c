@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/os/world_os.h"
+#include "proto/rpc_grpc.h"
 #include "tests/sim/sim_world.h"
 
 struct sim_contract {
@@ -35,9 +36,20 @@ int contract_os_set_up(void **state) {
   return 0;
 }
 
+int contract_guest_set_up(void **state) {
+  int result = contract_os_set_up(state);
+  struct contract *contract = *state;
+  enum status status = rpc_grpc_open(&contract->world->rpc);
+  CHECK(status == STATUS_OK);
+  world_os_lend_thread(contract->world, rpc_grpc_loop_new);
+  contract->loop_flags = LOOP_NEAR_RPC;
+  return result;
+}
+
 int contract_os_tear_down(void **state) {
   struct contract *contract = *state;
   char command[300];
+  rpc_grpc_close(contract->world->rpc);
   world_os_close(contract->world);
   snprintf(command, sizeof command, "rm -rf '%s'", contract->directory);
   int result = system(command);

@@ -1,4 +1,4 @@
-/* What loop.h promises, of the thread and the fiber. */
+/* What loop.h promises, of the thread, the guest and the fiber. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -57,7 +57,7 @@ static struct teller teller_of(struct story *story, char letter) {
 static void begin(void **state, struct story *story) {
   memset(story, 0, sizeof *story);
   story->contract = *state;
-  story->loop = world_loop_new(story->contract->world, "loop", 0);
+  story->loop = world_loop_new(story->contract->world, "loop", story->contract->loop_flags);
 }
 
 static void tasks_run_in_order_and_stop_waits_for_them(void **state) {
@@ -203,15 +203,15 @@ static void a_waiter_gives_up_after_its_time(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      CONTRACT_TEST(tasks_run_in_order_and_stop_waits_for_them),
-      CONTRACT_TEST(what_a_task_posts_runs_before_the_loop_ends),
-      CONTRACT_TEST(timers_fire_by_deadline_and_then_by_order),
-      CONTRACT_TEST(a_cancelled_timer_is_silent),
-      CONTRACT_TEST(the_hook_ends_every_turn_in_which_something_ran),
-      CONTRACT_TEST(a_timer_in_the_past_fires_in_the_next_turn),
-      CONTRACT_TEST(clocks_do_not_go_back),
-      CONTRACT_TEST(a_waiter_wakes_when_its_word_has_changed),
-      CONTRACT_TEST(a_waiter_gives_up_after_its_time),
+      LOOP_CONTRACT_TEST(tasks_run_in_order_and_stop_waits_for_them),
+      LOOP_CONTRACT_TEST(what_a_task_posts_runs_before_the_loop_ends),
+      LOOP_CONTRACT_TEST(timers_fire_by_deadline_and_then_by_order),
+      LOOP_CONTRACT_TEST(a_cancelled_timer_is_silent),
+      LOOP_CONTRACT_TEST(the_hook_ends_every_turn_in_which_something_ran),
+      LOOP_CONTRACT_TEST(a_timer_in_the_past_fires_in_the_next_turn),
+      LOOP_CONTRACT_TEST(clocks_do_not_go_back),
+      LOOP_CONTRACT_TEST(a_waiter_wakes_when_its_word_has_changed),
+      LOOP_CONTRACT_TEST(a_waiter_gives_up_after_its_time),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

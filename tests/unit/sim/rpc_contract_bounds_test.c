@@ -165,13 +165,13 @@ static void call_that_waits_for_its_answer_is_not_silent(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TWICE(too_large_message_is_refused),
-      TWICE(message_beyond_the_account_is_refused),
-      TWICE(message_that_a_stream_may_not_send_is_its_services_to_answer),
-      TWICE(calls_beyond_the_bound_are_refused),
-      TWICE(one_peer_holds_no_more_than_its_share),
-      TWICE(call_whose_message_does_not_come_is_ended),
-      TWICE(call_that_waits_for_its_answer_is_not_silent),
+      ON_ALL(too_large_message_is_refused),
+      ON_ALL(message_beyond_the_account_is_refused),
+      ON_ALL(message_that_a_stream_may_not_send_is_its_services_to_answer),
+      ON_ALL(calls_beyond_the_bound_are_refused),
+      ON_ALL(one_peer_holds_no_more_than_its_share),
+      ON_ALL(call_whose_message_does_not_come_is_ended),
+      ON_ALL(call_that_waits_for_its_answer_is_not_silent),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

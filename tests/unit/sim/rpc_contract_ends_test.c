@@ -202,18 +202,18 @@ static void stopping_says_of_silent_calls_that_nothing_was_done(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TWICE(deadline_ends_the_call_on_both_sides),
-      TWICE(cancellation_reaches_the_service),
-      TWICE(unary_call_cancelled_before_its_message_is_done),
-      TWICE(answer_after_cancellation_goes_nowhere),
-      TWICE(broker_that_is_not_there_surely_did_nothing),
-      TWICE(closing_a_channel_cancels_its_requests),
-      TWICE(calls_end_when_the_client_vanishes),
-      TWICE(client_reconnects_after_a_restart),
-      TWICE(server_and_client_share_an_instance),
-      TWICE(port_that_is_taken_is_told),
-      TWICE(stopping_lets_open_calls_finish),
-      TWICE(stopping_says_of_silent_calls_that_nothing_was_done),
+      ON_ALL(deadline_ends_the_call_on_both_sides),
+      ON_ALL(cancellation_reaches_the_service),
+      ON_ALL(unary_call_cancelled_before_its_message_is_done),
+      ON_ALL(answer_after_cancellation_goes_nowhere),
+      ON_ALL(broker_that_is_not_there_surely_did_nothing),
+      ON_ALL(closing_a_channel_cancels_its_requests),
+      ON_ALL(calls_end_when_the_client_vanishes),
+      ON_ALL(client_reconnects_after_a_restart),
+      ON_ALL(server_and_client_share_an_instance),
+      ON_ALL(port_that_is_taken_is_told),
+      ON_ALL(stopping_lets_open_calls_finish),
+      ON_ALL(stopping_says_of_silent_calls_that_nothing_was_done),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

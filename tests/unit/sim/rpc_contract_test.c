@@ -227,19 +227,19 @@ static void every_message_that_was_taken_is_told(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TWICE(unary_call_carries_messages_of_all_sizes),
-      TWICE(parts_arrive_as_one_message),
-      TWICE(answer_may_come_from_a_lane),
-      TWICE(failure_travels_with_all_it_carries),
-      TWICE(value_that_http2_forbids_is_left_out),
-      TWICE(unknown_method_is_refused),
-      TWICE(server_stream_delivers_all_then_the_status),
-      TWICE(burst_arrives_whole_before_the_status),
-      TWICE(reader_that_stops_stops_the_sender),
-      TWICE(chat_keeps_the_order_and_ends_cleanly),
-      TWICE(stream_without_messages_ends),
-      TWICE(status_waits_for_messages_that_nobody_asked_for),
-      TWICE(every_message_that_was_taken_is_told),
+      ON_ALL(unary_call_carries_messages_of_all_sizes),
+      ON_ALL(parts_arrive_as_one_message),
+      ON_ALL(answer_may_come_from_a_lane),
+      ON_ALL(failure_travels_with_all_it_carries),
+      ON_ALL(value_that_http2_forbids_is_left_out),
+      ON_ALL(unknown_method_is_refused),
+      ON_ALL(server_stream_delivers_all_then_the_status),
+      ON_ALL(burst_arrives_whole_before_the_status),
+      ON_ALL(reader_that_stops_stops_the_sender),
+      ON_ALL(chat_keeps_the_order_and_ends_cleanly),
+      ON_ALL(stream_without_messages_ends),
+      ON_ALL(status_waits_for_messages_that_nobody_asked_for),
+      ON_ALL(every_message_that_was_taken_is_told),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

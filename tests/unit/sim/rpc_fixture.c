@@ -64,6 +64,14 @@ int fixture_real_set_up(void **state) {
   return begin(f, world_loop_new(f->world, "lane", 0), state);
 }
 
+int fixture_one_thread_set_up(void **state) {
+  struct fixture *f = NEW(struct fixture);
+  assert_int_equal(world_os_open("/", false, &f->world), STATUS_OK);
+  f->server = fixture_open_rpc(f);
+  f->client = rpc_grpc_open_beside(f->server);
+  return begin(f, rpc_grpc_loop_new(f->server, "lane"), state);
+}
+
 static struct sim *working; /* for echo_work() */
 
 static bool work(void) { return sim_step(working); }

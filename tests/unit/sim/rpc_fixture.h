@@ -1,5 +1,5 @@
-/* A server that echoes and a client, each with its own instance, and one channel between them: on gRPC or on simulated wires, and the test
- * cannot tell which.
+/* A server that echoes and a client, each with its own instance, and one channel between them: on gRPC (with threads of their own, or all on one) or
+ * on simulated wires, and the test cannot tell which.
  */
 #ifndef CAIRN_TESTS_UNIT_SIM_RPC_FIXTURE_H
 #define CAIRN_TESTS_UNIT_SIM_RPC_FIXTURE_H
@@ -32,12 +32,14 @@ struct fixture {
 };
 
 int fixture_real_set_up(void **state);
+int fixture_one_thread_set_up(void **state); /* real: server, client and the lane share it */
 int fixture_simulated_set_up(void **state);
 int fixture_tear_down(void **state);
 
-#define TWICE(test)                                                               \
-  {#test " (real)", test, fixture_real_set_up, fixture_tear_down, NULL}, {        \
-#test " (simulated)", test, fixture_simulated_set_up, fixture_tear_down, NULL \
+#define ON_ALL(test)                                                                       \
+  {#test " (real)", test, fixture_real_set_up, fixture_tear_down, NULL},                   \
+      {#test " (one thread)", test, fixture_one_thread_set_up, fixture_tear_down, NULL}, { \
+#test " (simulated)", test, fixture_simulated_set_up, fixture_tear_down, NULL          \
   }
 
 /* Another instance, on the client's side. */
