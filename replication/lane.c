@@ -251,7 +251,7 @@ struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number
   lane->logs = logs;
   lane->number = number;
   lane->replicas = map_new(entropy_next(world->entropy));
-  lane->loop = world_loop_new(world, name, 0);
+  lane->loop = world_loop_new(world, name, LOOP_NEAR_RPC);
   static const struct raft_timing usual = {.election_ns = ELECTION_NS, .heartbeat_ns = HEARTBEAT_NS, .gather_ns = RAFT_GATHER_NS};
   lane->timing = timing != NULL ? *timing : usual;
   list_init(&lane->senders);

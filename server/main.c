@@ -284,8 +284,9 @@ static enum status run(struct options *options, struct arguments arguments, stru
     SAY(out_problem, "the operating system gives no more threads; raise the limit of processes");
     goto out;
   }
-  bool few_processors = options->lanes == 1;
-  if (options->peer_listen[0] != '\0' && few_processors) world->peers = rpc_grpc_open_beside(world->rpc);
+  bool one_lane = options->lanes == 1;
+  if (one_lane && options->lane_thread == LANE_THREAD_SHARED) world_os_lend_thread(world, rpc_grpc_loop_new);
+  if (options->peer_listen[0] != '\0' && one_lane) world->peers = rpc_grpc_open_beside(world->rpc);
   else if (options->peer_listen[0] != '\0') status = rpc_grpc_open(&world->peers);
   if (status == STATUS_OK) status = start(world, options, &node, out_problem);
   if (status == STATUS_OK) {

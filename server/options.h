@@ -28,6 +28,7 @@
 enum option_origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
 
 /* In the order of the words in the table. */
+enum lane_thread { LANE_THREAD_SHARED, LANE_THREAD_OWN };
 enum preferred_leaders { PREFERRED_LEADERS_ON, PREFERRED_LEADERS_OFF };
 
 struct options {
@@ -54,7 +55,8 @@ struct options {
   uint64_t auto_upgrade;       /* 0: off, 1: on */
   uint64_t feature_level_most; /* 0: whatever this version can */
   uint64_t lanes;
-  uint64_t log_level; /* enum trace_level */
+  uint64_t lane_thread; /* enum lane_thread */
+  uint64_t log_level;   /* enum trace_level */
 
   uint64_t journal_bytes;
   uint64_t journal_file_bytes;

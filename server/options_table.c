@@ -47,6 +47,8 @@ const struct option_row option_rows[] = {
     {"lanes", OPTION_COUNT, AT(lanes), "0", 0, 64, false, "N", "Work",
      "threads that own partitions; 0: half of the processors, at least 1. With 1, clients and brokers are heard on one thread "
      "too"},
+    {"lane-thread", OPTION_CHOICE, AT(lane_thread), "shared", 0, 1, false, "shared|own", "Work",
+     "with one lane: whether it works on the thread on which clients and brokers are heard, or on its own"},
     {"readers", OPTION_COUNT, AT(readers), "2", 1, 16, false, "N", "Work", "threads that read cold data from disk"},
     {"append-gather-ms", OPTION_TIME, AT(append_gather_ms), "2ms", 0, 1000, false, "TIME", "Work",
      "how long a few records may wait to go to a replica together, while it still writes the ones before; 0: they do not"},

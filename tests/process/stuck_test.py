@@ -30,10 +30,12 @@ OPTIONS = [
 
 
 class StuckCase(harness.Case):
+    options = OPTIONS
+
     def setUp(self):
         self.chance = random.Random("%d %s" % (SEED, self.id()))
         self.machines = namespaces.machines(3)
-        self.cluster = cluster.Cluster(3, options=OPTIONS, hosts=self.machines.hosts(), data=self.directories())
+        self.cluster = cluster.Cluster(3, options=self.options, hosts=self.machines.hosts(), data=self.directories())
         self.addCleanup(self.cluster.close_after, self)
         self.addCleanup(self.machines.heal)
         self.cluster.start()
@@ -106,10 +108,22 @@ class StuckCase(harness.Case):
         return self.cluster.brokers[victim].process.pid
 
 
-class ThreadTest(StuckCase):
+class OwnThreadTest(StuckCase):
+    options = [*OPTIONS, "--lanes", "1", "--lane-thread", "own"]
+
     def test_a_lane_that_stands_still(self):
         self.rounds("stuck lane", lambda victim: threads.stopped(self.pid(victim), "lane-0"))
 
+
+class SharedThreadTest(StuckCase):
+    options = [*OPTIONS, "--lanes", "1"]
+
+    def test_a_lane_that_stands_still_with_all_that_is_heard(self):
+        """Its connections stay open, and what it told to be sent, such as its next beat, still goes out."""
+        self.rounds("stuck shared", lambda victim: threads.stopped(self.pid(victim), "rpc"))
+
+
+class ThreadTest(StuckCase):
     def test_a_journal_that_stands_still(self):
         self.rounds("stuck journal", lambda victim: threads.stopped(self.pid(victim), "journal"))
 
