@@ -13,8 +13,9 @@
 #include "base/trace.h"
 #include "proto/rpc_grpc_internal.h"
 
-#define ROW_NS 100000u       /* about four messages of 64 KiB */
-#define ROW_GUEST_NS 500000u /* a turn of a lane has a price of its own: writes, and messages to other brokers */
+#define ROW_NS 100000u           /* about four messages of 64 KiB */
+#define ROW_GUEST_NS_MIN 500000u /* a turn of a lane has a price of its own: writes, and messages to other brokers */
+#define ROW_GUEST_NS_MAX 20000000u
 #define WAIT_NS_MAX UINT64_C(3600000000000)
 #define CONTEXT "rpc thread"
 
@@ -53,19 +54,28 @@ static grpc_event take_event(struct poller *poller, gpr_timespec until) {
 }
 
 /* Messages come in flocks, and each would wake a loop that is asleep, or be a turn of the guest by itself. So those wakes are held, and the guest
- * waits, until nothing more is at hand, or for a while. */
+ * waits, until nothing more is at hand, or for a while: with a guest for as long as its last turn took. What it does once in a turn, for all
+ * that ask for it, then is not done for a few of them only. */
 static bool row_goes_on(struct poller *poller, struct loop *guest) {
   bool anybody_waits = wakes_held() || (guest != NULL && loop_guest_waits(guest));
   uint64_t now_ns = rpc_grpc_now_ns();
   if (!anybody_waits) poller->row_began_ns = now_ns;
-  return anybody_waits && now_ns - poller->row_began_ns < (guest != NULL ? ROW_GUEST_NS : ROW_NS);
+  return anybody_waits && now_ns - poller->row_began_ns < (guest != NULL ? poller->row_guest_ns : ROW_NS);
+}
+
+static void set_row(struct poller *poller, uint64_t turn_ns) {
+  poller->row_guest_ns = turn_ns;
+  if (poller->row_guest_ns < ROW_GUEST_NS_MIN) poller->row_guest_ns = ROW_GUEST_NS_MIN;
+  if (poller->row_guest_ns > ROW_GUEST_NS_MAX) poller->row_guest_ns = ROW_GUEST_NS_MAX;
 }
 
 /* TIMEOUT: the guest has more to do. */
 static grpc_event wait_beside(struct poller *poller, struct loop *guest) {
   uint64_t due_ns = UINT64_MAX;
+  uint64_t began_ns = rpc_grpc_now_ns();
   enum loop_guest result = have_guest_turn(poller, guest, &due_ns);
   wakes_let_go();
+  set_row(poller, rpc_grpc_now_ns() - began_ns);
   if (result != LOOP_GUEST_SLEEPS) return (grpc_event){.type = GRPC_QUEUE_TIMEOUT};
   grpc_event event = take_event(poller, deadline_of(guest, due_ns));
   loop_guest_awakes(guest);

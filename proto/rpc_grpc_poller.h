@@ -1,10 +1,10 @@
 /* A queue of completions and the one thread that takes them. Instances of the transport may share it: whoever holds it has it, and the last one who
  * releases it ends the thread.
  *
- * The thread may have a guest: one loop that has no thread of its own (base/os/loop_guest.h). It then takes events that are at hand, for so long
- * as ROW_GUEST_NS while anything was posted to the guest; has one turn of the guest; and waits, for events and for the guest's deadline, when
- * neither has anything to do. So a flood of events keeps the guest's timers and what others post from it for no longer than that, and a guest
- * that always has something to do lets events in between any two of its turns. Its deadlines are kept to two milliseconds: C core waits in whole ones.
+ * The thread may have a guest: one loop that has no thread of its own (base/os/loop_guest.h). While anything is posted to the guest it
+ * takes events that are at hand, for as long as the guest's last turn took (half a millisecond at least, twenty at most); has one turn of the
+ * guest; and waits, for events and for the guest's deadline, when neither has anything to do. So a flood of events keeps the guest's timers and what
+ * others post from it for no longer than that, and a guest that always has something to do lets events in between any two of its turns. Its deadlines are kept to two milliseconds: C core waits in whole ones.
  */
 #ifndef CAIRN_PROTO_RPC_GRPC_POLLER_H
 #define CAIRN_PROTO_RPC_GRPC_POLLER_H
@@ -59,7 +59,8 @@ struct poller {
   atomic_int thread_id;         /* as the kernel calls it; 0: not running yet */
   atomic_uint_fast64_t turns;   /* how often it came back from C core, ... */
   atomic_uint_fast64_t events;  /* ... and with an event */
-  uint64_t row_began_ns;        /* the thread's own: since when events have come one after the other */
+  uint64_t row_began_ns;        /* the thread's own: since when events have come one after the other, ... */
+  uint64_t row_guest_ns;        /* ... and for how long they may while the guest waits */
   _Atomic(struct loop *) guest; /* NULL: it has none */
   atomic_uint holders;
 
