@@ -152,7 +152,8 @@ class DiskTest(StuckCase):
 
 
 class BlackHole:
-    """Whatever a machine sends to the others in large packets is lost: beats get through, entries do not, also on connections made anew."""
+    """Whatever a machine sends to the others in packets that are (nearly) full is lost: beats and votes get through, also many that are sent
+    together, and entries do not, also on connections made anew."""
 
     def __init__(self, machines, victim):
         self.machines, self.victim = machines, victim
@@ -162,7 +163,7 @@ class BlackHole:
             if other == self.victim:
                 continue
             self.machines.inside(
-                self.victim, "iptables", how, "OUTPUT", "-d", self.machines.address(other), "-p", "tcp", "-m", "length", "--length", "700:65535", "-j", "DROP"
+                self.victim, "iptables", how, "OUTPUT", "-d", self.machines.address(other), "-p", "tcp", "-m", "length", "--length", "1400:65535", "-j", "DROP"
             )
 
     def __enter__(self):
