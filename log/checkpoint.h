@@ -48,6 +48,7 @@ struct checkpoint_request {
 /* What one log gives to a round, and what comes back to it. */
 struct checkpoint_item {
   struct list_node node;
+  struct log *log; /* for its lane alone, where it stays as long as a round has an item of it */
   group_id group;
   instance_id instance;
   struct group_row row; /* as it shall be stored, flushed_* as of the last entry given; owns terms */

@@ -39,8 +39,9 @@ static void take_entries(const struct log *log, struct checkpoint_item *item, en
   for (entry_index index = first; index <= last; index++) take_entry(log, item, tail_at(&log->tail, index));
 }
 
-static struct checkpoint_item *item_new(const struct log *log) {
+static struct checkpoint_item *item_new(struct log *log) {
   struct checkpoint_item *item = NEW(struct checkpoint_item);
+  item->log = log;
   item->group = log->group;
   item->instance = log->instance;
   item->row = (struct group_row){
@@ -173,7 +174,7 @@ static struct checkpoint_item *collect_log(struct log *log, const struct checkpo
   return item;
 }
 
-static struct checkpoint_item *collect_closed(const struct log *log) {
+static struct checkpoint_item *collect_closed(struct log *log) {
   struct checkpoint_item *item = item_new(log);
   item->row.term_count = 0;
   item->row_given = true;

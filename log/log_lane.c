@@ -152,28 +152,11 @@ void log_lane_adopt(struct log_lane *lane, struct log *log) {
 
 /* ---- Apply ---- */
 
-static struct log *find_log(struct list *logs, const struct checkpoint_item *item) {
-  /* Logs of one round come back in the order in which they were collected: the first look nearly always hits. */
-  list_for_each(logs, node, next) {
-    struct log *log = list_entry(node, struct log, dirty_node);
-    if (log->group == item->group && log->instance == item->instance) return log;
-  }
-  return NULL;
-}
-
-/* Keeps the list's order that of the items to come. */
-static struct log *take_log(struct log_lane *lane, const struct checkpoint_item *item) {
-  struct list *logs = item->row.closed ? &lane->closed : &lane->dirty;
-  struct log *log = find_log(logs, item);
-  if (log == NULL && !item->row.closed) {
-    logs = &lane->closed; /* closed while the round ran */
-    log = find_log(logs, item);
-  }
-  if (log == NULL) return NULL;
+/* Those that had their turn come last in the next round. */
+static void take_log(struct log_lane *lane, struct log *log) {
   list_remove(&log->dirty_node);
-  list_push_back(logs, &log->dirty_node);
+  list_push_back(log->closed ? &lane->closed : &lane->dirty, &log->dirty_node);
   log->in_round = false;
-  return log;
 }
 
 static void apply_flushed(struct log *log, struct checkpoint_item *item) {
@@ -224,8 +207,8 @@ static void clean_up(struct log *log) {
 }
 
 static void apply_one(struct log_lane *lane, struct checkpoint_item *item) {
-  struct log *log = take_log(lane, item);
-  if (log == NULL) return;
+  struct log *log = item->log;
+  take_log(lane, log);
   if (item->row.closed && item->stored) {
     list_remove(&log->dirty_node);
     log_lane_read_ended(log);
