@@ -128,6 +128,10 @@ static uint64_t turns(const struct flood_guard *guard) {
   return atomic_load_explicit(&guard->transport->poller->turns, memory_order_relaxed);
 }
 
+static bool is_in_core(const struct flood_guard *guard) {
+  return !atomic_load_explicit(&guard->transport->poller->hosts, memory_order_relaxed);
+}
+
 /* False: it is to stop. */
 static bool sleep_ns(struct flood_guard *guard, uint64_t time_ns) {
   uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + time_ns;
@@ -211,7 +215,8 @@ static void *guard_forever(void *argument) {
     turn = turns(guard);
     busy_ns = clock_ns(guard->thread_clock);
     if (turn != turn_before) back_ns = busy_ns;
-    if (turn == turn_before && busy_ns - before_ns >= BUSY_NS) look(guard, turn, busy_ns - back_ns >= LOST_NS);
+    bool busy = turn == turn_before && busy_ns - before_ns >= BUSY_NS;
+    if (busy && is_in_core(guard)) look(guard, turn, busy_ns - back_ns >= LOST_NS);
     give_back(guard);
   }
   return NULL;

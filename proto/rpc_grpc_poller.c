@@ -19,10 +19,18 @@
 #define WAIT_NS_MAX UINT64_C(3600000000000)
 #define CONTEXT "rpc thread"
 
+/* Nobody else writes it. */
+static void count(atomic_uint_fast64_t *counter) {
+  atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
 /* ---- The guest ---- */
 
 static enum loop_guest have_guest_turn(struct poller *poller, struct loop *guest, uint64_t *out_due_ns) {
+  atomic_store_explicit(&poller->hosts, true, memory_order_relaxed);
   enum loop_guest result = loop_guest_turn(guest, out_due_ns);
+  count(&poller->turns);
+  atomic_store_explicit(&poller->hosts, false, memory_order_relaxed);
   check_context(CONTEXT);
   if (result != LOOP_GUEST_OVER) return result;
   atomic_store_explicit(&poller->guest, NULL, memory_order_release);
@@ -40,11 +48,6 @@ static gpr_timespec deadline_of(struct loop *guest, uint64_t due_ns) {
 }
 
 /* ---- The thread ---- */
-
-/* Nobody else writes it. */
-static void count(atomic_uint_fast64_t *counter) {
-  atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
-}
 
 static grpc_event take_event(struct poller *poller, gpr_timespec until) {
   grpc_event event = grpc_completion_queue_next(poller->queue, until, NULL);

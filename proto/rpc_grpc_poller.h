@@ -57,11 +57,12 @@ struct poller {
   grpc_completion_queue *queue;
   pthread_t thread;
   atomic_int thread_id;         /* as the kernel calls it; 0: not running yet */
-  atomic_uint_fast64_t turns;   /* how often it came back from C core, ... */
-  atomic_uint_fast64_t events;  /* ... and with an event */
+  atomic_uint_fast64_t turns;   /* how often it came back from C core, or from the guest, ... */
+  atomic_uint_fast64_t events;  /* ... and how often with an event */
   uint64_t row_began_ns;        /* the thread's own: since when events have come one after the other, ... */
   uint64_t row_guest_ns;        /* ... and for how long they may while the guest waits */
   _Atomic(struct loop *) guest; /* NULL: it has none */
+  atomic_bool hosts;            /* the guest has its turn: whatever takes long is not C core's */
   atomic_uint holders;
 
   grpc_channel *nowhere; /* leads nowhere; for the bell */
