@@ -4,6 +4,7 @@ A system of three has its processes on this machine, each with a directory of it
 whoever leads: a client that asks somebody else is sent on or has its request carried on, and that is not what is measured.
 """
 
+import atexit
 import glob
 import json
 import os
@@ -61,6 +62,7 @@ class Process:
         self.command = command
         self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(list(map(str, command)), stdout=self.log, stderr=self.log)
+        atexit.register(self.process.kill)  # where a measurement fails nobody stops it
 
     def said(self, mark):
         """The first word behind `mark` in a line that begins so, once there is one."""
