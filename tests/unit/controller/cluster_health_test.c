@@ -9,18 +9,6 @@
 #include "controller/cluster_health.h"
 #include "tests/unit/controller/map_rig.h"
 
-static uint32_t down; /* a bit for each broker */
-
-static bool is_up(void *context, uint32_t broker) {
-  (void)context;
-  return (down >> broker & 1) == 0;
-}
-
-static int set_up(void **state) {
-  down = 0;
-  return rig_set_up(state);
-}
-
 /* A topic with partitions on brokers 1 to `n`, 1 to `n - 1`, and so on. */
 static void create_on(uint32_t n) {
   for (uint32_t id = 1; id <= n; id++) rig_register_broker(id, "peer:1");
@@ -35,7 +23,7 @@ static void create_on(uint32_t n) {
 }
 
 static void expect(uint32_t without_quorum, uint32_t short_of_some, uint32_t moving) {
-  struct cluster_health health = cluster_health_of(map, is_up, NULL);
+  struct cluster_health health = cluster_health_of(map, rig_is_up, NULL);
   assert_int_equal(health.without_quorum, without_quorum);
   assert_int_equal(health.short_of_some, short_of_some);
   assert_int_equal(health.moving, moving);
@@ -53,13 +41,13 @@ static void where_all_are_up_nothing_is_missed(void **state) {
 static void a_majority_is_a_quorum(void **state) {
   (void)state;
   create_on(3); /* 123, 12, 1 */
-  down = 1u << 3;
+  rig_down = 1u << 3;
   expect(0, 1, 0);
-  down = 1u << 2;
+  rig_down = 1u << 2;
   expect(1, 1, 0); /* half of two is none */
-  down = 1u << 1;
+  rig_down = 1u << 1;
   expect(2, 1, 0);
-  down = 1u << 1 | 1u << 2;
+  rig_down = 1u << 1 | 1u << 2;
   expect(3, 0, 0);
 }
 
@@ -78,11 +66,11 @@ static void moves_are_counted_beside(void **state) {
   move.move.target[0] = (struct map_replica){.broker = 2, .incarnation = {2}};
   assert_int_equal(rig_apply_through_bytes(&move), STATUS_OK);
   expect(0, 0, 1);
-  down = 1u << 1;
+  rig_down = 1u << 1;
   expect(2, 1, 1); /* it counts where it is */
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(where_all_are_up_nothing_is_missed),

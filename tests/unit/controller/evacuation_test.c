@@ -21,56 +21,20 @@ static uint64_t chance(uint64_t *seed) {
   return *seed;
 }
 
-static enum status stand(uint32_t broker, enum map_standing standing) {
-  return rig_apply_through_bytes(&(struct command){.kind = COMMAND_SET_STANDING, .broker = {.id = broker, .standing = standing}});
-}
-
-/* `brokers` digits of one partition after the other. */
-static void create(const char *name, const char *const *partitions, uint32_t count) {
-  struct command command = rig_create_command(name, count);
-  for (uint32_t i = 0; i < count; i++) {
-    struct map_partition *partition = &command.topic.partitions[i];
-    for (const char *digit = partitions[i]; *digit != '\0'; digit++) {
-      uint32_t id = (uint32_t)(*digit - '0');
-      partition->replicas[partition->replica_count++] = (struct map_replica){.broker = id, .incarnation = {(uint8_t)id}};
-    }
-  }
-  assert_int_equal(cluster_map_apply(map, &command), STATUS_OK);
-  command_deinit(&command);
-}
-
 static enum status begin(const struct evacuation_step *step) {
-  struct command command = {.kind = COMMAND_MOVE_PARTITION, .move = {.topic_id = step->topic->id, .partition = step->partition}};
-  for (uint32_t i = 0; i < step->to_count; i++)
-    command.move.target[command.move.target_count++] =
-        (struct map_replica){.broker = step->to[i], .incarnation = {(uint8_t)step->to[i]}};
-  return rig_apply_through_bytes(&command);
+  return rig_begin_move(step->topic->id, step->partition, step->to, step->to_count);
 }
 
-static uint32_t down; /* a bit for each broker */
 static bool full;
 
-static bool is_up(void *context, uint32_t broker) {
-  (void)context;
-  return (down >> broker & 1) == 0;
-}
-
 static enum evacuation_state next(uint32_t broker, struct evacuation_step *out_step) {
-  const struct evacuation evacuation = {.map = map, .broker = broker, .full = full, .is_up = is_up};
+  const struct evacuation evacuation = {.map = map, .broker = broker, .full = full, .is_up = rig_is_up};
   return evacuation_next(&evacuation, out_step);
 }
 
 static int set_up(void **state) {
-  down = 0;
   full = false;
   return rig_set_up(state);
-}
-
-static void end(const struct map_move *move) {
-  assert_int_equal(rig_apply_through_bytes(&(struct command){
-                       .kind = COMMAND_PARTITION_MOVED,
-                       .move = {.topic_id = move->topic_id, .partition = move->partition, .number = move->number}}),
-                   STATUS_OK);
 }
 
 static void expect_step(uint32_t broker, uint32_t partition, const char *to) {
@@ -86,9 +50,9 @@ static void expect_step(uint32_t broker, uint32_t partition, const char *to) {
 static void one_partition_after_the_other_goes(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 5; id++) rig_register_broker(id, "peer:1");
-  create("a", (const char *const[]){"123", "341", "512", "34"}, 4);
+  rig_create_on("a", (const char *const[]){"123", "341", "512", "34"}, 4);
   assert_int_equal(evacuation_broker(map, 0), 0);
-  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+  assert_int_equal(rig_stand(1, STANDING_LEAVING), STATUS_OK);
   assert_int_equal(evacuation_broker(map, 0), 1);
 
   expect_step(1, 0, "235");
@@ -96,7 +60,7 @@ static void one_partition_after_the_other_goes(void **state) {
   expect_step(1, 2, "524");
   struct evacuation_step step;
   assert_int_equal(next(1, &step), EVACUATION_WAITS);
-  while (cluster_map_move_count(map) > 0) end(cluster_map_move_after(map, 0));
+  while (cluster_map_move_count(map) > 0) rig_end_move(cluster_map_move_after(map, 0));
   assert_int_equal(next(1, &step), EVACUATION_OVER);
 }
 
@@ -104,17 +68,17 @@ static void nothing_goes_to_who_leaves_too(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
   rig_register_broker(5, ""); /* takes no peers */
-  create("a", (const char *const[]){"12"}, 1);
-  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
-  assert_int_equal(stand(3, STANDING_LEAVING), STATUS_OK);
+  rig_create_on("a", (const char *const[]){"12"}, 1);
+  assert_int_equal(rig_stand(1, STANDING_LEAVING), STATUS_OK);
+  assert_int_equal(rig_stand(3, STANDING_LEAVING), STATUS_OK);
   expect_step(1, 0, "24");
 }
 
 static void a_partition_without_another_broker_is_named(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 3; id++) rig_register_broker(id, "peer:1");
-  create("a", (const char *const[]){"123", "12"}, 2);
-  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+  rig_create_on("a", (const char *const[]){"123", "12"}, 2);
+  assert_int_equal(rig_stand(1, STANDING_LEAVING), STATUS_OK);
 
   expect_step(1, 1, "23");
   struct evacuation_step step;
@@ -127,16 +91,16 @@ static void a_partition_without_another_broker_is_named(void **state) {
 static void only_who_is_up_takes_part(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 5; id++) rig_register_broker(id, "peer:1");
-  create("a", (const char *const[]){"12", "123", "1"}, 3);
-  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
-  down = 1u << 1 | 1u << 4;
+  rig_create_on("a", (const char *const[]){"12", "123", "1"}, 3);
+  assert_int_equal(rig_stand(1, STANDING_LEAVING), STATUS_OK);
+  rig_down = 1u << 1 | 1u << 4;
 
   expect_step(1, 1, "235");
-  end(cluster_map_move_after(map, 0));
+  rig_end_move(cluster_map_move_after(map, 0));
   struct evacuation_step step;
   assert_int_equal(next(1, &step), EVACUATION_NO_QUORUM);
   assert_int_equal(step.partition, 0);
-  down = 1u << 4;
+  rig_down = 1u << 4;
   expect_step(1, 0, "23");
   expect_step(1, 2, "5");
 }
@@ -152,8 +116,8 @@ static void put_directory(uint32_t id, uint8_t directory) {
 static void what_goes_to_a_lost_directory_is_sent_to_the_present_one(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
-  create("a", (const char *const[]){"123"}, 1);
-  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+  rig_create_on("a", (const char *const[]){"123"}, 1);
+  assert_int_equal(rig_stand(1, STANDING_LEAVING), STATUS_OK);
   expect_step(1, 0, "234");
   struct evacuation_step step;
   assert_int_equal(next(1, &step), EVACUATION_WAITS);
@@ -171,13 +135,13 @@ static void what_goes_to_a_lost_directory_is_sent_to_the_present_one(void **stat
 static void what_goes_to_a_lost_directory_is_sent_to_another_broker(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 5; id++) rig_register_broker(id, "peer:1");
-  create("a", (const char *const[]){"123", "5", "5"}, 3);
-  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+  rig_create_on("a", (const char *const[]){"123", "5", "5"}, 3);
+  assert_int_equal(rig_stand(1, STANDING_LEAVING), STATUS_OK);
   expect_step(1, 0, "234");
   put_directory(4, 44);
-  assert_int_equal(stand(4, STANDING_LEAVING), STATUS_OK);
+  assert_int_equal(rig_stand(4, STANDING_LEAVING), STATUS_OK);
   expect_step(1, 0, "235");
-  down = 1u << 5;
+  rig_down = 1u << 5;
   struct evacuation_step step;
   put_directory(5, 55);
   assert_int_equal(next(1, &step), EVACUATION_NO_ROOM);
@@ -187,29 +151,29 @@ static void what_goes_to_a_lost_directory_is_sent_to_another_broker(void **state
 static void what_is_on_its_way_to_it_is_sent_elsewhere(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
-  create("a", (const char *const[]){"23"}, 1);
+  rig_create_on("a", (const char *const[]){"23"}, 1);
   struct evacuation_step step = {.topic = rig_find("a"), .to = {1, 2}, .to_count = 2};
   assert_int_equal(begin(&step), STATUS_OK);
-  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
-  down = 1u << 1;
+  assert_int_equal(rig_stand(1, STANDING_LEAVING), STATUS_OK);
+  rig_down = 1u << 1;
 
   expect_step(1, 0, "23");
-  assert_int_equal(stand(1, STANDING_GONE), STATUS_BUSY); /* it may vote already */
+  assert_int_equal(rig_stand(1, STANDING_GONE), STATUS_BUSY); /* it may vote already */
   assert_int_equal(next(1, &step), EVACUATION_WAITS);
-  end(cluster_map_move_after(map, 0));
+  rig_end_move(cluster_map_move_after(map, 0));
   assert_int_equal(next(1, &step), EVACUATION_OVER);
-  assert_int_equal(stand(1, STANDING_GONE), STATUS_OK);
+  assert_int_equal(rig_stand(1, STANDING_GONE), STATUS_OK);
 }
 
 static void no_more_begin_than_may(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
-  create("a", (const char *const[]){"12", "23"}, 2);
-  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+  rig_create_on("a", (const char *const[]){"12", "23"}, 2);
+  assert_int_equal(rig_stand(1, STANDING_LEAVING), STATUS_OK);
   full = true;
   struct evacuation_step step;
   assert_int_equal(next(1, &step), EVACUATION_WAITS);
-  assert_int_equal(stand(4, STANDING_LEAVING), STATUS_OK);
+  assert_int_equal(rig_stand(4, STANDING_LEAVING), STATUS_OK);
   assert_int_equal(next(4, &step), EVACUATION_OVER); /* it has nothing: that is seen all the same */
 }
 
@@ -217,11 +181,11 @@ static void no_more_begin_than_may(void **state) {
 static void a_lost_directory_is_not_up(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
-  create("a", (const char *const[]){"123"}, 1);
+  rig_create_on("a", (const char *const[]){"123"}, 1);
   struct command again = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = 2, .incarnation = {22}}, .cluster_id = {1}};
   snprintf(again.broker.peer_address, sizeof again.broker.peer_address, "peer:1");
   assert_int_equal(rig_apply_through_bytes(&again), STATUS_OK);
-  down = 1u << 1;
+  rig_down = 1u << 1;
   struct evacuation_step step;
   assert_int_equal(next(1, &step), EVACUATION_NO_QUORUM);
 }
@@ -232,9 +196,9 @@ static void a_rack_gets_no_second_replica_where_another_has_room(void **state) {
   (void)state;
   static const char *const racks[] = {"a", "a", "b", "b", "c"};
   for (uint32_t id = 1; id <= 5; id++) rig_register_in_rack(id, racks[id - 1]);
-  create("a", (const char *const[]){"13", "15", "15"}, 3);
-  create("b", (const char *const[]){"2", "2", "2", "2", "4"}, 5); /* so 2 has the most of all but 1 */
-  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
+  rig_create_on("a", (const char *const[]){"13", "15", "15"}, 3);
+  rig_create_on("b", (const char *const[]){"2", "2", "2", "2", "4"}, 5); /* so 2 has the most of all but 1 */
+  assert_int_equal(rig_stand(1, STANDING_LEAVING), STATUS_OK);
   expect_step(1, 1, "53"); /* 3 and 4 have one each */
   expect_step(1, 2, "54");
   expect_step(1, 0, "35"); /* and not to 4, which has fewer than 5 */
@@ -247,17 +211,17 @@ static void a_rack_gets_a_second_replica_where_it_must(void **state) {
   (void)state;
   static const char *const racks[] = {"a", "a", "b", "b", "c", "c"};
   for (uint32_t id = 1; id <= 6; id++) rig_register_in_rack(id, racks[id - 1]);
-  create("a", (const char *const[]){"135"}, 1);
-  create("b", (const char *const[]){"2", "2"}, 2);
-  assert_int_equal(stand(1, STANDING_LEAVING), STATUS_OK);
-  down = 1u << 5 | 1u << 6;
+  rig_create_on("a", (const char *const[]){"135"}, 1);
+  rig_create_on("b", (const char *const[]){"2", "2"}, 2);
+  assert_int_equal(rig_stand(1, STANDING_LEAVING), STATUS_OK);
+  rig_down = 1u << 5 | 1u << 6;
   expect_step(1, 0, "352"); /* c is down, and still has its own */
-  end(cluster_map_move_after(map, 0));
-  assert_int_equal(stand(2, STANDING_LEAVING), STATUS_OK);
+  rig_end_move(cluster_map_move_after(map, 0));
+  assert_int_equal(rig_stand(2, STANDING_LEAVING), STATUS_OK);
   struct evacuation_step step;
   while (next(2, &step) == EVACUATION_STEP) {
     assert_int_equal(begin(&step), STATUS_OK);
-    end(cluster_map_move_after(map, 0));
+    rig_end_move(cluster_map_move_after(map, 0));
   }
   const struct map_partition *partition = &rig_find("a")->partitions[0];
   assert_true(
@@ -368,15 +332,15 @@ static void any_broker_of_any_cluster_is_emptied(void **state) {
     make_random_cluster(&seed, brokers);
     uint32_t leaves = 1 + (uint32_t)(chance(&seed) % brokers);
     size_t had = cluster_map_replicas_of(map, leaves), steps = 0;
-    assert_int_equal(stand(leaves, STANDING_GONE), STATUS_BUSY);
-    assert_int_equal(stand(leaves, STANDING_LEAVING), STATUS_OK);
+    assert_int_equal(rig_stand(leaves, STANDING_GONE), STATUS_BUSY);
+    assert_int_equal(rig_stand(leaves, STANDING_LEAVING), STATUS_OK);
 
     struct evacuation_step step;
     for (enum evacuation_state now; (now = next(leaves, &step)) != EVACUATION_OVER;) {
       assert_true(now == EVACUATION_STEP || now == EVACUATION_WAITS);
       bool ends = now == EVACUATION_WAITS || (cluster_map_move_count(map) > 0 && chance(&seed) % 2 == 0);
       if (ends) {
-        end(cluster_map_move_after(map, 0));
+        rig_end_move(cluster_map_move_after(map, 0));
         continue;
       }
       check_step(&step, leaves);
@@ -384,9 +348,9 @@ static void any_broker_of_any_cluster_is_emptied(void **state) {
       assert_true(++steps <= had);
     }
     assert_int_equal(steps, had);
-    while (cluster_map_move_count(map) > 0) end(cluster_map_move_after(map, 0));
+    while (cluster_map_move_count(map) > 0) rig_end_move(cluster_map_move_after(map, 0));
     check_whole(leaves);
-    assert_int_equal(stand(leaves, STANDING_GONE), STATUS_OK);
+    assert_int_equal(rig_stand(leaves, STANDING_GONE), STATUS_OK);
   }
 }
 

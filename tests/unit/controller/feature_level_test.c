@@ -25,11 +25,6 @@ static void register_that_can(uint32_t id, uint32_t least, uint32_t most) {
   assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
 }
 
-static void set_standing(uint32_t id, enum map_standing standing) {
-  struct command command = {.kind = COMMAND_SET_STANDING, .broker = {.id = id, .standing = standing}};
-  assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
-}
-
 static enum status set_level(uint32_t level) {
   struct command command = {.kind = COMMAND_SET_FEATURE_LEVEL, .feature_level = level};
   return rig_apply_through_bytes(&command);
@@ -86,9 +81,9 @@ static void who_is_gone_holds_nobody_back(void **state) {
   (void)state;
   register_that_can(1, 1, 2);
   register_that_can(2, 1, 1);
-  set_standing(2, STANDING_LEAVING);
+  assert_int_equal(rig_stand(2, STANDING_LEAVING), STATUS_OK);
   assert_reach(1, 1, 2);
-  set_standing(2, STANDING_GONE);
+  assert_int_equal(rig_stand(2, STANDING_GONE), STATUS_OK);
   assert_reach(1, 2, 2);
   assert_null(feature_holder(map, 2, 0));
 }

@@ -9,13 +9,7 @@
 #include "controller/imbalance.h"
 #include "tests/unit/controller/map_rig.h"
 
-static uint32_t down; /* a bit for each broker */
 static bool owns;
-
-static bool is_up(void *context, uint32_t broker) {
-  (void)context;
-  return (down >> broker & 1) == 0;
-}
 
 static bool is_own(void *context, const struct map_move *move) {
   (void)context;
@@ -23,7 +17,6 @@ static bool is_own(void *context, const struct map_move *move) {
 }
 
 static int set_up(void **state) {
-  down = 0;
   owns = false;
   return rig_set_up(state);
 }
@@ -39,37 +32,18 @@ static void put_in_racks(const char *racks) {
 /* `copies`: of each the digits are its brokers. */
 static void create_copies(const char *name, const char *copies, uint32_t count) {
   struct command command = rig_create_command(name, count);
-  for (uint32_t i = 0; i < count; i++) {
-    struct map_partition *partition = &command.topic.partitions[i];
-    for (const char *digit = copies; *digit != '\0'; digit++)
-      partition->replicas[partition->replica_count++] =
-          (struct map_replica){.broker = (uint32_t)(*digit - '0'), .incarnation = {(uint8_t)(*digit - '0')}};
-  }
+  for (uint32_t i = 0; i < count; i++) rig_put_on(&command.topic.partitions[i], copies);
   assert_int_equal(cluster_map_apply(map, &command), STATUS_OK);
   command_deinit(&command);
 }
 
 /* So many partitions of one replica each. */
 static void create(const char *name, uint32_t broker, uint32_t count) {
-  struct command command = rig_create_command(name, count);
-  for (uint32_t i = 0; i < count; i++) {
-    command.topic.partitions[i].replica_count = 1;
-    command.topic.partitions[i].replicas[0] = (struct map_replica){.broker = broker, .incarnation = {(uint8_t)broker}};
-  }
-  assert_int_equal(cluster_map_apply(map, &command), STATUS_OK);
-  command_deinit(&command);
+  create_copies(name, (const char[]){(char)('0' + broker), '\0'}, count);
 }
 
 static void move_first(const char *name, uint32_t to) {
-  struct command command = {.kind = COMMAND_MOVE_PARTITION, .move = {.topic_id = rig_find(name)->id, .target_count = 1}};
-  command.move.target[0] = (struct map_replica){.broker = to, .incarnation = {(uint8_t)to}};
-  assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
-}
-
-static void stand(uint32_t broker, enum map_standing standing) {
-  assert_int_equal(
-      rig_apply_through_bytes(&(struct command){.kind = COMMAND_SET_STANDING, .broker = {.id = broker, .standing = standing}}),
-      STATUS_OK);
+  assert_int_equal(rig_begin_move(rig_find(name)->id, 0, &to, 1), STATUS_OK);
 }
 
 static void a_little_is_not_worth_it(void **state) {
@@ -104,7 +78,7 @@ static void who_leaves_is_not_counted(void **state) {
   create("a", 1, 5);
   create("b", 2, 5);
   assert_true(imbalance_of(map).is_worth_it);
-  stand(3, STANDING_LEAVING);
+  assert_int_equal(rig_stand(3, STANDING_LEAVING), STATUS_OK);
   assert_false(imbalance_of(map).is_worth_it);
 }
 
@@ -155,20 +129,20 @@ static void what_is_calm(void **state) {
   (void)state;
   put_brokers(3);
   create("a", 1, 2);
-  assert_null(imbalance_unrest(map, is_up, is_own, NULL));
-  down = 1u << 3;
-  assert_string_equal(imbalance_unrest(map, is_up, is_own, NULL), "a broker is down");
-  down = 0;
-  stand(3, STANDING_DRAINED);
-  assert_string_equal(imbalance_unrest(map, is_up, is_own, NULL), "a broker is drained, or leaves");
-  stand(3, STANDING_LEAVING);
-  assert_string_equal(imbalance_unrest(map, is_up, is_own, NULL), "a broker is drained, or leaves");
-  stand(3, STANDING_GONE);
-  assert_null(imbalance_unrest(map, is_up, is_own, NULL)); /* it is no part of it any more */
+  assert_null(imbalance_unrest(map, rig_is_up, is_own, NULL));
+  rig_down = 1u << 3;
+  assert_string_equal(imbalance_unrest(map, rig_is_up, is_own, NULL), "a broker is down");
+  rig_down = 0;
+  assert_int_equal(rig_stand(3, STANDING_DRAINED), STATUS_OK);
+  assert_string_equal(imbalance_unrest(map, rig_is_up, is_own, NULL), "a broker is drained, or leaves");
+  assert_int_equal(rig_stand(3, STANDING_LEAVING), STATUS_OK);
+  assert_string_equal(imbalance_unrest(map, rig_is_up, is_own, NULL), "a broker is drained, or leaves");
+  assert_int_equal(rig_stand(3, STANDING_GONE), STATUS_OK);
+  assert_null(imbalance_unrest(map, rig_is_up, is_own, NULL)); /* it is no part of it any more */
   move_first("a", 2);
-  assert_string_equal(imbalance_unrest(map, is_up, is_own, NULL), "somebody moves partitions");
+  assert_string_equal(imbalance_unrest(map, rig_is_up, is_own, NULL), "somebody moves partitions");
   owns = true;
-  assert_null(imbalance_unrest(map, is_up, is_own, NULL));
+  assert_null(imbalance_unrest(map, rig_is_up, is_own, NULL));
 }
 
 static void a_directory_that_is_lost_is_no_calm(void **state) {
@@ -178,7 +152,7 @@ static void a_directory_that_is_lost_is_no_calm(void **state) {
   struct command command = {
       .kind = COMMAND_REGISTER_BROKER, .broker = {.id = 1, .incarnation = {77}, .peer_address = "peer:1"}, .cluster_id = {1}};
   assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
-  assert_string_equal(imbalance_unrest(map, is_up, is_own, NULL), "a replica is missing");
+  assert_string_equal(imbalance_unrest(map, rig_is_up, is_own, NULL), "a replica is missing");
 }
 
 int main(void) {

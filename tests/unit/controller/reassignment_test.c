@@ -26,47 +26,11 @@ static uint32_t below(uint64_t *seed, uint32_t bound) { return (uint32_t)(chance
 
 /* ---- The map ---- */
 
-/* `brokers` digits of one partition after the other. */
-static void create(const char *name, const char *const *partitions, uint32_t count) {
-  struct command command = rig_create_command(name, count);
-  for (uint32_t i = 0; i < count; i++) {
-    struct map_partition *partition = &command.topic.partitions[i];
-    for (const char *digit = partitions[i]; *digit != '\0'; digit++) {
-      uint32_t id = (uint32_t)(*digit - '0');
-      partition->replicas[partition->replica_count++] = (struct map_replica){.broker = id, .incarnation = {(uint8_t)id}};
-    }
-  }
-  assert_int_equal(cluster_map_apply(map, &command), STATUS_OK);
-  command_deinit(&command);
-}
-
 static void begin(uint64_t topic_id, uint32_t partition, const uint32_t *to, uint32_t to_count) {
-  struct command command = {.kind = COMMAND_MOVE_PARTITION, .move = {.topic_id = topic_id, .partition = partition}};
-  for (uint32_t i = 0; i < to_count; i++)
-    command.move.target[command.move.target_count++] = (struct map_replica){.broker = to[i], .incarnation = {(uint8_t)to[i]}};
-  assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
+  assert_int_equal(rig_begin_move(topic_id, partition, to, to_count), STATUS_OK);
 }
 
-static void end(const struct map_move *move) {
-  assert_int_equal(rig_apply_through_bytes(&(struct command){
-                       .kind = COMMAND_PARTITION_MOVED,
-                       .move = {.topic_id = move->topic_id, .partition = move->partition, .number = move->number}}),
-                   STATUS_OK);
-}
-
-static void stand(uint32_t broker, enum map_standing standing) {
-  assert_int_equal(
-      rig_apply_through_bytes(&(struct command){.kind = COMMAND_SET_STANDING, .broker = {.id = broker, .standing = standing}}),
-      STATUS_OK);
-}
-
-static uint32_t down; /* a bit for each broker */
 static const char *asked_name;
-
-static bool is_up(void *context, uint32_t broker) {
-  (void)context;
-  return (down >> broker & 1) == 0;
-}
 
 static bool is_asked(void *context, const struct map_topic *topic) {
   (void)context;
@@ -74,7 +38,6 @@ static bool is_asked(void *context, const struct map_topic *topic) {
 }
 
 static int set_up(void **state) {
-  down = 0;
   asked_name = NULL;
   return rig_set_up(state);
 }
@@ -82,8 +45,11 @@ static int set_up(void **state) {
 /* ---- Plans ---- */
 
 static struct reassignment_goal goal_of(const uint32_t *brokers, size_t count) {
-  return (struct reassignment_goal){
-      .map = map, .is_up = is_up, .is_asked = asked_name != NULL ? is_asked : NULL, .brokers = brokers, .broker_count = count};
+  return (struct reassignment_goal){.map = map,
+                                    .is_up = rig_is_up,
+                                    .is_asked = asked_name != NULL ? is_asked : NULL,
+                                    .brokers = brokers,
+                                    .broker_count = count};
 }
 
 /* "0:123>234 ..." */
@@ -115,7 +81,7 @@ static void expect_no_plan(const uint32_t *brokers, size_t count, enum status st
 static void a_new_broker_gets_its_share(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 3; id++) rig_register_broker(id, "peer:1");
-  create("a", (const char *const[]){"123", "231", "312", "123"}, 4);
+  rig_create_on("a", (const char *const[]){"123", "231", "312", "123"}, 4);
   expect_plan(NULL, 0, "");
   rig_register_broker(4, "peer:1");
   expect_plan(NULL, 0, "0:123>234 1:231>314 2:312>412");
@@ -126,7 +92,7 @@ static void what_is_crowded_goes_to_other_racks(void **state) {
   (void)state;
   static const char *const racks[] = {"a", "a", "b", ""};
   for (uint32_t id = 1; id <= 4; id++) rig_register_in_rack(id, racks[id - 1]);
-  create("a", (const char *const[]){"12", "34"}, 2);
+  rig_create_on("a", (const char *const[]){"12", "34"}, 2);
   expect_plan(NULL, 0, "0:12>13 1:34>24");
   rig_register_in_rack(2, "b"); /* it was carried elsewhere */
   expect_plan(NULL, 0, "");
@@ -135,8 +101,8 @@ static void what_is_crowded_goes_to_other_racks(void **state) {
 static void what_is_asked_goes_to_whom_it_is_asked_for(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
-  create("a", (const char *const[]){"123", "231", "312"}, 3);
-  create("b", (const char *const[]){"123"}, 1);
+  rig_create_on("a", (const char *const[]){"123", "231", "312"}, 3);
+  rig_create_on("b", (const char *const[]){"123"}, 1);
   asked_name = "a";
   expect_plan((const uint32_t[]){2, 3, 4}, 3, "0:123>423 1:231>234 2:312>324");
 }
@@ -144,9 +110,9 @@ static void what_is_asked_goes_to_whom_it_is_asked_for(void **state) {
 static void a_plan_that_could_not_end_is_none(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 5; id++) rig_register_broker(id, id == 5 ? "" : "peer:1");
-  create("a", (const char *const[]){"123"}, 1);
-  stand(4, STANDING_LEAVING);
-  down = 1u << 3;
+  rig_create_on("a", (const char *const[]){"123"}, 1);
+  assert_int_equal(rig_stand(4, STANDING_LEAVING), STATUS_OK);
+  rig_down = 1u << 3;
   expect_no_plan((const uint32_t[]){1, 9}, 2, STATUS_NOT_FOUND,
                  "broker 9 is to have replicas, and the cluster has no such broker: cairn broker list shows those it has");
   expect_no_plan((const uint32_t[]){1, 5}, 2, STATUS_NOT_FOUND,
@@ -165,9 +131,9 @@ static void a_plan_that_could_not_end_is_none(void **state) {
 static void what_cannot_move_is_left_out_and_counted(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
-  create("a", (const char *const[]){"1", "1", "1", "1", "2", "2"}, 6);
+  rig_create_on("a", (const char *const[]){"1", "1", "1", "1", "2", "2"}, 6);
   begin(rig_find("a")->id, 0, (const uint32_t[]){3}, 1);
-  down = 1u << 2;
+  rig_down = 1u << 2;
   struct reassignment plan;
   const struct reassignment_goal goal = goal_of(NULL, 0);
   assert_int_equal(reassignment_plan(&goal, &plan), STATUS_OK);
@@ -183,18 +149,18 @@ static void what_cannot_move_is_left_out_and_counted(void **state) {
 static void what_has_no_quorum_stays_whole(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
-  create("a", (const char *const[]){"12", "12", "12", "12"}, 4);
+  rig_create_on("a", (const char *const[]){"12", "12", "12", "12"}, 4);
   expect_plan(NULL, 0, "0:12>43 1:12>34 2:12>21");
-  down = 1u << 2;
+  rig_down = 1u << 2;
   expect_plan(NULL, 0, "");
 }
 
 static void who_is_drained_or_down_gets_nothing_and_keeps_what_it_has(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
-  create("a", (const char *const[]){"12", "12", "12", "12"}, 4);
-  stand(1, STANDING_DRAINED);
-  down = 1u << 4;
+  rig_create_on("a", (const char *const[]){"12", "12", "12", "12"}, 4);
+  assert_int_equal(rig_stand(1, STANDING_DRAINED), STATUS_OK);
+  rig_down = 1u << 4;
   expect_plan(NULL, 0, "0:12>13 1:12>13");
 }
 
@@ -203,7 +169,7 @@ static void who_is_drained_or_down_gets_nothing_and_keeps_what_it_has(void **sta
 static void a_move_begins_where_there_is_room_for_it(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
-  create("a", (const char *const[]){"123", "123", "123"}, 3);
+  rig_create_on("a", (const char *const[]){"123", "123", "123"}, 3);
   struct reassignment plan;
   const struct reassignment_goal goal = goal_of((const uint32_t[]){2, 3, 4}, 3);
   const struct reassignment_bounds two = {.per_broker = 2, .in_all = 9}, one_in_all = {.per_broker = 9, .in_all = 1};
@@ -219,14 +185,14 @@ static void a_move_begins_where_there_is_room_for_it(void **state) {
   }
   assert_false(reassignment_may_begin(&goal, &moves[2], &two));
   assert_false(reassignment_may_begin(&goal, &moves[2], &one_in_all));
-  end(cluster_map_move_after(map, 0));
+  rig_end_move(cluster_map_move_after(map, 0));
   assert_int_equal(reassignment_stage_of(map, &moves[0]), REASSIGNMENT_ARRIVED);
   assert_true(reassignment_may_begin(&goal, &moves[2], &two));
-  down = 1u << 4;
+  rig_down = 1u << 4;
   assert_false(reassignment_may_begin(&goal, &moves[2], &two));
-  down = 1u << 1 | 1u << 2; /* two of the three that have it */
+  rig_down = 1u << 1 | 1u << 2; /* two of the three that have it */
   assert_false(reassignment_may_begin(&goal, &moves[2], &two));
-  down = 0;
+  rig_down = 0;
   begin(moves[2].topic_id, moves[2].partition, (const uint32_t[]){1, 2}, 2);
   assert_int_equal(reassignment_stage_of(map, &moves[2]), REASSIGNMENT_ELSEWHERE);
   assert_int_equal(rig_delete(moves[2].topic_id), STATUS_OK);
@@ -238,7 +204,7 @@ static void a_move_begins_where_there_is_room_for_it(void **state) {
 static void who_gives_replicas_gives_a_few_at_a_time(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 4; id++) rig_register_broker(id, "peer:1");
-  create("a", (const char *const[]){"1", "1", "1", "1"}, 4);
+  rig_create_on("a", (const char *const[]){"1", "1", "1", "1"}, 4);
   struct reassignment plan;
   const struct reassignment_goal goal = goal_of(NULL, 0);
   const struct reassignment_bounds two = {.per_broker = 2, .in_all = 9};
@@ -250,7 +216,7 @@ static void who_gives_replicas_gives_a_few_at_a_time(void **state) {
     begin(plan.moves[i].topic_id, plan.moves[i].partition, plan.moves[i].to, plan.moves[i].to_count);
   }
   assert_false(reassignment_may_begin(&goal, &plan.moves[2], &two));
-  end(cluster_map_move_after(map, 0));
+  rig_end_move(cluster_map_move_after(map, 0));
   assert_true(reassignment_may_begin(&goal, &plan.moves[2], &two));
   reassignment_deinit(&plan);
 }
@@ -268,7 +234,7 @@ static void draw_cluster(uint64_t *seed) {
       for (uint32_t k = 0; k < replicas; k++) texts[i][k] = (char)('1' + (first + k) % crowded);
       partitions[i] = texts[i];
     }
-    create(name, partitions, count);
+    rig_create_on(name, partitions, count);
   }
 }
 
@@ -300,7 +266,7 @@ static void end_one(uint64_t *seed) {
   uint32_t which = below(seed, (uint32_t)cluster_map_move_count(map));
   const struct map_move *move = cluster_map_move_after(map, 0);
   while (which-- > 0) move = cluster_map_move_after(map, move->group);
-  end(move);
+  rig_end_move(move);
 }
 
 static void expect_even(void) {
@@ -359,7 +325,7 @@ static bool draw_racks(uint64_t *seed) {
       for (uint32_t k = 0; k < replicas; k++) texts[i][k] = (char)('1' + (first + k) % crowded);
       partitions[i] = texts[i];
     }
-    create(name, partitions, count);
+    rig_create_on(name, partitions, count);
   }
   return racks == 0 || (sizes[0] * racks == brokers && sizes[racks - 1] * racks == brokers);
 }
@@ -376,7 +342,7 @@ static void what_a_plan_comes_to_is_no_imbalance(void **state) {
     assert_int_equal(reassignment_plan(&goal, &plan), STATUS_OK);
     for (size_t i = 0; i < plan.count; i++) {
       begin(plan.moves[i].topic_id, plan.moves[i].partition, plan.moves[i].to, plan.moves[i].to_count);
-      end(cluster_map_move_after(map, 0));
+      rig_end_move(cluster_map_move_after(map, 0));
     }
     reassignment_deinit(&plan);
     struct imbalance left = imbalance_of(map);

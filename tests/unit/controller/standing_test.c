@@ -11,10 +11,6 @@
 #include "controller/decide.h"
 #include "tests/unit/controller/map_rig.h"
 
-static enum status stand(uint32_t broker, enum map_standing standing) {
-  return rig_apply_through_bytes(&(struct command){.kind = COMMAND_SET_STANDING, .broker = {.id = broker, .standing = standing}});
-}
-
 static enum map_standing standing_of(uint32_t broker) { return cluster_map_broker(map, broker)->standing; }
 
 /* Decided as group 0's leader would, in a cluster of the brokers that the map has, and carried out. */
@@ -48,22 +44,22 @@ static void a_broker_is_in_until_something_else_is_said(void **state) {
   (void)state;
   register_three();
   assert_int_equal(standing_of(2), STANDING_IN);
-  assert_int_equal(stand(2, STANDING_DRAINED), STATUS_OK);
+  assert_int_equal(rig_stand(2, STANDING_DRAINED), STATUS_OK);
   assert_int_equal(standing_of(2), STANDING_DRAINED);
   rig_register_broker(2, "elsewhere:1"); /* the same directory at another address */
   assert_int_equal(standing_of(2), STANDING_DRAINED);
-  assert_int_equal(stand(2, STANDING_IN), STATUS_OK);
+  assert_int_equal(rig_stand(2, STANDING_IN), STATUS_OK);
   assert_int_equal(standing_of(2), STANDING_IN);
-  assert_int_equal(stand(4, STANDING_DRAINED), STATUS_NOT_FOUND);
+  assert_int_equal(rig_stand(4, STANDING_DRAINED), STATUS_NOT_FOUND);
 }
 
 static void who_is_gone_comes_back_with_another_directory_only(void **state) {
   (void)state;
   register_three();
-  assert_int_equal(stand(2, STANDING_GONE), STATUS_BUSY); /* it has to leave first */
-  assert_int_equal(stand(2, STANDING_LEAVING), STATUS_OK);
-  assert_int_equal(stand(2, STANDING_GONE), STATUS_OK);
-  assert_int_equal(stand(2, STANDING_IN), STATUS_NOT_FOUND);
+  assert_int_equal(rig_stand(2, STANDING_GONE), STATUS_BUSY); /* it has to leave first */
+  assert_int_equal(rig_stand(2, STANDING_LEAVING), STATUS_OK);
+  assert_int_equal(rig_stand(2, STANDING_GONE), STATUS_OK);
+  assert_int_equal(rig_stand(2, STANDING_IN), STATUS_NOT_FOUND);
 
   struct command again = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = 2, .incarnation = {2}}, .cluster_id = {1}};
   assert_int_equal(rig_apply_through_bytes(&again), STATUS_DIRECTORY_REPLACED);
@@ -81,7 +77,7 @@ static void who_is_gone_comes_back_with_another_directory_only(void **state) {
 static void a_new_directory_changes_nothing_of_it(void **state) {
   (void)state;
   register_three();
-  assert_int_equal(stand(2, STANDING_LEAVING), STATUS_OK);
+  assert_int_equal(rig_stand(2, STANDING_LEAVING), STATUS_OK);
   struct command again = {.kind = COMMAND_REGISTER_BROKER, .broker = {.id = 2, .incarnation = {22}}, .cluster_id = {1}};
   assert_int_equal(rig_apply_through_bytes(&again), STATUS_OK);
   assert_int_equal(standing_of(2), STANDING_LEAVING);
@@ -168,8 +164,8 @@ static void of_one_that_is_gone_nothing_is_wanted(void **state) {
   (void)state;
   struct change change;
   register_three();
-  assert_int_equal(stand(2, STANDING_LEAVING), STATUS_OK);
-  assert_int_equal(stand(2, STANDING_GONE), STATUS_OK);
+  assert_int_equal(rig_stand(2, STANDING_LEAVING), STATUS_OK);
+  assert_int_equal(rig_stand(2, STANDING_GONE), STATUS_OK);
   assert_int_equal(ask(2, STANDING_IN, &change), STATUS_BROKER_GONE);
   assert_non_null(strstr(change.problem, "empty directory"));
   assert_int_equal(ask(4, STANDING_IN, &change), STATUS_NOT_FOUND);
@@ -187,14 +183,14 @@ static void a_move_that_was_redirected_still_counts(void **state) {
   assert_int_equal(carry_out(&change), STATUS_OK);
   assert_int_equal(ask(3, STANDING_LEAVING, &change), STATUS_OK);
   assert_int_equal(ask(3, STANDING_GONE, &change), STATUS_BUSY);
-  assert_int_equal(stand(3, STANDING_GONE), STATUS_BUSY);
+  assert_int_equal(rig_stand(3, STANDING_GONE), STATUS_BUSY);
 }
 
 static void a_standing_survives_a_snapshot(void **state) {
   (void)state;
   register_three();
-  assert_int_equal(stand(1, STANDING_DRAINED), STATUS_OK);
-  assert_int_equal(stand(3, STANDING_LEAVING), STATUS_OK);
+  assert_int_equal(rig_stand(1, STANDING_DRAINED), STATUS_OK);
+  assert_int_equal(rig_stand(3, STANDING_LEAVING), STATUS_OK);
   struct buffer bytes;
   buffer_init(&bytes, 1 << 16);
   assert_int_equal(cluster_map_encode(map, &bytes), STATUS_OK);
@@ -256,7 +252,7 @@ static void who_has_replicas_is_not_gone_yet(void **state) {
   uint32_t has = rig_find("a")->partitions[0].replicas[0].broker;
   assert_int_equal(ask(has, STANDING_LEAVING, &change), STATUS_OK);
   assert_int_equal(ask(has, STANDING_GONE, &change), STATUS_BUSY);
-  assert_int_equal(stand(has, STANDING_GONE), STATUS_BUSY);
+  assert_int_equal(rig_stand(has, STANDING_GONE), STATUS_BUSY);
   assert_int_equal(ask(9, STANDING_DRAINED, &change), STATUS_NOT_FOUND);
 }
 
