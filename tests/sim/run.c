@@ -89,12 +89,14 @@ static bool go_on_until(struct run *run, bool (*reached)(struct run *run), uint6
   return checker_failed(run->checker, NULL) == NULL;
 }
 
-static bool all_up(struct run *run) {
+static bool all_are(struct run *run, enum sim_node_stage stage) {
   for (unsigned i = 0; i < run->plan->nodes; i++) {
-    if (sim_node_stage(run->nodes[i]) != SIM_NODE_UP) return false;
+    if (sim_node_stage(run->nodes[i]) != stage) return false;
   }
   return true;
 }
+
+static bool all_up(struct run *run) { return all_are(run, SIM_NODE_UP); }
 
 /* Each broker that left is there again, with an empty directory. */
 static bool all_back(struct run *run) {
@@ -239,12 +241,7 @@ static bool let_leave(struct run *run) {
   return go_on_until(run, all_back, HEAL_NS, "I17 convergence", "the coming back of brokers that left");
 }
 
-static bool all_down(struct run *run) {
-  for (unsigned i = 0; i < run->plan->nodes; i++) {
-    if (sim_node_stage(run->nodes[i]) != SIM_NODE_DOWN) return false;
-  }
-  return true;
-}
+static bool all_down(struct run *run) { return all_are(run, SIM_NODE_DOWN); }
 
 /* A broker that refuses to start has told what it found. */
 static bool all_up_or_refused(struct run *run) {
