@@ -217,7 +217,7 @@ class ApiTest(harness.Case):
 
     def test_client_checksum_is_checked_and_kept(self):
         records = record_pb2.Records(records=[record_pb2.Record(value=b"checked")])
-        good = crc32c(records.SerializeToString())
+        good = harness.crc32c(records.SerializeToString())
         sent = record_pb2.RecordBatch(records=records, crc32c=good)
         self.client.append(topic=self.topic, partition=0, batch=sent)
         self.assertEqual(self.client.read(topic=self.topic, partition=0, offset=0).batches[0].batch.crc32c, good)
@@ -336,16 +336,6 @@ class ApiTest(harness.Case):
         self.assertEqual(described.topic.replicas, 1)
         self.assertEqual([list(p.replicas) for p in described.partitions], [[1], [1]])
         self.assertEqual([p.leader_id for p in described.partitions], [1, 1])
-
-
-def crc32c(data):
-    """CRC32C (Castagnoli), bit by bit: slow, and independent of the code under test."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
 
 
 if __name__ == "__main__":

@@ -11,22 +11,12 @@ import harness
 LATER = 9  # a version that no format has
 
 
-def crc32c(data):
-    """CRC32C (Castagnoli), bit by bit: slow, and independent of the code under test."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
 def make_later(path):
     """These files are a magic, a CRC32C of all behind it, and behind that the version."""
     with open(path, "rb") as file:
         content = bytearray(file.read())
     content[8] = LATER
-    content[4:8] = struct.pack("<I", crc32c(content[8:]))
+    content[4:8] = struct.pack("<I", harness.crc32c(content[8:]))
     with open(path, "wb") as file:
         file.write(content)
 
@@ -94,7 +84,7 @@ class FutureTest(harness.Case):
         self.used()
         rows = struct.pack("<BBHI", LATER, 0, 0, 0)
         with open(self.path("seen"), "wb") as file:
-            file.write((b"CRNM" + struct.pack("<I", crc32c(rows + bytes(4096 - 16))) + rows).ljust(4096, b"\0"))
+            file.write((b"CRNM" + struct.pack("<I", harness.crc32c(rows + bytes(4096 - 16))) + rows).ljust(4096, b"\0"))
         self.refuses("seen")
 
     def test_founding(self):
