@@ -283,7 +283,17 @@ class Failure:
 
 
 class Case(unittest.TestCase):
-    """A test case with a refusal checker and one line per figure worth seeing."""
+    """A test case with a refusal checker, patience, and one line per figure worth seeing."""
+
+    patience_s = 60  # a bound on what waits, not a promise
+
+    def wait_for(self, what, holds, patience_s=None):
+        """Seconds until it holds."""
+        began = time.monotonic()
+        while not holds():
+            self.assertLess(time.monotonic() - began, patience_s or self.patience_s, "in vain: %s" % what)
+            time.sleep(0.05)
+        return time.monotonic() - began
 
     def refused(self, code, reason, call, *arguments, executed="no", **fields):
         with self.assertRaises(grpc.RpcError) as caught:

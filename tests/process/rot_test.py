@@ -69,7 +69,7 @@ class RunningRotTest(cluster.Case):
             self.assertLess(time.monotonic(), began + RECOVERY_S, failure)
             time.sleep(0.02)
 
-    def wait_for(self, broker, word, since):
+    def wait_said(self, broker, word, since):
         while word not in broker.said()[since:]:
             self.assertLess(time.monotonic(), self.end, "%s does not say %s" % (broker.address, word))
             time.sleep(0.01)
@@ -84,7 +84,7 @@ class RunningRotTest(cluster.Case):
         began = time.monotonic()
         self.end = began + RECOVERY_S
         served_s = self.served_again(victim.address)
-        self.wait_for(victim, "event=replica_installed group=%d " % self.group, since)
+        self.wait_said(victim, "event=replica_installed group=%d " % self.group, since)
         whole_s = time.monotonic() - began
         said = victim.said()[since:]
         self.assertIn("event=replica_lost_entries group=%d " % self.group, said)
