@@ -8,27 +8,20 @@ import time
 import cluster
 import harness
 
-OPTIONS = ["--journal-bytes", "64MiB", "--journal-file-bytes", "8MiB"]
-PATIENCE_S = 60  # a bound on what waits, not a promise
 RETURN = ["from=3 to=2", "from=2 to=3", "settled voters=3 learners=0"]  # of a broker with another directory, until it votes
 
 
-class MembersTest(harness.Case):
-    def setUp(self):
-        self.cluster = cluster.Cluster(3, options=OPTIONS)
-        self.addCleanup(self.cluster.close_after, self)
-        self.cluster.start()
-        self.follower = cluster.Follower(self.cluster.addresses)
+class MembersTest(cluster.Case):
+    options = ["--journal-bytes", "64MiB", "--journal-file-bytes", "8MiB"]
 
     def make_topic(self, name, replicas, partitions=1):
         """As soon as the map has enough brokers for it; one that exists was made by a call that was not answered."""
-        end = time.monotonic() + PATIENCE_S
-        while True:
-            answer, failure = self.follower.once("create_topic", timeout=5, name=name, partitions=partitions, replicas=replicas)
-            if failure is None or failure.reason == "TOPIC_EXISTS":
-                return
-            self.assertLess(time.monotonic(), end, "topic %s is not made: %s" % (name, failure))
-            time.sleep(0.05)
+
+        def is_made():
+            _, failure = self.follower.once("create_topic", timeout=5, name=name, partitions=partitions, replicas=replicas)
+            return failure is None or failure.reason == "TOPIC_EXISTS"
+
+        self.wait_for("topic %s is made" % name, is_made)
 
     def append(self, topic, values):
         for sequence, value in enumerate(values):  # by name, so that it may be sent again to a broker that has only just come back
@@ -42,26 +35,22 @@ class MembersTest(harness.Case):
     def wait_settled(self, members, since=""):
         """Until the brokers have said one after the other, whoever leads group 0 at the time, what these patterns are of."""
         pattern = re.compile(".*".join(members), re.DOTALL)
-        end = time.monotonic() + PATIENCE_S
-        while True:
+
+        def is_said():
             lines = [line for broker in self.cluster.brokers for line in broker.said().splitlines() if "controller_members" in line]
-            if pattern.search("\n".join(sorted(line for line in lines if line >= since))):
-                return
-            self.assertLess(time.monotonic(), end, "nobody says %s" % pattern.pattern)
-            time.sleep(0.05)
+            return pattern.search("\n".join(sorted(line for line in lines if line >= since)))
+
+        self.wait_for("brokers say %s" % pattern.pattern, is_said)
 
     def wait_said(self, broker, words):
-        end = time.monotonic() + PATIENCE_S
-        while words not in broker.said():
-            self.assertLess(time.monotonic(), end, "it does not say %s" % words)
-            time.sleep(0.05)
+        self.wait_for("it says %s" % words, lambda: words in broker.said())
 
     def test_a_fourth_broker_joins(self):
         values = [b"v%d" % i for i in range(20)]
         self.make_topic("before", replicas=3)
         self.append("before", values)
 
-        fourth = self.cluster.add(OPTIONS).start()
+        fourth = self.cluster.add(self.options).start()
         self.assertIn("event=entering_cluster", fourth.said())
         self.wait_settled(["settled voters=3 learners=1"])
         self.make_topic("after", replicas=4)
@@ -84,7 +73,7 @@ class MembersTest(harness.Case):
         old = wiped.data + "-old"
         os.rename(wiped.data, old)
 
-        wiped.start(timeout=PATIENCE_S)
+        wiped.start(timeout=self.patience_s)
         self.assertIn("event=entering_cluster", wiped.said())
         self.wait_settled(RETURN)
 
@@ -109,7 +98,7 @@ class MembersTest(harness.Case):
             wiped.kill()
             os.rename(wiped.data, wiped.data + "-old")
             lost = self.now()
-            wiped.start(timeout=PATIENCE_S)
+            wiped.start(timeout=self.patience_s)
             self.assertIn("event=entering_cluster", wiped.said())
             self.wait_settled(RETURN, since=lost)  # whoever leads next says of the old one, too, that it votes
 
@@ -124,7 +113,7 @@ class MembersTest(harness.Case):
             client, peer = cluster.free_ports(2)
             known = self.cluster.brokers[taken - 1].options
             join = known[known.index("--join") + 1]
-            options = ["--broker-id", str(taken), "--peer-listen", "127.0.0.1:%d" % peer, "--join", join, *OPTIONS]
+            options = ["--broker-id", str(taken), "--peer-listen", "127.0.0.1:%d" % peer, "--join", join, *self.options]
             intruder = harness.Broker(options=options, address="127.0.0.1:%d" % client)
             self.addCleanup(intruder.close)
             intruder.start(wait=False)

@@ -79,7 +79,7 @@ class ScaleTest(Scale):
         self.assertLess(percent, 1)
 
 
-class ClusterScaleTest(Scale):
+class ClusterScaleTest(Scale, cluster.Case):
     """Groups of three. Only every tenth is asked for: the others elect whoever leads them all the same. A sanitizer makes three brokers too slow for
     many on one machine: there are a tenth of them then."""
 
@@ -87,10 +87,7 @@ class ClusterScaleTest(Scale):
     SAMPLE = [("topic-%d" % i, i % CLUSTER_PARTITIONS) for i in range(TOPICS)]
 
     def setUp(self):
-        self.cluster = cluster.Cluster()
-        self.addCleanup(self.cluster.close_after, self)
-        self.cluster.start()
-        self.follower = cluster.Follower(self.cluster.addresses)
+        super().setUp()
         self.before = max(broker.resident_bytes() for broker in self.cluster.brokers)
 
     def make_topics(self):
