@@ -115,8 +115,12 @@ class Case(harness.Case):
         self.chance = random.Random("%d %s" % (SEED, self.id()))
         self.cluster = Cluster(3, options=self.options)
         self.addCleanup(self.cluster.close_after, self)
+        self.prepare()
         self.cluster.start()
         self.follower = Follower(self.cluster.addresses)
+
+    def prepare(self):
+        """Before the brokers start."""
 
 
 class Follower:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -12,9 +11,9 @@ import grpc
 
 import cluster
 import harness
+from admin_case import OPTIONS, AdminCase
 from cairn.v1 import admin_pb2
 
-SEED = int(os.environ.get("TEST_SEED", "1"))
 PARTITIONS = 4
 WORKERS = [cluster.Writer, cluster.Conditional, cluster.Looker, cluster.Reader]
 IN, DRAINED, LEAVING, GONE = (
@@ -24,33 +23,11 @@ IN, DRAINED, LEAVING, GONE = (
     admin_pb2.BROKER_STANDING_GONE,
 )
 
-OPTIONS = ["--journal-bytes", "64MiB", "--journal-file-bytes", "8MiB", "--election-timeout-ms", "500", "--heartbeat-ms", "50"]
-PATIENCE_S = 60  # a bound on what waits, not a promise
 DRAIN_S = 30
 
 
-class StandingCase(harness.Case):
-    brokers = 4
-    options = OPTIONS
-
-    def setUp(self):
-        self.cluster = cluster.Cluster(3, options=self.options)
-        self.addCleanup(self.cluster.close_after, self)
-        self.cluster.start()
-        for _ in range(self.brokers - 3):
-            self.cluster.add(self.options).start()
-        self.chance = random.Random("%d %s" % (SEED, self.id()))
-        self.follower = cluster.Follower(self.cluster.addresses)
-        self.wait_for("all brokers in the map", lambda: len(self.call("describe_cluster").brokers) == self.brokers)
-
-    def wait_for(self, what, holds, patience=PATIENCE_S):
-        end = time.monotonic() + patience
-        while not holds():
-            self.assertLess(time.monotonic(), end, "in vain: %s" % what)
-            time.sleep(0.05)
-
-    def call(self, method, **fields):
-        return self.follower.call(method, patience=PATIENCE_S, timeout=5, **fields)
+class StandingCase(AdminCase):
+    newcomers = 1
 
     def create(self, topic, replicas=3):
         self.call("create_topic", name=topic, partitions=PARTITIONS, replicas=replicas)
@@ -142,7 +119,7 @@ class DrainTest(StandingCase):
         self.wait_for("2 leads all", lambda: self.leads("t", 2) == PARTITIONS)
         self.wait_for("2 leads the map", lambda: self.map_leader() == 2)
         acknowledged = self.check("t", workers)
-        self.show("seed %d: drained in %.1f s, %d acknowledged, 0 lost, 0 duplicated, 0 reordered, 0 stale" % (SEED, drained_s, acknowledged))
+        self.show("seed %d: drained in %.1f s, %d acknowledged, 0 lost, 0 duplicated, 0 reordered, 0 stale" % (cluster.SEED, drained_s, acknowledged))
 
     def test_what_nobody_else_has_stays_with_it(self):
         self.create("alone", replicas=1)
@@ -173,7 +150,7 @@ class DecommissionTest(StandingCase):
         self.forget(3)
         acknowledged = self.check("t", workers, without=[gone])
         self.come_back(gone)
-        self.show("seed %d: %d acknowledged, 0 lost, 0 duplicated, 0 reordered, 0 stale" % (SEED, acknowledged))
+        self.show("seed %d: %d acknowledged, 0 lost, 0 duplicated, 0 reordered, 0 stale" % (cluster.SEED, acknowledged))
 
     def come_back(self, gone):
         """With its old directory it is nobody; with an empty one it comes in again."""
@@ -187,7 +164,7 @@ class DecommissionTest(StandingCase):
         gone.kill()
 
         shutil.rmtree(gone.data)
-        gone.start(timeout=PATIENCE_S)
+        gone.start(timeout=self.patience_s)
         self.wait_for("3 is in again", lambda: self.standing(3) == IN)
         self.create("v", replicas=4)
         self.assertEqual(len(self.replicas_on("v", 3)), PARTITIONS)
@@ -261,7 +238,7 @@ class DecommissionTest(StandingCase):
 
     def refusal(self, broker, validate_only=False):
         """Of a wish that it leaves: what whoever leads the map says."""
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + self.patience_s
         while True:
             answer, failure = self.follower.once("set_broker_standing", timeout=5, broker_id=broker, standing=LEAVING, validate_only=validate_only)
             self.assertIsNone(answer, "it may leave")
@@ -307,17 +284,16 @@ class DecommissionTest(StandingCase):
                 break
             self.set_standing(3, IN)
             taker.resume()
-            self.wait_for("4 is up", lambda: self.is_up(4))
+            self.wait_all_up()
         else:
             self.fail("in %d attempts nothing was to go to a broker that stood still" % (attempt + 1))
         taker.resume()
         taker.kill()
         shutil.rmtree(taker.data)
-        taker.start(timeout=PATIENCE_S)
+        taker.start(timeout=self.patience_s)
         self.forget(3)
         self.wait_for("3 is gone", lambda: self.standing(3) == GONE)
         self.assertEqual(len(self.replicas_on("t", 4)), PARTITIONS)
-
 
     def goes_to_paused(self, topic, taker):
         """3 is to leave while `taker`, number 4, stands still. False: that was seen before anything was to go there."""
@@ -329,10 +305,6 @@ class DecommissionTest(StandingCase):
                 return True
             time.sleep(0.05)
         return False
-
-    def is_up(self, number):
-        brokers = self.call("describe_cluster").brokers
-        return any(broker.id == number and broker.liveness == admin_pb2.BROKER_LIVENESS_UP for broker in brokers)
 
 
 class MissedTest(StandingCase):
@@ -373,34 +345,23 @@ class MissedTest(StandingCase):
 class CommandTest(StandingCase):
     """`cairn broker drain` and `decommission`, and what they say on the way."""
 
-    def command(self, *words):
-        return [harness.CAIRN, "--server", ",".join(self.follower.addresses), "broker", *words]
-
-    def run_cairn(self, *words, code=0):
-        done = subprocess.run(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=2 * PATIENCE_S)
-        self.assertEqual(done.returncode, code, done.stderr.decode())
-        return (done.stderr if code else done.stdout).decode()
-
-    def told(self, *words):
-        return json.loads(self.run_cairn(*words, "-o", "json"))
-
     def test_drain_and_undo(self):
         self.create("t")
         self.spread("t", 2)
-        self.assertEqual(self.told("drain", "2", "--dry-run")["state"], "validated")
+        self.assertEqual(self.told("broker", "drain", "2", "--dry-run")["state"], "validated")
         self.assertEqual(self.standing(2), IN)
-        self.assertEqual(self.run_cairn("drain", "2", "--wait"), "broker 2 is drained: it leads nothing that another broker could lead\n")
+        self.assertEqual(self.run_cairn("broker", "drain", "2", "--wait"), "broker 2 is drained: it leads nothing that another broker could lead\n")
         self.assertEqual(self.leads("t", 2), 0)
-        self.assertEqual([row["standing"] for row in self.told("list")], ["in", "drained", "in", "in"])
-        self.assertIn("error[BROKER_DRAINED]", self.run_cairn("decommission", "2", "--undo", code=4))
-        self.assertEqual(self.told("drain", "2", "--undo"), {"broker_id": 2, "standing": "in", "state": "in", "replicas": PARTITIONS})
-        self.assertEqual(self.run_cairn("drain", "2", "--undo"), "broker 2 is \"in\" already\n")
+        self.assertEqual([row["standing"] for row in self.told("broker", "list")], ["in", "drained", "in", "in"])
+        self.assertIn("error[BROKER_DRAINED]", self.run_cairn("broker", "decommission", "2", "--undo", code=4))
+        self.assertEqual(self.told("broker", "drain", "2", "--undo"), {"broker_id": 2, "standing": "in", "state": "in", "replicas": PARTITIONS})
+        self.assertEqual(self.run_cairn("broker", "drain", "2", "--undo"), "broker 2 is \"in\" already\n")
 
     def test_a_drain_does_not_wait_for_what_nobody_else_can_lead(self):
         self.create("t")
         self.create("alone", replicas=1)
         alone = [place.replicas[0] for place in self.call("describe_topic", name="alone").partitions]
-        said = self.run_cairn("drain", str(alone[0]), "--wait")
+        said = self.run_cairn("broker", "drain", str(alone[0]), "--wait")
         self.assertIn("but for %d that nobody else could lead just now" % alone.count(alone[0]), said)
 
     def test_decommission_waits_and_can_be_interrupted_and_undone(self):
@@ -408,38 +369,35 @@ class CommandTest(StandingCase):
         self.spread("t", 4)
         self.cluster.brokers[0].kill()  # what is to go there waits for it
         self.follower = cluster.Follower(self.cluster.addresses[1:])
-        process = subprocess.Popen(self.command("decommission", "4", "--wait"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.addCleanup(process.__exit__, None, None, None)
-        self.addCleanup(process.kill)
+        process = self.begin("broker", "decommission", "4", "--wait")
         self.wait_for("4 is leaving", lambda: self.standing(4) == LEAVING)
         process.send_signal(signal.SIGINT)
-        said, error = process.communicate(timeout=PATIENCE_S)
+        said, error = process.communicate(timeout=self.patience_s)
         self.assertEqual((process.returncode, said), (130, b""), error)
         self.assertIn(b"error[INTERRUPTED]", error)
         self.assertIn(b"it goes on", error)
 
-        self.assertIn("error[BROKER_LEAVES]", self.run_cairn("drain", "4", code=4))
-        self.assertEqual(self.told("decommission", "4", "--undo")["standing"], "in")
+        self.assertIn("error[BROKER_LEAVES]", self.run_cairn("broker", "drain", "4", code=4))
+        self.assertEqual(self.told("broker", "decommission", "4", "--undo")["standing"], "in")
         self.cluster.brokers[0].start()
-        said = self.run_cairn("decommission", "4", "--wait")
+        said = self.run_cairn("broker", "decommission", "4", "--wait")
         self.assertEqual(said, "broker 4 is gone: it has no replica any more, and can be stopped\n")
-        self.assertEqual(self.run_cairn("decommission", "4"), "broker 4 is gone already\n")
-        self.assertEqual(self.told("decommission", "4")["state"], "gone")
-        self.assertIn("error[NOT_FOUND]", self.run_cairn("drain", "4", code=3))
+        self.assertEqual(self.run_cairn("broker", "decommission", "4"), "broker 4 is gone already\n")
+        self.assertEqual(self.told("broker", "decommission", "4")["state"], "gone")
+        self.assertIn("error[NOT_FOUND]", self.run_cairn("broker", "drain", "4", code=3))
 
     def test_one_that_is_gone_sends_on(self):
         """It never hears what became of it by the log, and what it has is old."""
         leaving = self.cluster.brokers[3]
         self.follower = cluster.Follower([leaving.address, *self.cluster.addresses[:3]])
-        said = self.run_cairn("decommission", "4", "--wait")
+        said = self.run_cairn("broker", "decommission", "4", "--wait")
         self.assertEqual(said, "broker 4 is gone: it has no replica any more, and can be stopped\n")
         self.wait_for("it is told", lambda: "reason=DIRECTORY_REPLACED" in leaving.said())
-        self.assertEqual([row["standing"] for row in self.told("list")], ["in", "in", "in", "gone"])
+        self.assertEqual([row["standing"] for row in self.told("broker", "list")], ["in", "in", "in", "gone"])
         self.assertEqual(leaving.said().count("reason=DIRECTORY_REPLACED"), 1)
 
     def health(self, code):
-        words = [harness.CAIRN, "--server", ",".join(self.follower.addresses), "-o", "json", "cluster", "health"]
-        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE_S)
+        done = subprocess.run(self.command("-o", "json", "cluster", "health"), capture_output=True, timeout=self.patience_s)
         return json.loads(done.stdout) if done.returncode == code else None
 
     def test_health_is_in_the_exit_code(self):
@@ -458,60 +416,52 @@ class CommandTest(StandingCase):
         missed = self.health(code)
         self.assertEqual((missed["partitions_short_of_replicas"], missed["partitions_without_quorum"]), (PARTITIONS, alone))
         self.assertEqual(missed["health"], "unavailable" if alone else "degraded")
-        self.assertIn("brokers     4: 1 down, 0 drained, 0 leaving", self.run_cluster("status"))
-        self.assertEqual([row["liveness"] for row in self.told("list")], ["up", "up", "up", "down"])
+        self.assertIn("brokers     4: 1 down, 0 drained, 0 leaving", self.run_cairn("cluster", "status"))
+        self.assertEqual([row["liveness"] for row in self.told("broker", "list")], ["up", "up", "up", "down"])
 
         self.cluster.brokers[3].start()
         self.wait_for("all is well again", lambda: self.health(0))
-
-    def run_cluster(self, *words):
-        command = [harness.CAIRN, "--server", ",".join(self.follower.addresses), "cluster", *words]
-        return subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=PATIENCE_S).stdout.decode()
-
-    def all_know_that_the_first_is_down(self):
-        told = [cluster.Follower([address]).call("describe_cluster") for address in self.cluster.addresses[1:]]
-        return all(answer.brokers[0].liveness == admin_pb2.BROKER_LIVENESS_DOWN for answer in told)
 
     def test_work_says_what_is_left_what_is_in_the_way_and_how_it_is_taken_back(self):
         self.create("t")
         for partition in range(PARTITIONS):
             self.call("move_partition", topic="t", partition=partition, replicas=[4, 2, 3])
-        self.assertEqual(self.run_cluster("work", "--wait"), "nothing is under way\n")
+        self.assertEqual(self.run_cairn("cluster", "work", "--wait"), "nothing is under way\n")
         self.assertEqual([list(place.replicas) for place in self.call("describe_topic", name="t").partitions], [[4, 2, 3]] * PARTITIONS)
         self.cluster.brokers[0].kill()  # there is nobody else to take what 4 has
         self.forget(1)
-        self.wait_for("all know that 1 is down", self.all_know_that_the_first_is_down)
-        self.run_cairn("decommission", "4")
+        self.wait_all_up(3)
+        self.run_cairn("broker", "decommission", "4")
 
         def rows():
-            return json.loads(self.run_cluster("work", "-o", "json"))
+            return self.told("cluster", "work")
 
         self.wait_for("it says what is in the way", lambda: any(row["kind"] == "decommission" and row["stuck"] for row in rows()))
         (row,) = rows()
         told = {field: row[field] for field in ("kind", "broker_id", "replicas", "moving", "bytes_per_second", "seconds_left")}
         self.assertEqual(told, {"kind": "decommission", "broker_id": 4, "replicas": PARTITIONS, "moving": 0, "bytes_per_second": 0, "seconds_left": None})
         self.assertRegex(row["stuck"], r"^partition \d of t: there is no other broker for it: start one, or let this one stay$")
-        said = self.run_cluster("work")
+        said = self.run_cairn("cluster", "work")
         self.assertIn("broker 4 leaves: %d replicas left, 0 on their way" % PARTITIONS, said)
         self.assertIn("broker 4 waits: " + row["stuck"], said)
         self.assertIn(row["undo"], said)
 
         self.assertEqual(row["undo"], "cairn broker decommission 4 --undo")
-        self.run_cairn(*row["undo"].split()[2:])  # as it is told
-        self.assertEqual(self.run_cluster("work"), "nothing is under way\n")
+        self.run_cairn(*row["undo"].split()[1:])  # as it is told
+        self.assertEqual(self.run_cairn("cluster", "work"), "nothing is under way\n")
 
         self.cluster.brokers[0].start()
-        self.run_cairn("decommission", "4")
-        self.assertEqual(self.run_cluster("work", "--wait"), "nothing is under way\n")
+        self.run_cairn("broker", "decommission", "4")
+        self.assertEqual(self.run_cairn("cluster", "work", "--wait"), "nothing is under way\n")
         self.assertEqual(self.standing(4), GONE)
 
     def test_too_few_brokers_would_be_left(self):
         self.create("narrow", replicas=4)
-        error = self.run_cairn("decommission", "2", code=4)
+        error = self.run_cairn("broker", "decommission", "2", code=4)
         self.assertIn("error[TOO_FEW_BROKERS]: broker 2 cannot leave", error)
         self.assertIn("narrow/0 (4 replicas), narrow/1 (4 replicas), narrow/2 (4 replicas), ...: 3 brokers would be left", error)
         self.assertIn("try: start another broker", error)
-        self.assertIn("error[NOT_FOUND]", self.run_cairn("decommission", "9", code=3))
+        self.assertIn("error[NOT_FOUND]", self.run_cairn("broker", "decommission", "9", code=3))
         self.assertEqual(self.standing(2), IN)
 
 

@@ -1,13 +1,12 @@
 """A topic that is deleted frees its disk on every broker, also on one that was down meanwhile, and nothing of another topic goes with it."""
 
 import os
-import time
 
 import cluster
 import harness
+from admin_case import AdminCase
 
 FREED_S = 60  # within which the disk is free
-PATIENCE_S = 60  # a bound on what waits, not a promise
 RECORD, RECORDS, MIB = b"x" * 50_000, 20, 1 << 20
 JOURNAL_MIB, GONE_MIB, KEPT_MIB = 32, 48, 8
 
@@ -24,15 +23,8 @@ def files_under(path):
     return taken
 
 
-class DeleteTest(cluster.Case):
+class DeleteTest(AdminCase):
     options = ["--journal-bytes", "%dMiB" % JOURNAL_MIB, "--journal-file-bytes", "4MiB", "--election-timeout-ms", "500", "--heartbeat-ms", "50"]
-
-    def wait_for(self, what, holds, patience=PATIENCE_S):
-        began = time.monotonic()
-        while not holds():
-            self.assertLess(time.monotonic() - began, patience, "in vain: %s" % what)
-            time.sleep(0.05)
-        return time.monotonic() - began
 
     def make(self, topic):
         """Returns the numbers of its groups: their directories begin with them."""

@@ -1,49 +1,26 @@
 """Who leads: leaderships come back to a broker that was killed, under load and without anybody asking; and what an admin asks for."""
 
-import os
-import random
-import subprocess
 import time
 
 import cluster
 import harness
+from admin_case import OPTIONS, AdminCase
 from cairn.v1 import admin_pb2
 
-SEED = int(os.environ.get("TEST_SEED", "1"))
 PARTITIONS = 6
 WORKERS = [cluster.Writer, cluster.Reader]
 DRAINED, IN = admin_pb2.BROKER_STANDING_DRAINED, admin_pb2.BROKER_STANDING_IN
 
 AFTER_S = 2
-OPTIONS = [
-    "--journal-bytes", "64MiB", "--journal-file-bytes", "8MiB", "--election-timeout-ms", "500", "--heartbeat-ms", "50",
-    "--preferred-leaders-after-ms", "%ds" % AFTER_S,
-]  # fmt: skip
-PATIENCE_S = 60  # a bound on what waits, not a promise
 
 
-class LeadersCase(harness.Case):
-    options = OPTIONS
+class LeadersCase(AdminCase):
+    options = [*OPTIONS, "--preferred-leaders-after-ms", "%ds" % AFTER_S]
 
     def setUp(self):
-        self.cluster = cluster.Cluster(3, options=self.options)
-        self.addCleanup(self.cluster.close_after, self)
-        self.cluster.start()
-        self.chance = random.Random("%d %s" % (SEED, self.id()))
-        self.follower = cluster.Follower(self.cluster.addresses)
-        self.wait_for("all brokers in the map", lambda: len(self.call("describe_cluster").brokers) == 3)
+        super().setUp()
         self.call("create_topic", name="t", partitions=PARTITIONS, replicas=3)
         self.wait_for("each leads its own", lambda: self.leaders() == self.preferred())
-
-    def wait_for(self, what, holds, patience=PATIENCE_S):
-        began = time.monotonic()
-        while not holds():
-            self.assertLess(time.monotonic(), began + patience, "in vain: %s" % what)
-            time.sleep(0.05)
-        return time.monotonic() - began
-
-    def call(self, method, **fields):
-        return self.follower.call(method, patience=PATIENCE_S, timeout=5, **fields)
 
     def leader(self, partition):
         return self.call("describe_partition", topic="t", partition=partition).leader_id
@@ -84,11 +61,11 @@ class ComeBackTest(LeadersCase):
         cluster.join_all(workers)
         joined = cluster.check_all(self.cluster, "t", PARTITIONS, workers)
         acknowledged = sum(one.acknowledged() for one in joined)
-        self.show("seed %d: back after %.1f s, %d acknowledged, 0 lost, 0 duplicated, 0 reordered, 0 stale" % (SEED, back_s, acknowledged))
+        self.show("seed %d: back after %.1f s, %d acknowledged, 0 lost, 0 duplicated, 0 reordered, 0 stale" % (cluster.SEED, back_s, acknowledged))
 
 
 class OffTest(LeadersCase):
-    options = [*OPTIONS, "--preferred-leaders", "off"]
+    options = [*LeadersCase.options, "--preferred-leaders", "off"]
 
     def test_leaders_stay_where_they_are(self):
         preferred = self.preferred()
@@ -154,21 +131,14 @@ class TransferTest(LeadersCase):
     def test_the_command_line(self):
         leader = self.leader(0)
         to = leader % 3 + 1
-        said = self.cairn("partition", "transfer", "t", "0", "--to", str(to)).stdout
-        self.assertIn(b"partition 0 of t is led by broker %d now, in term " % to, said)
-        said = self.cairn("partition", "transfer", "t", "0", "--to", str(to)).stdout
-        self.assertEqual(said, b"partition 0 of t is led by broker %d already\n" % to)
-        refused = self.cairn("partition", "transfer", "t", "0", "--to", "9")
-        self.assertEqual(refused.returncode, 3)
-        self.assertIn(b"error[NOT_FOUND]", refused.stderr)
-        listed = self.cairn("broker", "list").stdout
-        self.assertIn(b"LEADS", listed.splitlines()[0])
-        leads = [int(line.split()[-2]) for line in listed.splitlines()[1:]]
-        self.assertEqual(sum(leads), PARTITIONS)
-
-    def cairn(self, *arguments):
-        servers = ",".join(self.cluster.addresses)
-        return subprocess.run([harness.CAIRN, "--server", servers, *arguments], capture_output=True, timeout=60, check=False)
+        said = self.run_cairn("partition", "transfer", "t", "0", "--to", str(to))
+        self.assertIn("partition 0 of t is led by broker %d now, in term " % to, said)
+        said = self.run_cairn("partition", "transfer", "t", "0", "--to", str(to))
+        self.assertEqual(said, "partition 0 of t is led by broker %d already\n" % to)
+        self.assertIn("error[NOT_FOUND]", self.run_cairn("partition", "transfer", "t", "0", "--to", "9", code=3))
+        head, *lines = self.run_cairn("broker", "list").splitlines()
+        self.assertIn("LEADS", head)
+        self.assertEqual(sum(int(line.split()[-2]) for line in lines), PARTITIONS)
 
 
 if __name__ == "__main__":

@@ -1,47 +1,21 @@
 """Partitions that move to other brokers, by a stock gRPC client that appends and reads meanwhile."""
 
-import json
 import os
 import pty
-import random
 import signal
 import subprocess
 import time
 
 import cluster
 import harness
+from admin_case import AdminCase
 
-SEED = int(os.environ.get("TEST_SEED", "1"))
 ROUNDS = int(os.environ.get("TEST_ROUNDS", "4"))
 PARTITIONS = 4
 WORKERS = [cluster.Writer, cluster.Conditional, cluster.Looker, cluster.Reader]
 
-OPTIONS = ["--journal-bytes", "64MiB", "--journal-file-bytes", "8MiB", "--election-timeout-ms", "500", "--heartbeat-ms", "50"]
-PATIENCE_S = 60  # a bound on what waits, not a promise
 
-
-class MoveCase(harness.Case):
-    def setUp(self):
-        self.cluster = cluster.Cluster(3, options=OPTIONS)
-        self.addCleanup(self.cluster.close_after, self)
-        self.cluster.start()
-        self.follower = cluster.Follower(self.cluster.addresses)
-
-    def call(self, method, **fields):
-        """As soon as the map has enough brokers for it."""
-        end = time.monotonic() + PATIENCE_S
-        while True:
-            answer, failure = self.follower.once(method, timeout=5, **fields)
-            if failure is None or failure.reason == "TOPIC_EXISTS":
-                return answer
-            self.assertLess(time.monotonic(), end, "%s: %s" % (method, failure))
-            time.sleep(0.05)
-
-    def add_brokers(self, count):
-        for _ in range(count):
-            self.cluster.add(OPTIONS).start()
-        self.follower = cluster.Follower(self.cluster.addresses)
-
+class MoveCase(AdminCase):
     def places(self, topic):
         return self.call("describe_topic", name=topic).partitions
 
@@ -49,23 +23,14 @@ class MoveCase(harness.Case):
         self.call("move_partition", topic=topic, partition=partition, replicas=brokers)
 
     def wait_arrived(self, topic, brokers):
-        end = time.monotonic() + PATIENCE_S
-        while True:
-            places = self.places(topic)
-            if all(not place.moving_to and list(place.replicas) == brokers for place in places):
-                return
-            self.assertLess(time.monotonic(), end, "it does not arrive: %s" % places)
-            time.sleep(0.05)
+        self.wait_for("it arrives", lambda: all(not place.moving_to and list(place.replicas) == brokers for place in self.places(topic)))
 
     def leader(self, topic):
         """Of its first partition; 0: nobody knows just now."""
         return self.call("describe_partition", topic=topic, partition=0).leader_id
 
     def wait_led_by(self, topic, broker):
-        end = time.monotonic() + PATIENCE_S
-        while self.leader(topic) != broker:
-            self.assertLess(time.monotonic(), end, "%d does not lead it" % broker)
-            time.sleep(0.05)
+        self.wait_for("%d leads it" % broker, lambda: self.leader(topic) == broker)
 
     def append(self, topic, values):
         for sequence, value in enumerate(values):
@@ -78,7 +43,8 @@ class MoveTest(MoveCase):
         self.call("create_topic", name="t", partitions=1, replicas=3)
         values = [b"v%d" % i for i in range(50)]
         self.append("t", values)
-        self.add_brokers(2)
+        self.add_broker()
+        self.add_broker()
 
         for target in [[2, 3, 4], [4, 5], [1, 2, 3, 4, 5], [5], [1, 2, 3]]:
             self.move("t", 0, target)
@@ -98,15 +64,13 @@ class MoveTest(MoveCase):
         wiped = self.cluster.brokers[2]
         wiped.kill()
         os.rename(wiped.data, wiped.data + "-lost")
-        wiped.start(timeout=PATIENCE_S)
+        wiped.start(timeout=self.patience_s)
 
-        end = time.monotonic() + PATIENCE_S
-        while True:  # until the map has its new directory, a move to the three is none
+        def moves():  # until the map has its new directory, a move to the three is none
             self.move("t", 0, [1, 2, 3])
-            if self.places("t")[0].moving_to:
-                break
-            self.assertLess(time.monotonic(), end, "it does not move")
-            time.sleep(0.05)
+            return self.places("t")[0].moving_to
+
+        self.wait_for("it moves", moves)
         self.wait_arrived("t", [1, 2, 3])
 
         self.assertEqual(cluster.read_all(wiped.address, "t", 0, len(values)), values)
@@ -116,19 +80,19 @@ class MoveTest(MoveCase):
 
     def test_members_change_while_brokers_are_killed(self):
         """From three to five and to three others, again and again, and in each step one of the brokers is killed. Then all five have all of it."""
-        chance = random.Random("%d %s" % (SEED, self.id()))
-        self.add_brokers(2)
+        self.add_broker()
+        self.add_broker()
         self.call("create_topic", name="t", partitions=PARTITIONS, replicas=3)
-        workers = cluster.start_workers(self.cluster, WORKERS, "t", PARTITIONS, chance)
+        workers = cluster.start_workers(self.cluster, WORKERS, "t", PARTITIONS, self.chance)
         everywhere = [1, 2, 3, 4, 5]
         for _ in range(ROUNDS):
-            for target in (everywhere, sorted(chance.sample(everywhere, 3))):
+            for target in (everywhere, sorted(self.chance.sample(everywhere, 3))):
                 for partition in range(PARTITIONS):
                     self.move("t", partition, target)
-                time.sleep(chance.uniform(0, 0.3))
-                victim = chance.choice(self.cluster.brokers)
+                time.sleep(self.chance.uniform(0, 0.3))
+                victim = self.chance.choice(self.cluster.brokers)
                 victim.kill()
-                time.sleep(chance.uniform(0, 0.5))
+                time.sleep(self.chance.uniform(0, 0.5))
                 victim.start()
                 self.wait_arrived("t", target)
         for partition in range(PARTITIONS):
@@ -139,7 +103,7 @@ class MoveTest(MoveCase):
         histories = cluster.check_all(self.cluster, "t", PARTITIONS, workers)
         self.show(
             "seed %d, %d rounds: %d acknowledged, 0 lost, 0 duplicated, 0 reordered, 0 stale"
-            % (SEED, ROUNDS, sum(history.acknowledged() for history in histories))
+            % (cluster.SEED, ROUNDS, sum(history.acknowledged() for history in histories))
         )
 
 
@@ -151,60 +115,50 @@ class CommandTest(MoveCase):
         self.call("create_topic", name="t", partitions=1, replicas=3)
         self.home = list(self.places("t")[0].replicas)
 
-    def command(self, *words):
-        return [harness.CAIRN, "--server", ",".join(self.cluster.addresses), *words]
+    @staticmethod
+    def move_to(brokers, *words):
+        return ("partition", "move", "t", "0", "--to", ",".join(map(str, brokers)), *words)
 
-    def move_command(self, brokers, *words):
-        return self.command("partition", "move", "t", "0", "--to", ",".join(map(str, brokers)), *words)
+    def said_of(self, brokers, *words):
+        return self.run_cairn(*self.move_to(brokers, *words))
 
-    def told(self, brokers, *words):
-        done = subprocess.run(self.move_command(brokers, *words), stdout=subprocess.PIPE, timeout=2 * PATIENCE_S, check=True)
-        return done.stdout.decode()
-
-    def told_json(self, brokers, *words):
-        told = json.loads(self.told(brokers, "-o", "json", *words))
+    def state_of(self, brokers, *words):
+        told = self.told(*self.move_to(brokers, *words))
         self.assertEqual((told["topic"], told["partition"], told["replicas"]), ("t", 0, brokers))
         return told["state"]
 
     def wait_moving(self, brokers):
-        end = time.monotonic() + PATIENCE_S
-        while list(self.places("t")[0].moving_to) != brokers:
-            self.assertLess(time.monotonic(), end, "it does not move")
-            time.sleep(0.02)
+        self.wait_for("it moves", lambda: list(self.places("t")[0].moving_to) == brokers)
 
     def start_waiting(self, brokers, stderr=subprocess.PIPE):
         """A command that waits for a move that has begun."""
-        process = subprocess.Popen(self.move_command(brokers, "--wait"), stdout=subprocess.PIPE, stderr=stderr)
-        self.addCleanup(process.__exit__, None, None, None)  # waits, and closes its pipes
-        self.addCleanup(process.kill)
+        process = self.begin(*self.move_to(brokers, "--wait"), stderr=stderr)
         self.wait_moving(brokers)
         return process
 
     def add_dead_broker(self):
         """It is in the map, and gone. Where the partition is to go then, and never arrives."""
-        self.add_brokers(1)
+        self.add_broker()
         target = self.home[:2] + [4]
-        self.call("move_partition", topic="t", partition=0, replicas=target, validate_only=True)
         self.cluster.brokers[3].kill()
         return target
 
     def test_it_tells_where_the_partition_is_and_where_it_goes(self):
-        self.add_brokers(1)
+        self.add_broker()
         target = self.home[1:] + [4]
-        self.call("move_partition", topic="t", partition=0, replicas=target, validate_only=True)
         home, there = (",".join(map(str, brokers)) for brokers in (self.home, target))
 
-        self.assertEqual(self.told(target, "--dry-run"), "partition 0 of t could move to %s\n" % there)
-        self.assertEqual(self.told_json(target, "--dry-run"), "validated")
-        self.assertEqual(self.told(self.home, "--dry-run"), "partition 0 of t is on %s already\n" % home)
-        self.assertEqual(self.told(self.home), "partition 0 of t is on %s already\n" % home)
-        self.assertEqual(self.told(self.home, "--wait"), "partition 0 of t is on %s already\n" % home)
-        self.assertEqual(self.told_json(self.home), "arrived")
+        self.assertEqual(self.said_of(target, "--dry-run"), "partition 0 of t could move to %s\n" % there)
+        self.assertEqual(self.state_of(target, "--dry-run"), "validated")
+        self.assertEqual(self.said_of(self.home, "--dry-run"), "partition 0 of t is on %s already\n" % home)
+        self.assertEqual(self.said_of(self.home), "partition 0 of t is on %s already\n" % home)
+        self.assertEqual(self.said_of(self.home, "--wait"), "partition 0 of t is on %s already\n" % home)
+        self.assertEqual(self.state_of(self.home), "arrived")
         self.assertEqual(list(self.places("t")[0].replicas), self.home)
 
-        self.assertEqual(self.told_json(target, "--wait"), "arrived")
+        self.assertEqual(self.state_of(target, "--wait"), "arrived")
         self.assertEqual(list(self.places("t")[0].replicas), target)
-        self.assertIn(self.told(self.home, "--wait"), ["partition 0 of t %s\n" % words % home for words in ("has moved to %s", "is on %s already")])
+        self.assertIn(self.said_of(self.home, "--wait"), ["partition 0 of t %s\n" % words % home for words in ("has moved to %s", "is on %s already")])
 
     def test_who_waits_can_stop_and_the_move_goes_on(self):
         target = self.add_dead_broker()
@@ -213,14 +167,14 @@ class CommandTest(MoveCase):
             self.wait_arrived("t", self.home)
             process = self.start_waiting(target)
             process.send_signal(number)
-            said, error = process.communicate(timeout=PATIENCE_S)
+            said, error = process.communicate(timeout=self.patience_s)
             self.assertEqual((process.returncode, said), (130, b""), error)
             self.assertIn(b"error[INTERRUPTED]", error)
             self.assertIn(b"the move goes on", error)
             self.assertEqual(list(self.places("t")[0].moving_to), target)
-        self.assertEqual(self.told(target), "partition 0 of t is on its way to %s\n" % ",".join(map(str, target)))
-        self.assertEqual(self.told_json(target), "moving")
-        self.assertEqual(self.told_json(target, "--dry-run"), "validated")
+        self.assertEqual(self.said_of(target), "partition 0 of t is on its way to %s\n" % ",".join(map(str, target)))
+        self.assertEqual(self.state_of(target), "moving")
+        self.assertEqual(self.state_of(target, "--dry-run"), "validated")
 
         self.cluster.brokers[3].start()
         self.wait_arrived("t", target)
@@ -235,14 +189,14 @@ class CommandTest(MoveCase):
         while b" s\x1b[K" not in shown:
             shown += os.read(ours, 4096)
         process.send_signal(signal.SIGINT)
-        self.assertEqual(process.wait(PATIENCE_S), 130)
+        self.assertEqual(process.wait(self.patience_s), 130)
         self.assertIn(b"partition 0 of t is on its way to %s" % ",".join(map(str, target)).encode(), shown)
 
     def test_a_move_that_was_called_off_has_not_arrived(self):
         target = self.add_dead_broker()
         process = self.start_waiting(target)
         self.move("t", 0, self.home)
-        said, error = process.communicate(timeout=PATIENCE_S)
+        said, error = process.communicate(timeout=self.patience_s)
 
         self.assertEqual((process.returncode, said), (4, b""), error)
         self.assertIn(b"error[MOVE_REPLACED]", error)

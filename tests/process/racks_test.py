@@ -1,42 +1,28 @@
 """Brokers in racks: where replicas are put, who is told, and what goes on when a rack falls."""
 
 import collections
-import json
-import subprocess
-import time
 
-import cluster
 import harness
-
-OPTIONS = ["--journal-bytes", "64MiB", "--journal-file-bytes", "8MiB", "--election-timeout-ms", "500", "--heartbeat-ms", "50"]
-PATIENCE_S = 120  # a bound on what waits, not a promise
+from admin_case import AdminCase
 
 
-class RacksCase(harness.Case):
+def racks_of(told):
+    return [broker.rack for broker in told.brokers]
+
+
+class RacksCase(AdminCase):
+    patience_s = 120
     racks = ()  # of broker 1, 2, ...; the first three found the cluster
 
-    def setUp(self):
-        self.cluster = cluster.Cluster(3, options=OPTIONS)
-        self.addCleanup(self.cluster.close_after, self)
+    def prepare(self):
         for broker, rack in zip(self.cluster.brokers, self.racks):
             broker.options += ["--rack", rack]
-        self.cluster.start()
+
+    def setUp(self):
+        super().setUp()
         for rack in self.racks[3:]:
-            self.cluster.add([*OPTIONS, "--rack", rack]).start()
-        self.follower = cluster.Follower(self.cluster.addresses)
-        self.wait_for("all brokers in the map", lambda: self.racks_told() == list(self.racks))
-
-    def wait_for(self, what, holds, patience=PATIENCE_S):
-        end = time.monotonic() + patience
-        while not holds():
-            self.assertLess(time.monotonic(), end, "in vain: %s" % what)
-            time.sleep(0.05)
-
-    def call(self, method, **fields):
-        return self.follower.call(method, patience=PATIENCE_S, timeout=5, **fields)
-
-    def racks_told(self):
-        return [broker.rack for broker in self.call("describe_cluster").brokers]
+            self.add_broker("--rack", rack)
+        self.wait_for("all racks are known", lambda: self.all_know(lambda told: racks_of(told) == list(self.racks)))
 
     def places(self, topic):
         return [list(place.moving_to or place.replicas) for place in self.call("describe_topic", name=topic).partitions]
@@ -50,25 +36,17 @@ class RacksCase(harness.Case):
         self.assertEqual(running.stop(), 0)
         running.options[running.options.index("--rack") + 1] = rack
         running.start()
-        self.wait_for("its new rack is told", lambda: self.racks_told()[broker - 1] == rack)
+        self.wait_for("its new rack is told", lambda: racks_of(self.call("describe_cluster"))[broker - 1] == rack)
 
     def expect_apart(self, topic):
         """No two replicas of a partition in one rack."""
-        racks = self.racks_told()
+        racks = racks_of(self.call("describe_cluster"))
         for replicas in self.places(topic):
             stand = [racks[broker - 1] for broker in replicas]
             self.assertEqual(len(set(stand)), len(replicas), (replicas, stand))
 
     def status(self):
-        return json.loads(self.cairn("cluster", "status", "-o", "json"))
-
-    def run_cairn(self, *words):
-        done = subprocess.run([harness.CAIRN, "--server", ",".join(self.cluster.addresses), *words], capture_output=True, timeout=2 * PATIENCE_S)
-        self.assertEqual(done.returncode, 0, (done.stdout + done.stderr).decode())
-        return done
-
-    def cairn(self, *words):
-        return self.run_cairn(*words).stdout.decode()
+        return self.told("cluster", "status")
 
 
 class TwoRacksTest(RacksCase):
@@ -89,9 +67,9 @@ class TwoRacksTest(RacksCase):
         self.assertLessEqual(max(leads.values()) - min(leads.values()), 2)
 
     def test_racks_are_shown(self):
-        self.assertEqual([row["rack"] for row in json.loads(self.cairn("broker", "list", "-o", "json"))], ["a", "a", "b"])
-        self.assertRegex(self.cairn("broker", "list"), r"(?m)^BROKER .* PEERS +RACK +ROLE")
-        self.assertRegex(self.cairn("cluster", "status"), r"(?m)^racks +2: 1 to 2 brokers each$")
+        self.assertEqual([row["rack"] for row in self.told("broker", "list")], ["a", "a", "b"])
+        self.assertRegex(self.run_cairn("broker", "list"), r"(?m)^BROKER .* PEERS +RACK +ROLE")
+        self.assertRegex(self.run_cairn("cluster", "status"), r"(?m)^racks +2: 1 to 2 brokers each$")
         self.assertEqual((self.status()["racks"], self.status()["brokers_without_rack"]), ({"a": 2, "b": 1}, 0))
 
     def test_a_broker_that_is_carried_elsewhere(self):
@@ -100,17 +78,17 @@ class TwoRacksTest(RacksCase):
         self.carry(2, "b")
         crowded = [place for place in self.places("t") if sorted(place) == [1, 3]]
         self.assertEqual(len(crowded), 6)  # nothing moves by itself
-        self.cairn("cluster", "rebalance", "--wait")
+        self.run_cairn("cluster", "rebalance", "--wait")
         self.wait_for("all has arrived", lambda: self.rests("t"))
         self.expect_apart("t")
         self.assertEqual({2 in place for place in self.places("t")}, {True})
 
-        moved = self.run_cairn("partition", "move", "t", "0", "--to", "1,3", "--dry-run")
-        self.assertEqual(moved.stderr.decode(), "note: brokers 1 and 3 stand in one rack, a, and another rack has none of them: what falls there takes both\n")
-        self.assertEqual(self.run_cairn("partition", "move", "t", "0", "--to", "1,2,3", "--dry-run").stderr, b"")
+        moved = self.ended("partition", "move", "t", "0", "--to", "1,3", "--dry-run")
+        self.assertEqual(moved.stderr, "note: brokers 1 and 3 stand in one rack, a, and another rack has none of them: what falls there takes both\n")
+        self.assertEqual(self.ended("partition", "move", "t", "0", "--to", "1,2,3", "--dry-run").stderr, "")
 
         self.carry(2, "")
-        self.assertRegex(self.cairn("cluster", "status"), r"(?m)^racks +1: 2 brokers each, 1 in none$")
+        self.assertRegex(self.run_cairn("cluster", "status"), r"(?m)^racks +1: 2 brokers each, 1 in none$")
 
     def test_a_rack_that_is_no_name_is_refused(self):
         broker = harness.Broker(options=["--rack", "row 3"])
@@ -125,7 +103,7 @@ class LeavingTest(RacksCase):
     def test_what_leaves_goes_to_its_own_rack(self):
         self.call("create_topic", name="t", partitions=12, replicas=2)
         self.expect_apart("t")
-        self.cairn("broker", "decommission", "1", "--wait")
+        self.run_cairn("broker", "decommission", "1", "--wait")
         self.expect_apart("t")
         has = collections.Counter(broker for place in self.places("t") for broker in place)
         self.assertEqual((has[1], has[2], has[3], has[4]), (0, 12, 6, 6))

@@ -3,56 +3,25 @@
 import collections
 import json
 import os
-import random
 import signal
-import subprocess
 import tempfile
 import time
 
 import cluster
 import harness
+from admin_case import OPTIONS, AdminCase
 from cairn.v1 import admin_pb2
 
-SEED = int(os.environ.get("TEST_SEED", "1"))
 PARTITIONS = int(os.environ.get("TEST_PARTITIONS", "100"))
 LOADED = 6  # partitions that are appended to and read meanwhile
 WORKERS = [cluster.Writer, cluster.Looker, cluster.Reader]
 DRAINED, IN = admin_pb2.BROKER_STANDING_DRAINED, admin_pb2.BROKER_STANDING_IN
 
-OPTIONS = ["--journal-bytes", "64MiB", "--journal-file-bytes", "8MiB", "--election-timeout-ms", "500", "--heartbeat-ms", "50"]
-PATIENCE_S = 120  # a bound on what waits, not a promise
 
-
-class ReassignCase(harness.Case):
-    brokers = 4
-    options = OPTIONS
-
-    def setUp(self):
-        self.cluster = cluster.Cluster(3, options=self.options)
-        self.addCleanup(self.cluster.close_after, self)
-        self.cluster.start()
-        self.chance = random.Random("%d %s" % (SEED, self.id()))
-        self.follower = cluster.Follower(self.cluster.addresses)
-
-    def add_broker(self):
-        self.cluster.add(self.options).start()
-        self.follower = cluster.Follower(self.cluster.addresses)
-        self.wait_for("it is in the map, and up", lambda: self.ups() == len(self.cluster.brokers))
-
-    def ups(self):
-        return [member.liveness for member in self.call("describe_cluster").brokers].count(admin_pb2.BROKER_LIVENESS_UP)
-
-    def wait_for(self, what, holds, patience=PATIENCE_S):
-        end = time.monotonic() + patience
-        while not holds():
-            self.assertLess(time.monotonic(), end, "in vain: %s" % what)
-            time.sleep(0.05)
-
-    def call(self, method, **fields):
-        return self.follower.call(method, patience=PATIENCE_S, timeout=5, **fields)
+class ReassignCase(AdminCase):
+    patience_s = 120
 
     def create(self, topic, partitions, replicas=3):
-        self.wait_for("all brokers are known", lambda: len(self.call("describe_cluster").brokers) >= 3)
         self.call("create_topic", name=topic, partitions=partitions, replicas=replicas)
 
     def places(self, topic):
@@ -61,23 +30,6 @@ class ReassignCase(harness.Case):
     def fill(self, topic, partitions, first=0):
         for partition in range(first, partitions):
             self.call("append", topic=topic, partition=partition, repeatable=False, batch=harness.batch(b"first of %d" % partition, b"second"))
-
-    def command(self, *words):
-        return [harness.CAIRN, "--server", ",".join(self.cluster.addresses), *words]
-
-    def run_cairn(self, *words, code=0):
-        done = subprocess.run(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=2 * PATIENCE_S)
-        self.assertEqual(done.returncode, code, (done.stdout + done.stderr).decode())
-        return (done.stderr if code else done.stdout).decode()
-
-    def told(self, *words):
-        return json.loads(self.run_cairn(*words, "-o", "json"))
-
-    def start(self, *words):
-        process = subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.addCleanup(process.__exit__, None, None, None)
-        self.addCleanup(process.kill)
-        return process
 
     def loads(self, topics):
         """How many replicas each broker has, and how many it is to lead."""
@@ -111,12 +63,12 @@ class ReassignTest(ReassignCase):
         workers = cluster.start_workers(self.cluster, WORKERS, "t", LOADED, self.chance)
 
         began = time.monotonic()
-        process = self.start("cluster", "reassign", "--topics", "t", "--to-brokers", "2,3,4", "--at-once", "4", "--wait", "-o", "json")
+        process = self.begin("cluster", "reassign", "--topics", "t", "--to-brokers", "2,3,4", "--at-once", "4", "--wait", "-o", "json")
         for _ in range(2):
             self.wait_for("some are on their way", lambda: len(self.moving()) > 0 or process.poll() is not None)
             time.sleep(self.chance.uniform(0.2, 0.8))
             self.kill_leader_of_map()
-        said, error = process.communicate(timeout=2 * PATIENCE_S)
+        said, error = process.communicate(timeout=2 * self.patience_s)
         if process.returncode != 0:  # no leader was found for longer than a call waits: whoever asks again goes on
             self.assertEqual(process.returncode, 6, error.decode())
             said = self.run_cairn("cluster", "reassign", "--topics", "t", "--to-brokers", "2,3,4", "--wait", "-o", "json").encode()
@@ -134,7 +86,7 @@ class ReassignTest(ReassignCase):
             self.assertEqual(values, [b"first of %d" % partition, b"second"])
         self.show(
             "seed %d: %d partitions in %.0f s, %d acknowledged meanwhile, 0 lost, 0 duplicated, 0 reordered, 0 stale"
-            % (SEED, PARTITIONS, took_s, sum(one.acknowledged() for one in histories))
+            % (cluster.SEED, PARTITIONS, took_s, sum(one.acknowledged() for one in histories))
         )
 
     def test_a_dry_run_changes_nothing_and_says_what_would_be(self):
@@ -152,7 +104,7 @@ class ReassignTest(ReassignCase):
             self.assertGreater(move["bytes"], 0)
         self.assertIn("8 moves: 8 replicas to copy", self.run_cairn("cluster", "reassign", "--topics", "t", "--to-brokers", "2,3,4", "--dry-run"))
         self.cluster.brokers[3].kill()
-        self.wait_for("4 is known to be down", lambda: self.ups() == 3)
+        self.wait_all_up(3)
         error = self.run_cairn("cluster", "reassign", "--topics", "t", "--to-brokers", "2,3,4", "--dry-run", code=2)
         self.assertIn("broker 4 is to have replicas, and it is down", error)
 
@@ -202,17 +154,17 @@ class ReassignTest(ReassignCase):
         self.add_broker()
         self.cluster.brokers[3].pause()
         words = ("cluster", "reassign", "--topics", "t", "--to-brokers", "2,3,4", "--wait")
-        process = self.start(*words)
+        process = self.begin(*words)
         self.wait_for("two are on their way, and 4 takes no more at a time", lambda: len(self.moving()) == 2 or process.poll() is not None)
         process.send_signal(signal.SIGINT)
-        said, error = process.communicate(timeout=PATIENCE_S)
+        said, error = process.communicate(timeout=self.patience_s)
         self.assertEqual((process.returncode, said), (130, b""), error)
         self.assertIn(b"2 have begun and go on by themselves", error)
         self.assertIn(b"6 have not begun", error)
         self.assertEqual(len(self.moving()), 2)
 
         self.cluster.brokers[3].resume()
-        self.wait_for("4 is up", lambda: self.ups() == 4)
+        self.wait_all_up()
         self.run_cairn(*words)
         for place in self.places("t"):
             self.assertEqual(sorted(place.replicas), [2, 3, 4])
@@ -271,11 +223,11 @@ class PaceTest(ReassignCase):
             self.call("append", topic="t", partition=0, repeatable=False, batch=harness.batch(b"x" * 4000))
         self.add_broker()
         began = time.monotonic()
-        process = self.start("cluster", "reassign", "--topics", "t", "--to-brokers", "2,3,4", "--throttle", "2MiB", "--wait")
+        process = self.begin("cluster", "reassign", "--topics", "t", "--to-brokers", "2,3,4", "--throttle", "2MiB", "--wait")
         self.wait_for("its leader tells how fast it goes", lambda: any(move.bytes_per_second > 0 for move in self.moving()))
         move = self.moving()[0]
         self.assertEqual(move.bytes_per_second_max, 2 << 20)
-        self.assertEqual(process.wait(PATIENCE_S), 0, process.stderr.read())
+        self.assertEqual(process.wait(self.patience_s), 0, process.stderr.read())
         took_s = time.monotonic() - began
         self.assertGreater(took_s, 3)  # 7.6 MiB, of which the first goes at once
         self.show("7.6 MiB at 2 MiB/s took %.1f s; told: %.1f MiB/s" % (took_s, move.bytes_per_second / (1 << 20)))
@@ -295,7 +247,7 @@ class AutoBalanceTest(ReassignCase):
         self.call("set_broker_standing", broker_id=2, standing=IN)
 
         most = 0
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + self.patience_s
         while max(self.loads("t")[0].values()) - min(self.loads("t")[0][broker] for broker in (1, 2, 3, 4)) > 1 or self.moving():
             most = max(most, len(self.moving()))
             self.assertLess(time.monotonic(), end, "it does not become even: %s" % self.loads("t")[0])

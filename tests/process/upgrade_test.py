@@ -2,63 +2,40 @@
 is its own setting, feature-level-most: it tells, takes and writes what a Cairn from before there were levels does."""
 
 import json
-import os
-import random
 import subprocess
 import time
 
 import cluster
 import harness
+from admin_case import OPTIONS, AdminCase
 
-SEED = int(os.environ.get("TEST_SEED", "1"))
 PARTITIONS = 3
 WORKERS = [cluster.Writer, cluster.Conditional, cluster.Looker, cluster.Reader]
-OPTIONS = ["--journal-bytes", "64MiB", "--journal-file-bytes", "8MiB", "--election-timeout-ms", "500", "--heartbeat-ms", "50"]
 HELD = ["--feature-level-most", "1"]
-PATIENCE_S = 60  # a bound on what waits, not a promise
 
 
-class UpgradeCase(harness.Case):
+class UpgradeCase(AdminCase):
     options = [*OPTIONS, *HELD]
-    topic = True
 
     def setUp(self):
-        self.cluster = cluster.Cluster(3, options=self.options)
-        self.addCleanup(self.cluster.close_after, self)
-        self.cluster.start()
-        self.chance = random.Random("%d %s" % (SEED, self.id()))
-        self.follower = cluster.Follower(self.cluster.addresses)
-        self.wait_for("all brokers in the map", lambda: len(self.describe().brokers) == 3)
-        if self.topic:
-            self.call("create_topic", name="t", partitions=PARTITIONS, replicas=3)
-
-    def wait_for(self, what, holds, patience=PATIENCE_S):
-        end = time.monotonic() + patience
-        while not holds():
-            self.assertLess(time.monotonic(), end, "in vain: %s" % what)
-            time.sleep(0.05)
-
-    def call(self, method, **fields):
-        return self.follower.call(method, patience=PATIENCE_S, timeout=5, **fields)
-
-    def describe(self, number=None):
-        """As one broker sees it, or whoever answers."""
-        if number is None:
-            return self.call("describe_cluster")
-        return cluster.Follower([self.cluster.addresses[number - 1]]).call("describe_cluster", patience=PATIENCE_S)
+        super().setUp()
+        self.call("create_topic", name="t", partitions=PARTITIONS, replicas=3)
 
     def levels(self):
         """(that the cluster has, that all its brokers can)"""
-        cluster_now = self.describe()
+        cluster_now = self.call("describe_cluster")
         return cluster_now.feature_level, cluster_now.feature_level_possible
 
     def most(self, number):
-        return {broker.id: broker.feature_most for broker in self.describe().brokers}[number]
+        return {broker.id: broker.feature_most for broker in self.call("describe_cluster").brokers}[number]
 
-    def cairn(self, *words, code=0):
-        told = subprocess.run([harness.CAIRN, "--server", ",".join(self.cluster.addresses), *words], capture_output=True, text=True)
-        self.assertEqual(told.returncode, code, told.stdout + told.stderr)
-        return told.stdout + told.stderr
+    def all_have(self, level):
+        return self.all_know(lambda told: told.feature_level == level)
+
+    def upgrade(self, *words):
+        """All that it says of it."""
+        done = self.ended("cluster", "upgrade", *words)
+        return done.stdout + done.stderr
 
     def restart(self, number, held, more=()):
         """With the later version, or the earlier one again."""
@@ -91,40 +68,38 @@ class RollingTest(UpgradeCase):
     def test_one_broker_after_the_other_under_load(self):
         self.assertEqual(self.levels(), (1, 1))
         workers = cluster.start_workers(self.cluster, WORKERS, "t", PARTITIONS, self.chance)
-        self.assertEqual(self.cairn("cluster", "upgrade"), "the cluster is at feature level 1 already\n")
+        self.assertEqual(self.upgrade(), "the cluster is at feature level 1 already\n")
 
         for number in (1, 2):
             self.restart(number, held=False)
             self.assertEqual(self.levels(), (1, 1))
-        refused = self.cairn("cluster", "upgrade", "--dry-run", code=4)
+        refused = self.run_cairn("cluster", "upgrade", "--dry-run", code=4)
         self.assertIn("error[FEATURE_LEVEL]", refused)
         self.assertIn("broker 3 can levels 1 to 1: run a newer Cairn on it", refused)
 
         self.restart(3, held=False)
         self.assertEqual(self.levels(), (1, 2))
-        self.assertIn("level 1; all brokers can 2: cairn cluster upgrade", self.cairn("cluster", "status"))
+        self.assertIn("level 1; all brokers can 2: cairn cluster upgrade", self.run_cairn("cluster", "status"))
         self.wait_for("who leads the map says so", lambda: any("event=upgrade_possible level=1 all_can=2" in one.said() for one in self.cluster.brokers))
 
         # Until somebody raises it there is a way back, for each of them.
         self.restart(2, held=True)
-        self.assertIn("broker 2 can levels 1 to 1", self.cairn("cluster", "upgrade", code=4))
+        self.assertIn("broker 2 can levels 1 to 1", self.run_cairn("cluster", "upgrade", code=4))
         self.restart(2, held=False)
 
-        said = self.cairn("cluster", "upgrade", "--dry-run")
+        said = self.upgrade("--dry-run")
         self.assertEqual(said, "the cluster is at feature level 1, and could be raised to 2: all its brokers can\n")
         self.assertEqual(self.levels(), (1, 2))
-        raised = json.loads(self.cairn("cluster", "upgrade", "-o", "json"))
+        raised = json.loads(self.upgrade("-o", "json"))
         self.assertEqual(raised, {"state": "raised", "level_before": 1, "level": 2})
-        for number in (1, 2, 3):
-            self.wait_for("broker %d has it" % number, lambda: self.describe(number).feature_level == 2)
-        self.assertIn("error[INVALID]", self.cairn("cluster", "upgrade", "--to", "1", code=2))
+        self.wait_for("all have it", lambda: self.all_have(2))
+        self.assertIn("error[INVALID]", self.run_cairn("cluster", "upgrade", "--to", "1", code=2))
 
         self.kill_all()
-        for number in (1, 2, 3):
-            self.wait_for("broker %d has it again" % number, lambda: self.describe(number).feature_level == 2)
+        self.wait_for("all have it again", lambda: self.all_have(2))
         cluster.join_all(workers)
         joined = cluster.check_all(self.cluster, "t", PARTITIONS, workers)
-        self.show("seed %d: %d acknowledged, 0 lost, 0 duplicated, 0 reordered, 0 stale" % (SEED, sum(one.acknowledged() for one in joined)))
+        self.show("seed %d: %d acknowledged, 0 lost, 0 duplicated, 0 reordered, 0 stale" % (cluster.SEED, sum(one.acknowledged() for one in joined)))
 
     def kill_all(self):
         for broker in self.cluster.brokers:
@@ -132,7 +107,7 @@ class RollingTest(UpgradeCase):
         for broker in self.cluster.brokers:
             broker.start(wait=False)
         for broker in self.cluster.brokers:
-            broker.wait_ready(PATIENCE_S)
+            broker.wait_ready(self.patience_s)
 
 
 class NoWayBackTest(UpgradeCase):
@@ -155,7 +130,7 @@ class NoWayBackTest(UpgradeCase):
             self.assertNotIn("CHECK failed", said)
         self.set_held(3, held=False)
         broker.start()
-        self.assertEqual(self.describe(3).feature_level, 2)
+        self.assertTrue(self.knows(3, lambda told: told.feature_level == 2))
         self.assertEqual(cluster.read_all(broker.address, "t", 0, 1), [b"kept"])
 
     def test_a_new_broker_of_before_is_refused(self):
@@ -163,7 +138,7 @@ class NoWayBackTest(UpgradeCase):
         self.cluster.add([*OPTIONS, *HELD]).start(wait=False)
         said = self.ends(4)
         self.assertIn("the cluster is at feature level 2, and broker 4 can levels 1 to 1", said)
-        self.assertNotIn(4, [broker.id for broker in self.describe().brokers])
+        self.assertNotIn(4, [broker.id for broker in self.call("describe_cluster").brokers])
 
 
 class MeanwhileTest(UpgradeCase):
@@ -172,7 +147,7 @@ class MeanwhileTest(UpgradeCase):
             self.restart(number, held=False)
         broker = self.cluster.brokers[2]
         self.assertEqual(broker.stop(), 0)
-        self.cairn("cluster", "upgrade")  # by its own word it can
+        self.upgrade()  # by its own word it can
         for i in range(20):
             self.call("create_topic", name="later%d" % i, partitions=1, replicas=2)
 
@@ -184,7 +159,7 @@ class MeanwhileTest(UpgradeCase):
 
         self.set_held(3, held=False)
         broker.start()
-        self.wait_for("it has caught up", lambda: (self.describe(3).feature_level, self.describe(3).topics) == (2, 21))
+        self.wait_for("it has caught up", lambda: self.knows(3, lambda told: (told.feature_level, told.topics) == (2, 21)))
 
 
 class ByItselfTest(UpgradeCase):

@@ -5,7 +5,6 @@ TEST_CHANGES sets how many changes somebody misses (in the suite 2,000; before a
 
 import json
 import os
-import random
 import re
 import signal
 import struct
@@ -16,43 +15,17 @@ import time
 
 import grpc
 
-import cluster
 import harness
 import http2
+from admin_case import OPTIONS, AdminCase
 from cairn.v1 import admin_pb2
 from watches import CURRENT_S, PATIENCE_S, View, Watcher
 
-SEED = int(os.environ.get("TEST_SEED", "1"))
 CHANGES = int(os.environ.get("TEST_CHANGES", "2000"))  # that somebody misses
-OPTIONS = ["--journal-bytes", "64MiB", "--journal-file-bytes", "8MiB", "--election-timeout-ms", "500", "--heartbeat-ms", "50"]
 STALLED_S = 600  # longer than anybody stalls
 
 
-class WatchCase(harness.Case):
-    options = OPTIONS
-    count = 3
-
-    def setUp(self):
-        self.cluster = cluster.Cluster(self.count, options=self.options)
-        self.addCleanup(self.cluster.close_after, self)
-        self.prepare()
-        self.cluster.start()
-        self.follower = cluster.Follower(self.cluster.addresses)
-        self.chance = random.Random("%d %s" % (SEED, self.id()))
-        self.wait_for("all brokers in the map", lambda: len(self.call("describe_cluster").brokers) == self.count)
-
-    def prepare(self):
-        """Before the brokers start."""
-
-    def wait_for(self, what, holds, patience=PATIENCE_S):
-        end = time.monotonic() + patience
-        while not holds():
-            self.assertLess(time.monotonic(), end, "in vain: %s" % what)
-            time.sleep(0.05)
-
-    def call(self, method, **fields):
-        return self.follower.call(method, patience=PATIENCE_S, timeout=5, **fields)
-
+class WatchCase(AdminCase):
     def watch(self, broker=0, **request):
         watcher = Watcher(self.cluster.brokers[broker].address, **request)
         self.addCleanup(watcher.stop)
@@ -185,7 +158,7 @@ class ChangesTest(WatchCase):
         watcher = self.watch(1)
         version = watcher.wait(lambda view: view.whole).version
         before = watcher.messages
-        self.wait_for("two words in silence", lambda: watcher.messages >= before + 2, patience=15)
+        self.wait_for("two words in silence", lambda: watcher.messages >= before + 2, patience_s=15)
         self.assertEqual(watcher.view.version, version)
 
     def test_what_makes_no_sense_is_refused(self):
