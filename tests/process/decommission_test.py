@@ -100,7 +100,7 @@ class DrainTest(StandingCase):
 
         began = time.monotonic()
         self.set_standing(2, DRAINED)
-        self.wait_for("2 leads nothing", lambda: self.leads("t", 2) == 0 and self.map_leader() != 2, DRAIN_S)
+        self.wait_for("2 leads nothing", lambda: self.leads("t", 2) == 0 and self.map_leader() not in (None, 2), DRAIN_S)
         drained_s = time.monotonic() - began
         self.assertEqual(len(self.replicas_on("t", 2)), PARTITIONS)
 
@@ -345,6 +345,9 @@ class MissedTest(StandingCase):
 class CommandTest(StandingCase):
     """`cairn broker drain` and `decommission`, and what they say on the way."""
 
+    def all_know_standing(self, broker, standing):
+        return self.all_know(lambda told: (broker, standing) in [(one.id, one.standing) for one in told.brokers])
+
     def test_drain_and_undo(self):
         self.create("t")
         self.spread("t", 2)
@@ -352,6 +355,7 @@ class CommandTest(StandingCase):
         self.assertEqual(self.standing(2), IN)
         self.assertEqual(self.run_cairn("broker", "drain", "2", "--wait"), "broker 2 is drained: it leads nothing that another broker could lead\n")
         self.assertEqual(self.leads("t", 2), 0)
+        self.wait_for("all know that 2 is drained", lambda: self.all_know_standing(2, DRAINED))
         self.assertEqual([row["standing"] for row in self.told("broker", "list")], ["in", "drained", "in", "in"])
         self.assertIn("error[BROKER_DRAINED]", self.run_cairn("broker", "decommission", "2", "--undo", code=4))
         self.assertEqual(self.told("broker", "drain", "2", "--undo"), {"broker_id": 2, "standing": "in", "state": "in", "replicas": PARTITIONS})
@@ -393,7 +397,7 @@ class CommandTest(StandingCase):
         said = self.run_cairn("broker", "decommission", "4", "--wait")
         self.assertEqual(said, "broker 4 is gone: it has no replica any more, and can be stopped\n")
         self.wait_for("it is told", lambda: "reason=DIRECTORY_REPLACED" in leaving.said())
-        self.assertEqual([row["standing"] for row in self.told("broker", "list")], ["in", "in", "in", "gone"])
+        self.wait_for("the list says so", lambda: [row["standing"] for row in self.told("broker", "list")] == ["in", "in", "in", "gone"])
         self.assertEqual(leaving.said().count("reason=DIRECTORY_REPLACED"), 1)
 
     def health(self, code):
@@ -404,6 +408,7 @@ class CommandTest(StandingCase):
         self.create("t")
         self.spread("t", 4)
         self.create("alone", replicas=1)
+        self.wait_for("all know both topics", lambda: self.all_know(lambda told: told.topics == 2 and told.partitions_moving == 0))
         self.wait_for("all is well", lambda: self.health(0))
         well = self.health(0)
         self.assertEqual((well["health"], well["brokers"], well["brokers_down"], well["topics"], well["partitions"]), ("ok", 4, 0, 2, 2 * PARTITIONS))

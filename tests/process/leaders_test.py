@@ -34,12 +34,22 @@ class LeadersCase(AdminCase):
     def transfer(self, partition, to, **fields):
         return self.call("transfer_leadership", topic="t", partition=partition, broker_id=to, **fields)
 
-    def refusal(self, at, partition, to, topic="t"):
-        """What one broker says, once."""
+    def refusal(self, at, to, topic="t", **fields):
+        """What one broker says, once; None: it does it."""
         client = cluster.Follower([self.cluster.addresses[at - 1]])
-        answer, failure = client.once("transfer_leadership", timeout=5, topic=topic, partition=partition, broker_id=to)
-        self.assertIsNone(answer)
-        return failure
+        return client.once("transfer_leadership", timeout=5, topic=topic, partition=0, broker_id=to, **fields)[1]
+
+    def wait_refused(self, at, to, reason, words, topic="t"):
+        """Until it would be, with these words in it; and then it is."""
+
+        def would_be():
+            failure = self.refusal(at(), to, topic, validate_only=True)
+            return failure is not None and failure.reason == reason and words in failure.text
+
+        self.wait_for("%s is refused, %s" % (topic, reason), would_be)
+        failure = self.refusal(at(), to, topic)
+        self.assertEqual((failure.reason, failure.executed), (reason, "no"))
+        self.assertIn(words, failure.text)
 
 
 class ComeBackTest(LeadersCase):
@@ -100,33 +110,24 @@ class TransferTest(LeadersCase):
     def test_errors_say_what_why_and_what_to_do(self):
         leader = self.leader(0)
         other = leader % 3 + 1
-        self.assertEqual(self.refusal(other, 0, other).reason, "NOT_LEADER")
-        self.assertEqual(self.refusal(other, 0, other).leader, self.cluster.addresses[leader - 1])
+        address = self.cluster.addresses[leader - 1]
+        self.wait_for("the other one knows who leads", lambda: self.refusal(other, other, validate_only=True).leader == address)
+        self.assertEqual((self.refusal(other, other).reason, self.refusal(other, other).leader), ("NOT_LEADER", address))
         for topic, partition, reason in (("nowhere", 0, "UNKNOWN_TOPIC"), ("t", 7, "UNKNOWN_PARTITION")):
             with self.assertRaisesRegex(RuntimeError, reason):
                 self.call("transfer_leadership", topic=topic, partition=partition, broker_id=1)
-        failure = self.refusal(leader, 0, 9)
-        self.assertEqual((failure.reason, failure.executed), ("NOT_FOUND", "no"))
-        self.assertIn("cairn broker list", failure.text)
+        self.wait_refused(lambda: leader, 9, "NOT_FOUND", "cairn broker list")
 
         self.call("create_topic", name="one", partitions=1, replicas=1)
         has = self.call("describe_topic", name="one").partitions[0].replicas[0]
-        self.wait_for("it is open, and led", lambda: self.refusal(has, 0, has % 3 + 1, topic="one").reason not in ("LOADING", "NOT_LEADER"))
-        failure = self.refusal(has, 0, has % 3 + 1, topic="one")
-        self.assertEqual((failure.reason, failure.executed), ("CANNOT_LEAD", "no"))
-        self.assertIn("the replicas are on %d" % has, failure.text)
+        self.wait_refused(lambda: has, has % 3 + 1, "CANNOT_LEAD", "the replicas are on %d" % has, topic="one")
 
         self.call("set_broker_standing", broker_id=other, standing=DRAINED)
-        self.wait_for("it is known to be drained", lambda: self.refusal(self.leader(0), 0, other).reason == "CANNOT_LEAD")
+        self.wait_refused(lambda: self.leader(0), other, "CANNOT_LEAD", "it is drained")
         self.call("set_broker_standing", broker_id=other, standing=IN)
 
         self.cluster.brokers[other - 1].kill()
-        leader = self.leader(0)
-        self.wait_for("it is missed", lambda: self.refusal(leader, 0, other).reason in ("CANNOT_LEAD_YET", "UNKNOWN_OUTCOME"))
-        time.sleep(1)
-        failure = self.refusal(leader, 0, other)
-        self.assertEqual((failure.reason, failure.executed), ("CANNOT_LEAD_YET", "no"))
-        self.assertIn("hears nothing of it", failure.text)
+        self.wait_refused(lambda: self.leader(0), other, "CANNOT_LEAD_YET", "hears nothing of it")
 
     def test_the_command_line(self):
         leader = self.leader(0)
@@ -136,9 +137,13 @@ class TransferTest(LeadersCase):
         said = self.run_cairn("partition", "transfer", "t", "0", "--to", str(to))
         self.assertEqual(said, "partition 0 of t is led by broker %d already\n" % to)
         self.assertIn("error[NOT_FOUND]", self.run_cairn("partition", "transfer", "t", "0", "--to", "9", code=3))
+        self.wait_for("who led it has counted", lambda: sum(self.leads_listed()) == PARTITIONS)
+
+    def leads_listed(self):
+        """Of each broker, by its own word."""
         head, *lines = self.run_cairn("broker", "list").splitlines()
         self.assertIn("LEADS", head)
-        self.assertEqual(sum(int(line.split()[-2]) for line in lines), PARTITIONS)
+        return [int(line.split()[-2]) for line in lines]
 
 
 if __name__ == "__main__":

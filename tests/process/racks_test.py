@@ -36,7 +36,8 @@ class RacksCase(AdminCase):
         self.assertEqual(running.stop(), 0)
         running.options[running.options.index("--rack") + 1] = rack
         running.start()
-        self.wait_for("its new rack is told", lambda: racks_of(self.call("describe_cluster"))[broker - 1] == rack)
+        self.wait_for("all know its new rack", lambda: self.all_know(lambda told: racks_of(told)[broker - 1] == rack))
+        self.wait_all_up()
 
     def expect_apart(self, topic):
         """No two replicas of a partition in one rack."""

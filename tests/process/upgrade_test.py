@@ -26,8 +26,8 @@ class UpgradeCase(AdminCase):
         cluster_now = self.call("describe_cluster")
         return cluster_now.feature_level, cluster_now.feature_level_possible
 
-    def most(self, number):
-        return {broker.id: broker.feature_most for broker in self.call("describe_cluster").brokers}[number]
+    def all_know_most(self, number, most):
+        return self.all_know(lambda told: (number, most) in [(broker.id, broker.feature_most) for broker in told.brokers])
 
     def all_have(self, level):
         return self.all_know(lambda told: told.feature_level == level)
@@ -46,7 +46,7 @@ class UpgradeCase(AdminCase):
         if self.follower.address == broker.address:
             self.follower.next()
         broker.start()
-        self.wait_for("broker %d is known" % number, lambda: self.most(number) == (1 if held else 2))
+        self.wait_for("broker %d is known" % number, lambda: self.all_know_most(number, 1 if held else 2))
 
     def set_held(self, number, held, more=()):
         broker = self.cluster.brokers[number - 1]
@@ -130,7 +130,7 @@ class NoWayBackTest(UpgradeCase):
             self.assertNotIn("CHECK failed", said)
         self.set_held(3, held=False)
         broker.start()
-        self.assertTrue(self.knows(3, lambda told: told.feature_level == 2))
+        self.wait_for("it has the level", lambda: self.knows(3, lambda told: told.feature_level == 2))
         self.assertEqual(cluster.read_all(broker.address, "t", 0, 1), [b"kept"])
 
     def test_a_new_broker_of_before_is_refused(self):
