@@ -16,9 +16,11 @@ HELD = ["--feature-level-most", "1"]
 
 class UpgradeCase(AdminCase):
     options = [*OPTIONS, *HELD]
+    level = 1  # that its cluster begins with
 
     def setUp(self):
         super().setUp()
+        self.wait_for("its level", lambda: self.levels() == (self.level, self.level))  # before it has a topic: then it stays
         self.call("create_topic", name="t", partitions=PARTITIONS, replicas=3)
 
     def levels(self):
@@ -112,12 +114,9 @@ class RollingTest(UpgradeCase):
 
 class NoWayBackTest(UpgradeCase):
     options = OPTIONS
-
-    def raise_level(self):
-        self.wait_for("the level", lambda: self.levels() == (2, 2))
+    level = 2
 
     def test_a_broker_of_before_does_not_start_and_loses_nothing(self):
-        self.raise_level()
         self.follower.call("append", topic="t", partition=0, batch=harness.batch(b"kept"))
         broker = self.cluster.brokers[2]
         self.assertEqual(broker.stop(), 0)
@@ -134,7 +133,6 @@ class NoWayBackTest(UpgradeCase):
         self.assertEqual(cluster.read_all(broker.address, "t", 0, 1), [b"kept"])
 
     def test_a_new_broker_of_before_is_refused(self):
-        self.raise_level()
         self.cluster.add([*OPTIONS, *HELD]).start(wait=False)
         said = self.ends(4)
         self.assertIn("the cluster is at feature level 2, and broker 4 can levels 1 to 1", said)
