@@ -171,9 +171,10 @@ static enum status scan_journal(struct inspection *inspection) {
     tell_foreign_frame(inspection);
     return STATUS_FOREIGN;
   }
-  inspect_tell_file(inspection, INSPECT_LOST, JOURNAL_DIRECTORY, "it has a file of another broker, or of a newer Cairn",
-                    "another broker's: take that file away, or put the right one back; a newer Cairn's: verify the directory with "
-                    "that version; the broker does not start on it");
+  inspect_tell_file(
+      inspection, INSPECT_LOST, JOURNAL_DIRECTORY, "it has a file of another broker, or of a newer Cairn",
+      "another broker's: take that file away, or put the right one back; a newer Cairn's: verify the directory with "
+      "that version; the broker does not start on it");
   return STATUS_OK;
 }
 
