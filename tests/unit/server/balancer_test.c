@@ -9,6 +9,7 @@
 
 #include "controller/imbalance.h"
 #include "server/balancer.h"
+#include "tests/unit/server/held_offload.h"
 #include "tests/unit/server/movable.h"
 
 #define CALM_MS (5 * SECOND_MS)
@@ -16,7 +17,7 @@
 
 /* One on each broker, as in a cluster. */
 static struct balancer *balancers[CREW_BROKERS + 1];
-static struct offload *planners[CREW_BROKERS + 1];
+static struct held_offload planners[CREW_BROKERS + 1];
 static struct crew *crew;
 
 /* ---- Starting and stopping ---- */
@@ -25,7 +26,7 @@ static void start(void *context) {
   const struct member *member = context;
   balancer_start(balancers[member->stage.broker], &(struct balancer_wiring){.lane = member->stage.lane,
                                                                             .controller = member->controller,
-                                                                            .planner = planners[member->stage.broker],
+                                                                            .planner = planners[member->stage.broker].offload,
                                                                             .self = member->stage.broker,
                                                                             .wanted = true,
                                                                             .calm_ns = (uint64_t)CALM_MS * MS_NS});
@@ -42,7 +43,7 @@ static int set_up(void **state) {
   movable_register(crew);
   for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) {
     balancers[broker] = balancer_new();
-    planners[broker] = offload_new(sim_world_doors(crew->members[broker].stage.node), "planner");
+    held_offload_init(&planners[broker], sim_world_doors(crew->members[broker].stage.node));
   }
   return 0;
 }
@@ -56,7 +57,7 @@ static void stopped(void *context) { ((struct stopping *)context)->done = true; 
 static void stop(void *context) { balancer_stop(((struct stopping *)context)->balancer, stopped, context); }
 static bool is_done(void *context) { return ((struct stopping *)context)->done; }
 
-static void free_planner(void *context) { offload_free(*(struct offload **)context); }
+static void free_planner(void *context) { held_offload_deinit(context); }
 
 static int tear_down(void **state) {
   for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) {
@@ -98,6 +99,26 @@ static void wait_for_move(unsigned ms) {
     assert_true(passed < ms);
     crew_run_ms(crew, 20);
   }
+}
+
+static unsigned count_plans(void) {
+  unsigned count = 0;
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) count += planners[broker].asked;
+  return count;
+}
+
+/* Until somebody is about to make one, who does not come to it before let_plan(). */
+static void hold_plan(void) {
+  unsigned before = count_plans();
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) held_offload_hold(&planners[broker]);
+  for (unsigned passed = 0; count_plans() == before; passed += 20) {
+    assert_true(passed < CALM_MS + LOOK_MS);
+    crew_run_ms(crew, 20);
+  }
+}
+
+static void let_plan(void) {
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) held_offload_let_go(&planners[broker]);
 }
 
 struct course {
@@ -182,6 +203,30 @@ static void what_stands_in_one_rack_is_put_apart(void **state) {
   assert_int_equal(imbalance_of(movable_map(crew)).crowded, 0);
 }
 
+/* Broker 3 takes no peers, so nothing goes to its rack, whatever the map asks for. */
+static void put_two_in_one_rack_for_good(void) {
+  struct change alone = {.kind = COMMAND_REGISTER_BROKER, .broker = *cluster_map_broker(movable_map(crew), 3)};
+  snprintf(alone.broker.rack, sizeof alone.broker.rack, "b");
+  alone.broker.peer_address[0] = '\0';
+  crew_change(crew, &alone);
+  for (broker_id broker = 1; broker <= 2; broker++) crew_register_in_rack(crew, broker, "a");
+  movable_create(crew, "t", 1, 2);
+  movable_put(crew, "t", 0, "12");
+}
+
+static void what_cannot_be_more_even_is_not_planned_again(void **state) {
+  (void)state;
+  put_two_in_one_rack_for_good();
+  assert_true(imbalance_of(movable_map(crew)).is_worth_it);
+  start_all();
+  expect_rest(4 * CALM_MS);
+  assert_int_equal(count_plans(), 1);
+
+  movable_create(crew, "u", 1, 1);
+  expect_rest(4 * CALM_MS);
+  assert_int_equal(count_plans(), 2);
+}
+
 static void a_little_is_left_as_it_is(void **state) {
   (void)state;
   movable_create(crew, "a", 6, 1);
@@ -241,6 +286,60 @@ static void it_stops_when_it_is_wanted_no_more(void **state) {
   tell_all(want);
   expect_rest(CALM_MS - 100);
   wait_for_move(LOOK_MS);
+}
+
+static void one_plan_is_made_at_a_time(void **state) {
+  (void)state;
+  put_all_on_one();
+  start_all();
+  hold_plan();
+  tell_all(wake);
+  crew_run_ms(crew, LOOK_MS);
+  assert_int_equal(count_plans(), 1);
+
+  let_plan();
+  wait_for_move(LOOK_MS);
+}
+
+static void a_plan_that_is_wanted_no_more_is_not_begun(void **state) {
+  (void)state;
+  put_all_on_one();
+  start_all();
+  hold_plan();
+  tell_all(want_no_more);
+  let_plan();
+  expect_rest(2 * CALM_MS);
+  assert_int_equal(count_plans(), 1);
+}
+
+static void what_was_deleted_since_it_was_planned_is_passed_over(void **state) {
+  (void)state;
+  put_all_on_one();
+  start_all();
+  hold_plan();
+  struct change deletion = change_of_topic(COMMAND_DELETE_TOPIC, "a");
+  crew_change(crew, &deletion);
+  let_plan();
+  assert_int_equal(let_it_end().moves, 0);
+  assert_int_equal(count_plans(), 2); /* it was not waited for either: another one found nothing to do */
+}
+
+static void a_stop_waits_for_the_plan_that_is_being_made(void **state) {
+  (void)state;
+  put_all_on_one();
+  start_all();
+  hold_plan();
+  struct member *leads = &crew->members[crew_leader(crew)];
+  struct stopping stopping = {.balancer = balancers[leads->stage.broker]};
+  stage_on_lane(&leads->stage, stop, &stopping);
+  crew_run_ms(crew, LOOK_MS);
+  assert_false(stopping.done);
+
+  let_plan();
+  stage_wait(&leads->stage, is_done, &stopping);
+
+  expect_rest(2 * CALM_MS);
+  assert_int_equal(count_plans(), 1);
 }
 
 static void nobody_is_disturbed_who_moves_something(void **state) {
@@ -303,11 +402,16 @@ int main(void) {
       TEST(who_comes_to_lead_waits_as_long),
       TEST(two_are_under_way_at_most),
       TEST(what_stands_in_one_rack_is_put_apart),
+      TEST(what_cannot_be_more_even_is_not_planned_again),
       TEST(a_little_is_left_as_it_is),
       TEST(what_disturbs_the_calm_begins_it_anew),
       TEST(a_broker_that_is_down_is_waited_for),
       TEST(it_stops_between_two_moves),
       TEST(it_stops_when_it_is_wanted_no_more),
+      TEST(one_plan_is_made_at_a_time),
+      TEST(a_plan_that_is_wanted_no_more_is_not_begun),
+      TEST(what_was_deleted_since_it_was_planned_is_passed_over),
+      TEST(a_stop_waits_for_the_plan_that_is_being_made),
       TEST(nobody_is_disturbed_who_moves_something),
       TEST(another_leader_waits_for_calm_anew),
   };
