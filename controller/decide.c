@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "controller/decide_internal.h"
 #include "controller/placement.h"
+#include "controller/registration.h"
 
 enum status decide_refuse(struct change *change, enum status status, const char *problem) {
   snprintf(change->problem, sizeof change->problem, "%s", problem);
@@ -268,12 +269,7 @@ static enum status decide_register(const struct decision_facts *facts, struct ch
   enum status status = decide_whose_number(facts->map, change, facts->broker_is_up);
   if (status == STATUS_OK) status = decide_features(facts->map, change);
   if (status != STATUS_OK) return status;
-  const struct map_broker *known = cluster_map_broker(facts->map, change->broker.id);
-  change->unchanged = known != NULL && memcmp(known->incarnation, change->broker.incarnation, CLUSTER_ID_SIZE) == 0 &&
-                      strcmp(known->advertised, change->broker.advertised) == 0 &&
-                      strcmp(known->peer_address, change->broker.peer_address) == 0 &&
-                      strcmp(known->rack, change->broker.rack) == 0 && known->feature_least == change->broker.feature_least &&
-                      known->feature_most == change->broker.feature_most;
+  change->unchanged = registration_is_known(facts->map, &change->broker);
   command->broker = change->broker;
   memcpy(command->cluster_id, change->cluster_id, CLUSTER_ID_SIZE);
   return STATUS_OK;

@@ -9,6 +9,7 @@
 #include "base/trace.h"
 #include "cairn/internal/v1/register.pb-c.h"
 #include "controller/map_message.h"
+#include "controller/registration.h"
 #include "proto/failure.h"
 #include "proto/pack.h"
 #include "server/peer_question.h"
@@ -105,12 +106,7 @@ static void leader_changed(void *context, bool here, broker_id leader) {
 /* ---- Being known ---- */
 
 static bool is_known(const struct brokers *brokers) {
-  const struct map_broker *self = &brokers->wiring.self;
-  const struct map_broker *known = cluster_map_broker(controller_map(brokers->wiring.controller), self->id);
-  return known != NULL && known->standing != STANDING_GONE && strcmp(known->advertised, self->advertised) == 0 &&
-         strcmp(known->peer_address, self->peer_address) == 0 && strcmp(known->rack, self->rack) == 0 &&
-         memcmp(known->incarnation, self->incarnation, CLUSTER_ID_SIZE) == 0 && known->feature_least == self->feature_least &&
-         known->feature_most == self->feature_most;
+  return registration_is_known(controller_map(brokers->wiring.controller), &brokers->wiring.self);
 }
 
 static void end_stop(struct brokers *brokers) {
