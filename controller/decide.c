@@ -270,7 +270,7 @@ static enum status decide_register(const struct decision_facts *facts, struct ch
   if (status == STATUS_OK) status = decide_features(facts->map, change);
   if (status != STATUS_OK) return status;
   change->unchanged = registration_is_known(facts->map, &change->broker);
-  command->broker = change->broker;
+  command->broker = registration_of(facts->map, &change->broker);
   memcpy(command->cluster_id, change->cluster_id, CLUSTER_ID_SIZE);
   return STATUS_OK;
 }

@@ -4,7 +4,8 @@
  *
  *   level  what it lets be written
  *     1    everything from before there were levels, with all that a reader from then may skip
- *     2    a level in the map, and the head of the map's state that says which level a reader has to be able to (map_head.h)
+ *     2    a level in the map, and the head of the map's state that says which level a reader has to be able to (map_head.h); brokers' racks, if the
+ *          cluster has had a topic without any (registration.h)
  *
  * Whoever adds something that an earlier version cannot read, or would lose, adds a line here, raises FEATURE_LEVEL_MOST, and writes it only where
  * cluster_map_feature_level() says so. FEATURE_LEVEL_LEAST rises when what is only of an older level is no longer written: a cluster that is below it
@@ -20,6 +21,7 @@
 #define FEATURE_LEVEL_FIRST 1u /* of a map, or a broker, that says nothing of levels */
 #define FEATURE_LEVEL_LEAST 1u /* that this version can: both ... */
 #define FEATURE_LEVEL_MOST 2u  /* ... inclusive */
+#define FEATURE_LEVEL_RACKS 2u
 #define FEATURE_LEVEL_PROBLEM_SIZE 256u
 
 struct cluster_map;

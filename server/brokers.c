@@ -33,6 +33,7 @@ struct brokers {
   struct timer ask_timer;
   uint64_t ask_again_ns;
   unsigned asked; /* times */
+  bool rack_held; /* registration_holds_rack(), when it looked last */
   bool silent;    /* nobody was known to lead group 0 when it looked last */
   /* Whoever leads group 0 is told of this process once, for its map may say something else than ours. */
   unsigned leaders;       /* changes of who leads it */
@@ -246,8 +247,22 @@ static bool has_to_ask(struct brokers *brokers) {
          is_led_by_a_stranger(brokers);
 }
 
+static void tell_if_rack_is_held(struct brokers *brokers) {
+  const struct map_broker *self = &brokers->wiring.self;
+  bool held = registration_holds_rack(controller_map(brokers->wiring.controller), self);
+  if (held && !brokers->rack_held)
+    trace_warn(
+        "rack_not_told",
+        "rack=%s why=\"the cluster is at an earlier feature level, where an older broker would lose it\" do=\"cairn cluster "
+        "upgrade, when all brokers run this version\"",
+        self->rack);
+  if (!held && brokers->rack_held) trace_info("rack_is_told", "rack=%s", self->rack);
+  brokers->rack_held = held;
+}
+
 static void ask_fires(struct timer *timer) {
   struct brokers *brokers = container_of(timer, struct brokers, ask_timer);
+  tell_if_rack_is_held(brokers);
   if (brokers->stopping || brokers->changing || peer_question_asks(&brokers->question))
     return; /* what is under way ends with ask_later() */
   if (!has_to_ask(brokers)) {

@@ -67,20 +67,27 @@ class UpgradeCase(AdminCase):
 
 
 class RollingTest(UpgradeCase):
+    racks = ("a", "b", "c")  # of the later version, which the earlier one would lose
+
+    def racks_told(self):
+        return [broker.rack for broker in self.call("describe_cluster").brokers]
+
     def test_one_broker_after_the_other_under_load(self):
         self.assertEqual(self.levels(), (1, 1))
         workers = cluster.start_workers(self.cluster, WORKERS, "t", PARTITIONS, self.chance)
         self.assertEqual(self.upgrade(), "the cluster is at feature level 1 already\n")
 
         for number in (1, 2):
-            self.restart(number, held=False)
+            self.restart(number, held=False, more=("--rack", self.racks[number - 1]))
             self.assertEqual(self.levels(), (1, 1))
         refused = self.run_cairn("cluster", "upgrade", "--dry-run", code=4)
         self.assertIn("error[FEATURE_LEVEL]", refused)
         self.assertIn("broker 3 can levels 1 to 1: run a newer Cairn on it", refused)
 
-        self.restart(3, held=False)
+        self.restart(3, held=False, more=("--rack", self.racks[2]))
         self.assertEqual(self.levels(), (1, 2))
+        self.assertEqual(self.racks_told(), ["", "", ""])
+        self.wait_for("it says why", lambda: "event=rack_not_told rack=c" in self.cluster.brokers[2].said())
         self.assertIn("level 1; all brokers can 2: cairn cluster upgrade", self.run_cairn("cluster", "status"))
         self.wait_for("who leads the map says so", lambda: any("event=upgrade_possible level=1 all_can=2" in one.said() for one in self.cluster.brokers))
 
@@ -95,6 +102,8 @@ class RollingTest(UpgradeCase):
         raised = json.loads(self.upgrade("-o", "json"))
         self.assertEqual(raised, {"state": "raised", "level_before": 1, "level": 2})
         self.wait_for("all have it", lambda: self.all_have(2))
+        self.wait_for("where the brokers stand is told", lambda: self.racks_told() == list(self.racks))
+        self.assertIn("event=rack_is_told rack=c", self.cluster.brokers[2].said())
         self.assertIn("error[INVALID]", self.run_cairn("cluster", "upgrade", "--to", "1", code=2))
 
         self.kill_all()
