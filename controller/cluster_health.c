@@ -24,8 +24,8 @@ bool cluster_health_has_quorum(const struct cluster_map *map, const struct map_p
 struct cluster_health cluster_health_of(const struct cluster_map *map, bool (*is_up)(void *context, uint32_t broker),
                                         void *context) {
   struct cluster_health health = {.moving = (uint32_t)cluster_map_move_count(map)};
-  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
+  const struct map_topic *topic;
+  for (size_t place = 0; (topic = cluster_map_topic_at(map, place)) != NULL; place++) {
     for (uint32_t i = 0; i < topic->partition_count; i++) {
       const struct map_partition *partition =
           &topic->partitions[i]; /* without replicas: made before there were others, and here */

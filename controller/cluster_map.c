@@ -164,7 +164,10 @@ static size_t rank(const struct cluster_map *map, struct bytes name) {
 }
 
 const struct map_topic *cluster_map_topic_after(const struct cluster_map *map, struct bytes after) {
-  size_t place = rank(map, after);
+  return cluster_map_topic_at(map, rank(map, after));
+}
+
+const struct map_topic *cluster_map_topic_at(const struct cluster_map *map, size_t place) {
   return place < map->topic_count ? map->sorted[place] : NULL;
 }
 

@@ -144,8 +144,11 @@ size_t cluster_map_move_count(const struct cluster_map *map);
 /* The same among those that the move knows, with the placement that it has; NULL: it would be one more. */
 const struct map_replica *map_move_known(const struct map_move *move, const struct map_replica *wanted);
 
-/* Topics in order of name, the first whose name is above `after` (empty: the first); NULL at the end. */
+/* Topics in order of name, the first whose name is above `after` (empty: the first); NULL at the end. Searches: for who comes back after the map
+ * may have changed. */
 const struct map_topic *cluster_map_topic_after(const struct cluster_map *map, struct bytes after);
+/* The same order by place, from 0 on; NULL at the end. A step costs nothing: for who walks over all of them. Places are those of this version. */
+const struct map_topic *cluster_map_topic_at(const struct cluster_map *map, size_t place);
 
 /* Applies a command. STATUS_OK, or why it changed nothing but the version (STATUS_TOPIC_EXISTS, STATUS_UNKNOWN_TOPIC, ...). */
 enum status cluster_map_apply(struct cluster_map *map, const struct command *command) MUST_CHECK;

@@ -197,8 +197,8 @@ static enum status check_leaving(const struct cluster_map *map, struct change *c
   uint32_t others = decide_count_others(map, change->broker.id), stuck = 0, count = 0;
   size_t at = 0;
   if (others == 0) return decide_refuse(change, STATUS_TOO_FEW_BROKERS, "nobody would be left: start another broker first");
-  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
+  const struct map_topic *topic;
+  for (size_t place = 0; (topic = cluster_map_topic_at(map, place)) != NULL; place++) {
     for (uint32_t i = 0; i < topic->partition_count; i++) {
       if (!is_stuck(map, &topic->partitions[i], change->broker.id, others, &count) || stuck++ >= 3) continue;
       int size = snprintf(change->problem + at, sizeof change->problem - at, "%s%.40s/%u (%u replica%s)", at == 0 ? "" : ", ",

@@ -162,8 +162,8 @@ static enum evacuation_state look_for_best(const struct evacuation *evacuation, 
   const struct cluster_map *map = evacuation->map;
   uint32_t fewest = fewest_replicas(takers);
   enum evacuation_state state = EVACUATION_OVER;
-  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
+  const struct map_topic *topic;
+  for (size_t place = 0; (topic = cluster_map_topic_at(map, place)) != NULL; place++) {
     for (uint32_t i = 0; i < topic->partition_count; i++) {
       const struct map_partition *partition = &topic->partitions[i];
       const struct map_move *move = cluster_map_move(map, partition->group);

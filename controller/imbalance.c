@@ -46,8 +46,8 @@ static void take_in(struct field *field, const struct map_partition *partition) 
 }
 
 static void take_all_in(struct field *field) {
-  const struct map_topic *topic = cluster_map_topic_after(field->map, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(field->map, bytes_of_string(topic->name)))
+  const struct map_topic *topic;
+  for (size_t place = 0; (topic = cluster_map_topic_at(field->map, place)) != NULL; place++)
     for (uint32_t i = 0; i < topic->partition_count; i++) take_in(field, &topic->partitions[i]);
 }
 

@@ -3,8 +3,8 @@
 #include <string.h>
 
 void map_jump_tell_gone(const struct map_jump *jump) {
-  const struct map_topic *topic = cluster_map_topic_after(jump->before, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(jump->before, bytes_of_string(topic->name))) {
+  const struct map_topic *topic;
+  for (size_t place = 0; (topic = cluster_map_topic_at(jump->before, place)) != NULL; place++) {
     if (cluster_map_topic_by_id(jump->after, topic->id) == NULL) jump->watch->topic_deleted(jump->watch->context, topic);
   }
 }
@@ -27,8 +27,8 @@ static void tell_places(const struct map_jump *jump, const struct map_topic *kno
 }
 
 static void tell_topics(const struct map_jump *jump) {
-  const struct map_topic *topic = cluster_map_topic_after(jump->after, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(jump->after, bytes_of_string(topic->name))) {
+  const struct map_topic *topic;
+  for (size_t place = 0; (topic = cluster_map_topic_at(jump->after, place)) != NULL; place++) {
     const struct map_topic *known = cluster_map_topic_by_id(jump->before, topic->id);
     if (known == NULL) jump->watch->topic_created(jump->watch->context, topic);
     else if (memcmp(&known->settings, &topic->settings, sizeof topic->settings) != 0)

@@ -20,8 +20,8 @@ size_t placement_loads(const struct cluster_map *map, struct placement_load *out
   size_t count = racks.count;
   for (size_t i = 0; i < count; i++) out_loads[i] = (struct placement_load){.broker = racks.brokers[i], .rack = racks.racks[i]};
   racks_deinit(&racks);
-  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
+  const struct map_topic *topic;
+  for (size_t place = 0; (topic = cluster_map_topic_at(map, place)) != NULL; place++) {
     for (uint32_t i = 0; i < topic->partition_count; i++) {
       const struct map_partition *partition = &topic->partitions[i];
       for (uint32_t at = 0; at < partition->replica_count; at++) {

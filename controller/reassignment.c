@@ -126,19 +126,17 @@ static bool topic_is_asked(const struct reassignment_goal *goal, const struct ma
   return goal->is_asked == NULL || goal->is_asked(goal->context, topic);
 }
 
-static const struct map_topic *next_topic(const struct cluster_map *map, const struct map_topic *topic) {
-  return cluster_map_topic_after(map, bytes_of_string(topic == NULL ? "" : topic->name));
-}
-
 static size_t count_asked(const struct reassignment_goal *goal) {
+  const struct map_topic *topic;
   size_t count = 0;
-  for (const struct map_topic *topic = NULL; (topic = next_topic(goal->map, topic)) != NULL;)
+  for (size_t place = 0; (topic = cluster_map_topic_at(goal->map, place)) != NULL; place++)
     if (topic_is_asked(goal, topic)) count += topic->partition_count;
   return count;
 }
 
 static void take_all_in(struct planning *planning) {
-  for (const struct map_topic *topic = NULL; (topic = next_topic(planning->goal->map, topic)) != NULL;) {
+  const struct map_topic *topic;
+  for (size_t place = 0; (topic = cluster_map_topic_at(planning->goal->map, place)) != NULL; place++) {
     bool is_asked = topic_is_asked(planning->goal, topic);
     if (!is_asked) count_topic(planning, topic);
     for (uint32_t i = 0; is_asked && i < topic->partition_count; i++) take_in(planning, topic, i);

@@ -31,8 +31,8 @@ static void count_size(struct services *services, const struct map_topic *topic,
 }
 
 static void count_replicas(struct services *services, const struct cluster_map *map, Cairn__V1__Evacuation *evacuation) {
-  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
+  const struct map_topic *topic;
+  for (size_t place = 0; (topic = cluster_map_topic_at(map, place)) != NULL; place++) {
     for (uint32_t i = 0; i < topic->partition_count; i++) {
       const struct map_move *move = cluster_map_move(map, topic->partitions[i].group);
       if (!is_on(&topic->partitions[i], move, evacuation->broker_id)) continue;

@@ -116,9 +116,11 @@ static void map_walks_topics_by_name(void **state) {
     const struct map_topic *topic = cluster_map_topic_after(map, after);
     assert_non_null(topic);
     assert_string_equal(topic->name, expected[i]);
+    assert_ptr_equal(cluster_map_topic_at(map, i), topic);
     after = bytes_of_string(topic->name);
   }
   assert_null(cluster_map_topic_after(map, after));
+  assert_null(cluster_map_topic_at(map, 3));
 }
 
 static void map_keeps_its_first_cluster_id(void **state) {
