@@ -5,7 +5,9 @@
 #include "base/probe.h"
 #include "base/trace.h"
 
-#define LOOK_NS ((uint64_t)500000000) /* between looks, as long as a level could be had */
+/* Between looks, as long as a level could be had. In a new cluster somebody may be about to make the first topic. */
+#define LOOK_NS ((uint64_t)500000000)
+#define LOOK_NEW_NS ((uint64_t)20000000)
 
 struct upgrader {
   struct upgrader_wiring wiring;
@@ -34,6 +36,10 @@ static void look_in(struct upgrader *upgrader, uint64_t ns) {
   loop_timer_set(upgrader->loop, &upgrader->timer, loop_now_ns(upgrader->loop) + ns);
 }
 
+static void look_again(struct upgrader *upgrader) {
+  look_in(upgrader, feature_is_fresh(controller_map(upgrader->wiring.controller)) ? LOOK_NEW_NS : LOOK_NS);
+}
+
 static bool all_are_up(const struct upgrader *upgrader, const struct cluster_map *map) {
   const struct map_broker *broker = cluster_map_broker_after(map, 0);
   for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id)) {
@@ -54,7 +60,7 @@ static void changed(struct change *change) {
     trace_info("upgrade_waits", "level=%u reason=%s text=\"%s\"", change->feature_level, status_name(change->status),
                change->problem);
   upgrader->refused_status = change->status;
-  look_in(upgrader, LOOK_NS);
+  look_again(upgrader);
 }
 
 static void raise(struct upgrader *upgrader, uint32_t level) {
@@ -83,7 +89,7 @@ static void look(struct upgrader *upgrader) {
   bool by_itself = upgrader->wiring.wanted || feature_is_fresh(map);
   if (!by_itself) tell_possible(upgrader, &reach);
   else if (all_are_up(upgrader, map)) raise(upgrader, reach.all);
-  else look_in(upgrader, LOOK_NS);
+  else look_again(upgrader);
 }
 
 static void timer_fires(struct timer *timer) {

@@ -160,6 +160,40 @@ static void it_waits_for_who_is_down(void **state) {
   expect_level(2);
 }
 
+struct asking {
+  const struct member *asked;
+  broker_id broker;
+  bool is_up;
+};
+static void ask(void *context) {
+  struct asking *asking = context;
+  asking->is_up = lane_broker_up(asking->asked->stage.lane, asking->broker);
+}
+
+static void wait_until_up(broker_id broker) {
+  struct asking asking = {.asked = &crew->members[crew_leader(crew)], .broker = broker};
+  for (unsigned passed = 0; !asking.is_up; passed += 10) {
+    assert_true(passed < LOOKS_MS);
+    crew_run_ms(crew, 10);
+    stage_on_lane(&crew->members[crew_leader(crew)].stage, ask, &asking);
+  }
+}
+
+/* Somebody may be about to make the first topic, and then it stays as it is. */
+static void a_new_cluster_keeps_nobody_waiting(void **state) {
+  (void)state;
+  register_all();
+  broker_id away = crew_leader(crew) % CREW_BROKERS + 1;
+  crew_isolate(crew, away);
+  crew_run_ms(crew, 3000);
+  start_all(false);
+  expect_level(1);
+  wires_heal(&crew->wires);
+  wait_until_up(away);
+  crew_run_ms(crew, 100);
+  assert_int_equal(level(), 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -170,6 +204,7 @@ int main(void) {
       TEST(where_it_is_wanted_it_rises_when_the_last_one_can),
       TEST(it_rises_when_it_becomes_wanted),
       TEST(it_waits_for_who_is_down),
+      TEST(a_new_cluster_keeps_nobody_waiting),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
