@@ -39,7 +39,8 @@ extern const struct topic_settings topic_settings_default;
 #define MAP_REPLICAS_MAX 7u /* as many voters as a group may have */
 #define MAP_ADDRESS_SIZE 64u
 #define MAP_RACK_SIZE 64u
-#define MAP_BROKERS_MAX 1000u
+#define MAP_BROKERS_MAX 1000u       /* those that are gone too */
+#define MAP_BROKERS_PRESENT_MAX 16u /* as many members as a group may have: each of them follows group 0 */
 #define MAP_EARLIER_MAX 16u
 
 /* Where a replica was put: on this broker, in this directory of it. A directory that the broker has later changes nothing here. A replica that

@@ -294,12 +294,23 @@ static broker_id untold_of(const struct controller *controller) {
   return 0;
 }
 
+static uint32_t count_untold(const struct controller *controller, broker_id but) {
+  const struct raft_config *config = replica_config(controller->replica);
+  uint32_t untold = 0;
+  for (size_t i = 0; i < config->count; i++) {
+    broker_id broker = config->members[i].id.broker;
+    untold += broker != but && cluster_map_broker(controller->map, broker) == NULL;
+  }
+  return untold;
+}
+
 static struct decision_facts facts_of(const struct controller *controller, const struct change *change) {
   return (struct decision_facts){
       .broker_is_up = change->kind == COMMAND_REGISTER_BROKER && is_up(controller, change->broker.id),
       .map = controller->map,
       .brokers = brokers_of(controller),
       .untold = untold_of(controller),
+      .untold_count = count_untold(controller, change->broker.id),
       .brokers_are_late = loop_now_ns(lane_loop(controller->lane)) - controller->led_since_ns > PATIENCE_NS,
       .logs_max = journal_replicas_max(log_set_journal(lane_logs(controller->lane))),
       .time_ms = replica_leader_time_ms(controller->replica, loop_wall_ms(lane_loop(controller->lane))),

@@ -265,8 +265,29 @@ enum status decide_whose_number(const struct cluster_map *map, struct change *ch
   return STATUS_BROKER_ID_TAKEN;
 }
 
+/* It belongs to group 0, is told the map, and may have replicas. One that takes no peers is alone. */
+static bool is_present(const struct map_broker *broker) {
+  return broker->standing != STANDING_GONE && broker->peer_address[0] != '\0';
+}
+
+/* A broker more than group 0 has room for would be given replicas and never hear of them. */
+static enum status check_present(const struct decision_facts *facts, struct change *change) {
+  const struct map_broker *broker = cluster_map_broker(facts->map, change->broker.id);
+  uint32_t present = facts->untold_count;
+  if ((broker != NULL && is_present(broker)) || !is_present(&change->broker)) return STATUS_OK;
+  for (broker = cluster_map_broker_after(facts->map, 0); broker != NULL;
+       broker = cluster_map_broker_after(facts->map, broker->id))
+    present += is_present(broker);
+  if (present < MAP_BROKERS_PRESENT_MAX) return STATUS_OK;
+  snprintf(change->problem, sizeof change->problem,
+           "the cluster has %u brokers, and can have %u: let one leave first (cairn broker decommission), until it is gone",
+           present, MAP_BROKERS_PRESENT_MAX);
+  return STATUS_TOO_LARGE;
+}
+
 static enum status decide_register(const struct decision_facts *facts, struct change *change, struct command *command) {
   enum status status = decide_whose_number(facts->map, change, facts->broker_is_up);
+  if (status == STATUS_OK) status = check_present(facts, change);
   if (status == STATUS_OK) status = decide_features(facts->map, change);
   if (status != STATUS_OK) return status;
   change->unchanged = registration_is_known(facts->map, &change->broker);

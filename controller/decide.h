@@ -60,6 +60,7 @@ struct decision_facts {
   const struct cluster_map *map;
   uint32_t brokers;      /* of the cluster, those included that the map does not have yet */
   uint32_t untold;       /* one of these that the map does not have yet; 0: it has all of them */
+  uint32_t untold_count; /* how many of these there are, but for the one that the change is about */
   bool brokers_are_late; /* these have had time to tell where they are */
   bool broker_is_up;     /* REGISTER_BROKER: whoever has the number so far */
   uint64_t logs_max;     /* that this broker's journal has files for */

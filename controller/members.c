@@ -4,6 +4,8 @@
 
 #define VOTERS_WANTED_MIN 3u
 
+_Static_assert(MAP_BROKERS_PRESENT_MAX == RAFT_MEMBERS_MAX, "every broker of the cluster follows the map");
+
 static struct replica_id id_of(const struct map_broker *broker) { return replica_id_of(broker->id, broker->incarnation); }
 
 /* The map has its broker with another directory, or has given it up. */

@@ -144,6 +144,34 @@ static void assert_refused_with_words(struct change change, enum status status) 
   assert_true(change.problem[0] != '\0');
 }
 
+/* ---- Brokers ---- */
+
+static struct change stand_of(uint32_t broker, enum map_standing standing) {
+  return (struct change){.kind = COMMAND_SET_STANDING, .broker = {.id = broker, .standing = standing}};
+}
+
+/* Each of them follows group 0, which has room for as many: one more would get replicas and never hear of them. */
+static void a_cluster_has_so_many_brokers_and_no_more(void **state) {
+  (void)state;
+  static const char full[] =
+      "the cluster has 16 brokers, and can have 16: let one leave first (cairn broker decommission), until it is gone";
+  for (uint32_t id = 1; id < MAP_BROKERS_PRESENT_MAX; id++) assert_done(register_of(id, 1, "a:1"));
+  struct decision_facts facts = usual_facts();
+  facts.untold_count = 1; /* a founder that has not told where it is */
+  struct change last = register_of(16, 1, "a:1");
+  assert_int_equal(carry_out_with(&facts, &last), STATUS_TOO_LARGE);
+  assert_done(last);
+
+  assert_refused(register_of(17, 1, "a:1"), STATUS_TOO_LARGE, full);
+  assert_done(register_of(16, 1, "b:1"));
+  assert_done(register_of(16, 2, "b:1"));
+  assert_done(stand_of(3, STANDING_LEAVING));
+  assert_refused(register_of(17, 1, "a:1"), STATUS_TOO_LARGE, full);
+  assert_done(stand_of(3, STANDING_GONE));
+  assert_done(register_of(17, 1, "a:1"));
+  assert_refused(register_of(3, 2, "a:1"), STATUS_TOO_LARGE, full);
+}
+
 /* ---- Topics ---- */
 
 static void an_alteration_changes_what_it_names_and_nothing_else(void **state) {
@@ -417,6 +445,7 @@ int main(void) {
       REPLACED(a_new_directory_takes_the_place_of_one_that_is_gone),
       REPLACED(it_does_not_take_that_of_one_that_is_up),
       REPLACED(a_directory_that_was_replaced_stays_so),
+      TEST(a_cluster_has_so_many_brokers_and_no_more),
       TEST(an_alteration_changes_what_it_names_and_nothing_else),
       TEST(what_makes_no_sense_is_refused_with_words),
       TEST(more_replicas_than_brokers_are_refused_with_numbers),
