@@ -158,6 +158,32 @@ static void keep_moves(struct planning *planning) {
   }
 }
 
+/* Brokers that may have replicas of it: whoever takes some, and whoever keeps what it has. */
+static uint32_t count_room(const struct planning *planning, const struct spread_partition *partition) {
+  uint32_t room = 0;
+  for (size_t i = 0; i < cluster_map_broker_count(planning->goal->map); i++) {
+    const struct spread_broker *broker = &planning->brokers[i];
+    bool keeps = broker->use == SPREAD_STAYS && names(partition->replicas, partition->count, broker->id);
+    room += broker->use == SPREAD_TAKES || keeps;
+  }
+  return room;
+}
+
+/* The first of those that have more replicas than that. */
+static void tell_too_many_replicas(struct planning *planning) {
+  for (size_t i = 0; i < planning->count; i++) {
+    const struct spread_partition *partition = &planning->asked[i];
+    uint32_t room = count_room(planning, partition);
+    if (partition->stays || partition->count <= room) continue;
+    snprintf(planning->plan->problem, sizeof planning->plan->problem,
+             "partition %u of %.100s has %u replicas, and there are %u brokers for them: name more brokers, or give it fewer "
+             "replicas first",
+             planning->moves[i].partition, cluster_map_topic_by_id(planning->goal->map, partition->topic)->name, partition->count,
+             room);
+    return;
+  }
+}
+
 enum status reassignment_plan(const struct reassignment_goal *goal, struct reassignment *out_plan) {
   *out_plan = (struct reassignment){0};
   size_t asked = count_asked(goal);
@@ -175,10 +201,7 @@ enum status reassignment_plan(const struct reassignment_goal *goal, struct reass
   take_all_in(&planning);
   status = spread(planning.brokers, cluster_map_broker_count(goal->map), planning.asked, planning.count);
   if (status == STATUS_OK) keep_moves(&planning);
-  else
-    snprintf(
-        out_plan->problem, sizeof out_plan->problem,
-        "some partition has more replicas than there are brokers for them: name more brokers, or give it fewer replicas first");
+  else tell_too_many_replicas(&planning);
   memory_free(planning.asked);
   memory_free(planning.brokers);
   return status;

@@ -110,7 +110,7 @@ static void what_is_asked_goes_to_whom_it_is_asked_for(void **state) {
 static void a_plan_that_could_not_end_is_none(void **state) {
   (void)state;
   for (uint32_t id = 1; id <= 5; id++) rig_register_broker(id, id == 5 ? "" : "peer:1");
-  rig_create_on("a", (const char *const[]){"123"}, 1);
+  rig_create_on("a", (const char *const[]){"12", "123"}, 2);
   assert_int_equal(rig_stand(4, STANDING_LEAVING), STATUS_OK);
   rig_down = 1u << 3;
   expect_no_plan((const uint32_t[]){1, 9}, 2, STATUS_NOT_FOUND,
@@ -125,7 +125,7 @@ static void a_plan_that_could_not_end_is_none(void **state) {
                  "broker 3 is to have replicas, and it is down: what goes to it would not arrive: start it first");
   expect_no_plan(
       (const uint32_t[]){1, 2}, 2, STATUS_TOO_FEW_BROKERS,
-      "some partition has more replicas than there are brokers for them: name more brokers, or give it fewer replicas first");
+      "partition 1 of a has 3 replicas, and there are 2 brokers for them: name more brokers, or give it fewer replicas first");
 }
 
 static void what_cannot_move_is_left_out_and_counted(void **state) {
