@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/probe.h"
 #include "cairn/v1/admin.pb-c.h"
+#include "controller/hindrance.h"
 #include "server/admin_call.h"
 #include "server/admin_evacuations.h"
 #include "server/admin_service.h"
@@ -78,10 +79,12 @@ struct move_message {
   Cairn__V1__Move move;
   uint32_t from[MAP_REPLICAS_MAX];
   uint32_t to[MAP_REPLICAS_MAX];
+  char stuck[HINDRANCE_SIZE];
 };
 
-static void fill_move(const struct services *services, const struct map_move *move, struct move_message *message) {
-  const struct map_topic *topic = cluster_map_topic_by_id(controller_map(services->controller), move->topic_id);
+static void fill_move(struct services *services, const struct map_move *move, struct move_message *message) {
+  const struct cluster_map *map = controller_map(services->controller);
+  const struct map_topic *topic = cluster_map_topic_by_id(map, move->topic_id);
   const struct map_partition *partition = &topic->partitions[move->partition];
   struct move_progress progress;
   cairn__v1__move__init(&message->move);
@@ -96,6 +99,7 @@ static void fill_move(const struct services *services, const struct map_move *mo
   message->move.from = message->from;
   message->move.n_to = move->target_count;
   message->move.to = message->to;
+  if (hindrance_of_move(map, move, admin_call_broker_is_up, services, message->stuck)) message->move.stuck = message->stuck;
   if (!progress_board_get(services->board, loop_now_ns(services->hosts[0].loop), move, &progress)) return;
   message->move.told = true;
   message->move.learners = progress.learners;

@@ -169,6 +169,7 @@ struct cairn_move {
   uint64_t bytes_done;           /* of all of them, estimated */
   uint64_t bytes_to_go;
   uint64_t bytes_per_second; /* lately */
+  const char *stuck;         /* what is in the way, and what to do; "": nothing is, or the broker asked is older than this */
 };
 /* The moves under way, by topic's id and partition: whoever leads the map answers. */
 int cairn_move_list(struct cairn_client *client, void (*visit)(void *context, const struct cairn_move *move), void *context,

@@ -71,7 +71,8 @@ static void move_visit(const Cairn__V1__Move *in, void (*visit)(void *context, c
                                   .learners = in->learners,
                                   .bytes_done = in->bytes_done,
                                   .bytes_to_go = in->bytes_to_go,
-                                  .bytes_per_second = in->bytes_per_second};
+                                  .bytes_per_second = in->bytes_per_second,
+                                  .stuck = in->stuck};
   visit(context, &move);
 }
 

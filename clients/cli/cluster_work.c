@@ -110,6 +110,7 @@ static int print_work(struct cli *cli, const struct work *work, bool again) {
   if (json_array_size(rows) == 0 && !cli->json) output_printf(cli->output, "nothing is under way\n");
   else table_print(cli, work_columns, rows);
   if (!cli->json) print_stuck(cli, work);
+  if (!cli->json) work_print_stuck(cli, work->moves);
   output_flush(cli->output);
   json_decref(rows);
   return CLI_OK;
@@ -148,7 +149,7 @@ static const char *const work_examples[] = {
     "In a script: go on when the cluster has come to rest",
     "cairn cluster work --wait",
     "Is anything stuck?",
-    "cairn cluster work -o json | jq '.[] | select(.stuck) | {broker_id, stuck}'",
+    "cairn cluster work -o json | jq '.[] | select(.stuck != \"\") | {work, stuck}'",
     NULL,
 };
 
@@ -159,7 +160,8 @@ const struct command cluster_work_command = {
     .details =
         "Of each how much is to go, at which pace, for how long at that, and the command that takes it back. What is in the "
         "way of a\n"
-        "broker that leaves is named with the first partition and what to do. Bytes are estimated; \"+\": there are "
+        "move is told with what to do; of a broker that leaves with its first such partition. Bytes are estimated; \"+\": there "
+        "are "
         "partitions whose\n"
         "size is not known. All of it goes on by itself, whether somebody looks or not.\n",
     .options = work_options,

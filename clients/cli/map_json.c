@@ -16,10 +16,10 @@ json_t *brokers_json(const uint32_t *brokers, size_t count) {
 }
 
 json_t *move_json(const struct cairn_move *move) {
-  return json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:b, s:I, s:I, s:I, s:I}", "topic", move->topic, "topic_id",
+  return json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:b, s:I, s:I, s:I, s:I, s:s}", "topic", move->topic, "topic_id",
                    (json_int_t)move->topic_id, "partition", (json_int_t)move->partition, "number", (json_int_t)move->number,
                    "from", brokers_json(move->from, move->from_count), "to", brokers_json(move->to, move->to_count),
                    "bytes_per_second_max", (json_int_t)move->bytes_per_second_max, "told", (int)move->told, "learners",
                    (json_int_t)move->learners, "bytes_done", (json_int_t)move->bytes_done, "bytes_to_go",
-                   (json_int_t)move->bytes_to_go, "bytes_per_second", (json_int_t)move->bytes_per_second);
+                   (json_int_t)move->bytes_to_go, "bytes_per_second", (json_int_t)move->bytes_per_second, "stuck", move->stuck);
 }
