@@ -436,6 +436,7 @@ static bool start(struct controller *controller, struct change *change) {
       else altered.partition_count = change->partition_count;
       change->topic = &altered;
     }
+    if (change->kind == COMMAND_DELETE_TOPIC) change->topic_id = command.topic_id;
     if (change->kind == COMMAND_MOVE_PARTITION) change->topic = cluster_map_topic_by_id(controller->map, command.move.topic_id);
     answer(change, STATUS_OK);
     command_deinit(&command);

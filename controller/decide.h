@@ -52,7 +52,7 @@ struct change {
   const struct map_topic *
       topic; /* CREATE, ALTER, GROW, MOVE, MOVED: the topic as it is now (validate_only: as it would be, and of partitions that are
                       * not there yet only how many); valid during `done` */
-  uint64_t topic_id;             /* DELETE */
+  uint64_t topic_id;             /* DELETE: that was deleted (validate_only: that would be) */
   uint32_t feature_level_before; /* SET_FEATURE_LEVEL: that the cluster had */
 };
 

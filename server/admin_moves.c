@@ -53,7 +53,7 @@ static void move_run(struct task *task) {
 static void taken_back(struct change *change) {
   struct admin_call *this = container_of(change, struct admin_call, change);
   if (admin_call_refuse_change(this)) return;
-  REACHED(move_is_taken_back);
+  if (!change->validate_only) REACHED(move_is_taken_back);
   Cairn__V1__CancelMoveResponse response;
   cairn__v1__cancel_move_response__init(&response);
   services_answer(this->call, pack_part(&response.base));
@@ -68,6 +68,7 @@ static void cancel_run(struct task *task) {
   change->kind = COMMAND_MOVE_PARTITION;
   change->partition = request->partition;
   change->take_back = true;
+  change->validate_only = request->validate_only != 0;
   change->move = request->number;
   change->done = taken_back;
   controller_change(this->services->controller, change);

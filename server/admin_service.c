@@ -146,6 +146,7 @@ static void delete_run(struct task *task) {
   const Cairn__V1__DeleteTopicRequest *request = (const void *)this->request;
   if (!admin_call_take_name(this, request->name)) return;
   this->change.kind = COMMAND_DELETE_TOPIC;
+  this->change.validate_only = request->validate_only != 0;
   this->change.done = deleted;
   controller_change(this->services->controller, &this->change);
 }

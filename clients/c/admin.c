@@ -165,12 +165,16 @@ int cairn_topic_grow(struct cairn_client *client, const char *name, uint32_t par
   return CAIRN_OK;
 }
 
-int cairn_topic_delete(struct cairn_client *client, const char *name, uint64_t *out_id, struct cairn_error *error) {
+int cairn_topic_delete(struct cairn_client *client, const char *name, bool validate_only, uint64_t *out_id,
+                       struct cairn_error *error) {
   Cairn__V1__DeleteTopicRequest request;
   cairn__v1__delete_topic_request__init(&request);
   request.name = pack_text(name);
-  const struct exchange exchange = {
-      .method = "/cairn.v1.Admin/DeleteTopic", .request = &request.base, .answer = &cairn__v1__delete_topic_response__descriptor};
+  request.validate_only = validate_only;
+  const struct exchange exchange = {.method = "/cairn.v1.Admin/DeleteTopic",
+                                    .request = &request.base,
+                                    .idempotent = validate_only,
+                                    .answer = &cairn__v1__delete_topic_response__descriptor};
   Cairn__V1__DeleteTopicResponse *answer = NULL;
   struct arena *arena = NULL;
   int code = call_for(client, &exchange, &answer, &arena, error);

@@ -80,7 +80,8 @@ int cairn_topic_alter(struct cairn_client *client, const char *name, const struc
                       struct cairn_topic *out_topic, struct cairn_error *error);
 int cairn_topic_grow(struct cairn_client *client, const char *name, uint32_t partitions, bool validate_only,
                      struct cairn_topic *out_topic, struct cairn_error *error);
-int cairn_topic_delete(struct cairn_client *client, const char *name, uint64_t *out_id, struct cairn_error *error);
+int cairn_topic_delete(struct cairn_client *client, const char *name, bool validate_only, uint64_t *out_id,
+                       struct cairn_error *error);
 
 /* ---- One partition: where it is, and who leads it ---- */
 
@@ -151,7 +152,7 @@ int cairn_partition_move_planned(struct cairn_client *client, const struct cairn
 /* Takes a move back: the partition ends where it was when it began. `number`: of this move only; 0: of whichever is under way. NOT_FOUND: it is
  * not on its way. PLAN_STALE: another move has taken the place of that one. UNKNOWN_TOPIC, UNKNOWN_PARTITION, TOO_FEW_BROKERS. */
 int cairn_partition_move_cancel(struct cairn_client *client, const char *topic, uint32_t partition, uint64_t number,
-                                struct cairn_error *error);
+                                bool validate_only, struct cairn_error *error);
 
 /* A partition on its way. Borrowed during the visit. */
 struct cairn_move {

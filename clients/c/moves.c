@@ -42,14 +42,17 @@ int cairn_partition_move(struct cairn_client *client, const char *topic, uint32_
 }
 
 int cairn_partition_move_cancel(struct cairn_client *client, const char *topic, uint32_t partition, uint64_t number,
-                                struct cairn_error *error) {
+                                bool validate_only, struct cairn_error *error) {
   Cairn__V1__CancelMoveRequest request;
   cairn__v1__cancel_move_request__init(&request);
   request.topic = pack_text(topic);
   request.partition = partition;
   request.number = number;
-  const struct exchange exchange = {
-      .method = "/cairn.v1.Admin/CancelMove", .request = &request.base, .answer = &cairn__v1__cancel_move_response__descriptor};
+  request.validate_only = validate_only;
+  const struct exchange exchange = {.method = "/cairn.v1.Admin/CancelMove",
+                                    .request = &request.base,
+                                    .idempotent = validate_only,
+                                    .answer = &cairn__v1__cancel_move_response__descriptor};
   Cairn__V1__CancelMoveResponse *answer = NULL;
   struct arena *arena = NULL;
   int code = call_for(client, &exchange, &answer, &arena, error);

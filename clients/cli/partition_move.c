@@ -152,9 +152,9 @@ static int validate(struct move *move) {
 }
 
 /* Where it was is where it is to be: that is waited for as any move is. One that is over, perhaps just now, cannot be taken back: it rests. */
-static int take_back(struct move *move, bool *out_under_way) {
+static int take_back(struct move *move, bool dry_run, bool *out_under_way) {
   struct cairn_error error, unseen;
-  int code = cairn_partition_move_cancel(move->cli->client, move->topic, move->partition, 0, &error);
+  int code = cairn_partition_move_cancel(move->cli->client, move->topic, move->partition, 0, dry_run, &error);
   if (look(move, &unseen) != CAIRN_OK) return report_unseen(move, &unseen);
   move->to = move->replicas;
   *out_under_way = code == CAIRN_OK;
@@ -178,14 +178,15 @@ static int move_run(struct cli *cli) {
   struct move move = {.cli = cli, .topic = cli->operands[0]};
   bool dry_run = cli_flag(cli, "dry-run"), cancels = cli_flag(cli, "cancel"), under_way = true;
   int code = cli_operand_partition(cli, 1, &move.partition);
-  if (code == CLI_OK && cancels && (dry_run || cli_option(cli, "to") != NULL))
-    code = report_usage(cli, "--cancel takes the move back that is under way: leave out --to and --dry-run");
+  if (code == CLI_OK && cancels && cli_option(cli, "to") != NULL)
+    code = report_usage(cli, "--cancel takes the move back that is under way: leave out --to");
   if (code == CLI_OK && !cancels) code = read_brokers(cli, &move.to);
   if (code == CLI_OK) code = cli_connect(cli);
-  if (code == CLI_OK) code = cancels ? take_back(&move, &under_way) : begin(&move, dry_run);
+  if (code == CLI_OK) code = cancels ? take_back(&move, dry_run, &under_way) : begin(&move, dry_run);
   if (code != CLI_OK) return code;
   brokers_text(&move.to, move.to_text);
   if (!under_way) return print_state(&move, "arrived", "is not on its way: it is on", "");
+  if (dry_run && cancels) return print_state(&move, "validated", "could go back to", "");
   if (dry_run) return validate(&move);
 
   struct progress progress;

@@ -246,6 +246,7 @@ static int alter_run(struct cli *cli) {
     done = cairn_topic_grow(cli->client, name, (uint32_t)partitions, false, &topic, &error) == CAIRN_OK;
   if (done && partitions > 0 && dry_run) topic.partitions = grown;
   if (!done) return report_error(cli, &error, (struct report_subject){.topic = name}, "cannot change topic \"%s\"", name);
+  if (dry_run && !cli->json) output_printf(cli->output, "would change topic %s; it would be\n\n", name);
   return print_topic(cli, &topic);
 }
 
@@ -289,17 +290,25 @@ static int delete_run(struct cli *cli) {
   const char *name = cli->operands[0];
   uint64_t id = 0;
   struct cairn_error error;
-  if (cairn_topic_delete(cli->client, name, &id, &error) != CAIRN_OK) {
+  bool dry_run = cli_flag(cli, "dry-run");
+  if (cairn_topic_delete(cli->client, name, dry_run, &id, &error) != CAIRN_OK) {
     return report_error(cli, &error, (struct report_subject){.topic = name}, "cannot delete topic \"%s\"", name);
   }
   if (cli->json) output_printf(cli->output, "{\"id\": %llu}\n", (unsigned long long)id);
-  else output_printf(cli->output, "deleted topic %s\n", name);
+  else output_printf(cli->output, "%s topic %s\n", dry_run ? "would delete" : "deleted", name);
   return CLI_OK;
 }
+
+static const struct option delete_options[] = {
+    {"dry-run", 0, NULL, "check everything, change nothing"},
+    {NULL, 0, NULL, NULL},
+};
 
 static const char *const delete_examples[] = {
     "With all its records, for good",
     "cairn topic delete orders",
+    "Is it there, and could it be deleted?",
+    "cairn topic delete orders --dry-run",
     NULL,
 };
 
@@ -312,6 +321,7 @@ const struct command topic_delete_command = {
     .operands_max = 1,
     .summary = "Delete a topic and its records, for good",
     .changes = CHANGES_TOPICS,
+    .options = delete_options,
     .examples = delete_examples,
     .run = delete_run,
 };

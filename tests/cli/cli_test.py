@@ -335,6 +335,12 @@ class CliTest(WithBroker):
     def test_a_dry_run_changes_nothing(self):
         self.assertIn(b"would create", self.out("topic", "create", "dry", "--dry-run"))
         self.assert_refused(3, "UNKNOWN_TOPIC", "topic", "describe", "dry")
+        name = self.topic()
+        self.assert_refused(3, "UNKNOWN_TOPIC", "topic", "delete", "dry", "--dry-run")
+        self.assertEqual(self.out("topic", "delete", name, "--dry-run"), b"would delete topic %s\n" % name.encode())
+        before = self.out("-o", "json", "topic", "describe", name)
+        self.assertRegex(self.out("topic", "alter", name, "--partitions", "9", "--dry-run").decode(), r"\Awould change topic (.|\n)*\npartitions +9\n")
+        self.assertEqual(self.out("-o", "json", "topic", "describe", name), before)
 
     def test_trim_moves_the_start(self):
         name = self.topic()

@@ -274,6 +274,11 @@ class ApiTest(harness.Case):
         name = self.topic + "-3"
         self.assertEqual(self.client.create_topic(name=name, partitions=4, validate_only=True).topic.partitions, 4)
         self.refused(grpc.StatusCode.NOT_FOUND, "UNKNOWN_TOPIC", self.client.describe_topic, name=name)
+        self.refused(grpc.StatusCode.NOT_FOUND, "UNKNOWN_TOPIC", self.client.delete_topic, name=name, validate_only=True)
+        topic = self.client.create_topic(name=name).topic
+        self.assertEqual(self.client.delete_topic(name=name, validate_only=True).id, topic.id)
+        self.assertEqual(self.client.describe_topic(name=name).topic, topic)
+        self.refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", self.client.cancel_move, topic=name, partition=0, validate_only=True)
 
     def test_list_topics_in_pages(self):
         for i in range(5):

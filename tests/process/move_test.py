@@ -175,6 +175,12 @@ class CommandTest(MoveCase):
         self.assertEqual(self.said_of(target), "partition 0 of t is on its way to %s\n" % ",".join(map(str, target)))
         self.assertEqual(self.state_of(target), "moving")
         self.assertEqual(self.state_of(target, "--dry-run"), "validated")
+        waits = "partition 0 of t waits: broker 4 is down: start it, or take the move back\n"
+        self.wait_for("what it waits for is told", lambda: waits in self.run_cairn("cluster", "work"))
+        self.assertIn(waits, self.run_cairn("cluster", "moves"))
+        back = "partition 0 of t could go back to %s\n" % ",".join(map(str, self.home))
+        self.assertEqual(self.run_cairn("partition", "move", "t", "0", "--cancel", "--dry-run"), back)
+        self.assertEqual(list(self.places("t")[0].moving_to), target)
 
         self.cluster.brokers[3].start()
         self.wait_arrived("t", target)

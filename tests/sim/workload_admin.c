@@ -113,7 +113,7 @@ void workload_delete_topic(struct worker *worker, struct run_topic *topic) {
     struct cairn_error error = {0};
     struct operation operation = operation_begin(run, OPERATION_delete);
     struct claim *claim = claim_begin(run->claims, "delete %s", topic->name);
-    int code = cairn_topic_delete(worker->client, topic->name, &id, &error);
+    int code = cairn_topic_delete(worker->client, topic->name, false, &id, &error);
     claim_end(run->claims, claim, &error);
     operation_end(run, &operation, &error);
     run_trace(run, worker->name, "delete %s -> %s", topic->name, code == CAIRN_OK ? "OK" : error.reason);

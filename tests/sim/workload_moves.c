@@ -149,7 +149,7 @@ static void take_back(struct worker *worker, struct run_topic *topic, uint32_t n
   struct run *run = worker->run;
   struct cairn_error error = {0};
   struct operation operation = operation_begin(run, OPERATION_take_back);
-  int code = cairn_partition_move_cancel(worker->client, topic->name, number, 0, &error);
+  int code = cairn_partition_move_cancel(worker->client, topic->name, number, 0, false, &error);
   operation_end(run, &operation, &error);
   run_trace(run, worker->name, "take the move of %s/%u back -> %s", topic->name, number, code == CAIRN_OK ? "OK" : error.reason);
   if (code != CAIRN_OK) worker_error(worker, topic, "cancel", &error);

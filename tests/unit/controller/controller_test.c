@@ -346,6 +346,8 @@ static void validating_checks_everything_and_changes_nothing(void **state) {
   alter(rig, "a", 9)->validate_only = true;
   alter(rig, "a", -9)->validate_only = true;
   alter(rig, "b", 9)->validate_only = true;
+  delete_topic(rig, "a")->validate_only = true;
+  delete_topic(rig, "b")->validate_only = true;
 
   run(rig);
 
@@ -353,7 +355,9 @@ static void validating_checks_everything_and_changes_nothing(void **state) {
                     "create a (only validated): TOPIC_EXISTS\n"
                     "alter a (only validated): OK\n"
                     "alter a (only validated): INVALID\n"
-                    "alter b (only validated): UNKNOWN_TOPIC\n");
+                    "alter b (only validated): UNKNOWN_TOPIC\n"
+                    "delete a (only validated): OK\n"
+                    "delete b (only validated): UNKNOWN_TOPIC\n");
   assert_int_equal(cluster_map_version(controller_map(rig->controller)), version);
   assert_int_equal(log_view(rig->stage.log[0]).last_index, last);
   assert_int_equal(find(rig, "a")->settings.retention_ms, -1);
