@@ -101,6 +101,7 @@ const struct command broker_list_command = {
     .noun = "broker",
     .verb = "list",
     .alias = "ls",
+    .also = "cluster brokers",
     .summary = "List the brokers of the cluster",
     .details =
         "PREFERRED is how many partitions a broker is to lead, LEADS how many it does lead: each is asked for that itself, and\n"

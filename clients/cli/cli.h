@@ -51,6 +51,7 @@ struct command {
   const char *noun;     /* "topic" */
   const char *verb;     /* "create"; NULL when the noun is all there is */
   const char *alias;    /* of the verb, or of the noun when there is no verb; NULL */
+  const char *also;     /* another noun and verb that it goes by; NULL */
   const char *operands; /* "TOPIC"; for the usage line */
   unsigned operands_min;
   unsigned operands_max;

@@ -40,9 +40,16 @@ static bool word_is(const char *word, const char *name, const char *alias) {
   return strcmp(word, name) == 0 || (alias != NULL && strcmp(word, alias) == 0);
 }
 
+static bool goes_by(const struct command *command, const char *noun, const char *verb) {
+  size_t size = strlen(noun);
+  if (command->also == NULL || verb == NULL || strncmp(command->also, noun, size) != 0) return false;
+  return command->also[size] == ' ' && strcmp(command->also + size + 1, verb) == 0;
+}
+
 const struct command *command_find(const char *noun, const char *verb) {
   for (size_t i = 0; commands[i] != NULL; i++) {
     const struct command *command = commands[i];
+    if (goes_by(command, noun, verb)) return command;
     if (command->verb == NULL && word_is(noun, command->noun, command->alias)) return command;
     if (command->verb == NULL || verb == NULL || strcmp(noun, command->noun) != 0) continue;
     if (word_is(verb, command->verb, command->alias)) return command;

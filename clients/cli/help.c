@@ -87,6 +87,7 @@ static void print_command(struct output *output, const struct command *command) 
     output_printf(output, "Alias: cairn %s%s%s\n", command->verb == NULL ? "" : command->noun, command->verb == NULL ? "" : " ",
                   command->alias);
   }
+  if (command->also != NULL) output_printf(output, "Also: cairn %s\n", command->also);
   print_examples(output, command);
   if (command->details != NULL) output_printf(output, "\n%s", command->details);
   if (command->options != NULL) {

@@ -271,6 +271,7 @@ static const char *const alter_examples[] = {
 const struct command topic_alter_command = {
     .noun = "topic",
     .verb = "alter",
+    .also = "topic grow",
     .operands = "TOPIC",
     .operands_min = 1,
     .operands_max = 1,

@@ -394,6 +394,7 @@ class CliTest(WithBroker):
     def test_a_broker_is_drained_and_in_again(self):
         self.topic()
         self.assertIn(b"could be drained", self.out("broker", "drain", "1", "--dry-run"))
+        self.assertIn(b"could be drained", self.out("cluster", "drain", "1", "--dry-run"))
         self.assertEqual(self.out("broker", "drain", "1"), b"broker 1 is being drained: others take over what it leads\n")
         (row,) = json.loads(self.out("broker", "list", "-o", "json"))
         self.assertEqual(row["standing"], "drained")

@@ -144,6 +144,17 @@ static void commands_are_well_formed(void **state) {
   }
 }
 
+static void commands_go_by_another_noun_too(void **state) {
+  (void)state;
+  assert_ptr_equal(command_find("cluster", "brokers"), &broker_list_command);
+  assert_ptr_equal(command_find("cluster", "drain"), &broker_drain_command);
+  assert_ptr_equal(command_find("cluster", "decommission"), &broker_decommission_command);
+  assert_ptr_equal(command_find("topic", "grow"), &topic_alter_command);
+  assert_null(command_find("cluster", "drai"));
+  assert_null(command_find("cluster", NULL));
+  assert_null(command_find("cluster drain", "drain"));
+}
+
 static void commands_guess_what_was_meant(void **state) {
   (void)state;
   assert_ptr_equal(command_nearest("topic", "creat"), &topic_create_command);
@@ -162,6 +173,7 @@ int main(void) {
       cmocka_unit_test(arguments_refuse_what_makes_no_sense),
       cmocka_unit_test(arguments_give_help_without_operands),
       cmocka_unit_test(commands_are_well_formed),
+      cmocka_unit_test(commands_go_by_another_noun_too),
       cmocka_unit_test(commands_guess_what_was_meant),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
