@@ -40,6 +40,7 @@ static void fill_broker(struct services *services, struct public_broker *message
                         const struct placement_load *load, uint32_t controller) {
   public_broker_fill(message, broker);
   message->broker.controller = broker->id == controller;
+  message->broker.votes = broker->standing != STANDING_GONE && controller_counts_on(services->controller, broker->id);
   message->broker.replicas = load->replicas;
   message->broker.preferred = load->firsts;
   message->broker.liveness = admin_call_broker_is_up(services, broker->id) ? CAIRN__V1__BROKER_LIVENESS__BROKER_LIVENESS_UP

@@ -248,6 +248,7 @@ struct cairn_member {
   const char *rack;       /* what it shares with others that fall when it falls; "": it told none, or the one asked is older */
   uint32_t feature_least; /* levels that it can, both inclusive; ... */
   uint32_t feature_most;  /* ... 0: the broker asked is older */
+  bool votes;             /* on the map, and so it may come to lead it; false of all: the broker asked is older */
 };
 /* The brokers of the cluster, by number. UNSUPPORTED: the broker asked is older. `out_cluster` and `visit` may be NULL. */
 int cairn_cluster_describe(struct cairn_client *client, struct cairn_cluster *out_cluster,

@@ -59,6 +59,7 @@ void member_unpack(const Cairn__V1__Broker *in, struct cairn_member *out) {
       .standing = standing_unpack(in->standing),
       .feature_least = in->feature_least,
       .feature_most = in->feature_most,
+      .votes = in->votes != 0,
       .liveness = in->liveness == CAIRN__V1__BROKER_LIVENESS__BROKER_LIVENESS_UP     ? CAIRN_BROKER_UP
                   : in->liveness == CAIRN__V1__BROKER_LIVENESS__BROKER_LIVENESS_DOWN ? CAIRN_BROKER_DOWN
                                                                                      : CAIRN_BROKER_UNTOLD,

@@ -40,12 +40,12 @@ static const char *liveness_word(enum cairn_broker_liveness liveness) {
 }
 
 static void list_visit(void *context, const struct cairn_member *member) {
-  json_t *row =
-      json_pack("{s:I, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:I, s:I, s:n}", "broker_id", (json_int_t)member->broker_id,
-                "advertised", member->advertised, "peer_address", member->peer_address, "incarnation", member->incarnation,
-                "rack", member->rack, "controller", (int)member->controller, "role", member->controller ? "controller" : "broker",
-                "liveness", liveness_word(member->liveness), "standing", standing_word(member->standing), "replicas",
-                (json_int_t)member->replicas, "preferred", (json_int_t)member->preferred, "leads");
+  json_t *row = json_pack("{s:I, s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:s, s:s, s:I, s:I, s:n}", "broker_id",
+                          (json_int_t)member->broker_id, "advertised", member->advertised, "peer_address", member->peer_address,
+                          "incarnation", member->incarnation, "rack", member->rack, "controller", (int)member->controller,
+                          "votes", (int)member->votes, "role", member->controller ? "controller" : "broker", "liveness",
+                          liveness_word(member->liveness), "standing", standing_word(member->standing), "replicas",
+                          (json_int_t)member->replicas, "preferred", (json_int_t)member->preferred, "leads");
   if (member->feature_most > 0) {
     char features[32];
     snprintf(features, sizeof features, "%u-%u", member->feature_least, member->feature_most);

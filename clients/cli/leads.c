@@ -13,6 +13,7 @@ enum answers { NOT_ASKED, ANSWERS, SILENT };
 struct other {
   uint32_t id;
   char address[CAIRN_ADDRESS_SIZE];
+  bool votes; /* on the map */
   enum answers answers;
 };
 
@@ -22,6 +23,7 @@ struct counting {
   struct other *others; /* of whom nothing else is wanted than to lead */
   size_t count;
   bool leads_map;
+  bool votes_told; /* who votes on the map */
   char (*topics)[CAIRN_NAME_MAX + 1];
   size_t topic_count;
   const char *topic;           /* that is looked at */
@@ -33,11 +35,12 @@ struct counting {
 
 static void member_visit(void *context, const struct cairn_member *member) {
   struct counting *counting = context;
+  counting->votes_told = counting->votes_told || member->votes;
   if (member->broker_id == counting->broker) counting->leads_map = member->controller;
   else if (member->standing == CAIRN_BROKER_IN) {
     counting->others = memory_grow_array(counting->others, counting->count + 1, sizeof *counting->others);
     struct other *other = &counting->others[counting->count++];
-    *other = (struct other){.id = member->broker_id};
+    *other = (struct other){.id = member->broker_id, .votes = member->votes};
     snprintf(other->address, sizeof other->address, "%s", member->advertised);
   }
 }
@@ -61,10 +64,15 @@ static bool has(const struct cairn_partition *partition, uint32_t broker) {
   return false;
 }
 
-/* `partition` NULL: the map, which is everywhere. */
+/* `partition` NULL: the map, which is everywhere, and is led by those that vote on it. */
+static bool may_lead(const struct counting *counting, const struct other *other, const struct cairn_partition *partition) {
+  return partition != NULL ? has(partition, other->id) : other->votes || !counting->votes_told;
+}
+
 static void count_one(struct counting *counting, const struct cairn_partition *partition) {
   for (size_t i = 0; i < counting->count; i++) {
-    if ((partition != NULL && !has(partition, counting->others[i].id)) || !answers(counting, &counting->others[i])) continue;
+    struct other *other = &counting->others[i];
+    if (!may_lead(counting, other, partition) || !answers(counting, other)) continue;
     counting->leads.others++;
     return;
   }

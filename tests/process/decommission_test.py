@@ -368,6 +368,13 @@ class CommandTest(StandingCase):
         said = self.run_cairn("broker", "drain", str(alone[0]), "--wait")
         self.assertIn("but for %d that nobody else could lead just now" % alone.count(alone[0]), said)
 
+    def test_a_drain_does_not_wait_for_a_broker_without_a_vote_to_lead_the_map(self):
+        self.wait_for("three votes are told", lambda: [row["votes"] for row in self.told("broker", "list")] == [True, True, True, False])
+        last = self.call("describe_cluster").controller_id
+        for voter in {1, 2, 3} - {last}:
+            self.run_cairn("broker", "drain", str(voter))
+        self.assertIn("but for 1 that nobody else could lead just now", self.run_cairn("broker", "drain", str(last), "--wait"))
+
     def test_decommission_waits_and_can_be_interrupted_and_undone(self):
         self.create("t")
         self.spread("t", 4)
