@@ -45,26 +45,6 @@ static enum status check_replicas(const struct decision_facts *facts, struct cha
   return STATUS_INVALID;
 }
 
-/* Puts each partition on brokers, with the directories that these have now. */
-static void place(const struct cluster_map *map, uint32_t replicas, struct map_topic *topic) {
-  size_t count = cluster_map_broker_count(map);
-  if (count == 0) return;
-  struct placement_load *loads = memory_new_array(count, sizeof *loads);
-  uint32_t *brokers = memory_new_array((size_t)topic->partition_count * replicas, sizeof *brokers), *next = brokers;
-  count = placement_candidates(map, loads, placement_loads(map, loads));
-  placement_deal(loads, count, topic->partition_count, replicas, brokers);
-  for (uint32_t i = 0; i < topic->partition_count; i++) {
-    struct map_partition *partition = &topic->partitions[i];
-    partition->replica_count = replicas;
-    for (uint32_t at = 0; at < replicas; at++, next++) {
-      partition->replicas[at].broker = *next;
-      memcpy(partition->replicas[at].incarnation, cluster_map_broker(map, *next)->incarnation, CLUSTER_ID_SIZE);
-    }
-  }
-  memory_free(brokers);
-  memory_free(loads);
-}
-
 static enum status check_partitions(const struct decision_facts *facts, struct change *change, uint32_t topic_has,
                                     uint32_t more) {
   if (topic_has + more > TOPIC_PARTITIONS_MAX)
@@ -75,17 +55,6 @@ static enum status check_partitions(const struct decision_facts *facts, struct c
     return decide_refuse(change, STATUS_TOO_LARGE,
                          "this broker's journal has files for fewer partitions: delete some, or raise journal-file-bytes");
   return STATUS_OK;
-}
-
-/* With the next free groups, from this number on. */
-static void make_partitions(const struct cluster_map *map, uint32_t first, uint32_t count, uint32_t replicas,
-                            struct map_topic *topic) {
-  topic->partition_count = count;
-  topic->partitions = memory_new_array(count, sizeof *topic->partitions);
-  for (uint32_t i = 0; i < count; i++)
-    topic->partitions[i] =
-        (struct map_partition){.number = first + i, .group = cluster_map_next_group_id(map) + i, .instance = 1};
-  place(map, replicas, topic);
 }
 
 static enum status decide_create(const struct decision_facts *facts, struct change *change, struct command *command) {
@@ -112,7 +81,7 @@ static enum status decide_create(const struct decision_facts *facts, struct chan
   topic->replicas = replicas;
   topic->settings = change->settings;
   topic->created_ms = command->time_ms;
-  make_partitions(map, 0, partitions, replicas, topic);
+  decide_make_partitions(map, 0, partitions, replicas, topic);
   return STATUS_OK;
 }
 
@@ -134,7 +103,7 @@ static enum status decide_grow(const struct decision_facts *facts, struct change
   uint32_t replicas = topic->replicas == 0 ? 1 : topic->replicas;
   enum status status = check_replicas(facts, change, replicas);
   if (status == STATUS_OK) status = check_partitions(facts, change, topic->partition_count, more);
-  if (status == STATUS_OK) make_partitions(facts->map, topic->partition_count, more, replicas, &command->topic);
+  if (status == STATUS_OK) decide_make_partitions(facts->map, topic->partition_count, more, replicas, &command->topic);
   return status;
 }
 

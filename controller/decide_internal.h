@@ -7,6 +7,12 @@
 /* As many as can have replicas once this one has left, and all those that are to leave. */
 uint32_t decide_count_others(const struct cluster_map *map, uint32_t leaving);
 
+/* decide_places.c */
+
+/* So many, with the next free groups, from this number on, where placement has them. */
+void decide_make_partitions(const struct cluster_map *map, uint32_t first, uint32_t count, uint32_t replicas,
+                            struct map_topic *topic);
+
 /* decide_move.c */
 enum status decide_move(const struct decision_facts *facts, struct change *change, struct command *command) MUST_CHECK;
 enum status decide_moved(const struct decision_facts *facts, struct change *change, struct command *command) MUST_CHECK;
