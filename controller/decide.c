@@ -66,9 +66,11 @@ static enum status decide_create(const struct decision_facts *facts, struct chan
                          "a topic name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is not \".\" or \"..\"");
   if (cluster_map_topic(map, name) != NULL)
     return decide_refuse(change, STATUS_TOPIC_EXISTS, "choose another name, or delete it first");
-  uint32_t partitions = change->partition_count == 0 ? 1 : change->partition_count;
-  uint32_t replicas = change->replicas == 0 ? placement_replicas_default(facts->brokers - count_leaving(map)) : change->replicas;
-  enum status enough = check_replicas(facts, change, replicas);
+  uint32_t partitions = change->partition_count, replicas = change->replicas;
+  enum status enough = decide_read_places(change, &partitions, &replicas);
+  if (partitions == 0) partitions = 1;
+  if (replicas == 0) replicas = placement_replicas_default(facts->brokers - count_leaving(map));
+  if (enough == STATUS_OK) enough = check_replicas(facts, change, replicas);
   if (enough == STATUS_OK) enough = check_partitions(facts, change, 0, partitions);
   if (enough != STATUS_OK) return enough;
   if (cluster_map_topic_count(map) >= MAP_TOPICS_MAX)
@@ -82,7 +84,7 @@ static enum status decide_create(const struct decision_facts *facts, struct chan
   topic->settings = change->settings;
   topic->created_ms = command->time_ms;
   decide_make_partitions(map, 0, partitions, replicas, topic);
-  return STATUS_OK;
+  return decide_put(map, change, topic);
 }
 
 /* Records stay where they are, and keys may belong to other partitions from then on: whoever needs an order per key makes a new topic. */

@@ -11,40 +11,6 @@ static bool belongs(const struct cluster_map *map, const struct map_partition *p
          (move != NULL && map_replicas_have(move->target, move->target_count, broker));
 }
 
-/* Puts one broker more into the target. A broker that takes no peers cannot be told anything, so it is none. */
-static enum status add_target(const struct decision_facts *facts, struct change *change, uint32_t id,
-                              const struct map_partition *partition, struct map_move *move) {
-  const struct map_broker *broker = cluster_map_broker(facts->map, id);
-  if (broker == NULL) {
-    snprintf(change->problem, sizeof change->problem,
-             "partition %u is to go to broker %u, and the cluster has no such broker: start it, or name another",
-             change->partition, id);
-    return STATUS_NOT_FOUND;
-  }
-  if (broker->peer_address[0] == '\0') {
-    snprintf(change->problem, sizeof change->problem,
-             "partition %u is to go to broker %u, which takes no other brokers: start it with --peer-listen, or name another",
-             change->partition, id);
-    return STATUS_NOT_FOUND;
-  }
-  if (broker->standing >= STANDING_LEAVING && !belongs(facts->map, partition, id)) {
-    snprintf(change->problem, sizeof change->problem,
-             "partition %u is to go to broker %u, which %s: name another, or let that one stay first", change->partition, id,
-             broker->standing == STANDING_GONE ? "has left the cluster" : "is about to leave the cluster");
-    return STATUS_INVALID;
-  }
-  for (uint32_t i = 0; i < move->target_count; i++) {
-    if (move->target[i].broker != id) continue;
-    snprintf(change->problem, sizeof change->problem, "broker %u is named twice for partition %u: name each broker once", id,
-             change->partition);
-    return STATUS_INVALID;
-  }
-  struct map_replica *replica = &move->target[move->target_count++];
-  replica->broker = id;
-  memcpy(replica->incarnation, broker->incarnation, CLUSTER_ID_SIZE);
-  return STATUS_OK;
-}
-
 /* Those it named before and those it would name besides are remembered until it rests. */
 static enum status check_room(const struct map_move *under_way, const struct map_move *move, struct change *change) {
   uint32_t named = under_way->known_count;
@@ -141,7 +107,11 @@ enum status decide_move(const struct decision_facts *facts, struct change *chang
   move->partition = change->partition;
   move->bytes_per_second = change->bytes_per_second;
   for (uint32_t i = 0; i < change->to_count; i++) {
-    status = add_target(facts, change, change->to[i], partition, move);
+    const struct decide_target target = {.broker = change->to[i],
+                                         .partition = change->partition,
+                                         .is = "to go to",
+                                         .has_it = belongs(facts->map, partition, change->to[i])};
+    status = decide_add_replica(facts->map, change, &target, move->target, &move->target_count);
     if (status != STATUS_OK) return status;
   }
   status = check_leaves(facts->map, move, change);

@@ -1,4 +1,5 @@
 /* Where new partitions are to be. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -33,4 +34,84 @@ void decide_make_partitions(const struct cluster_map *map, uint32_t first, uint3
     topic->partitions[i] =
         (struct map_partition){.number = first + i, .group = cluster_map_next_group_id(map) + i, .instance = 1};
   place(map, replicas, topic);
+}
+
+/* ---- By name ---- */
+
+static enum status add_known(const struct map_broker *broker, struct change *change, const struct decide_target *target,
+                             bool alone) {
+  if (broker->peer_address[0] == '\0' && !alone) {
+    snprintf(change->problem, sizeof change->problem,
+             "partition %u is %s broker %u, which takes no other brokers: start it with --peer-listen, or name another",
+             target->partition, target->is, target->broker);
+    return STATUS_NOT_FOUND;
+  }
+  if (broker->standing >= STANDING_LEAVING && !target->has_it) {
+    snprintf(change->problem, sizeof change->problem,
+             "partition %u is %s broker %u, which %s: name another, or let that one stay first", target->partition, target->is,
+             target->broker, broker->standing == STANDING_GONE ? "has left the cluster" : "is about to leave the cluster");
+    return STATUS_INVALID;
+  }
+  return STATUS_OK;
+}
+
+enum status decide_add_replica(const struct cluster_map *map, struct change *change, const struct decide_target *target,
+                               struct map_replica *replicas, uint32_t *count) {
+  const struct map_broker *broker = cluster_map_broker(map, target->broker);
+  if (broker == NULL) {
+    snprintf(change->problem, sizeof change->problem,
+             "partition %u is %s broker %u, and the cluster has no such broker: start it, or name another", target->partition,
+             target->is, target->broker);
+    return STATUS_NOT_FOUND;
+  }
+  enum status status = add_known(broker, change, target, cluster_map_broker_count(map) == 1);
+  if (status != STATUS_OK) return status;
+  if (map_replicas_have(replicas, *count, target->broker)) {
+    snprintf(change->problem, sizeof change->problem, "broker %u is named twice for partition %u: name each broker once",
+             target->broker, target->partition);
+    return STATUS_INVALID;
+  }
+  struct map_replica *replica = &replicas[(*count)++];
+  replica->broker = target->broker;
+  memcpy(replica->incarnation, broker->incarnation, CLUSTER_ID_SIZE);
+  return STATUS_OK;
+}
+
+enum status decide_read_places(struct change *change, uint32_t *out_partitions, uint32_t *out_replicas) {
+  if (change->place_count == 0) return STATUS_OK;
+  if (*out_partitions != 0 && *out_partitions != change->place_count) {
+    snprintf(change->problem, sizeof change->problem,
+             "%u partitions are wanted, and there are places for %zu: name the brokers of each, or leave their number out",
+             *out_partitions, change->place_count);
+    return STATUS_INVALID;
+  }
+  uint32_t first = change->places[0].count, wanted = *out_replicas == 0 ? first : *out_replicas;
+  for (size_t i = 0; i < change->place_count; i++) {
+    uint32_t count = change->places[i].count;
+    if (count == wanted && count >= 1 && count <= MAP_REPLICAS_MAX) continue;
+    if (count >= 1 && count <= MAP_REPLICAS_MAX)
+      snprintf(change->problem, sizeof change->problem,
+               "partition %zu is to have %u replicas, and %u are wanted of each: name as many brokers for all", i, count, wanted);
+    else
+      snprintf(change->problem, sizeof change->problem, "partition %zu is to have %u replicas: name 1 to %u brokers", i, count,
+               MAP_REPLICAS_MAX);
+    return STATUS_INVALID;
+  }
+  *out_partitions = change->place_count > TOPIC_PARTITIONS_MAX ? TOPIC_PARTITIONS_MAX + 1 : (uint32_t)change->place_count;
+  *out_replicas = wanted;
+  return STATUS_OK;
+}
+
+enum status decide_put(const struct cluster_map *map, struct change *change, struct map_topic *topic) {
+  for (uint32_t i = 0; i < change->place_count; i++) {
+    const struct change_place *place = &change->places[i];
+    struct map_partition *partition = &topic->partitions[i];
+    partition->replica_count = 0;
+    for (uint32_t at = 0; at < place->count; at++) {
+      const struct decide_target target = {.broker = place->brokers[at], .partition = i, .is = "to be on"};
+      enum status status = decide_add_replica(map, change, &target, partition->replicas, &partition->replica_count);
+      if (status != STATUS_OK) return status;
+    }
+  }
+  return STATUS_OK;
 }

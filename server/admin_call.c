@@ -70,8 +70,9 @@ static struct admin_call *accept_request(struct services *services, struct rpc_c
   if (status != STATUS_OK) {
     arena_free(arena);
     failure_refuse_call(call, status,
-                        status == STATUS_BAD_NAME ? "a text in the request has NUL or is not UTF-8"
-                                                  : "the message is not a %s; compare the client's .proto files",
+                        status == STATUS_BAD_NAME    ? "a text in the request has NUL or is not UTF-8"
+                        : status == STATUS_TOO_LARGE ? "this %s has more parts than one may have: ask for less at a time"
+                                                     : "the message is not a %s; compare the client's .proto files",
                         descriptor->name);
     return NULL;
   }

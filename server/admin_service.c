@@ -60,6 +60,7 @@ static void answer_when_open(struct admin_call *this, struct blob_part answer) {
 
 static void created(struct change *change) {
   struct admin_call *this = of_change(change);
+  memory_free(change->places);
   if (admin_call_refuse_change(this)) return;
   struct public_topic message;
   public_topic_fill(&message, change->topic);
@@ -67,6 +68,19 @@ static void created(struct change *change) {
   cairn__v1__create_topic_response__init(&response);
   response.topic = &message.topic;
   answer_when_open(this, pack_part(&response.base));
+}
+
+/* One that has more than there is room for is refused by whoever decides. */
+static void read_places(struct change *change, const Cairn__V1__CreateTopicRequest *request) {
+  if (request->n_places == 0) return;
+  struct change_place *places = memory_new_array(request->n_places, sizeof *places);
+  for (size_t i = 0; i < request->n_places; i++) {
+    const Cairn__V1__Place *place = request->places[i];
+    places[i].count = place->n_replicas > UINT32_MAX ? UINT32_MAX : (uint32_t)place->n_replicas;
+    for (size_t at = 0; at < place->n_replicas && at < MAP_REPLICAS_MAX; at++) places[i].brokers[at] = place->replicas[at];
+  }
+  change->places = places;
+  change->place_count = request->n_places;
 }
 
 static void create_run(struct task *task) {
@@ -82,6 +96,7 @@ static void create_run(struct task *task) {
   change->settings.segment_bytes = (int64_t)this->services->options->segment_bytes;
   change->settings.record_bytes_max = (int64_t)this->services->options->record_bytes_max;
   read_config(change, request->config);
+  read_places(change, request);
   change->done = created;
   controller_change(this->services->controller, change);
 }

@@ -1,5 +1,7 @@
 #include <stdio.h>
+#include <string.h>
 
+#include "base/memory.h"
 #include "cairn/v1/admin.pb-c.h"
 #include "clients/c/cairn_admin.h"
 #include "clients/c/client_internal.h"
@@ -35,6 +37,41 @@ static void topic_unpack_to(const Cairn__V1__Topic *in, struct cairn_topic *out_
 
 /* ---- Topics ---- */
 
+struct place_message {
+  Cairn__V1__Place place;
+  uint32_t brokers[CAIRN_REPLICAS_MAX];
+};
+struct places_message {
+  struct place_message *places;
+  Cairn__V1__Place **pointers;
+};
+
+static void place_pack(const struct cairn_place *place, struct place_message *out) {
+  cairn__v1__place__init(&out->place);
+  memcpy(out->brokers, place->brokers, sizeof out->brokers);
+  out->place.n_replicas = place->count <= CAIRN_REPLICAS_MAX ? place->count : CAIRN_REPLICAS_MAX;
+  out->place.replicas = out->brokers;
+}
+
+static void places_pack(const struct cairn_topic_options *options, struct places_message *out,
+                        Cairn__V1__CreateTopicRequest *request) {
+  *out = (struct places_message){0};
+  if (options->place_count == 0) return;
+  out->places = memory_new_array(options->place_count, sizeof *out->places);
+  out->pointers = memory_new_array(options->place_count, sizeof(Cairn__V1__Place *));
+  for (size_t i = 0; i < options->place_count; i++) {
+    place_pack(&options->places[i], &out->places[i]);
+    out->pointers[i] = &out->places[i].place;
+  }
+  request->n_places = options->place_count;
+  request->places = out->pointers;
+}
+
+static void places_free(struct places_message *message) {
+  memory_free(message->pointers);
+  memory_free(message->places);
+}
+
 int cairn_topic_create(struct cairn_client *client, const char *name, const struct cairn_topic_options *options,
                        struct cairn_topic *out_topic, struct cairn_error *error) {
   static const struct cairn_topic_options defaults;
@@ -48,6 +85,8 @@ int cairn_topic_create(struct cairn_client *client, const char *name, const stru
   request.replicas = options->replicas;
   request.config = &config;
   request.validate_only = options->validate_only;
+  struct places_message places;
+  places_pack(options, &places, &request);
   const struct exchange exchange = {.method = "/cairn.v1.Admin/CreateTopic",
                                     .request = &request.base,
                                     .idempotent = options->validate_only,
@@ -55,6 +94,7 @@ int cairn_topic_create(struct cairn_client *client, const char *name, const stru
   Cairn__V1__CreateTopicResponse *answer = NULL;
   struct arena *arena = NULL;
   int code = call_for(client, &exchange, &answer, &arena, error);
+  places_free(&places);
   if (code != CAIRN_OK) return code;
   topic_unpack_to(answer->topic, out_topic);
   arena_free(arena);

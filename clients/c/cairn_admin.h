@@ -50,9 +50,17 @@ struct cairn_partition {
   int64_t high_watermark;
 };
 
+/* The brokers of one partition: 1 to CAIRN_REPLICAS_MAX, each once; the first is to lead. */
+struct cairn_place {
+  uint32_t brokers[CAIRN_REPLICAS_MAX];
+  size_t count;
+};
+
 struct cairn_topic_options {
-  uint32_t partitions; /* 0: 1 */
-  uint32_t replicas;   /* 0: min(3, brokers) */
+  uint32_t partitions;              /* 0: 1, or as many as there are places */
+  uint32_t replicas;                /* 0: min(3, brokers), or as many as each place has */
+  const struct cairn_place *places; /* where its partitions are to be, in the order of their numbers, ... */
+  size_t place_count;               /* ... 0: spread evenly. A broker that is older than this spreads them all the same */
   struct cairn_topic_config config;
   bool validate_only; /* check everything, change nothing */
 };
@@ -60,7 +68,7 @@ struct cairn_topic_options {
 /* A synchronous call that changes something is sent again only when it surely had no effect. `out` pointers may be NULL, and so
  * may `options`, and the `visit` of describe. `visit` runs on the caller's thread, before the function returns.
  *
- *   create    BAD_NAME, TOPIC_EXISTS, INVALID (a setting), TOO_LARGE (the cluster has as many topics or partitions as it can)
+ *   create    BAD_NAME, TOPIC_EXISTS, INVALID (a setting, a place), NOT_FOUND (a place's broker), TOO_LARGE (the cluster has as many topics or partitions as it can)
  *   list      all topics by name, page by page: one that is made or deleted meanwhile may be missed or shown
  *   describe  UNKNOWN_TOPIC; partitions in the order of their numbers
  *   alter     UNKNOWN_TOPIC, INVALID

@@ -1,11 +1,13 @@
 #include <jansson.h>
 
+#include "base/memory.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/leaders.h"
 #include "clients/cli/map_json.h"
 #include "clients/cli/output.h"
 #include "clients/cli/report.h"
 #include "clients/cli/table.h"
+#include "clients/cli/topic_places.h"
 
 #define PARTITIONS_MAX 10000
 #define REPLICAS_MAX 7
@@ -66,33 +68,43 @@ static int read_config(const struct cli *cli, struct cairn_topic_config *config)
 
 /* ---- create ---- */
 
+static int create(struct cli *cli, const struct cairn_topic_options *options) {
+  int code = cli_connect(cli);
+  if (code != CLI_OK) return code;
+  struct cairn_topic topic;
+  struct cairn_error error;
+  const char *name = cli->operands[0];
+  if (cairn_topic_create(cli->client, name, options, &topic, &error) != CAIRN_OK) {
+    return report_error(cli, &error, (struct report_subject){.topic = name}, "cannot create topic \"%s\"", name);
+  }
+  if (cli->json) return print_topic(cli, &topic);
+  output_printf(cli->output, "%s topic %s with %u partition%s\n", options->validate_only ? "would create" : "created", topic.name,
+                topic.partitions, topic.partitions == 1 ? "" : "s");
+  return CLI_OK;
+}
+
 static int create_run(struct cli *cli) {
   struct cairn_topic_options options = {.validate_only = cli_flag(cli, "dry-run")};
   int64_t partitions = 0;
   int64_t replicas = 0;
+  struct cairn_place *places = NULL;
   int code = read_config(cli, &options.config);
   if (code == CLI_OK) code = cli_option_number(cli, "partitions", 1, PARTITIONS_MAX, &partitions);
   if (code == CLI_OK) code = cli_option_number(cli, "replicas", 1, REPLICAS_MAX, &replicas);
-  if (code == CLI_OK) code = cli_connect(cli);
-  if (code != CLI_OK) return code;
+  if (code == CLI_OK) code = topic_places_read(cli, &places, &options.place_count);
   options.partitions = (uint32_t)partitions;
   options.replicas = (uint32_t)replicas;
-  struct cairn_topic topic;
-  struct cairn_error error;
-  const char *name = cli->operands[0];
-  if (cairn_topic_create(cli->client, name, &options, &topic, &error) != CAIRN_OK) {
-    return report_error(cli, &error, (struct report_subject){.topic = name}, "cannot create topic \"%s\"", name);
-  }
-  if (cli->json) return print_topic(cli, &topic);
-  output_printf(cli->output, "%s topic %s with %u partition%s\n", options.validate_only ? "would create" : "created", topic.name,
-                topic.partitions, topic.partitions == 1 ? "" : "s");
-  return CLI_OK;
+  options.places = places;
+  if (code == CLI_OK) code = create(cli, &options);
+  memory_free(places);
+  return code;
 }
 
 static const struct option create_options[] = {
     {"partitions", 'p', "N", "how many partitions (default 1)"},
     {"replicas", 'r', "N",
      "how many copies, each on a broker of its own, at most 7 (default: 3, or as many as there are brokers)"},
+    {"places", 0, "PLACES", "the brokers of each partition, the first is to lead: 1:2:3,2:3:1 (default: spread evenly)"},
     CONFIG_OPTIONS,
     {"dry-run", 0, NULL, "check everything, change nothing"},
     {NULL, 0, NULL, NULL},
@@ -105,6 +117,8 @@ static const char *const create_examples[] = {
     "cairn topic create clicks --partitions 8 --retention 7d",
     "On five brokers: two may be lost, and nothing with them",
     "cairn topic create orders --replicas 5",
+    "Partition 0 on brokers 1, 2 and 3, led by 1; partition 1 on the same, led by 2",
+    "cairn topic create orders --places 1:2:3,2:3:1",
     NULL,
 };
 

@@ -432,6 +432,16 @@ class CliTest(WithBroker):
         name = self.topic()
         self.assert_refused(3, "NOT_FOUND", "cluster", "reassign", "--topics", name, "--to-brokers", "9", suggests="broker list")
 
+    def test_a_topic_is_where_it_is_asked_to_be(self):
+        name = "in-places"
+        self.assertEqual(self.out("topic", "create", name, "--places", "1,1", "--dry-run"), b"would create topic %s with 2 partitions\n" % name.encode())
+        self.assertEqual(self.out("topic", "create", name, "--places", "1,1"), b"created topic %s with 2 partitions\n" % name.encode())
+        described = json.loads(self.out("topic", "describe", name, "-o", "json"))
+        self.assertEqual([partition["replicas"] for partition in described["partitions"]], [[1], [1]])
+        for wrong in ("", "1,", ",1", "1:", "1:2:3:4:5:6:7:8", "1;1", "0", "-1", " 1", "one"):
+            self.run_cairn("topic", "create", name + "-not", "--places", wrong, code=2)
+        self.assert_refused(3, "NOT_FOUND", "topic", "create", name + "-not", "--places", "9", suggests="broker list")
+
     def test_more_replicas_than_brokers_are_refused_with_numbers(self):
         said = self.assert_refused(2, "INVALID", "topic", "create", "copies", "--replicas", "3")
         self.assertIn("3 replicas are wanted, each on a broker of its own, and the cluster has 1 broker", said)

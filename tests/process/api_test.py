@@ -342,6 +342,19 @@ class ApiTest(harness.Case):
         self.assertEqual([list(p.replicas) for p in described.partitions], [[1], [1]])
         self.assertEqual([p.leader_id for p in described.partitions], [1, 1])
 
+    def test_places_are_bound_by_the_brokers(self):
+        name, place = self.topic + "-places", lambda *replicas: admin_pb2.Place(replicas=replicas)
+        create = self.client.create_topic
+        self.refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", create, name=name, places=[place(1), place(2)])
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID", create, name=name, places=[place(1), place(*[1] * 1000)])
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID", create, name=name, places=[place(1)] * 2, partitions=3)
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID", create, name=name, places=[place(1)] * 10001)
+        self.refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE", create, name=name, places=[place(1)] * 100000)
+        self.assertEqual(create(name=name, places=[place(1)] * 10000, validate_only=True).topic.partitions, 10000)
+        self.assertEqual(create(name=name, places=[place(1)] * 2, validate_only=True).topic.partitions, 2)
+        self.assertEqual(create(name=name, places=[place(1)] * 2).topic.partitions, 2)
+        self.assertEqual([list(p.replicas) for p in self.client.describe_topic(name=name).partitions], [[1], [1]])
+
 
 if __name__ == "__main__":
     harness.main()

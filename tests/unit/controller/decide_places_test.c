@@ -1,0 +1,140 @@
+/* A topic whose partitions are to be on certain brokers: what is refused, in which words, and where they are then. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "controller/decide.h"
+#include "tests/unit/controller/map_rig.h"
+
+#define PLACES_MAX 4u
+
+static struct change_place places[PLACES_MAX];
+static struct change change;
+static uint32_t brokers;
+
+/* Each digit is a broker. */
+static void want(const char *const *digits, size_t count) {
+  change = (struct change){
+      .kind = COMMAND_CREATE_TOPIC, .name = "t", .settings = topic_settings_default, .places = places, .place_count = count};
+  for (size_t i = 0; i < count; i++) {
+    places[i] = (struct change_place){.count = (uint32_t)strlen(digits[i])};
+    for (size_t at = 0; at < MAP_REPLICAS_MAX && digits[i][at] != '\0'; at++)
+      places[i].brokers[at] = (uint32_t)(digits[i][at] - '0');
+  }
+}
+#define WANT(...) want((const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
+
+static enum status carry_out(void) {
+  const struct decision_facts facts = {.map = map, .brokers = brokers, .brokers_are_late = true, .logs_max = UINT64_MAX};
+  struct command command = {0};
+  enum status status = decide(&facts, &change, &command);
+  if (status == STATUS_OK) assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
+  command_deinit(&command);
+  return status;
+}
+
+static void expect_refused(enum status status, const char *problem) {
+  assert_int_equal(carry_out(), status);
+  assert_string_equal(change.problem, problem);
+  assert_null(cluster_map_topic(map, bytes_of_string("t")));
+}
+
+static void expect_on(uint32_t partition, const char *digits) {
+  const struct map_partition *made = &rig_find("t")->partitions[partition];
+  assert_int_equal(made->replica_count, strlen(digits));
+  for (size_t i = 0; i < made->replica_count; i++) {
+    assert_int_equal(made->replicas[i].broker, digits[i] - '0');
+    assert_memory_equal(made->replicas[i].incarnation, cluster_map_broker(map, made->replicas[i].broker)->incarnation,
+                        CLUSTER_ID_SIZE);
+  }
+}
+
+static int set_up(void **state) {
+  assert_int_equal(rig_set_up(state), 0);
+  brokers = 5;
+  for (uint32_t id = 1; id <= brokers; id++) rig_register_broker(id, id == 5 ? "" : "peer:1");
+  return 0;
+}
+
+static void they_are_where_they_were_asked_to_be(void **state) {
+  (void)state;
+  WANT("312", "123", "423");
+  assert_int_equal(carry_out(), STATUS_OK);
+  assert_int_equal(rig_find("t")->partition_count, 3);
+  assert_int_equal(rig_find("t")->replicas, 3);
+  expect_on(0, "312");
+  expect_on(1, "123");
+  expect_on(2, "423");
+}
+
+static void numbers_that_say_the_same_are_fine(void **state) {
+  (void)state;
+  WANT("12", "21");
+  change.partition_count = 2;
+  change.replicas = 2;
+  assert_int_equal(carry_out(), STATUS_OK);
+  expect_on(1, "21");
+}
+
+static void numbers_that_say_otherwise_are_not(void **state) {
+  (void)state;
+  WANT("12", "21");
+  change.partition_count = 3;
+  expect_refused(STATUS_INVALID,
+                 "3 partitions are wanted, and there are places for 2: name the brokers of each, or leave their number out");
+  change.partition_count = 0;
+  change.replicas = 3;
+  expect_refused(STATUS_INVALID, "partition 0 is to have 2 replicas, and 3 are wanted of each: name as many brokers for all");
+  WANT("12", "2");
+  expect_refused(STATUS_INVALID, "partition 1 is to have 1 replicas, and 2 are wanted of each: name as many brokers for all");
+}
+
+static void a_place_is_one_to_seven_brokers(void **state) {
+  (void)state;
+  WANT("12", "");
+  expect_refused(STATUS_INVALID, "partition 1 is to have 0 replicas: name 1 to 7 brokers");
+  WANT("12341234");
+  expect_refused(STATUS_INVALID, "partition 0 is to have 8 replicas: name 1 to 7 brokers");
+}
+
+static void nobody_is_named_who_cannot_have_it(void **state) {
+  (void)state;
+  WANT("12", "19");
+  expect_refused(STATUS_NOT_FOUND,
+                 "partition 1 is to be on broker 9, and the cluster has no such broker: start it, or name another");
+  WANT("15");
+  expect_refused(STATUS_NOT_FOUND,
+                 "partition 0 is to be on broker 5, which takes no other brokers: start it with --peer-listen, or name another");
+  WANT("11");
+  expect_refused(STATUS_INVALID, "broker 1 is named twice for partition 0: name each broker once");
+  assert_int_equal(rig_stand(4, STANDING_LEAVING), STATUS_OK);
+  WANT("14");
+  expect_refused(
+      STATUS_INVALID,
+      "partition 0 is to be on broker 4, which is about to leave the cluster: name another, or let that one stay first");
+}
+
+static void one_that_is_alone_needs_no_peers(void **state) {
+  assert_int_equal(rig_tear_down(state), 0);
+  assert_int_equal(rig_set_up(state), 0);
+  brokers = 1;
+  rig_register_broker(1, "");
+  WANT("1", "1");
+  assert_int_equal(carry_out(), STATUS_OK);
+  expect_on(1, "1");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(they_are_where_they_were_asked_to_be), TEST(numbers_that_say_the_same_are_fine),
+      TEST(numbers_that_say_otherwise_are_not),   TEST(a_place_is_one_to_seven_brokers),
+      TEST(nobody_is_named_who_cannot_have_it),   TEST(one_that_is_alone_needs_no_peers),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
