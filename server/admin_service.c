@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/probe.h"
 #include "cairn/v1/admin.pb-c.h"
 #include "controller/map_public.h"
 #include "server/admin_call.h"
@@ -60,6 +61,7 @@ static void answer_when_open(struct admin_call *this, struct blob_part answer) {
 
 static void created(struct change *change) {
   struct admin_call *this = of_change(change);
+  if (change->status == STATUS_OK && change->place_count > 0) REACHED(topic_is_put);
   memory_free(change->places);
   if (admin_call_refuse_change(this)) return;
   struct public_topic message;

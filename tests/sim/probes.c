@@ -96,6 +96,7 @@ static const struct {
     {"superseded_process_is_dismissed", CLUSTER},
     {"superseded_start_is_refused", CLUSTER},
     {"topic_grows", BOTH | CONTROLLER},
+    {"topic_is_put", CLUSTER | CONTROLLER},
     {"topic_spread_over_racks", CLUSTER},
     {"torn_tail_cut", BOTH},
     {"transfer_begun", CLUSTER | CONTROLLER},

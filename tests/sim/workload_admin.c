@@ -39,12 +39,30 @@ static int look_at_topic(struct worker *worker, const struct run_topic *topic, s
   return code;
 }
 
+/* Sometimes somebody knows better where it is to be, and looks at no racks (M3 does): each partition on brokers that follow one another. Where that is
+ * refused, as some of them are about to leave, it is made as it comes. */
+static void choose_places(struct worker *worker, struct cairn_topic_options *options, struct cairn_place *places) {
+  unsigned nodes = worker->run->plan->nodes;
+  if (worker->run->plan->racks > 0 || options->replicas == 0 || options->replicas > nodes ||
+      !sim_random_chance(&worker->chance, 25))
+    return;
+  for (uint32_t i = 0; i < options->partitions; i++) {
+    uint64_t first = sim_random_below(&worker->chance, nodes);
+    places[i].count = options->replicas;
+    for (uint32_t at = 0; at < options->replicas; at++) places[i].brokers[at] = (uint32_t)((first + at) % nodes) + 1;
+  }
+  options->places = places;
+  options->place_count = options->partitions;
+}
+
 /* Until it is known to be there: what became of an attempt may be unknown. */
 void workload_create_topic(struct worker *worker) {
   struct run *run = worker->run;
   struct run_topic *topic = topic_new(worker);
   struct cairn_topic_options options = {.partitions = topic->partition_count, .replicas = topic->replicas};
   if (topic->retains) options.config = (struct cairn_topic_config){.retention_bytes = 256 << 10, .segment_bytes = 1 << 20};
+  struct cairn_place places[RUN_PARTITIONS_MAX];
+  choose_places(worker, &options, places);
   bool doubt = false;
   while (topic->stage == TOPIC_CREATING && !run->stopping) {
     struct cairn_topic made = {0};
@@ -66,6 +84,7 @@ void workload_create_topic(struct worker *worker) {
       checker_violation(run->checker, "A1 executed-no", "topic %s exists, though every attempt to make it was refused",
                         topic->name);
     doubt = doubt || error.executed != CAIRN_EXECUTED_NO;
+    options.place_count = 0;
     sim_app_sleep(worker->app, 20000000);
     if (run->plan->leaves)
       (void)workload_look_at_brokers(worker); /* there may be too few: they come back once they are seen to be gone */
