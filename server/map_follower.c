@@ -116,8 +116,8 @@ static bool is_left_behind(const struct map_follower *follower, const struct map
 void map_follower_known(struct map_follower *follower, const struct cluster_map *map) {
   if (follower->known) return;
   follower->known = true;
-  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
+  const struct map_topic *topic;
+  for (size_t at = 0; (topic = cluster_map_topic_at(map, at)) != NULL; at++) {
     for (uint32_t i = 0; i < topic->partition_count; i++)
       if (is_left_behind(follower, &topic->partitions[i])) map_follower_point_elsewhere(follower, topic, i);
   }

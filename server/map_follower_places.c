@@ -190,8 +190,8 @@ void map_follower_caught_up(void *context, const struct cluster_map *map) {
   follower->caught_up = true;
   if (!follower->made) return; /* it comes to this by itself */
   close_early(follower);
-  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) {
+  const struct map_topic *topic;
+  for (size_t at = 0; (topic = cluster_map_topic_at(map, at)) != NULL; at++) {
     for (uint32_t i = 0; i < topic->partition_count; i++)
       map_follower_placed(follower, topic, i, cluster_map_move(map, topic->partitions[i].group));
     make_absent(follower, topic);

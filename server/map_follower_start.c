@@ -228,8 +228,8 @@ static void settle_unclaimed(struct adoption *adoption, struct log *log) {
 }
 
 static void adopt_all_early(struct adoption *adoption, const struct cluster_map *ahead) {
-  const struct map_topic *topic = cluster_map_topic_after(ahead, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(ahead, bytes_of_string(topic->name))) adopt_early(adoption, topic);
+  const struct map_topic *topic;
+  for (size_t at = 0; (topic = cluster_map_topic_at(ahead, at)) != NULL; at++) adopt_early(adoption, topic);
 }
 
 struct map_follower_report map_follower_adopt(struct map_follower *follower, const struct known_map *known, bool doubt) {
@@ -239,8 +239,8 @@ struct map_follower_report map_follower_adopt(struct map_follower *follower, con
   follower->caught_up = told && cluster_map_version(map) == cluster_map_version(ahead);
   if (adoption.doubt) follower->doubted = known->whole && told ? cluster_map_next_group_id(ahead) : UINT64_MAX;
   log_set_each(follower->options.logs, remember_log, &adoption);
-  const struct map_topic *topic = cluster_map_topic_after(map, bytes_of_string(""));
-  for (; topic != NULL; topic = cluster_map_topic_after(map, bytes_of_string(topic->name))) adopt_topic(&adoption, topic);
+  const struct map_topic *topic;
+  for (size_t at = 0; (topic = cluster_map_topic_at(map, at)) != NULL; at++) adopt_topic(&adoption, topic);
   adopt_all_early(&adoption, ahead);
   if (known->passing != NULL) adopt_all_early(&adoption, known->passing);
   open_unread(&adoption);
