@@ -129,6 +129,7 @@ static bool topic_is_asked(const struct reassignment_goal *goal, const struct ma
 static size_t count_asked(const struct reassignment_goal *goal) {
   const struct map_topic *topic;
   size_t count = 0;
+  if (goal->is_asked == NULL) return cluster_map_partition_count(goal->map);
   for (size_t place = 0; (topic = cluster_map_topic_at(goal->map, place)) != NULL; place++)
     if (topic_is_asked(goal, topic)) count += topic->partition_count;
   return count;
@@ -184,16 +185,23 @@ static void tell_too_many_replicas(struct planning *planning) {
   }
 }
 
+static enum status check(const struct reassignment_goal *goal, size_t asked, struct reassignment *plan) {
+  *plan = (struct reassignment){0};
+  enum status status = check_named(goal, plan);
+  if (status != STATUS_OK || asked <= REASSIGNMENT_PARTITIONS_MAX) return status;
+  snprintf(plan->problem, sizeof plan->problem, "%zu partitions are asked about, and one plan has at most %u: name some topics",
+           asked, REASSIGNMENT_PARTITIONS_MAX);
+  return STATUS_TOO_LARGE;
+}
+
+enum status reassignment_check(const struct reassignment_goal *goal, struct reassignment *out_plan) {
+  return check(goal, goal->is_asked == NULL ? count_asked(goal) : 0, out_plan);
+}
+
 enum status reassignment_plan(const struct reassignment_goal *goal, struct reassignment *out_plan) {
-  *out_plan = (struct reassignment){0};
   size_t asked = count_asked(goal);
-  enum status status = check_named(goal, out_plan);
+  enum status status = check(goal, asked, out_plan);
   if (status != STATUS_OK) return status;
-  if (asked > REASSIGNMENT_PARTITIONS_MAX) {
-    snprintf(out_plan->problem, sizeof out_plan->problem,
-             "%zu partitions are asked about, and one plan has at most %u: name some topics", asked, REASSIGNMENT_PARTITIONS_MAX);
-    return STATUS_TOO_LARGE;
-  }
   struct planning planning = {.goal = goal, .plan = out_plan, .brokers = gather_brokers(goal)};
   planning.asked = memory_new_array(asked + 1, sizeof *planning.asked);
   planning.moves = memory_new_array(asked + 1, sizeof *planning.moves);

@@ -54,6 +54,9 @@ struct reassignment {
 /* The caller's to deinit, whatever came of it. NOT_FOUND: a broker that is named is none, or takes no peers. INVALID: it leaves, is down, or is
  * named twice. TOO_FEW_BROKERS: fewer than a partition has replicas. TOO_LARGE: too many partitions are asked about. */
 enum status reassignment_plan(const struct reassignment_goal *goal, struct reassignment *out_plan) MUST_CHECK;
+/* What that would refuse, as far as it can be said without a look at any topic: all but too many partitions of those that `is_asked` (which is not
+ * called) would pick, and TOO_FEW_BROKERS. There is no plan yet, and nothing to deinit; `problem` is set where it is not OK. */
+enum status reassignment_check(const struct reassignment_goal *goal, struct reassignment *out_plan) MUST_CHECK;
 void reassignment_deinit(struct reassignment *plan);
 
 /* ---- One after the other ---- */

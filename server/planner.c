@@ -6,6 +6,8 @@
 #include "base/memory.h"
 #include "security/random.h"
 
+/* ---- Beside it ---- */
+
 static bool was_up(void *context, uint32_t broker) {
   const struct planner_job *job = context;
   for (size_t i = 0; i < job->up_count; i++)
@@ -44,16 +46,39 @@ static void planned(struct offload_job *offloaded) {
   job->done(job);
 }
 
+/* ---- On the lane ---- */
+
+static void refused(struct task *task) {
+  struct planner_job *job = container_of(task, struct planner_job, refusal);
+  job->done(job);
+}
+
+static void note_who_is_up(struct planner_job *job, const struct reassignment_goal *goal) {
+  job->up_count = 0;
+  job->up = memory_new_array(cluster_map_broker_count(goal->map) + 1, sizeof *job->up);
+  const struct map_broker *broker = cluster_map_broker_after(goal->map, 0);
+  for (; broker != NULL; broker = cluster_map_broker_after(goal->map, broker->id))
+    if (goal->is_up(goal->context, broker->id)) job->up[job->up_count++] = broker->id;
+}
+
+/* To copy the map takes the lane longer than anything else here: what there is no plan for is found out before. */
 void planner_begin(struct offload *planner, struct planner_job *job, struct loop *loop, const struct cluster_map *map,
                    bool (*is_up)(void *context, uint32_t broker), void *is_up_context) {
-  job->plan = (struct reassignment){0};
+  const struct reassignment_goal goal = {.map = map,
+                                         .is_up = is_up,
+                                         .is_asked = job->is_asked,
+                                         .context = is_up_context,
+                                         .brokers = job->brokers,
+                                         .broker_count = job->broker_count};
+  job->status = reassignment_check(&goal, &job->plan);
+  if (job->status != STATUS_OK) {
+    job->refusal.run = refused;
+    loop_post(loop, &job->refusal);
+    return;
+  }
+  note_who_is_up(job, &goal);
   buffer_init(&job->map, SIZE_MAX); /* the map has bounds of its own */
-  job->up_count = 0;
-  job->up = memory_new_array(cluster_map_broker_count(map) + 1, sizeof *job->up);
-  const struct map_broker *broker = cluster_map_broker_after(map, 0);
-  for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id))
-    if (is_up(is_up_context, broker->id)) job->up[job->up_count++] = broker->id;
-  job->job = (struct offload_job){.loop = loop, .work = work, .done = planned};
   job->status = cluster_map_encode(map, &job->map);
+  job->job = (struct offload_job){.loop = loop, .work = work, .done = planned};
   offload_run(planner, &job->job);
 }

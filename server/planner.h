@@ -16,19 +16,21 @@ struct planner_job {
   size_t broker_count;
   bool (*is_asked)(void *context, const struct map_topic *topic); /* not on the lane; NULL: all topics are meant */
   void *context;
-  void (*done)(struct planner_job *job); /* on the lane */
+  void (*done)(struct planner_job *job); /* on the lane; never before planner_begin() has returned */
 
   /* The answer: what reassignment_plan() says; the plan is the asker's to deinit. */
   enum status status;
   struct reassignment plan;
 
+  struct task refusal; /* without a plan */
   struct offload_job job;
   struct buffer map;
   uint32_t *up;
   size_t up_count;
 };
 
-/* On the lane whose loop this is, which has the map. */
+/* On the lane whose loop this is, which has the map, and from which it is copied here: one of 90,000 partitions in some 100 ms. What cannot be planned
+ * whatever the topics are (reassignment_check) is refused without that; `done` comes later in any case. */
 void planner_begin(struct offload *planner, struct planner_job *job, struct loop *loop, const struct cluster_map *map,
                    bool (*is_up)(void *context, uint32_t broker), void *is_up_context);
 
