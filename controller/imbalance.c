@@ -146,7 +146,34 @@ struct imbalance imbalance_of(const struct cluster_map *map) {
   return imbalance;
 }
 
-const char *imbalance_unrest(const struct cluster_map *map, bool (*is_up)(void *context, uint32_t broker),
+/* ---- Calm ---- */
+
+bool imbalance_is_worth_it(const struct cluster_map *map, struct imbalance_memory *memory) {
+  uint64_t version = cluster_map_version(map);
+  if (memory->worth_version != version) memory->is_worth_it = imbalance_of(map).is_worth_it;
+  memory->worth_version = version;
+  return memory->is_worth_it;
+}
+
+static bool everybody_is_up(void *context, uint32_t broker) {
+  (void)context;
+  (void)broker;
+  return true;
+}
+
+/* PRE: all are up that are not gone, and who is gone has no replica. */
+static bool is_missing(const struct cluster_map *map, struct imbalance_memory *memory) {
+  uint64_t version = cluster_map_version(map);
+  if (memory->missing_version != version) {
+    struct cluster_health health = cluster_health_of(map, everybody_is_up, NULL);
+    memory->is_missing = health.without_quorum + health.short_of_some > 0;
+  }
+  memory->missing_version = version;
+  return memory->is_missing;
+}
+
+const char *imbalance_unrest(const struct cluster_map *map, struct imbalance_memory *memory,
+                             bool (*is_up)(void *context, uint32_t broker),
                              bool (*is_own)(void *context, const struct map_move *move), void *context) {
   const struct map_broker *broker = cluster_map_broker_after(map, 0);
   for (; broker != NULL; broker = cluster_map_broker_after(map, broker->id)) {
@@ -157,6 +184,5 @@ const char *imbalance_unrest(const struct cluster_map *map, bool (*is_up)(void *
   const struct map_move *move = cluster_map_move_after(map, 0);
   for (; move != NULL; move = cluster_map_move_after(map, move->group))
     if (!is_own(context, move)) return "somebody moves partitions";
-  struct cluster_health health = cluster_health_of(map, is_up, context);
-  return health.without_quorum + health.short_of_some > 0 ? "a replica is missing" : NULL;
+  return is_missing(map, memory) ? "a replica is missing" : NULL;
 }

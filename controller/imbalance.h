@@ -24,8 +24,19 @@ struct imbalance {
 };
 struct imbalance imbalance_of(const struct cluster_map *map);
 
+/* What whoever asks again and again was told of a version of one map. Each takes a look at every partition, tens of milliseconds where there are 90,000,
+ * and both depend on the map alone: that a replica is missing is asked only where all brokers are up. Zeroed at first. */
+struct imbalance_memory {
+  uint64_t worth_version; /* of the map, whose versions begin at 1, ... */
+  bool is_worth_it;       /* ... and what imbalance_of() says of it */
+  uint64_t missing_version;
+  bool is_missing;
+};
+/* imbalance_of() of a map that may be the same as last time. */
+bool imbalance_is_worth_it(const struct cluster_map *map, struct imbalance_memory *memory);
 /* Of moves under way those that are not the caller's count against it. NULL: it is calm; else why not, in words. */
-const char *imbalance_unrest(const struct cluster_map *map, bool (*is_up)(void *context, uint32_t broker),
+const char *imbalance_unrest(const struct cluster_map *map, struct imbalance_memory *memory,
+                             bool (*is_up)(void *context, uint32_t broker),
                              bool (*is_own)(void *context, const struct map_move *move), void *context);
 
 #endif

@@ -29,6 +29,7 @@ struct balancer {
   uint64_t calm_ns; /* since when; 0: it is not */
   bool carries;     /* a plan, from the first move on until there is nothing left to move */
   uint64_t even;    /* the version of the map of which a plan moved nothing last: it would not now either; 0: of none */
+  struct imbalance_memory memory;
   struct reassignment plan;
   bool stopping;
   void (*stopped)(void *context);
@@ -175,18 +176,18 @@ static const char *look_for_calm(struct balancer *balancer) {
   const char *unrest = NULL;
   if (!balancer->wiring.wanted) unrest = "it is not wanted any more";
   else if (!controller_leads(balancer->wiring.controller)) unrest = "another broker leads the map";
-  else unrest = imbalance_unrest(controller_map(balancer->wiring.controller), is_up, is_own, balancer);
+  else unrest = imbalance_unrest(controller_map(balancer->wiring.controller), &balancer->memory, is_up, is_own, balancer);
   if (unrest != NULL || now_ns - balancer->looked_ns > LATE_NS) balancer->calm_ns = 0;
   balancer->looked_ns = now_ns;
   if (unrest == NULL && balancer->calm_ns == 0) balancer->calm_ns = now_ns;
   return unrest;
 }
 
-static bool is_time(const struct balancer *balancer) {
+static bool is_time(struct balancer *balancer) {
   if (balancer->carries) return true; /* what is left once its plan is carried out */
   const struct cluster_map *map = controller_map(balancer->wiring.controller);
   bool calm_enough = loop_now_ns(balancer->loop) - balancer->calm_ns >= balancer->wiring.calm_ns;
-  return calm_enough && cluster_map_version(map) != balancer->even && imbalance_of(map).is_worth_it;
+  return calm_enough && cluster_map_version(map) != balancer->even && imbalance_is_worth_it(map, &balancer->memory);
 }
 
 static void look(struct balancer *balancer) {

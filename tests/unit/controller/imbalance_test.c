@@ -10,6 +10,7 @@
 #include "tests/unit/controller/map_rig.h"
 
 static bool owns;
+static struct imbalance_memory memory;
 
 static bool is_own(void *context, const struct map_move *move) {
   (void)context;
@@ -18,8 +19,11 @@ static bool is_own(void *context, const struct map_move *move) {
 
 static int set_up(void **state) {
   owns = false;
+  memory = (struct imbalance_memory){0};
   return rig_set_up(state);
 }
+
+static const char *unrest(void) { return imbalance_unrest(map, &memory, rig_is_up, is_own, NULL); }
 
 static void put_brokers(uint32_t count) {
   for (uint32_t id = 1; id <= count; id++) rig_register_broker(id, "peer:1");
@@ -129,20 +133,20 @@ static void what_is_calm(void **state) {
   (void)state;
   put_brokers(3);
   create("a", 1, 2);
-  assert_null(imbalance_unrest(map, rig_is_up, is_own, NULL));
+  assert_null(unrest());
   rig_down = 1u << 3;
-  assert_string_equal(imbalance_unrest(map, rig_is_up, is_own, NULL), "a broker is down");
+  assert_string_equal(unrest(), "a broker is down");
   rig_down = 0;
   assert_int_equal(rig_stand(3, STANDING_DRAINED), STATUS_OK);
-  assert_string_equal(imbalance_unrest(map, rig_is_up, is_own, NULL), "a broker is drained, or leaves");
+  assert_string_equal(unrest(), "a broker is drained, or leaves");
   assert_int_equal(rig_stand(3, STANDING_LEAVING), STATUS_OK);
-  assert_string_equal(imbalance_unrest(map, rig_is_up, is_own, NULL), "a broker is drained, or leaves");
+  assert_string_equal(unrest(), "a broker is drained, or leaves");
   assert_int_equal(rig_stand(3, STANDING_GONE), STATUS_OK);
-  assert_null(imbalance_unrest(map, rig_is_up, is_own, NULL)); /* it is no part of it any more */
+  assert_null(unrest()); /* it is no part of it any more */
   move_first("a", 2);
-  assert_string_equal(imbalance_unrest(map, rig_is_up, is_own, NULL), "somebody moves partitions");
+  assert_string_equal(unrest(), "somebody moves partitions");
   owns = true;
-  assert_null(imbalance_unrest(map, rig_is_up, is_own, NULL));
+  assert_null(unrest());
 }
 
 static void a_directory_that_is_lost_is_no_calm(void **state) {
@@ -152,7 +156,39 @@ static void a_directory_that_is_lost_is_no_calm(void **state) {
   struct command command = {
       .kind = COMMAND_REGISTER_BROKER, .broker = {.id = 1, .incarnation = {77}, .peer_address = "peer:1"}, .cluster_id = {1}};
   assert_int_equal(rig_apply_through_bytes(&command), STATUS_OK);
-  assert_string_equal(imbalance_unrest(map, rig_is_up, is_own, NULL), "a replica is missing");
+  assert_string_equal(unrest(), "a replica is missing");
+}
+
+/* A memory that says otherwise than the map is believed, for as long as the map has the version that it is of. */
+static void what_was_seen_of_a_version_is_not_looked_for_again(void **state) {
+  (void)state;
+  put_brokers(2);
+  create("a", 1, 2);
+  assert_false(imbalance_is_worth_it(map, &memory));
+  assert_null(unrest());
+  memory.is_worth_it = true;
+  memory.is_missing = true;
+  assert_true(imbalance_is_worth_it(map, &memory));
+  assert_string_equal(unrest(), "a replica is missing");
+
+  create("b", 2, 2);
+
+  assert_false(imbalance_is_worth_it(map, &memory));
+  assert_null(unrest());
+  create("c", 1, 4);
+  assert_true(imbalance_is_worth_it(map, &memory));
+}
+
+/* That depends on more than the map. */
+static void who_is_down_is_seen_at_every_look(void **state) {
+  (void)state;
+  put_brokers(2);
+  create("a", 1, 2);
+  assert_null(unrest());
+  rig_down = 1u << 1;
+  assert_string_equal(unrest(), "a broker is down");
+  rig_down = 0;
+  assert_null(unrest());
 }
 
 int main(void) {
@@ -165,6 +201,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(what_racks_keep_from_brokers_does_not_count, set_up, rig_tear_down),
       cmocka_unit_test_setup_teardown(what_is_calm, set_up, rig_tear_down),
       cmocka_unit_test_setup_teardown(a_directory_that_is_lost_is_no_calm, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(what_was_seen_of_a_version_is_not_looked_for_again, set_up, rig_tear_down),
+      cmocka_unit_test_setup_teardown(who_is_down_is_seen_at_every_look, set_up, rig_tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
