@@ -12,6 +12,7 @@
 #include "controller/registration.h"
 #include "proto/failure.h"
 #include "proto/pack.h"
+#include "server/introduction.h"
 #include "server/peer_question.h"
 #include "server/whereabouts.h"
 
@@ -35,11 +36,8 @@ struct brokers {
   unsigned asked; /* times */
   bool rack_held; /* registration_holds_rack(), when it looked last */
   bool silent;    /* nobody was known to lead group 0 when it looked last */
-  /* Whoever leads group 0 is told of this process once, for its map may say something else than ours. */
-  unsigned leaders;       /* changes of who leads it */
-  unsigned asked_leaders; /* `leaders` when it was asked last, ... */
-  unsigned told_leaders;  /* ... and when it was last asked and knew */
-  struct change change;   /* of this broker itself, where it leads group 0 */
+  struct introduction introduction;
+  struct change change; /* of this broker itself, where it leads group 0 */
   bool changing;
   void (*told)(void *context, enum status status); /* NULL: it was */
   void *told_context;
@@ -100,7 +98,7 @@ static void leader_changed(void *context, bool here, broker_id leader) {
   if (controller_has_lost(brokers->wiring.controller)) unknown = STATUS_DAMAGED;
   routing_set_authority(brokers->wiring.routing, unknown, leader);
   brokers->ask_again_ns = ASK_AGAIN_NS; /* it may be one that can */
-  brokers->leaders++;
+  introduction_lead_changed(&brokers->introduction);
   tell_changed(brokers);
 }
 
@@ -141,7 +139,7 @@ static void tell_first(struct brokers *brokers, enum status status) {
 static void changed(struct change *change) {
   struct brokers *brokers = container_of(change, struct brokers, change);
   brokers->changing = false;
-  if (change->status == STATUS_OK) brokers->told_leaders = brokers->asked_leaders;
+  if (change->status == STATUS_OK) introduction_end(&brokers->introduction);
   else trace_warn("broker_not_registered", "reason=%s", status_name(change->status));
   ask_later(brokers);
   tell_first(brokers, change->status);
@@ -160,7 +158,7 @@ static void take_whereabouts(struct brokers *brokers, const struct blob *answer)
   enum status status = whereabouts_take(whereabouts, bytes_of(answer->data, answer->size));
   if (status == STATUS_OK) tell_peers(brokers);
   else trace_warn("whereabouts_not_taken", "reason=%s", status_name(status));
-  if (status == STATUS_OK && !whereabouts->elsewhere) brokers->told_leaders = brokers->asked_leaders;
+  if (status == STATUS_OK && !whereabouts->elsewhere) introduction_end(&brokers->introduction);
   if (status != STATUS_OK || !whereabouts->elsewhere || is_known(brokers)) return;
   trace_info("broker_not_registered", "reason=NOT_LEADER leader=%u", whereabouts->leader);
   bool earlier_self = whereabouts->leader == brokers->wiring.self.id;
@@ -242,8 +240,9 @@ static bool is_led_by_a_stranger(const struct brokers *brokers) {
 static bool has_to_ask(struct brokers *brokers) {
   if (brokers_refused(brokers)) return false;
   bool was_silent = brokers->silent;
+  introduction_see_level(&brokers->introduction, cluster_map_feature_level(controller_map(brokers->wiring.controller)));
   brokers->silent = controller_leader(brokers->wiring.controller) == 0;
-  return !is_known(brokers) || brokers->told_leaders != brokers->leaders || (was_silent && brokers->silent) ||
+  return !is_known(brokers) || introduction_is_due(&brokers->introduction) || (was_silent && brokers->silent) ||
          is_led_by_a_stranger(brokers);
 }
 
@@ -270,7 +269,7 @@ static void ask_fires(struct timer *timer) {
     return;
   }
   char address[PEER_ADDRESS_SIZE];
-  brokers->asked_leaders = brokers->leaders;
+  introduction_begin(&brokers->introduction);
   if (controller_leads(brokers->wiring.controller)) register_here(brokers);
   else if (brokers->wiring.peers != NULL && choose_whom(brokers, address)) ask(brokers, address);
   else ask_later(brokers);

@@ -3,8 +3,8 @@
  *   the map's brokers (until it has them: the founders) ──> peers: where the wires go
  *                                                       └─> routing: where clients are sent
  *   who leads group 0 ──> routing: who knows which topics there are
- *   this broker, once to each leader of group 0, and while the map says something else of it, or nothing ──> that one, or whoever may be it,
- *     again and again: Register
+ *   this broker, once to each leader of group 0 (introduction.h), and while the map says something else of it, or nothing ──> that one, or
+ *     whoever may be it, again and again: Register
  *
  * On lane 0, except new, free and what the transport calls. A broker without peers has none of these wires, and nobody else to tell.
  */
@@ -41,8 +41,8 @@ struct brokers_wiring {
       void *context); /* the map has a broker otherwise than before, group 0 is led by another one, or brokers_refused(); NULL */
   void *changed_context;
 };
-/* Takes what the map has, follows it from now on, and registers: at each start, and whenever another broker leads group 0, for that one's map may
- * have lost what was told before (feature levels, where a Cairn from before them had it). `told`, once and perhaps at once: OK, also when it is another broker that has to
+/* Takes what the map has, follows it from now on, and registers: at each start, whenever another broker leads group 0, and when the feature level
+ * has risen, for that one's map may lack what ours has (introduction.h). `told`, once and perhaps at once: OK, also when it is another broker that has to
  * write it; else why this one could not write it, which is tried again. A restart of a broker that the map knows writes nothing. */
 void brokers_start(struct brokers *brokers, const struct brokers_wiring *wiring, void (*told)(void *context, enum status status),
                    void *context);
