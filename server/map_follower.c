@@ -17,6 +17,7 @@ struct map_follower *map_follower_new(const struct map_follower_options *options
   follower->options = *options;
   list_init(&follower->openings);
   list_init(&follower->settling);
+  follower->opens = map_new(0);
   follower->leftovers = map_new(0);
   follower->early = map_new(0);
   follower->unclaimed = map_new(0);
@@ -28,6 +29,7 @@ struct map_follower *map_follower_new(const struct map_follower_options *options
 void map_follower_free(struct map_follower *follower) {
   if (follower == NULL) return;
   CHECK(list_empty(&follower->openings));
+  map_free(follower->opens);
   struct map_cursor cursor = {0};
   for (struct partition *partition; (partition = map_next(follower->leftovers, &cursor)) != NULL;) partition_release(partition);
   map_free(follower->leftovers);
@@ -230,6 +232,7 @@ static void free_opening(struct opening *opening) {
   memory_free(opening->wanted);
   memory_free(opening->lost);
   memory_free(opening->left);
+  memory_free(opening->places);
   memory_free(opening->opened);
   memory_free(opening->lanes);
   memory_free(opening);
@@ -254,6 +257,22 @@ static void send_news(struct opening *opening, uint32_t i) {
   if (moving || !same_places(place, wanted)) map_follower_send_places(opening->opened[i], place, moving);
 }
 
+/* It is found by each group that it opens. */
+static void note_opening(struct opening *opening) {
+  struct map_follower *follower = opening->follower;
+  list_push_back(&follower->openings, &opening->node);
+  for (uint32_t i = 0; i < opening->count; i++) {
+    opening->places[i] = (struct opening_place){.opening = opening, .at = i};
+    void *earlier = map_put_number(follower->opens, opening->wanted[i].group, &opening->places[i]);
+    CHECK(earlier == NULL);
+  }
+}
+
+static void forget_opening(struct opening *opening) {
+  list_remove(&opening->node);
+  for (uint32_t i = 0; i < opening->count; i++) map_remove_number(opening->follower->opens, opening->wanted[i].group);
+}
+
 /* On lane 0, when every lane has done its part. */
 static void finish_opening(struct opening *opening) {
   struct map_follower *follower = opening->follower;
@@ -274,7 +293,7 @@ static void finish_opening(struct opening *opening) {
       routing_set_partition(follower->options.routing, name, opening->wanted[i].number, partition);
     }
   }
-  list_remove(&opening->node);
+  forget_opening(opening);
   tell(&opening->waits, opening->deleted ? STATUS_UNKNOWN_TOPIC : opening->status);
   for (uint32_t i = 0; i < opening->count; i++) map_follower_next_arrival(follower, opening->wanted[i].group, opening->deleted);
   free_opening(opening);
@@ -375,11 +394,12 @@ void map_follower_open(struct map_follower *follower, const struct map_topic *to
   opening->lost = lost;
   opening->wanted = wanted;
   opening->count = count;
+  opening->places = memory_new_array(count, sizeof *opening->places);
   opening->opened = memory_new_array(count, sizeof *opening->opened);
   opening->lanes = memory_new_array(lane_count, sizeof *opening->lanes);
   opening->lanes_left = lane_count;
   list_init(&opening->waits);
-  list_push_back(&follower->openings, &opening->node);
+  note_opening(opening);
   for (unsigned i = 0; i < lane_count; i++) {
     opening->lanes[i] = (struct opening_lane){.opening = opening, .lane = i, .task = {.run = open_on_lane}};
     loop_post(follower->options.hosts[i].loop, &opening->lanes[i].task);

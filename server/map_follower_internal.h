@@ -8,6 +8,7 @@
 struct map_follower {
   struct map_follower_options options;
   struct list openings;
+  struct map *opens;           /* what they open: struct opening_place, by group */
   struct list settling;        /* waits for all openings */
   struct map *leftovers;       /* at start: partitions of deleted topics, by group */
   struct lost_partition *lost; /* at start: those of which nothing is left */
@@ -58,6 +59,12 @@ struct opening_lane {
   enum status status;
 };
 
+/* Where a group stands in the opening that opens it, of which there is one at a time. */
+struct opening_place {
+  struct opening *opening;
+  uint32_t at; /* in its `wanted` */
+};
+
 struct opening {
   struct map_follower *follower;
   struct list_node node;
@@ -70,7 +77,8 @@ struct opening {
   bool deleted; /* meanwhile */
   bool *left;   /* beside `wanted`: it is to be elsewhere by now; NULL: none is */
   struct map_partition *wanted;
-  struct partition **opened; /* beside `wanted`; each written by its lane */
+  struct opening_place *places; /* beside `wanted` */
+  struct partition **opened;    /* beside `wanted`; each written by its lane */
   uint32_t count;
   struct opening_lane *lanes;
   unsigned lanes_left;

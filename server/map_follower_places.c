@@ -9,31 +9,26 @@
 
 /* Partitions that come from other brokers, and go there. */
 
-static struct opening *find_opening(struct map_follower *follower, group_id group, uint32_t *out_at) {
-  list_for_each(&follower->openings, node, following) {
-    struct opening *opening = list_entry(node, struct opening, node);
-    for (*out_at = 0; *out_at < opening->count; (*out_at)++)
-      if (opening->wanted[*out_at].group == group) return opening;
-  }
-  return NULL;
+/* There may be tens of thousands under way, where a start found much missing: each is asked about. NULL: none opens it. */
+static const struct opening_place *find_opening(const struct map_follower *follower, group_id group) {
+  return map_get_number(follower->opens, group);
 }
 
-static bool is_left(const struct opening *opening, uint32_t at) { return opening->left != NULL && opening->left[at]; }
+static bool is_left(const struct opening_place *opens) { return opens->opening->left != NULL && opens->opening->left[opens->at]; }
 
 /* Which replica of it is here, is being opened, or waits for that. False: none. */
 static bool find_here(struct map_follower *follower, const struct map_topic *topic, uint32_t i, uint64_t *out_placement) {
   struct route_found found;
-  uint32_t at = 0;
   group_id group = topic->partitions[i].group;
   const struct arrival *arrival = map_get_number(follower->arrivals, group);
-  struct opening *opening = find_opening(follower, group, &at);
+  const struct opening_place *opens = find_opening(follower, group);
   if (arrival != NULL) {
     *out_placement = partition_placement(arrival->own.instance);
     return true;
   }
-  if (opening != NULL) {
-    *out_placement = partition_placement(opening->wanted[at].instance);
-    return !is_left(opening, at);
+  if (opens != NULL) {
+    *out_placement = partition_placement(opens->opening->wanted[opens->at].instance);
+    return !is_left(opens);
   }
   if (routing_find(follower->options.routing, bytes_of_string(topic->name), i, &found) != STATUS_OK) return false;
   *out_placement = partition_placement(partition_place_of(found.partition).instance);
@@ -65,7 +60,6 @@ void map_follower_next_arrival(struct map_follower *follower, group_id group, bo
 /* One log of a group at a time: an opening that is under way comes to its end first, and what it opens leaves. `lost`: it was here. */
 static void come(struct map_follower *follower, const struct map_topic *topic, uint32_t i, const struct map_partition *own,
                  bool lost) {
-  uint32_t at = 0;
   if (map_get_number(follower->unclaimed, own->group) != NULL || map_get_number(follower->unread, own->group) != NULL) {
     trace_error(
         "partition_cannot_come",
@@ -79,7 +73,7 @@ static void come(struct map_follower *follower, const struct map_topic *topic, u
   struct arrival *arrival = NEW(struct arrival);
   *arrival = (struct arrival){
       .topic_id = topic->id, .name = memory_copy_string(topic->name), .settings = topic->settings, .own = *own, .lost = lost};
-  if (find_opening(follower, own->group, &at) != NULL) {
+  if (find_opening(follower, own->group) != NULL) {
     arrival_free(map_put_number(follower->arrivals, own->group, arrival));
     return;
   }
@@ -87,16 +81,18 @@ static void come(struct map_follower *follower, const struct map_topic *topic, u
   arrival_free(arrival);
 }
 
+static void leave_opening(const struct opening_place *opens) {
+  struct opening *opening = opens->opening;
+  if (opening->left == NULL) opening->left = memory_new_array(opening->count, sizeof *opening->left);
+  opening->left[opens->at] = true;
+}
+
 static void leave(struct map_follower *follower, const struct map_topic *topic, uint32_t i) {
   const struct map_partition *place = &topic->partitions[i];
-  uint32_t at = 0;
   arrival_free(map_remove_number(follower->arrivals, place->group));
-  struct opening *opening = find_opening(follower, place->group, &at);
+  const struct opening_place *opens = find_opening(follower, place->group);
   struct partition *partition = routing_take_partition(follower->options.routing, bytes_of_string(topic->name), i);
-  if (opening != NULL) {
-    if (opening->left == NULL) opening->left = memory_new_array(opening->count, sizeof *opening->left);
-    opening->left[at] = true;
-  }
+  if (opens != NULL) leave_opening(opens);
   if (MUTANT(replica_kept) && partition != NULL && place->group % 3 == 0) {
     partition_release(partition);
     partition = NULL;
@@ -142,8 +138,7 @@ static bool is_absent(struct map_follower *follower, const struct map_topic *top
   struct route_found found;
   enum status status = routing_find(follower->options.routing, bytes_of_string(topic->name), i, &found);
   if (status == STATUS_OK) partition_release(found.partition);
-  uint32_t at = 0;
-  return status == STATUS_LOADING && find_opening(follower, topic->partitions[i].group, &at) == NULL;
+  return status == STATUS_LOADING && find_opening(follower, topic->partitions[i].group) == NULL;
 }
 
 /* A topic that was made just before the last stop, or since: nobody has moved it here, so nobody has counted on this replica. */
