@@ -60,11 +60,9 @@ static enum status check_partitions(const struct decision_facts *facts, struct c
 static enum status decide_create(const struct decision_facts *facts, struct change *change, struct command *command) {
   const struct cluster_map *map = facts->map;
   struct map_topic *topic = &command->topic;
-  struct bytes name = bytes_of_string(change->name);
-  if (!topic_name_valid(name))
-    return decide_refuse(change, STATUS_BAD_NAME,
-                         "a topic name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is not \".\" or \"..\"");
-  if (cluster_map_topic(map, name) != NULL)
+  enum status named = decide_name(change);
+  if (named != STATUS_OK) return named;
+  if (cluster_map_topic(map, bytes_of_string(change->name)) != NULL)
     return decide_refuse(change, STATUS_TOPIC_EXISTS, "choose another name, or delete it first");
   uint32_t partitions = change->partition_count, replicas = change->replicas;
   enum status enough = decide_read_places(change, &partitions, &replicas);

@@ -7,6 +7,9 @@
 /* As many as can have replicas once this one has left, and all those that are to leave. */
 uint32_t decide_count_others(const struct cluster_map *map, uint32_t leaving);
 
+/* decide_name.c: may a new topic have the name? BAD_NAME. */
+enum status decide_name(struct change *change) MUST_CHECK;
+
 /* decide_places.c */
 
 /* A broker that one partition is to have. */

@@ -84,6 +84,13 @@ class BadInputTest(harness.Case):
         for name in ("", ".", "..", "a/b", "x" * 250, "a b"):
             self.refused(INVALID, "BAD_NAME", self.client.create_topic, name=name)
 
+    def test_names_that_are_kept(self):
+        for name in ("__cairn", "__cairn_groups", "__consumer_offsets", "__transaction_state"):
+            for tried in (False, True):
+                failure = self.refused(INVALID, "BAD_NAME", self.client.create_topic, name=name, validate_only=tried)
+                self.assertIn("choose another", failure.text)
+            self.refused(grpc.StatusCode.NOT_FOUND, "UNKNOWN_TOPIC", self.client.describe_topic, name=name)
+
     def test_millions_of_empty_submessages_cost_little(self):
         before = self.broker.resident_bytes()
         flood = b"\x0a\x00" * (1 << 19)

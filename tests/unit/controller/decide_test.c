@@ -209,6 +209,45 @@ static void what_makes_no_sense_is_refused_with_words(void **state) {
   assert_int_equal(cluster_map_topic_count(map), 1);
 }
 
+/* ---- Names that are kept ---- */
+
+static void names_that_are_kept_are_given_to_no_topic(void **state) {
+  (void)state;
+  static const char own[] = "names that begin with \"__cairn\" are kept for topics of Cairn's own: choose another";
+  static const char foreign[] = "applications of Kafka take it for the system's own, so it is kept: choose another";
+  struct change tried = create_of("__cairn_groups", 1, 1);
+  tried.validate_only = true;
+
+  assert_refused(create_of("__cairn", 1, 1), STATUS_BAD_NAME, own);
+  assert_refused(create_of("__cairn_groups", 1, 1), STATUS_BAD_NAME, own);
+  assert_refused(tried, STATUS_BAD_NAME, own);
+  assert_refused(create_of("__consumer_offsets", 1, 1), STATUS_BAD_NAME, foreign);
+  assert_refused(create_of("__transaction_state", 1, 1), STATUS_BAD_NAME, foreign);
+
+  assert_int_equal(cluster_map_topic_count(map), 0);
+}
+
+static void names_that_are_like_them_are_free(void **state) {
+  (void)state;
+  static const char *const names[] = {
+      "_cairn", "__cair", "__Cairn", "cairn__cairn", "__", "__consumer", "__consumer_offset", "__consumer_offsets2", "__other"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) assert_done(create_of(names[i], 1, 1));
+}
+
+/* Of a map from before they were kept. */
+static void what_has_such_a_name_already_stays_and_may_go(void **state) {
+  (void)state;
+  static const char *const names[] = {"__cairn_old", "__consumer_offsets"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    assert_int_equal(rig_create(names[i], 1), STATUS_OK);
+
+    assert_done(alter_of(names[i], 5000));
+    assert_done(grow_of(names[i], 2));
+    assert_done(change_of(COMMAND_DELETE_TOPIC, names[i]));
+    assert_refused_with_words(create_of(names[i], 1, 1), STATUS_BAD_NAME);
+  }
+}
+
 static void more_replicas_than_brokers_are_refused_with_numbers(void **state) {
   (void)state;
   assert_done(register_of(1, 1, ""));
@@ -448,6 +487,9 @@ int main(void) {
       TEST(a_cluster_has_so_many_brokers_and_no_more),
       TEST(an_alteration_changes_what_it_names_and_nothing_else),
       TEST(what_makes_no_sense_is_refused_with_words),
+      TEST(names_that_are_kept_are_given_to_no_topic),
+      TEST(names_that_are_like_them_are_free),
+      TEST(what_has_such_a_name_already_stays_and_may_go),
       TEST(more_replicas_than_brokers_are_refused_with_numbers),
       TEST(replicas_go_to_brokers_and_to_their_directories),
       TEST(a_topic_is_as_old_as_its_command),
