@@ -12,6 +12,7 @@
 #include "server/planner.h"
 
 #define PLANNED_MAX 5000u /* in one answer, which has to fit into a message */
+#define PLANS_MAX 4u      /* that are being made or wait for that: each has the whole map, copied */
 
 /* ---- Moving ---- */
 
@@ -215,6 +216,7 @@ struct plan_call {
 
 static void planned(struct planner_job *planning) {
   struct plan_call *plan = container_of(planning, struct plan_call, planning);
+  plan->call->services->plans--;
   if (planning->status == STATUS_OK) tell_plan(plan->call, &planning->plan);
   else admin_call_refuse(plan->call, refusal_new(planning->status, "no plan was made: %s", planning->plan.problem));
   reassignment_deinit(&planning->plan);
@@ -231,6 +233,15 @@ static void plan_run(struct look *look) {
                                   (int)TOPIC_NAME_MAX, unknown));
     return;
   }
+  if (this->services->plans >= PLANS_MAX) {
+    admin_call_refuse(this,
+                      refusal_new(STATUS_BUSY,
+                                  "no plan was made: %u are being made on this broker, or wait for that, and no more may: ask "
+                                  "again when they are done",
+                                  this->services->plans));
+    return;
+  }
+  this->services->plans++;
   if (request->n_topics > 0) qsort(request->topics, request->n_topics, sizeof *request->topics, compare_names);
   struct plan_call *plan = NEW(struct plan_call);
   plan->call = this;

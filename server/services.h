@@ -49,6 +49,7 @@ struct services {
   char advertised[ADDRESS_TEXT_SIZE];
 
   uint32_t stream_requests; /* in flight on all append streams; transport's thread */
+  uint32_t plans;           /* of moves, that are asked for and not told yet; lane 0 */
 
   atomic_int stage;    /* enum services_stage */
   atomic_uint in_work; /* requests and streams, plus one for the node until it stops */

@@ -147,7 +147,8 @@ struct cairn_plan {
   uint32_t partitions_of_unknown_size;
 };
 /* Where partitions had better be: apart by racks and spread evenly, with as few replicas moved as that takes. Changes nothing. UNKNOWN_TOPIC, NOT_FOUND (no such
- * broker), INVALID (a broker is named twice, leaves, or is down), TOO_FEW_BROKERS, TOO_LARGE (name topics). `out_plan` and
+ * broker), INVALID (a broker is named twice, leaves, or is down), TOO_FEW_BROKERS, TOO_LARGE (name topics), BUSY (the broker makes as many
+ * as it may: it is asked again until the call's time is over). `out_plan` and
  * `visit` may be NULL. */
 int cairn_reassignment_plan(struct cairn_client *client, const struct cairn_reassignment_goal *goal, struct cairn_plan *out_plan,
                             void (*visit)(void *context, const struct cairn_planned_move *move), void *context,

@@ -32,6 +32,37 @@ class ManyPartitionsTest(harness.Case):
                 client.append(topic="t0", partition=999, batch=batch(b"v"))
 
 
+PLANS_MAX = 4  # that are made or wait for that at a time
+PLANS_ASKED = 64
+
+
+class ManyPlansTest(harness.Case):
+    """Each has the whole map, copied: whoever asks for many at once is told to wait."""
+
+    def asked(self, client, count):
+        """How each of so many plans that are asked for at once comes out: None, or why it is refused."""
+        calls = [client.plan_reassignment.method.future(admin_pb2.PlanReassignmentRequest(), timeout=60) for _ in range(count)]
+        failures = [call.exception() for call in calls]
+        return [failure and harness.Failure(failure) for failure in failures]
+
+    def test_a_few_plans_are_made_at_a_time_and_no_more(self):
+        with harness.Broker() as broker, harness.Client(broker.address) as client:
+            client.create_topic(name="t", partitions=2000, timeout=60)
+            for _ in range(10):
+                answers = self.asked(client, PLANS_ASKED)
+                refused = [failure for failure in answers if failure is not None]
+                self.assertGreaterEqual(len(answers) - len(refused), PLANS_MAX)
+                for failure in refused:
+                    self.assertEqual((failure.code, failure.reason, failure.executed), (grpc.StatusCode.RESOURCE_EXHAUSTED, "BUSY", "no"))
+                    self.assertIn("4 are being made on this broker, or wait for that", failure.text)
+                if refused:
+                    break
+            self.assertGreater(len(refused), 0)
+            for _ in range(3):  # every place is given back
+                self.assertEqual(self.asked(client, PLANS_MAX), [None] * PLANS_MAX)
+            self.assertEqual(client.plan_reassignment().partitions, 2000)
+
+
 class ApiTest(harness.Case):
     @classmethod
     def setUpClass(cls):
