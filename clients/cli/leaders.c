@@ -76,6 +76,17 @@ static void ask_all(struct asking *asking, json_t *partitions, bool doubtful_too
   }
 }
 
+/* What another replica has may be long past, and where none was asked nothing is known. */
+static void clear_offsets(json_t *partitions) {
+  size_t i;
+  json_t *row;
+  json_array_foreach(partitions, i, row) {
+    if (json_integer_value(json_object_get(row, "leader_id")) != 0) continue;
+    json_object_set_new(row, "log_start_offset", json_null());
+    json_object_set_new(row, "high_watermark", json_null());
+  }
+}
+
 void leaders_ask(const struct cli *cli, const char *topic, json_t *partitions) {
   struct asking asking = {.cli = cli, .topic = topic, .leaderless = json_array()};
   ask_all(&asking, partitions, false); /* so that the doubtful do not use up the time of the others */
@@ -85,6 +96,7 @@ void leaders_ask(const struct cli *cli, const char *topic, json_t *partitions) {
   json_array_foreach(asking.leaderless, i, row) {
     if (!cli->json) json_object_set_new(row, "leader", json_string("none found"));
   }
+  clear_offsets(partitions);
   json_decref(asking.leaderless);
   cairn_client_free(asking.client);
 }

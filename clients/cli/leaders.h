@@ -2,7 +2,7 @@
  *
  * Of one that nobody leads just now that is not told at once, as somebody may be about to. So the first of them is waited for, two seconds
  * at most, each further one for a moment, and all together for some five seconds; --timeout may be less. Those that nobody was found
- * for say so in a table; those that there was no time for stay as they are ("-").
+ * for say so in a table; those that there was no time for stay as they are ("-"). Neither has a start and an end then: null, "-" in a table.
  */
 #ifndef CAIRN_CLIENTS_CLI_LEADERS_H
 #define CAIRN_CLIENTS_CLI_LEADERS_H

@@ -111,6 +111,9 @@ class ClusterTest(harness.Case):
         self.assertEqual([p["leader"] for p in told["partitions"]], ["" if leader is gone else leader.address for leader in leaders])
         for partition, leader in enumerate(leaders):
             self.assertRegex(table, r"(?m)^ +%d %s +\d" % (partition, "none found" if leader is gone else leader.address))
+            self.assertRegex(table, r"(?m)^ +%d .* %s *$" % (partition, r"- +-" if leader is gone else r"0 +0"))
+            ends = [told["partitions"][partition][field] for field in ("log_start_offset", "high_watermark")]
+            self.assertEqual(ends, [None, None] if leader is gone else [0, 0])
         number = self.cluster.brokers.index(gone) + 1
         for partition in many["partitions"]:
             self.assertEqual(partition["leader_id"], 0 if partition["replicas"] == [number] else partition["replicas"][0])
