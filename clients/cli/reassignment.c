@@ -8,7 +8,8 @@
 #include "clients/cli/report.h"
 #include "clients/cli/terminal.h"
 
-#define TEXT_SIZE 256u
+#define TEXT_SIZE 768u
+#define STUCK_SIZE 512u
 
 enum state { PLANNED, BEGUN, ARRIVED, REFUSED };
 static const char *const state_words[] = {"planned", "moving", "arrived", "refused"};
@@ -17,6 +18,7 @@ static const char *const state_words[] = {"planned", "moving", "arrived", "refus
 struct busy {
   uint32_t broker;
   uint32_t moves;
+  char stuck[STUCK_SIZE]; /* the first of these that waits itself, and for what; "": none does */
 };
 
 struct carrying {
@@ -27,6 +29,7 @@ struct carrying {
   size_t busy_count;
   uint32_t counts[4];
   uint64_t bytes_to_go, bytes_per_second;
+  char in_the_way[STUCK_SIZE]; /* of what is to begin: a move that holds its place and waits itself, and for what; "": no such */
 };
 
 size_t reassignment_brokers(const json_t *row, const char *field, uint32_t *out_brokers) {
@@ -62,13 +65,19 @@ static void set_state(struct carrying *carrying, size_t i, enum state state) {
 
 /* ---- What is under way ---- */
 
-static bool has(const uint32_t *brokers, size_t count, uint32_t broker) {
-  for (size_t i = 0; i < count; i++)
-    if (brokers[i] == broker) return true;
+/* Borrowed. */
+struct places {
+  const uint32_t *brokers;
+  size_t count;
+};
+
+static bool has(struct places places, uint32_t broker) {
+  for (size_t i = 0; i < places.count; i++)
+    if (places.brokers[i] == broker) return true;
   return false;
 }
 
-static void count_busy(struct carrying *carrying, uint32_t broker) {
+static void count_busy(struct carrying *carrying, uint32_t broker, const char *stuck) {
   size_t i = 0;
   while (i < carrying->busy_count && carrying->busy[i].broker != broker) i++;
   if (i == carrying->busy_count) {
@@ -76,23 +85,26 @@ static void count_busy(struct carrying *carrying, uint32_t broker) {
     carrying->busy[carrying->busy_count++] = (struct busy){.broker = broker};
   }
   carrying->busy[i].moves++;
+  if (carrying->busy[i].stuck[0] == '\0') snprintf(carrying->busy[i].stuck, STUCK_SIZE, "%s", stuck);
 }
 
 /* Those that the one has and the other has not. */
-static void count_difference(struct carrying *carrying, const uint32_t *some, size_t some_count, const uint32_t *others,
-                             size_t other_count) {
-  for (size_t i = 0; i < some_count; i++)
-    if (!has(others, other_count, some[i])) count_busy(carrying, some[i]);
+static void count_difference(struct carrying *carrying, struct places some, struct places others, const char *stuck) {
+  for (size_t i = 0; i < some.count; i++)
+    if (!has(others, some.brokers[i])) count_busy(carrying, some.brokers[i], stuck);
 }
 
-static void note_busy(struct carrying *carrying, const uint32_t *from, size_t from_count, const uint32_t *to, size_t to_count) {
-  count_difference(carrying, from, from_count, to, to_count);
-  count_difference(carrying, to, to_count, from, from_count);
+static void note_busy(struct carrying *carrying, struct places from, struct places to, const char *stuck) {
+  count_difference(carrying, from, to, stuck);
+  count_difference(carrying, to, from, stuck);
 }
 
 static void move_visit(void *context, const struct cairn_move *move) {
   struct carrying *carrying = context;
-  note_busy(carrying, move->from, move->from_count, move->to, move->to_count);
+  char stuck[STUCK_SIZE] = "";
+  if (move->stuck[0] != '\0')
+    snprintf(stuck, sizeof stuck, "partition %u of %.*s waits: %s", move->partition, CAIRN_NAME_MAX, move->topic, move->stuck);
+  note_busy(carrying, (struct places){move->from, move->from_count}, (struct places){move->to, move->to_count}, stuck);
   for (size_t i = 0; i < row_count(carrying); i++) {
     uint32_t from[CAIRN_REPLICAS_MAX], to[CAIRN_REPLICAS_MAX];
     struct cairn_planned_move ours = move_of(json_array_get(carrying->order->rows, i), from, to);
@@ -119,14 +131,22 @@ static int look(struct carrying *carrying) {
 
 /* ---- One move ---- */
 
-static bool has_room(const struct carrying *carrying, const uint32_t *some, size_t some_count, const uint32_t *others,
-                     size_t other_count) {
-  for (size_t i = 0; i < some_count; i++) {
-    if (has(others, other_count, some[i])) continue;
-    for (size_t k = 0; k < carrying->busy_count; k++)
-      if (carrying->busy[k].broker == some[i] && carrying->busy[k].moves >= carrying->order->per_broker) return false;
+/* One that the one has and the other has not, with as many moves as it may have; NULL: none is. */
+static const struct busy *find_full(const struct carrying *carrying, struct places some, struct places others) {
+  for (size_t i = 0; i < carrying->busy_count; i++) {
+    const struct busy *busy = &carrying->busy[i];
+    bool counts = has(some, busy->broker) && !has(others, busy->broker);
+    if (counts && busy->moves >= carrying->order->per_broker) return busy;
   }
-  return true;
+  return NULL;
+}
+
+static bool has_room(struct carrying *carrying, struct places from, struct places to) {
+  const struct busy *full = find_full(carrying, from, to);
+  if (full == NULL) full = find_full(carrying, to, from);
+  if (full == NULL) return true;
+  if (carrying->in_the_way[0] == '\0') memcpy(carrying->in_the_way, full->stuck, STUCK_SIZE);
+  return false;
 }
 
 /* What can be said of this move alone; of anything else the next ones would be told the same. */
@@ -143,14 +163,13 @@ static int begin(struct carrying *carrying, size_t i) {
   json_t *row = json_array_get(carrying->order->rows, i);
   uint32_t from[CAIRN_REPLICAS_MAX], to[CAIRN_REPLICAS_MAX];
   struct cairn_planned_move move = move_of(row, from, to);
-  bool room = has_room(carrying, from, move.from_count, to, move.to_count) &&
-              has_room(carrying, to, move.to_count, from, move.from_count);
+  const struct places before = {from, move.from_count}, after = {to, move.to_count};
   struct cairn_error error;
-  if (!room && !carrying->listed[i]) return CLI_OK;
+  if (!carrying->listed[i] && !has_room(carrying, before, after)) return CLI_OK;
   int code = cairn_partition_move_planned(carrying->order->cli->client, &move, carrying->order->bytes_per_second, false, &error);
   if (code == CAIRN_OK) {
     set_state(carrying, i, BEGUN);
-    note_busy(carrying, from, move.from_count, to, move.to_count);
+    note_busy(carrying, before, after, "");
     return CLI_OK;
   }
   if (strcmp(error.reason, "BUSY") == 0) return CLI_OK; /* 1,000 are under way: later */
@@ -169,8 +188,9 @@ static int begin(struct carrying *carrying, size_t i) {
 static int report_interrupted(const struct carrying *carrying) {
   char what[TEXT_SIZE], why[TEXT_SIZE];
   snprintf(what, sizeof what, "it was interrupted: %u of %zu moves have arrived", carrying->counts[ARRIVED], row_count(carrying));
-  snprintf(why, sizeof why, "%u have begun and go on by themselves, whether somebody waits or not; %u have not begun",
-           carrying->counts[BEGUN], carrying->counts[PLANNED]);
+  snprintf(why, sizeof why, "%u have begun and go on by themselves, whether somebody waits or not; %u have not begun%s%s",
+           carrying->counts[BEGUN], carrying->counts[PLANNED],
+           carrying->in_the_way[0] == '\0' ? "" : ", as a move is in the way: ", carrying->in_the_way);
   return report_failure(carrying->order->cli, CLI_INTERRUPTED, "INTERRUPTED", what, why,
                         "the same command again goes on with the rest; cairn cluster moves shows what is under way");
 }
@@ -178,6 +198,8 @@ static int report_interrupted(const struct carrying *carrying) {
 /* What has begun and is not listed any more is over. */
 static int step(struct carrying *carrying) {
   int code = look(carrying);
+  if (terminal_interrupted()) return code; /* what was in the way is told */
+  carrying->in_the_way[0] = '\0';
   for (size_t i = 0; code == CLI_OK && i < row_count(carrying) && !terminal_interrupted(); i++) {
     if (carrying->states[i] == BEGUN && !carrying->listed[i]) set_state(carrying, i, ARRIVED);
     if (carrying->states[i] == PLANNED) code = begin(carrying, i);
@@ -190,6 +212,8 @@ static void wait_a_while(const struct carrying *carrying, struct progress *progr
   snprintf(text, sizeof text, "%u of %zu have arrived, %u are on their way (%.1f MiB to go, %.1f MiB/s), %u to begin",
            carrying->counts[ARRIVED], row_count(carrying), carrying->counts[BEGUN], (double)carrying->bytes_to_go / 1048576.0,
            (double)carrying->bytes_per_second / 1048576.0, carrying->counts[PLANNED]);
+  if (carrying->counts[BEGUN] == 0 && carrying->in_the_way[0] != '\0')
+    snprintf(text, sizeof text, "%u to begin: %s", carrying->counts[PLANNED], carrying->in_the_way);
   progress_wait(progress, world_now_ns(carrying->order->cli->world), text);
 }
 

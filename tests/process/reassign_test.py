@@ -4,6 +4,7 @@ import collections
 import json
 import os
 import signal
+import subprocess
 import tempfile
 import time
 
@@ -169,6 +170,33 @@ class ReassignTest(ReassignCase):
         for place in self.places("t"):
             self.assertEqual(sorted(place.replicas), [2, 3, 4])
         self.assertIn("nothing is to move", self.run_cairn(*words))
+
+    def test_what_cannot_begin_says_which_move_is_in_the_way(self):
+        self.create("t", 2)
+        self.fill("t", 2)
+        self.add_broker()
+        self.cluster.brokers[3].kill()
+        self.wait_all_up(3)
+        first, second = [list(place.replicas) for place in self.places("t")]
+        self.call("move_partition", topic="t", partition=0, replicas=[*first[:2], 4])  # and another one gives a replica up
+        less = [broker for broker in second if broker != first[2]]
+        topic_id = self.call("describe_topic", name="t").topic.id
+        plan = os.path.join(tempfile.mkdtemp(), "plan.json")
+        with open(plan, "w", encoding="utf-8") as file:
+            json.dump({"moves": [{"topic": "t", "topic_id": topic_id, "partition": 1, "from": second, "to": less}]}, file)
+        process = self.begin("cluster", "reassign", "--plan", plan, "--at-once", "1", "--wait")
+        with self.assertRaises(subprocess.TimeoutExpired):
+            process.wait(3)
+        process.send_signal(signal.SIGINT)
+        said, error = process.communicate(timeout=self.patience_s)
+        self.assertEqual((process.returncode, said), (130, b""), error)
+        self.assertIn(b"1 have not begun, as a move is in the way: partition 0 of t waits: broker 4 is down: start it", error)
+        self.assertEqual([move.partition for move in self.moving()], [0])
+
+        self.cluster.brokers[3].start()
+        self.wait_all_up()
+        self.run_cairn("cluster", "reassign", "--plan", plan, "--at-once", "1", "--wait")
+        self.assertEqual([list(place.replicas) for place in self.places("t")], [[*first[:2], 4], less])
 
     def test_a_move_that_is_taken_back_leaves_the_partition_as_it_was(self):
         self.create("t", 1)
