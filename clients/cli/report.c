@@ -57,9 +57,13 @@ static bool is_name(const char *topic) {
   return topic[strspn(topic, letters)] == '\0' && strcmp(topic, ".") != 0 && strcmp(topic, "..") != 0;
 }
 
+/* Is the command about topics that are there? */
+static bool needs_topics(const struct cli *cli) {
+  return noun_is(cli, "topic") || noun_is(cli, "partition") || noun_is(cli, "cluster");
+}
+
 static void suggest_topic(const struct suggestion *this, char *into, size_t size) {
-  bool there = noun_is(this->cli, "topic") || noun_is(this->cli, "partition"); /* these are about one that is there */
-  if (there || !is_name(this->topic)) snprintf(into, size, "%s topic list", this->cairn);
+  if (needs_topics(this->cli) || !is_name(this->topic)) snprintf(into, size, "%s topic list", this->cairn);
   else if (noun_is(this->cli, "bench")) snprintf(into, size, "%s bench append %s", this->cairn, this->topic);
   else snprintf(into, size, "%s topic create %s", this->cairn, this->topic);
 }
