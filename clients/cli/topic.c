@@ -237,30 +237,70 @@ const struct command topic_describe_command = {
 
 /* ---- alter ---- */
 
-/* What is refused is refused before anything is changed. */
-static int alter_run(struct cli *cli) {
-  struct cairn_topic_config config = {0};
+struct alteration {
+  const char *name;
+  struct cairn_topic_config config;
+  bool sets;           /* any of these */
+  uint32_t partitions; /* 0: as many as it has */
+  bool dry_run;
+};
+
+static int read_alteration(const struct cli *cli, struct alteration *out) {
   int64_t partitions = 0;
-  int code = read_config(cli, &config);
+  *out = (struct alteration){.name = cli->operands[0], .dry_run = cli_flag(cli, "dry-run")};
+  int code = read_config(cli, &out->config);
   if (code == CLI_OK) code = cli_option_number(cli, "partitions", 1, PARTITIONS_MAX, &partitions);
   if (code != CLI_OK) return code;
-  bool sets = config.has_retention_bytes || config.has_retention_ms || config.segment_bytes != 0 || config.record_bytes_max != 0;
-  if (!sets && partitions == 0) return report_usage(cli, "no setting is given");
-  code = cli_connect(cli);
+  const struct cairn_topic_config *config = &out->config;
+  out->partitions = (uint32_t)partitions;
+  out->sets =
+      config->has_retention_bytes || config->has_retention_ms || config->segment_bytes != 0 || config->record_bytes_max != 0;
+  return out->sets || partitions > 0 ? CLI_OK : report_usage(cli, "no setting is given");
+}
+
+static int grow(struct cli *cli, const struct alteration *this, bool validate_only, struct cairn_topic *out_topic,
+                struct cairn_error *error) {
+  return cairn_topic_grow(cli->client, this->name, this->partitions, validate_only, out_topic, error);
+}
+
+/* What is refused is refused before anything is changed: a topic that is to have both is asked first whether it could grow. `out_set`: its
+ * settings were changed, whatever came of the rest. */
+static int alter(struct cli *cli, const struct alteration *this, struct cairn_topic *out_topic, bool *out_set,
+                 struct cairn_error *error) {
+  bool grows = this->partitions > 0;
+  int code = grows ? grow(cli, this, this->dry_run || this->sets, out_topic, error) : CAIRN_OK;
+  uint32_t grown = code == CAIRN_OK && grows ? out_topic->partitions : 0;
+  if (code != CAIRN_OK || !this->sets) return code;
+  code = cairn_topic_alter(cli->client, this->name, &this->config, this->dry_run, out_topic, error);
+  if (code != CAIRN_OK) return code;
+  *out_set = !this->dry_run;
+  if (grows && !this->dry_run) return grow(cli, this, false, out_topic, error);
+  if (grows) out_topic->partitions = grown;
+  return CAIRN_OK;
+}
+
+/* Of both together it cannot be said that nothing was done. */
+static int report_half(const struct cli *cli, const struct alteration *this, struct cairn_error *error) {
+  const char *grown = error->executed == CAIRN_EXECUTED_NO ? "it did not get" : "it is not known to have";
+  error->executed = CAIRN_EXECUTED_MAYBE;
+  report_error(cli, error, (struct report_subject){.topic = this->name},
+               "the settings of topic \"%s\" have been changed, and %s %u partitions", this->name, grown, this->partitions);
+  return CLI_PARTIAL;
+}
+
+static int alter_run(struct cli *cli) {
+  struct alteration alteration;
+  int code = read_alteration(cli, &alteration);
+  if (code == CLI_OK) code = cli_connect(cli);
   if (code != CLI_OK) return code;
-  const char *name = cli->operands[0];
-  bool dry_run = cli_flag(cli, "dry-run");
+  const char *name = alteration.name;
   struct cairn_topic topic = {0};
   struct cairn_error error;
-  bool done =
-      partitions == 0 || cairn_topic_grow(cli->client, name, (uint32_t)partitions, dry_run || sets, &topic, &error) == CAIRN_OK;
-  uint32_t grown = done ? topic.partitions : 0;
-  if (done && sets) done = cairn_topic_alter(cli->client, name, &config, dry_run, &topic, &error) == CAIRN_OK;
-  if (done && sets && partitions > 0 && !dry_run)
-    done = cairn_topic_grow(cli->client, name, (uint32_t)partitions, false, &topic, &error) == CAIRN_OK;
-  if (done && partitions > 0 && dry_run) topic.partitions = grown;
-  if (!done) return report_error(cli, &error, (struct report_subject){.topic = name}, "cannot change topic \"%s\"", name);
-  if (dry_run && !cli->json) output_printf(cli->output, "would change topic %s; it would be\n\n", name);
+  bool set = false;
+  if (alter(cli, &alteration, &topic, &set, &error) != CAIRN_OK)
+    return set ? report_half(cli, &alteration, &error)
+               : report_error(cli, &error, (struct report_subject){.topic = name}, "cannot change topic \"%s\"", name);
+  if (alteration.dry_run && !cli->json) output_printf(cli->output, "would change topic %s; it would be\n\n", name);
   return print_topic(cli, &topic);
 }
 
@@ -292,7 +332,9 @@ const struct command topic_alter_command = {
     .summary = "Change a topic's settings",
     .changes = CHANGES_TOPICS,
     .options = alter_options,
-    .details = "Settings that are not given keep their values.\n",
+    .details =
+        "Settings that are not given keep their values. With both settings and partitions, the settings are changed first: exit\n"
+        "status 7 says that they were, and that it did not get the partitions or is not known to have them.\n",
     .examples = alter_examples,
     .run = alter_run,
 };

@@ -428,7 +428,7 @@ class CliTest(WithBroker):
         ):
             self.run_cairn(*words, code=2)
         self.assert_refused(1, "BAD_PLAN", "cluster", "reassign", "--plan", "/nowhere/plan.json")
-        for words in (("reassign", "--topics", "nowhere", "--to-brokers", "1"), ("rebalance", "--topic", "nowhere"), ("rebalance", "--topic", "nowhere", "--wait")):
+        for words in (("reassign", "--topics", "nowhere", "--to-brokers", "1"), ("rebalance", "--topic", "nowhere")):
             said = self.assert_refused(3, "UNKNOWN_TOPIC", "cluster", *words)
             self.assertRegex(said, r"(?m)^try: cairn topic list$")
         name = self.topic()
