@@ -14,6 +14,7 @@
 #include "base/codec.h"
 #include "base/list.h"
 #include "base/memory.h"
+#include "base/os/signals.h"
 #include "base/trace.h"
 #include "proto/rpc_grpc_flood.h"
 #include "proto/rpc_grpc_internal.h"
@@ -464,9 +465,7 @@ static void shut_down(struct listener *listener, uint64_t grace_ns) {
   pthread_mutex_unlock(&listener->lock);
 }
 
-enum status rpc_grpc_serve(struct rpc *rpc, const struct rpc_serve_options *options, uint16_t *out_port) {
-  struct transport *transport = transport_of(rpc);
-  PRE(!rpc_grpc_on_thread(transport));
+static enum status serve(struct transport *transport, const struct rpc_serve_options *options, uint16_t *out_port) {
   PRE(transport->listener == NULL);
   PRE(options->calls_max > 0 && options->streams_max > 0 && options->message_bytes_max > 0);
   struct listener *listener = new_listener(transport, options);
@@ -498,6 +497,17 @@ enum status rpc_grpc_serve(struct rpc *rpc, const struct rpc_serve_options *opti
 
 refuse:
   free_listener(listener);
+  return status;
+}
+
+/* The watchdog and the guard begin here, and perhaps threads of C core. */
+enum status rpc_grpc_serve(struct rpc *rpc, const struct rpc_serve_options *options, uint16_t *out_port) {
+  struct transport *transport = transport_of(rpc);
+  PRE(!rpc_grpc_on_thread(transport));
+  sigset_t before;
+  signals_hold(&before);
+  enum status status = serve(transport, options, out_port);
+  signals_let_go(&before);
   return status;
 }
 

@@ -1,7 +1,6 @@
 #include "proto/rpc_grpc_poller.h"
 
 #include <grpc/support/log.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,6 +8,7 @@
 #include "base/list.h"
 #include "base/memory.h"
 #include "base/os/loop_guest.h"
+#include "base/os/signals.h"
 #include "base/os/wakes.h"
 #include "base/trace.h"
 #include "proto/rpc_grpc_internal.h"
@@ -214,16 +214,14 @@ struct poller *poller_start(void) {
   poller->last_errand = &poller->first_errand;
   poller->rung.run = on_rung;
 
-  /* C core's threads and ours leave signals to main(). */
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  sigset_t before;
+  signals_hold(&before); /* for C core's threads as for ours */
   gpr_set_log_function(trace_core);
   grpc_init();
   poller->queue = grpc_completion_queue_create_for_next(NULL);
   hang_bell(poller);
   int error = pthread_create(&poller->thread, NULL, poll_forever, poller);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  signals_let_go(&before);
   if (error != 0) {
     take_bell_down(poller);
     grpc_completion_queue_shutdown(poller->queue);

@@ -13,7 +13,6 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -26,6 +25,7 @@
 #include "base/os/blocking.h"
 #include "base/os/clock_os.h"
 #include "base/os/loop_guest.h"
+#include "base/os/signals.h"
 #include "base/os/timers.h"
 #include "base/os/wakes.h"
 
@@ -318,13 +318,10 @@ struct loop *loop_guest_new(const char *name, pthread_t thread, void (*wake_host
 struct loop *loop_os_new(const char *name, unsigned flags) {
   struct loop_os *os = new_loop(name, flags);
 
-  /* Signals are for the main thread. */
-  sigset_t all;
   sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  signals_hold(&before);
   int error = pthread_create(&os->thread, NULL, loop_os_thread, os);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  signals_let_go(&before);
   CHECK_MSG(error == 0, "pthread_create: %s", strerror(error));
   pthread_setname_np(os->thread, os->name);
   return &os->loop;

@@ -70,6 +70,32 @@ class ReloadTest(harness.Case):
         self.hang_up("event=settings_reloaded changed=0 need_restart=0")
         self.assertEqual(self.broker.stop(), 0)
 
+    def test_the_signal_that_stops_it_is_not_lost_while_it_reads_its_settings(self):
+        self.broker.start()
+        for _ in range(200):
+            self.broker.process.send_signal(signal.SIGHUP)
+        self.assertEqual(self.broker.stop(), 0)
+
+    def status_of(self, pid, task):
+        with open("/proc/%d/task/%s/status" % (pid, task)) as status:
+            return dict(line.split(":", 1) for line in status.read().splitlines() if ":" in line)
+
+    def test_no_thread_takes_a_signal_but_the_first(self):
+        """Or main() would wait for it in vain."""
+        self.broker.start()
+        pid = self.broker.process.pid
+        asked = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2}
+        others = [task for task in os.listdir("/proc/%d/task" % pid) if int(task) != pid]
+        self.assertGreater(len(others), 5)
+        for task in others:
+            fields = self.status_of(pid, task)
+            while int(fields["voluntary_ctxt_switches"]) == 0:  # it has not run yet: until then all is blocked
+                time.sleep(0.02)
+                fields = self.status_of(pid, task)
+            blocked = int(fields["SigBlk"], 16)
+            taken = [number.name for number in asked if not blocked >> (number - 1) & 1]
+            self.assertEqual(taken, [], fields["Name"].strip())
+
     def test_a_terminal_that_hangs_up_early_does_not_end_it(self):
         self.broker.prefix = ["nohup"]  # and neither what nohup does to the signal
         self.broker.start(wait=False)
