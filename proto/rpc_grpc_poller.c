@@ -72,8 +72,9 @@ static void set_row(struct poller *poller, uint64_t turn_ns) {
   if (poller->row_guest_ns > ROW_GUEST_NS_MAX) poller->row_guest_ns = ROW_GUEST_NS_MAX;
 }
 
-/* TIMEOUT: the guest has more to do. */
+/* Others need not wait until the guest's turn is over, which may be long. TIMEOUT: it has more to do. */
 static grpc_event wait_beside(struct poller *poller, struct loop *guest) {
+  wakes_let_go();
   uint64_t due_ns = UINT64_MAX;
   uint64_t began_ns = rpc_grpc_now_ns();
   enum loop_guest result = have_guest_turn(poller, guest, &due_ns);

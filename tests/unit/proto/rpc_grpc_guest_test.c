@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/list.h"
+#include "base/os/world_os.h"
 #include "proto/rpc_grpc.h"
 #include "tests/unit/proto/echo.h"
 
@@ -309,6 +310,46 @@ static void a_guest_that_never_rests_keeps_no_call_waiting(void **state) {
   assert_true(job_wait(&busy));
 }
 
+/* An event that has something for another thread, and for the guest, who is busy until that thread has had it. */
+struct both {
+  struct job other;
+  struct job guest;
+  bool in_time;
+};
+
+static void post_to_both(void *context, struct rpc_request *request, const struct rpc_result *result) {
+  struct both *both = context;
+  (void)request, (void)result;
+  loop_post(both->other.loop, &both->other.task);
+  loop_post(both->guest.loop, &both->guest.task);
+}
+
+static void wait_for_the_other(struct job *job) {
+  struct both *both = container_of(job, struct both, guest);
+  both->in_time = job_wait(&both->other);
+  sem_post(&job->done);
+}
+
+static void a_wake_that_is_held_does_not_wait_for_the_guest(void **state) {
+  struct fixture *f = *state;
+  static const struct rpc_client_handler handler = {.message = drop_message, .done = post_to_both};
+  struct loop *loop = loop_os_new("other", 0);
+  struct rpc_channel *channel = rpc_channel_open(f->server, f->address);
+  struct both both = {0};
+  job_init(&both.other, loop, NULL);
+  job_init(&both.guest, f->guest, wait_for_the_other);
+  usleep(20000); /* now it surely sleeps */
+
+  struct rpc_request *request = rpc_request_start(channel, "/test.Echo/Unary", RPC_UNARY, UINT64_MAX, true, &handler, &both);
+  rpc_request_send(request, NULL, 0);
+
+  while (sem_wait(&both.guest.done) != 0) continue;
+  assert_true(both.in_time);
+  rpc_request_release(request);
+  rpc_channel_close(channel);
+  loop_stop(loop);
+}
+
 /* ---- Calls from the guest ---- */
 
 struct caller {
@@ -447,6 +488,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(timers_fire_while_nothing_else_happens, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_flood_of_messages_keeps_neither_timers_nor_posts_from_the_guest, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_guest_that_never_rests_keeps_no_call_waiting, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_wake_that_is_held_does_not_wait_for_the_guest, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_guest_may_call_cancel_and_hang_up, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_guest_stops_while_calls_are_open_and_more_come, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_server_stops_while_the_guest_answers, set_up, tear_down),
