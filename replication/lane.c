@@ -30,6 +30,7 @@ struct lane {
   struct peer_lane *wires;    /* NULL: alone, or not joined yet */
   struct raft_entry *entries; /* of the message at hand; NULL: alone */
   struct list senders;        /* replicas with something to gather */
+  struct list crowded;        /* replicas of which a follower may wait for room on the way to it */
   unsigned fetching;
   unsigned installing;
   struct list installs;                                                /* that wait for one of these to end */
@@ -204,13 +205,18 @@ size_t lane_leaderships(const struct lane *lane) {
   return here;
 }
 
+/* Comes as often as the way there was full: once for some MiB, while much is to be sent. */
+static void room_came(struct lane *lane, broker_id broker) {
+  list_for_each(&lane->crowded, node,
+                following) if (!replica_room(list_entry(node, struct replica_sender, node)->replica, broker)) list_remove(node);
+}
+
 static void edge_came(void *context, broker_id broker, enum peer_edge edge) {
   struct lane *lane = context;
   struct map_cursor cursor = {0};
-  for (struct replica *replica; (replica = map_next(lane->replicas, &cursor)) != NULL;) {
-    if (edge == PEER_ROOM) replica_room(replica, broker);
-    else replica_peer_edge(replica, broker, edge);
-  }
+  if (edge == PEER_ROOM) room_came(lane, broker);
+  for (struct replica *replica; edge != PEER_ROOM && (replica = map_next(lane->replicas, &cursor)) != NULL;)
+    replica_peer_edge(replica, broker, edge);
   if (lane->watch != NULL) lane->watch(lane->watch_context, broker, edge);
 }
 
@@ -255,6 +261,7 @@ struct lane *lane_new(struct world *world, struct log_set *logs, unsigned number
   static const struct raft_timing usual = {.election_ns = ELECTION_NS, .heartbeat_ns = HEARTBEAT_NS, .gather_ns = RAFT_GATHER_NS};
   lane->timing = timing != NULL ? *timing : usual;
   list_init(&lane->senders);
+  list_init(&lane->crowded);
   list_init(&lane->installs);
   list_init(&lane->flying);
   list_init(&lane->free_slots);
@@ -336,6 +343,10 @@ struct raft_entry *lane_entries(struct lane *lane) {
 
 void lane_will_send(struct lane *lane, struct replica_sender *sender) {
   if (!list_node_linked(&sender->node)) list_push_back(&lane->senders, &sender->node);
+}
+
+void lane_waits_for_room(struct lane *lane, struct replica_sender *crowded) {
+  if (!list_node_linked(&crowded->node)) list_push_back(&lane->crowded, &crowded->node);
 }
 
 void lane_add(struct lane *lane, struct replica *replica) {

@@ -212,6 +212,7 @@ void replica_need_links(struct replica *replica) {
   if (replica->links != NULL || replica_alone(replica)) return;
   replica->links = NEW(struct replica_links);
   replica->links->sender.replica = replica;
+  replica->links->crowded.replica = replica;
   replica->links->doubt_ns = RAFT_NEVER;
   list_init(&replica->links->cut);
 }

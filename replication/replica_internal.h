@@ -33,7 +33,7 @@ struct follower {
   struct shipment *shipment; /* what it is fetching; NULL: nothing was asked for */
 };
 
-/* On its lane's list while something is to be gathered. */
+/* On its lane's list while something is to be gathered, or on another one while a follower may wait for room. */
 struct replica_sender {
   struct list_node node;
   struct replica *replica;
@@ -49,6 +49,7 @@ struct replica_links {
   struct pace pace;           /* of what its own new replicas get */
   size_t follower_count;
   struct replica_sender sender;
+  struct replica_sender crowded;
 
   broker_id led[RAFT_MEMBERS_MAX]; /* whom the wires were told that this one leads */
   size_t led_count;
@@ -146,7 +147,8 @@ uint64_t replica_send_due_ns(const struct replica *replica);
 void replica_send_timer(struct replica *replica, uint64_t now_ns);
 /* What was asked for since the turn began: gathered, sent, told to the protocol. */
 void replica_gather(struct replica *replica);
-void replica_room(struct replica *replica, broker_id broker);
+/* There is room on the way to that broker. True: somebody waits for room on the way to another one. */
+bool replica_room(struct replica *replica, broker_id broker);
 /* The protocol is about to hear of a change at that broker, and asks anew for what it wants after that. */
 void replica_unask(struct replica *replica, broker_id broker);
 void replica_links_free(struct replica *replica);
@@ -279,6 +281,8 @@ uint64_t lane_random(struct lane *lane);
 uint64_t lane_clock_ns(const struct lane *lane); /* as loop_now_ns(), also before the lane runs */
 /* The replica has something to gather at the end of the turn. */
 void lane_will_send(struct lane *lane, struct replica_sender *sender);
+/* A follower of it waits: replica_room() when there is room somewhere. */
+void lane_waits_for_room(struct lane *lane, struct replica_sender *crowded);
 /* Reads of logs that are under way: the lane does not stop before they are back. */
 void lane_fetch_begins(struct lane *lane);
 void lane_fetch_ended(struct lane *lane);

@@ -331,6 +331,7 @@ static void gather_for(struct replica *replica, struct follower *follower) {
   follower->waits_for_room = wires == NULL || !peer_lane_room(wires, follower->id.broker);
   if (follower->waits_for_room) {
     REACHED(follower_waits_for_room);
+    lane_waits_for_room(replica->lane, &replica->links->crowded);
     return;
   }
   if (follower->gathering == NULL) {
@@ -369,14 +370,20 @@ void replica_gather(struct replica *replica) {
   }
 }
 
-void replica_room(struct replica *replica, broker_id broker) {
-  if (replica->links == NULL || replica->deleting) return;
+bool replica_room(struct replica *replica, broker_id broker) {
+  bool others = false;
+  if (replica->links == NULL || replica->deleting) return false;
   for (size_t i = 0; i < replica->links->follower_count; i++) {
     struct follower *follower = &replica->links->followers[i];
-    if (follower->id.broker != broker || !follower->waits_for_room) continue;
+    if (!follower->waits_for_room) continue;
+    if (follower->id.broker != broker) {
+      others = true;
+      continue;
+    }
     follower->waits_for_room = false;
     lane_will_send(replica->lane, &replica->links->sender);
   }
+  return others;
 }
 
 void replica_unask(struct replica *replica, broker_id broker) {
@@ -438,6 +445,7 @@ void replica_links_free(struct replica *replica) {
   struct replica_links *links = replica->links;
   if (links == NULL) return;
   if (list_node_linked(&links->sender.node)) list_remove(&links->sender.node);
+  if (list_node_linked(&links->crowded.node)) list_remove(&links->crowded.node);
   forget_followers(links);
   memory_free(links->held);
   memory_free(links);

@@ -163,6 +163,33 @@ static void what_a_follower_cannot_take_waits_until_it_can(void **state) {
   assert_int_equal(troupe_leader(troupe), leader);
 }
 
+/* Room on the way to one is none on the way to the other, who is not forgotten for that. */
+static void two_that_wait_for_room_have_it_one_after_the_other(void **state) {
+  struct troupe *troupe = *state;
+  broker_id leader = troupe_wait_leader(troupe, 0);
+  troupe_settle(troupe);
+  broker_id sooner = other_than(leader, 0), later = other_than(leader, sooner);
+  troupe->wires.full[leader][sooner] = true;
+  troupe->wires.full[leader][later] = true;
+  struct troupe_ask *ask = troupe_propose(troupe, leader, 1000);
+  troupe_run(troupe, 200);
+
+  wires_make_room(&troupe->wires, leader, sooner);
+
+  troupe_wait_answer(troupe, ask);
+  assert_int_equal(ask->answer, STATUS_OK);
+  troupe_run(troupe, 200);
+  assert_int_equal(player_of(troupe, sooner)->last, player_of(troupe, leader)->last);
+  assert_true(player_of(troupe, later)->last < player_of(troupe, leader)->last);
+
+  wires_make_room(&troupe->wires, leader, later);
+
+  troupe_run(troupe, 200);
+  assert_int_equal(player_of(troupe, later)->last, player_of(troupe, leader)->last);
+  troupe_settle(troupe);
+  assert_int_equal(troupe_leader(troupe), leader);
+}
+
 static unsigned spoil;
 static bool spoil_some(struct entry *entry) {
   if (spoil == 0 || entry->payload.bytes.size == 0) return false;
@@ -517,6 +544,7 @@ int main(void) {
       TEST(a_minority_answers_nothing),
       TEST(one_that_was_down_gets_everything_from_the_log),
       TEST(what_a_follower_cannot_take_waits_until_it_can),
+      TEST(two_that_wait_for_room_have_it_one_after_the_other),
       TEST(rot_on_the_way_is_not_taken_and_comes_again),
       TEST(what_another_leader_has_replaced_is_not_executed),
       TEST(what_the_next_leader_keeps_is_answered_when_it_is_committed),
