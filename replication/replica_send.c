@@ -80,6 +80,13 @@ static void forget_followers(struct replica_links *links) {
   links->follower_count = 0;
 }
 
+/* It counts by now, and is missed: what it was given before is paid for by nobody. */
+static void end_pause(struct replica *replica, struct follower *follower) {
+  if (follower->paced_ns == 0) return;
+  follower->paced_ns = 0;
+  lane_will_send(replica->lane, &replica->links->sender);
+}
+
 void replica_set_followers(struct replica *replica) {
   struct replica_links *links = replica->links;
   const struct raft *raft = &replica->raft;
@@ -94,6 +101,7 @@ void replica_set_followers(struct replica *replica) {
     if (replica_id_equal(id, &raft->self)) continue;
     struct follower *known = replica_follower(replica, id);
     if (known != NULL) {
+      if (raft_config_votes(&raft->config, id)) end_pause(replica, known);
       followers[count++] = *known;
       known->gathering = NULL; /* they have moved */
       known->shipment = NULL;
