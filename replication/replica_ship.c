@@ -44,8 +44,9 @@ struct shipment {
   uint64_t id;
   struct blob *state; /* NULL: the follower has it */
   struct log_fetch fetch;
-  struct raft_message ask; /* that is being read for */
+  struct raft_message ask; /* that is being read for, or waits */
   bool busy;               /* a reader has it */
+  bool waits;              /* for the pause behind what was sent before: replica_ship_late() */
 };
 
 uint64_t replica_ship_due_ns(const struct replica *replica) {
@@ -248,7 +249,8 @@ static void ship_entries(struct replica *replica, struct shipment *shipment, con
   if (last > raft_commit(&replica->raft)) last = raft_commit(&replica->raft);
   if (first > last || shipment->busy) return;
   shipment->ask = *ask;
-  if (replica_follower(replica, &shipment->to)->ship_ns != 0) return; /* replica_ship_late() */
+  shipment->waits = replica_follower(replica, &shipment->to)->ship_ns != 0;
+  if (shipment->waits) return;
   struct log_fetch *fetch = &shipment->fetch;
   fetch->first = first;
   fetch->last = last;
@@ -268,8 +270,8 @@ static void ship_entries(struct replica *replica, struct shipment *shipment, con
 void replica_ship_late(struct replica *replica, struct follower *follower) {
   struct shipment *shipment = follower->shipment;
   follower->ship_ns = 0;
-  bool waits = shipment != NULL && !shipment->busy && shipment->ask.kind == RAFT_FETCH_ENTRIES;
-  if (!waits || shipment->ask.term != raft_term(&replica->raft)) return;
+  if (shipment == NULL || !shipment->waits || shipment->ask.term != raft_term(&replica->raft)) return;
+  shipment->waits = false;
   if (replica_fenced(replica) || !peer_lane_room(lane_wires(replica->lane), follower->id.broker)) return; /* it asks again */
   REACHED(shipment_is_paced);
   const struct raft_message ask = shipment->ask;
@@ -285,6 +287,7 @@ void replica_ship(struct replica *replica, const struct raft_message *ask) {
   follower->shipped_ns = replica_ship_due_ns(replica);
   replica_arm(replica);
   struct shipment *shipment = shipment_of(replica, follower, ask->sequence);
+  shipment->waits = false;                                 /* what it asked for before it has by now, or asks for once more */
   if (!peer_lane_room(wires, follower->id.broker)) return; /* it asks again */
   if (ask->kind == RAFT_FETCH_STATE) ship_state(replica, shipment, ask);
   else ship_entries(replica, shipment, ask);

@@ -250,6 +250,22 @@ static void what_comes_with_the_state_has_the_same_pace(void **state) {
   assert_in_range(ms, 6000, 20000); /* 12 seconds for three MiB, one was there */
 }
 
+/* What was sent is not sent again when the pause behind it is over: also not the last of it, while the newcomer stores what it has. */
+static void nothing_comes_twice_with_the_state(void **state) {
+  struct troupe *troupe = *state;
+  broker_id out = empty_one_that_needs_the_state(troupe);
+  pace_group(troupe, (uint64_t)20000 * RATE); /* a pause of 50 us behind each MiB */
+  uint64_t before = troupe->wires.entries;
+
+  change_to(troupe, 0);
+  unsigned ms = wait_for_members(troupe, 3, 1);
+
+  assert_int_equal(player_of(troupe, out)->installs, 1);
+  unsigned appended = ms / 100 + 1;
+  assert_in_range(troupe->wires.entries - before, 40,
+                  60 + 2 * appended); /* 40 of the log, the state, and what a change of members takes */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -260,6 +276,7 @@ int main(void) {
       TEST(a_voter_that_was_away_is_not_paced),
       TEST(a_newcomer_with_nothing_takes_all_at_its_own_pace),
       TEST(what_comes_with_the_state_has_the_same_pace),
+      TEST(nothing_comes_twice_with_the_state),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
