@@ -24,10 +24,21 @@ class Growing(Cluster):
         until("the map has the new broker", lambda: len(cairn(self.address, "broker", "list")) == len(self.processes))
 
     def move(self, brokers):
-        """Seconds until it has arrived."""
-        began = time.monotonic()
+        """Until it has arrived."""
         cairn(self.addresses, "partition", "move", "bench", "0", "--to", brokers, "--wait")
-        return time.monotonic() - began
+
+
+def beside(live, act):
+    """What `live` measures, before and from just before `act` on; and the seconds that this took."""
+    before, during = live(), {}
+    thread = threading.Thread(target=lambda: during.update(live()))
+    thread.start()
+    time.sleep(0.2)
+    began = time.monotonic()
+    act()
+    took = time.monotonic() - began
+    thread.join()
+    return before, during, took
 
 
 def live(running, seconds):
@@ -39,13 +50,7 @@ def run_round(bench):
     running = Growing(bench.fresh("join"))
     tool("load", "stream", running.address, STREAM, 16, 1, BATCH_BYTES, UNBOUNDED_S, TOTAL_BYTES)
     running.add()
-    before = live(running, LIVE_S)
-    during = {}
-    thread = threading.Thread(target=lambda: during.update(live(running, LIVE_S)))
-    thread.start()
-    time.sleep(0.2)
-    took = running.move("1,2,3,4")
-    thread.join()
+    before, during, took = beside(lambda: live(running, LIVE_S), lambda: running.move("1,2,3,4"))
     running.stop()
     bench.remove("join")
     return before, during, took

@@ -5,10 +5,8 @@ partitions, and once more from the moment in which the command begins. What it t
 """
 
 import os
-import threading
-import time
 
-from join import Growing
+from join import Growing, beside
 from systems import cairn
 
 PARTITIONS, PARTITION_BYTES, RECORD_BYTES = 100, 4 << 20, 1024
@@ -37,13 +35,8 @@ def run_round(bench):
     cairn(running.addresses, "topic", "create", "moved", "--partitions", str(PARTITIONS), "--replicas", "3")
     fill(running, home)
     running.add()
-    before, during = live(running), {}
-    thread = threading.Thread(target=lambda: during.update(live(running)))
-    thread.start()
-    began = time.monotonic()
-    cairn(running.addresses, "cluster", "reassign", "--topics", "moved", "--to-brokers", "2,3,4", "--throttle", THROTTLE, "--wait")
-    took = time.monotonic() - began
-    thread.join()
+    words = ("cluster", "reassign", "--topics", "moved", "--to-brokers", "2,3,4", "--throttle", THROTTLE, "--wait")
+    before, during, took = beside(lambda: live(running), lambda: cairn(running.addresses, *words))
     running.stop()
     bench.remove("reassign")
     return before, during, took
