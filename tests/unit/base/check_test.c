@@ -6,31 +6,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
-
-/* Runs `body` in a child, and returns how it ended and what it said on standard error. */
-static int run_in_child(void (*body)(void), char words[1024]) {
-  int ends[2];
-  assert_int_equal(pipe(ends), 0);
-  pid_t child = fork();
-  assert_true(child >= 0);
-  if (child == 0) {
-    signal(SIGABRT, SIG_DFL);
-    dup2(ends[1], STDERR_FILENO);
-    body();
-    _exit(0);
-  }
-  close(ends[1]);
-  size_t size = 0;
-  for (ssize_t got = 1; got > 0 && size < 1023; size += (size_t)got) {
-    got = read(ends[0], words + size, 1023 - size);
-    if (got < 0) break;
-  }
-  words[size] = '\0';
-  close(ends[0]);
-  int how = 0;
-  assert_int_equal(waitpid(child, &how, 0), child);
-  return how;
-}
+#include "tests/unit/base/child.h"
 
 static void fail_with_words(void) {
   int zero = 0;
@@ -40,9 +16,9 @@ static void fail_with_words(void) {
 
 static void failed_check_prints_place_words_and_context_and_aborts(void **state) {
   (void)state;
-  char words[1024];
+  char words[CHILD_WORDS_SIZE];
 
-  int how = run_in_child(fail_with_words, words);
+  int how = child_run(fail_with_words, words);
 
   assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGABRT);
   assert_non_null(strstr(words, "cairn: CHECK failed at "));
@@ -56,9 +32,9 @@ static void grow_beyond_all_memory(void) { memory_free(memory_grow_array(NULL, S
 
 static void array_size_that_overflows_stops_the_process(void **state) {
   (void)state;
-  char words[1024];
+  char words[CHILD_WORDS_SIZE];
 
-  int how = run_in_child(grow_beyond_all_memory, words);
+  int how = child_run(grow_beyond_all_memory, words);
 
   assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGABRT);
   assert_non_null(strstr(words, "CHECK failed"));

@@ -12,7 +12,7 @@ static void append_response_goes_out_and_comes_back(void **state) {
                                           .chain = 0,
                                           .duplicate = true};
   struct blob_part part = log_wire_encode_append_response(&response);
-  struct blob *message = rig_join(&part, 1);
+  struct blob *message = parts_join(&part, 1);
 
   struct wire_append_response back;
   struct failure failure;
@@ -39,7 +39,7 @@ static void append_failure_goes_out_and_comes_back(void **state) {
   failure.has_next_offset = true;
   failure.next_offset = 0;
   struct blob_part part = log_wire_encode_append_failure(77, &failure);
-  struct blob *message = rig_join(&part, 1);
+  struct blob *message = parts_join(&part, 1);
 
   struct wire_append_response back;
   struct failure failure_back;

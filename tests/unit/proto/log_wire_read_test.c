@@ -5,7 +5,7 @@ static void read_request_goes_out_and_comes_back(void **state) {
   struct wire_read_request request = {
       .topic = rig_text("orders"), .partition = 1, .offset = 1000000, .max_bytes = 7, .min_bytes = 8, .max_wait_ms = 60000};
   struct blob_part part = log_wire_encode_read_request(&request);
-  struct blob *message = rig_join(&part, 1);
+  struct blob *message = parts_join(&part, 1);
 
   struct wire_read_request back;
   assert_int_equal(log_wire_decode_read_request(rig_contents(message), &back), STATUS_OK);
@@ -41,7 +41,7 @@ static void read_response_is_heads_and_payloads_in_turn(void **state) {
 
   assert_int_equal(count, 6);
   assert_ptr_equal(parts[3].bytes.data, payload); /* not copied */
-  struct blob *message = rig_join(parts, count);
+  struct blob *message = parts_join(parts, count);
   struct wire_read_response back;
   struct wire_cursor cursor;
   assert_int_equal(log_wire_decode_read_response(rig_contents(message), &back, &cursor), STATUS_OK);
@@ -75,7 +75,7 @@ static void read_response_without_batches_is_one_part(void **state) {
   struct wire_read_response response = {.high_watermark = 5, .next_offset = 5};
   struct blob_part parts[LOG_WIRE_READ_PARTS(0)];
   assert_int_equal(log_wire_encode_read_response(&response, NULL, 0, parts), 1);
-  struct blob *message = rig_join(parts, 1);
+  struct blob *message = parts_join(parts, 1);
 
   struct wire_read_response back;
   struct wire_cursor cursor;

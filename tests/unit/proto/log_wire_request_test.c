@@ -5,7 +5,7 @@
 static struct blob *encode_append(const struct wire_append_request *request, const char *payload) {
   struct blob_part parts[LOG_WIRE_APPEND_PARTS];
   log_wire_encode_append_request(request, rig_payload(payload, strlen(payload)), parts);
-  return rig_join(parts, LOG_WIRE_APPEND_PARTS);
+  return parts_join(parts, LOG_WIRE_APPEND_PARTS);
 }
 
 static void append_request_goes_out_and_comes_back(void **state) {

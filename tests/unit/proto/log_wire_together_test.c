@@ -10,7 +10,7 @@ static void requests_go_together_and_come_apart(void **state) {
     if (i == 0) log_wire_encode_append_request(&request, payload, parts);
     else log_wire_encode_further_request(&request, payload, &parts[i * LOG_WIRE_APPEND_PARTS]);
   }
-  struct blob *message = rig_join(parts, 3 * LOG_WIRE_APPEND_PARTS);
+  struct blob *message = parts_join(parts, 3 * LOG_WIRE_APPEND_PARTS);
 
   struct wire_append_request back;
   const char *why = NULL;

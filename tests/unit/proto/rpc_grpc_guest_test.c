@@ -18,6 +18,7 @@
 #include "base/list.h"
 #include "base/os/world_os.h"
 #include "proto/rpc_grpc.h"
+#include "tests/unit/base/child.h"
 #include "tests/unit/proto/echo.h"
 
 #define MESSAGE_MAX (1024u * 1024u)
@@ -414,26 +415,9 @@ static void wait_for_itself(void) {
 /* Before this process has a transport: what forks with one has half of it. */
 static void whoever_would_wait_for_its_own_thread_is_stopped(void **state) {
   (void)state;
-  int ends[2];
-  char words[1024] = "";
-  assert_int_equal(pipe(ends), 0);
-  pid_t child = fork();
-  assert_true(child >= 0);
-  if (child == 0) {
-    signal(SIGABRT, SIG_DFL);
-    dup2(ends[1], STDERR_FILENO);
-    wait_for_itself();
-    _exit(0);
-  }
-  close(ends[1]);
-  size_t size = 0;
-  for (ssize_t got = 1; got > 0 && size < sizeof words - 1; size += (size_t)got) {
-    got = read(ends[0], words + size, sizeof words - 1 - size);
-    if (got < 0) break;
-  }
-  close(ends[0]);
-  int how = 0;
-  assert_int_equal(waitpid(child, &how, 0), child);
+  char words[CHILD_WORDS_SIZE];
+
+  int how = child_run(wait_for_itself, words);
 
   assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGABRT);
   assert_non_null(strstr(words, "rpc_grpc_on_thread"));

@@ -4,20 +4,6 @@ struct bytes rig_text(const char *string) {
   return bytes_of_string(string);
 }
 
-struct blob *rig_join(struct blob_part *parts, size_t count) {
-  size_t size = 0;
-  for (size_t i = 0; i < count; i++) size += parts[i].bytes.size;
-  struct blob *whole = NULL;
-  assert_int_equal(blob_new(NULL, size, &whole), STATUS_OK);
-  uint8_t *at = whole->data;
-  for (size_t i = 0; i < count; i++) {
-    if (parts[i].bytes.size > 0) memcpy(at, parts[i].bytes.data, parts[i].bytes.size);
-    at += parts[i].bytes.size;
-    blob_part_release(parts[i]);
-  }
-  return whole;
-}
-
 struct bytes rig_contents(const struct blob *blob) {
   return bytes_of(blob->data, blob->size);
 }

@@ -13,12 +13,11 @@
 
 #include "cairn/v1/log.pb-c.h"
 #include "proto/log_wire.h"
+#include "tests/unit/base/parts.h"
 
 extern const struct wire_batch rig_full_batch; /* no field is what is left out */
 
 struct bytes rig_text(const char *string);
-/* Parts one behind the other, as a reader sees them; releases them. */
-struct blob *rig_join(struct blob_part *parts, size_t count);
 struct bytes rig_contents(const struct blob *blob);
 /* A copy. */
 struct blob_part rig_payload(const void *data, size_t size);

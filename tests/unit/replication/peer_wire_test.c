@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "cairn/internal/v1/peer.pb-c.h"
+#include "tests/unit/base/parts.h"
 #include "tests/unit/replication/chance.h"
 
 /* Every encoder is read back by protobuf-c, which follows peer.proto, and every decoder reads what protobuf-c wrote. */
@@ -16,24 +17,10 @@
 static const struct replica_id one = {.broker = 1, .incarnation = {11, UINT64_MAX}};
 static const struct replica_id two = {.broker = 2, .incarnation = {0, 22}};
 
-static struct blob *join(struct blob_part *parts, size_t count) {
-  size_t size = 0;
-  for (size_t i = 0; i < count; i++) size += parts[i].bytes.size;
-  struct blob *whole = NULL;
-  assert_int_equal(blob_new(NULL, size, &whole), STATUS_OK);
-  uint8_t *at = whole->data;
-  for (size_t i = 0; i < count; i++) {
-    if (parts[i].bytes.size > 0) memcpy(at, parts[i].bytes.data, parts[i].bytes.size);
-    at += parts[i].bytes.size;
-    blob_part_release(parts[i]);
-  }
-  return whole;
-}
-
 static struct blob *seal(struct peer_draft *draft) {
   size_t count = 0, bytes = draft->bytes;
   struct blob_part *parts = peer_draft_seal(draft, &count);
-  struct blob *whole = join(parts, count);
+  struct blob *whole = parts_join(parts, count);
   memory_free(parts);
   assert_int_equal(whole->size, bytes);
   return whole;
