@@ -2,16 +2,14 @@
 
 #include <string.h>
 
-#include "base/arena.h"
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/mutant.h"
 #include "base/wire.h"
+#include "controller/cluster_map_internal.h"
 #include "controller/command.h"
 #include "controller/feature_level.h"
-#include "controller/map_head.h"
 #include "controller/map_message.h"
-#include "proto/pack.h"
 
 #define MIB (INT64_C(1) << 20)
 
@@ -20,24 +18,6 @@ const struct topic_settings topic_settings_default = {
     .retention_ms = -1,
     .segment_bytes = 256 * MIB,
     .record_bytes_max = 1 * MIB,
-};
-
-struct cluster_map {
-  uint8_t cluster_id[CLUSTER_ID_SIZE];
-  uint64_t version;
-  uint64_t next_topic_id;
-  uint64_t next_group_id; /* 0 is the controller's own */
-  uint32_t feature_level;
-  struct map *brokers; /* by id */
-  struct map_broker **brokers_sorted;
-  size_t broker_count;
-  struct map *by_name;
-  struct map *by_id;
-  struct map_topic **sorted; /* by name */
-  size_t topic_count;
-  size_t partition_count;
-  struct map_move *moves; /* by group */
-  size_t move_count;
 };
 
 /* ---- Names and settings ---- */
@@ -173,7 +153,7 @@ const struct map_topic *cluster_map_topic_at(const struct cluster_map *map, size
 
 /* ---- Changing ---- */
 
-static void add_topic(struct cluster_map *map, struct map_topic *topic) {
+void cluster_map_add_topic(struct cluster_map *map, struct map_topic *topic) {
   struct bytes name = bytes_of_string(topic->name);
   size_t place = rank(map, name);
   map->sorted = memory_grow_array(map->sorted, map->topic_count + 1, sizeof *map->sorted);
@@ -201,7 +181,7 @@ static enum status create_topic(struct cluster_map *map, const struct map_topic 
 
   map->next_group_id = topic->partitions[topic->partition_count - 1].group + 1; /* they rise: map_message.c */
   map->next_topic_id = topic->id + 1;
-  add_topic(map, copy_topic(topic));
+  cluster_map_add_topic(map, copy_topic(topic));
   return STATUS_OK;
 }
 
@@ -230,7 +210,7 @@ static enum status grow_topic(struct cluster_map *map, uint64_t id, const struct
 
 /* ---- Moving ---- */
 
-static void put_move(struct cluster_map *map, const struct map_move *move) {
+void cluster_map_put_move(struct cluster_map *map, const struct map_move *move) {
   size_t place = move_rank(map, move->group);
   if (place > 0 && map->moves[place - 1].group == move->group) {
     map->moves[place - 1] = *move;
@@ -256,7 +236,8 @@ static bool same_replicas(const struct map_replica *a, uint32_t a_count, const s
   return true;
 }
 
-static enum status find_partition(struct cluster_map *map, const struct map_move *move, struct map_partition **out_partition) {
+enum status cluster_map_find_partition(struct cluster_map *map, const struct map_move *move,
+                                       struct map_partition **out_partition) {
   struct map_topic *topic = map_get_number(map->by_id, move->topic_id);
   if (topic == NULL) return STATUS_UNKNOWN_TOPIC;
   if (move->partition >= topic->partition_count) return STATUS_UNKNOWN_PARTITION;
@@ -303,7 +284,7 @@ static void set_pace(struct cluster_map *map, uint64_t group, uint64_t bytes_per
 /* Takes the place of one that is under way, also of one that leads the other way. The same again is no other, and may have another pace. */
 static enum status move_partition(struct cluster_map *map, const struct map_move *wanted) {
   struct map_partition *partition = NULL;
-  enum status status = find_partition(map, wanted, &partition);
+  enum status status = cluster_map_find_partition(map, wanted, &partition);
   if (status != STATUS_OK) return status;
   if (partition->replica_count == 0) return STATUS_UNSUPPORTED; /* where it is, the map does not say */
   if (!can_be(map, wanted->target, wanted->target_count)) return STATUS_NOT_FOUND;
@@ -319,13 +300,13 @@ static enum status move_partition(struct cluster_map *map, const struct map_move
   move.group = partition->group;
   move.number = map->version;
   if (!place_targets(&move, known, partition)) return STATUS_BUSY;
-  put_move(map, &move);
+  cluster_map_put_move(map, &move);
   return STATUS_OK;
 }
 
 static enum status partition_moved(struct cluster_map *map, const struct map_move *over) {
   struct map_partition *partition = NULL;
-  enum status status = find_partition(map, over, &partition);
+  enum status status = cluster_map_find_partition(map, over, &partition);
   if (status != STATUS_OK) return status;
   const struct map_move *known = cluster_map_move(map, partition->group);
   if (known == NULL || known->number != over->number) return STATUS_NOT_FOUND;
@@ -367,7 +348,7 @@ static void remember_earlier(const struct map_broker *known, struct map_broker *
 }
 
 /* In place of what was known of that number. */
-static void put_broker(struct cluster_map *map, const struct map_broker *broker) {
+void cluster_map_put_broker(struct cluster_map *map, const struct map_broker *broker) {
   struct map_broker *known = map_get_number(map->brokers, broker->id);
   if (known != NULL) {
     *known = *broker;
@@ -398,7 +379,7 @@ static enum status register_broker(struct cluster_map *map, const struct command
   if (same && known->standing == STANDING_GONE) return STATUS_DIRECTORY_REPLACED;
   broker.standing = known == NULL || known->standing == STANDING_GONE ? STANDING_IN : known->standing;
   if (known != NULL) remember_earlier(known, &broker);
-  put_broker(map, &broker);
+  cluster_map_put_broker(map, &broker);
   return STATUS_OK;
 }
 
@@ -461,106 +442,4 @@ enum status cluster_map_apply(struct cluster_map *map, const struct command *com
     case COMMAND_SET_FEATURE_LEVEL: return set_feature_level(map, command->feature_level);
   }
   return STATUS_FOREIGN;
-}
-
-/* ---- As bytes ---- */
-
-/* A generous bound for the objects that stand for the map while it is packed or unpacked. */
-static size_t arena_bytes(size_t brokers, size_t topics, size_t partitions) {
-  return (size_t)MIB + (size_t)MAP_MOVES_MAX * 4096 + brokers * 640 + topics * 2048 + partitions * 1024;
-}
-
-enum status cluster_map_encode(const struct cluster_map *map, struct buffer *out) {
-  struct arena *arena = arena_new(arena_bytes(map->broker_count, map->topic_count, map->partition_count));
-  Cairn__Internal__V1__ClusterMap message = CAIRN__INTERNAL__V1__CLUSTER_MAP__INIT;
-  enum status status = STATUS_TOO_LARGE;
-
-  message.cluster_id = id_to_message(map->cluster_id);
-  message.version = map->version;
-  message.next_topic_id = map->next_topic_id;
-  message.next_group_id = map->next_group_id;
-  if (map->feature_level > FEATURE_LEVEL_FIRST) message.feature_level = map->feature_level;
-  message.brokers = arena_take(arena, (map->broker_count + 1) * sizeof *message.brokers);
-  message.topics = arena_take(arena, (map->topic_count + 1) * sizeof *message.topics);
-  message.moves = arena_take(arena, (map->move_count + 1) * sizeof *message.moves);
-  if (message.brokers == NULL || message.topics == NULL || message.moves == NULL) goto done;
-  for (size_t i = 0; i < map->broker_count; i++)
-    message.brokers[message.n_brokers++] = broker_to_message(arena, map->brokers_sorted[i]);
-  for (size_t i = 0; i < map->topic_count; i++) message.topics[message.n_topics++] = topic_to_message(arena, map->sorted[i]);
-  for (size_t i = 0; i < map->move_count; i++) message.moves[message.n_moves++] = move_to_message(arena, &map->moves[i]);
-
-  if (!map_head_put(map->feature_level, out)) goto done;
-  uint8_t *into = buffer_extend(out, protobuf_c_message_get_packed_size(&message.base));
-  if (into == NULL) goto done;
-  protobuf_c_message_pack(&message.base, into);
-  status = STATUS_OK;
-done:
-  arena_free(arena);
-  return status;
-}
-
-/* A topic among those of a snapshot: nobody else's name or id, and none that is still to be given out. */
-static bool fits(const struct cluster_map *map, const struct map_topic *topic) {
-  if (map_get(map->by_name, bytes_of_string(topic->name)) != NULL || map_get_number(map->by_id, topic->id) != NULL) return false;
-  return topic->id < map->next_topic_id && topic->partitions[topic->partition_count - 1].group < map->next_group_id;
-}
-
-/* A move among those of a snapshot: of a partition that is there, and its only one. */
-static enum status take_move(struct cluster_map *map, const Cairn__Internal__V1__Move *message) {
-  struct map_move move;
-  struct map_partition *partition = NULL;
-  enum status status = move_from_message(message, &move);
-  if (status != STATUS_OK) return status;
-  if (find_partition(map, &move, &partition) != STATUS_OK) return STATUS_CORRUPT;
-  move.group = partition->group;
-  bool sound = map->move_count < MAP_MOVES_MAX && move.number > 0 && move.number <= map->version;
-  if (!sound || cluster_map_move(map, move.group) != NULL) return STATUS_CORRUPT;
-  put_move(map, &move);
-  return STATUS_OK;
-}
-
-static enum status from_message(struct cluster_map *map, const Cairn__Internal__V1__ClusterMap *message, uint32_t level) {
-  if ((message->feature_level == 0 ? FEATURE_LEVEL_FIRST : message->feature_level) != level) return STATUS_CORRUPT;
-  map->feature_level = level;
-  if (!id_from_message(&message->cluster_id, map->cluster_id)) return STATUS_CORRUPT;
-  map->version = message->version;
-  map->next_topic_id = message->next_topic_id;
-  map->next_group_id = message->next_group_id;
-  for (size_t i = 0; i < message->n_brokers; i++) {
-    struct map_broker broker;
-    enum status status = broker_from_message(message->brokers[i], &broker);
-    if (status != STATUS_OK) return status;
-    put_broker(map, &broker);
-  }
-  for (size_t i = 0; i < message->n_topics; i++) {
-    struct map_topic topic;
-    enum status status = topic_from_message(message->topics[i], &topic);
-    if (status != STATUS_OK) return status;
-    if (!fits(map, &topic)) {
-      map_topic_deinit(&topic);
-      return STATUS_CORRUPT;
-    }
-    struct map_topic *kept = NEW(struct map_topic);
-    *kept = topic;
-    add_topic(map, kept);
-  }
-  for (size_t i = 0; i < message->n_moves; i++) {
-    enum status status = take_move(map, message->moves[i]);
-    if (status != STATUS_OK) return status;
-  }
-  return STATUS_OK;
-}
-
-enum status cluster_map_decode(struct cluster_map *map, struct bytes bytes) {
-  PRE(map->version == 0 && map->topic_count == 0);
-  uint32_t level;
-  enum status status = map_head_take(&bytes, &level);
-  if (status == STATUS_OK && level > FEATURE_LEVEL_MOST) status = STATUS_FOREIGN;
-  if (status != STATUS_OK) return status;
-  struct arena *arena = arena_new(arena_bytes(MAP_BROKERS_MAX, MAP_TOPICS_MAX, MAP_PARTITIONS_MAX));
-  Cairn__Internal__V1__ClusterMap *message = NULL;
-  status = pack_unpack(arena, &cairn__internal__v1__cluster_map__descriptor, bytes, &message);
-  status = status == STATUS_OK ? from_message(map, message, level) : STATUS_CORRUPT;
-  arena_free(arena);
-  return status;
 }

@@ -1,4 +1,4 @@
-/* The parts of the cluster map as protobuf messages, and back: shared by command.c (what stands in the log) and cluster_map.c (what
+/* The parts of the cluster map as protobuf messages, and back: shared by command.c (what stands in the log) and cluster_map_bytes.c (what
  * stands in a snapshot). Messages made here live in the arena and borrow strings; structs made here own theirs.
  *
  * `..._from_message` answers STATUS_CORRUPT to anything that `..._to_message` cannot have written.
