@@ -62,6 +62,42 @@ static enum status take_move(struct cluster_map *map, const Cairn__Internal__V1_
   return STATUS_OK;
 }
 
+static enum status take_broker(struct cluster_map *map, const Cairn__Internal__V1__Broker *message) {
+  struct map_broker broker;
+  enum status status = broker_from_message(message, &broker);
+  if (status != STATUS_OK) return status;
+  if (map->broker_count >= MAP_BROKERS_MAX || cluster_map_broker(map, broker.id) != NULL) return STATUS_CORRUPT;
+  cluster_map_put_broker(map, &broker);
+  return STATUS_OK;
+}
+
+static enum status take_topic(struct cluster_map *map, const Cairn__Internal__V1__TopicPlace *message) {
+  struct map_topic topic;
+  enum status status = topic_from_message(message, &topic);
+  if (status != STATUS_OK) return status;
+  if (!fits(map, &topic)) {
+    map_topic_deinit(&topic);
+    return STATUS_CORRUPT;
+  }
+  struct map_topic *kept = NEW(struct map_topic);
+  *kept = topic;
+  cluster_map_add_topic(map, kept);
+  return STATUS_OK;
+}
+
+/* Two partitions of one group would write to one log. */
+static bool groups_differ(const struct cluster_map *map) {
+  struct map *groups = map_new(0);
+  bool differ = true;
+  for (size_t i = 0; i < map->topic_count; i++) {
+    struct map_topic *topic = map->sorted[i];
+    for (uint32_t at = 0; at < topic->partition_count; at++)
+      differ = map_put_number(groups, topic->partitions[at].group, topic) == NULL && differ;
+  }
+  map_free(groups);
+  return differ;
+}
+
 static enum status from_message(struct cluster_map *map, const Cairn__Internal__V1__ClusterMap *message, uint32_t level) {
   if ((message->feature_level == 0 ? FEATURE_LEVEL_FIRST : message->feature_level) != level) return STATUS_CORRUPT;
   map->feature_level = level;
@@ -69,29 +105,13 @@ static enum status from_message(struct cluster_map *map, const Cairn__Internal__
   map->version = message->version;
   map->next_topic_id = message->next_topic_id;
   map->next_group_id = message->next_group_id;
-  for (size_t i = 0; i < message->n_brokers; i++) {
-    struct map_broker broker;
-    enum status status = broker_from_message(message->brokers[i], &broker);
-    if (status != STATUS_OK) return status;
-    cluster_map_put_broker(map, &broker);
-  }
-  for (size_t i = 0; i < message->n_topics; i++) {
-    struct map_topic topic;
-    enum status status = topic_from_message(message->topics[i], &topic);
-    if (status != STATUS_OK) return status;
-    if (!fits(map, &topic)) {
-      map_topic_deinit(&topic);
-      return STATUS_CORRUPT;
-    }
-    struct map_topic *kept = NEW(struct map_topic);
-    *kept = topic;
-    cluster_map_add_topic(map, kept);
-  }
-  for (size_t i = 0; i < message->n_moves; i++) {
-    enum status status = take_move(map, message->moves[i]);
-    if (status != STATUS_OK) return status;
-  }
-  return STATUS_OK;
+  if (map->next_topic_id == 0 || map->next_group_id == 0) return STATUS_CORRUPT; /* both begin at 1 */
+  enum status status = STATUS_OK;
+  for (size_t i = 0; status == STATUS_OK && i < message->n_brokers; i++) status = take_broker(map, message->brokers[i]);
+  for (size_t i = 0; status == STATUS_OK && i < message->n_topics; i++) status = take_topic(map, message->topics[i]);
+  if (status == STATUS_OK && !groups_differ(map)) status = STATUS_CORRUPT;
+  for (size_t i = 0; status == STATUS_OK && i < message->n_moves; i++) status = take_move(map, message->moves[i]);
+  return status;
 }
 
 enum status cluster_map_decode(struct cluster_map *map, struct bytes bytes) {

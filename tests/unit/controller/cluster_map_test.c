@@ -290,6 +290,54 @@ static void map_refuses_bytes_that_are_no_map(void **state) {
   assert_int_equal(cluster_map_decode(map, bytes_of("\xff\xff\xff", 3)), STATUS_CORRUPT);
 }
 
+/* ---- Maps that cannot be ---- */
+
+/* The map as it is, encoded, and more behind it: a field that comes again takes the place of the earlier one, and lists go on. */
+static enum status decode_with(const uint8_t *more, size_t size) {
+  struct buffer bytes;
+  struct cluster_map *copy = cluster_map_new(2);
+  buffer_init(&bytes, 1 << 20);
+  assert_int_equal(cluster_map_encode(map, &bytes), STATUS_OK);
+  uint8_t *behind = buffer_extend(&bytes, size);
+  if (size > 0) memcpy(behind, more, size);
+  enum status status = cluster_map_decode(copy, buffer_bytes(&bytes));
+  cluster_map_free(copy);
+  buffer_deinit(&bytes);
+  return status;
+}
+#define DECODE_WITH(...) decode_with((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
+/* A topic of one partition, as ClusterMap.topics has it: the name's letter, its id, its group. */
+#define TOPIC(letter, id, group)                                                                                                 \
+  0x32, 0x13, 0x0a, 0x01, (letter), 0x10, (id), 0x22, 0x06, 0x18, 0x80, 0x80, 0x40, 0x20, 0x01, 0x32, 0x04, 0x10, (group), 0x18, \
+      0x01
+
+static void a_map_that_cannot_be_is_refused(void **state) {
+  (void)state;
+  rig_register_broker(3, "b3:1");
+  assert_int_equal(rig_create("a", 2), STATUS_OK); /* id 1, groups 1 and 2 */
+  assert_int_equal(rig_create("b", 3), STATUS_OK); /* id 2, groups 3 to 5 */
+  assert_int_equal(rig_delete(2), STATUS_OK);
+  assert_int_equal(decode_with(NULL, 0), STATUS_OK);
+  assert_int_equal(DECODE_WITH(TOPIC('c', 2, 4)), STATUS_OK);
+
+  assert_int_equal(DECODE_WITH(TOPIC('a', 2, 4)), STATUS_CORRUPT); /* a name twice */
+  assert_int_equal(DECODE_WITH(TOPIC('c', 1, 4)), STATUS_CORRUPT); /* an id twice */
+  assert_int_equal(DECODE_WITH(TOPIC('c', 2, 2)), STATUS_CORRUPT); /* a group twice: both would write to one log */
+  assert_int_equal(DECODE_WITH(TOPIC('c', 3, 4)), STATUS_CORRUPT); /* an id, or a group, that is still to be given out */
+  assert_int_equal(DECODE_WITH(TOPIC('c', 2, 6)), STATUS_CORRUPT);
+  assert_int_equal(DECODE_WITH(0x2a, 0x14, 0x08, 0x04, 0x12, 0x10, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), STATUS_OK);
+  assert_int_equal(DECODE_WITH(0x2a, 0x14, 0x08, 0x03, 0x12, 0x10, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
+                   STATUS_CORRUPT); /* a broker twice */
+}
+
+static void a_map_gives_out_no_number_that_is_taken_for_good(void **state) {
+  (void)state;
+  assert_int_equal(DECODE_WITH(0x18, 0x01), STATUS_OK);
+  assert_int_equal(DECODE_WITH(0x18, 0x00), STATUS_CORRUPT); /* topic 0 is none */
+  assert_int_equal(DECODE_WITH(0x20, 0x00), STATUS_CORRUPT); /* group 0 is the controller's */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -309,6 +357,8 @@ int main(void) {
       TEST(map_has_a_bound_for_brokers),
       TEST(replicas_and_peer_addresses_survive_encoding),
       TEST(map_refuses_bytes_that_are_no_map),
+      TEST(a_map_that_cannot_be_is_refused),
+      TEST(a_map_gives_out_no_number_that_is_taken_for_good),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
