@@ -61,7 +61,8 @@ struct replica_id controller_leader_id(const struct controller *controller); /* 
 
 /* Before the lane runs: the map as it will be if everything in group 0's log is committed. Owned by the caller; NULL: it cannot be read. */
 struct cluster_map *controller_map_ahead(const struct controller *controller);
-/* The same, but topics that are deleted on the way stay in it: what was made of them before is known by it. */
+/* The same, but topics that are deleted on the way stay in it: what was made of them before is known by it. By their ids: of several that had one
+ * name only the first has it there. */
 struct cluster_map *controller_map_passing(const struct controller *controller);
 
 /* So many entries of group 0's log are kept beyond those that the stored map does not cover: who is further behind takes the map as a whole. Else all are.

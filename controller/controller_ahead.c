@@ -1,5 +1,9 @@
 /* The map as it may become: with what the log has beyond what is applied here. */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/check.h"
+#include "base/memory.h"
 #include "base/trace.h"
 #include "controller/controller_internal.h"
 
@@ -8,12 +12,24 @@ struct ahead {
   bool deletes;
 };
 
+#define PASSING_NAME_SIZE 32u
+
+/* Where nothing is deleted a name may be had by one that is to go: whoever has it next is kept too, by its number, under a name that none can have. */
+static void make_way(const struct ahead *ahead, struct map_topic *topic) {
+  char name[PASSING_NAME_SIZE];
+  if (ahead->deletes || cluster_map_topic(ahead->map, bytes_of_string(topic->name)) == NULL) return;
+  snprintf(name, sizeof name, "/%" PRIu64, topic->id);
+  memory_free(topic->name);
+  topic->name = memory_copy_string(name);
+}
+
 static enum status apply_ahead(void *context, const struct entry *entry) {
   const struct ahead *ahead = context;
   struct command command = {0};
   if (entry->head.kind != ENTRY_COMMAND) return STATUS_OK;
   enum status status = command_decode(entry->payload.bytes, &command);
   if (command.kind == COMMAND_DELETE_TOPIC && !ahead->deletes) command.topic_id = 0; /* of none: its version is as it would be */
+  if (status == STATUS_OK && command.kind == COMMAND_CREATE_TOPIC) make_way(ahead, &command.topic);
   if (status == STATUS_OK) status = cluster_map_apply(ahead->map, &command);
   command_deinit(&command);
   return STATUS_OK; /* a command that is refused changes nothing, and one that cannot be read stops whoever applies it in earnest */

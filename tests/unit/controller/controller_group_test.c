@@ -107,6 +107,31 @@ static void what_is_deleted_ahead_is_known_in_passing(void **state) {
   cluster_map_free(passing);
 }
 
+/* Names are given again, ids are not: a broker may have logs of each topic that had the name. */
+static void every_topic_of_a_name_is_known_in_passing(void **state) {
+  struct crew *crew = *state;
+  broker_id leader = crew_leader(crew), late = leader % CREW_BROKERS + 1;
+  struct member *member = &crew->members[late];
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) crew_register(crew, broker, "somewhere:1");
+  for (unsigned round = 0; round < 3; round++) {
+    struct change create = change_of_topic(COMMAND_CREATE_TOPIC, "t"), delete = change_of_topic(COMMAND_DELETE_TOPIC, "t");
+    crew_change(crew, &create);
+    crew_change(crew, &delete);
+  }
+  crew_run_ms(crew, 500);
+  crew_crash(member);
+  crew_isolate(crew, late);
+  crew_start(crew, late);
+  struct cluster_map *ahead = controller_map_ahead(member->controller), *passing = controller_map_passing(member->controller);
+
+  assert_int_equal(cluster_map_topic_count(ahead), 0);
+  assert_int_equal(cluster_map_next_group_id(passing), cluster_map_next_group_id(ahead));
+  for (uint64_t id = 1; id <= 3; id++) assert_non_null(cluster_map_topic_by_id(passing, id));
+
+  cluster_map_free(ahead);
+  cluster_map_free(passing);
+}
+
 static void a_refusal_that_rests_on_the_map_is_confirmed(void **state) {
   struct crew *crew = *state;
   struct change wanted = alter_unknown();
@@ -308,6 +333,7 @@ int main(void) {
       TEST(who_does_not_lead_names_who_does),
       TEST(places_are_told_when_the_map_has_what_was_known),
       TEST(what_is_deleted_ahead_is_known_in_passing),
+      TEST(every_topic_of_a_name_is_known_in_passing),
       TEST(who_starts_anew_hears_who_leads),
       TEST(who_leads_no_more_says_so_at_once),
       TEST(a_refusal_that_rests_on_the_map_is_confirmed),
