@@ -118,9 +118,10 @@ static enum status refuse_elsewhere(const struct controller *controller, struct 
 static bool is_alone(const struct controller *controller) { return replica_alone(controller->replica); }
 
 /* An answer that follows from the map is as good as the map: among several brokers a majority has to confirm that nobody else has gone on with
- * it. What follows from the request alone is told at once. */
+ * it. What follows from the request alone is told at once. What is invalid may be so by itself, or by what a topic or the cluster has. */
 static bool follows_from_map(enum status status) {
-  return status == STATUS_UNKNOWN_TOPIC || status == STATUS_DIRECTORY_REPLACED || status == STATUS_TOPIC_EXISTS ||
+  return status == STATUS_INVALID || status == STATUS_UNKNOWN_TOPIC || status == STATUS_DIRECTORY_REPLACED ||
+         status == STATUS_UNSUPPORTED || status == STATUS_BROKER_ID_TAKEN || status == STATUS_TOPIC_EXISTS ||
          status == STATUS_TOO_LARGE || status == STATUS_LOADING || status == STATUS_UNKNOWN_PARTITION ||
          status == STATUS_NOT_FOUND || status == STATUS_TOO_FEW_BROKERS || status == STATUS_BUSY ||
          status == STATUS_FEATURE_LEVEL || status == STATUS_BROKER_GONE || status == STATUS_PLAN_STALE;

@@ -154,6 +154,26 @@ static void who_is_cut_off_does_not_say_that_there_is_no_such_topic(void **state
   wires_heal(&crew->wires);
 }
 
+/* Nor how many partitions one has: it may be another one by now. */
+static void who_is_cut_off_does_not_say_what_a_topic_has(void **state) {
+  struct crew *crew = *state;
+  broker_id leader = crew_leader(crew);
+  struct change create = change_of_topic(COMMAND_CREATE_TOPIC, "t"), fewer = change_of_topic(COMMAND_GROW_TOPIC, "t");
+  struct request request;
+  for (broker_id broker = 1; broker <= CREW_BROKERS; broker++) crew_register(crew, broker, "somewhere:1");
+  create.partition_count = 2;
+  fewer.partition_count = 1;
+  crew_change(crew, &create);
+  crew_ask(crew, leader, &fewer, &request);
+  assert_int_equal(crew_answer(crew, &request), STATUS_INVALID);
+  crew_isolate(crew, leader);
+  crew_ask(crew, leader, &fewer, &request);
+  crew_run_ms(crew, 200);
+  assert_false(request.answered);
+  assert_int_equal(crew_answer(crew, &request), STATUS_NOT_LEADER);
+  wires_heal(&crew->wires);
+}
+
 static void what_the_request_alone_decides_needs_nobody(void **state) {
   struct crew *crew = *state;
   broker_id leader = crew_leader(crew);
@@ -338,6 +358,7 @@ int main(void) {
       TEST(who_leads_no_more_says_so_at_once),
       TEST(a_refusal_that_rests_on_the_map_is_confirmed),
       TEST(who_is_cut_off_does_not_say_that_there_is_no_such_topic),
+      TEST(who_is_cut_off_does_not_say_what_a_topic_has),
       TEST(what_the_request_alone_decides_needs_nobody),
       TEST(whose_disk_has_failed_sends_elsewhere),
       TEST(replicas_wait_for_brokers_that_have_not_told_where_they_are),
