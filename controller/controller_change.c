@@ -11,13 +11,6 @@
 
 /* ---- Deciding ---- */
 
-/* Who belongs to group 0 is a broker of the cluster, also if the map does not have it yet. */
-static uint32_t brokers_of(const struct controller *controller) {
-  uint32_t members = replica_config(controller->replica)->count;
-  size_t known = cluster_map_broker_count(controller->map);
-  return known > members ? (uint32_t)known : members;
-}
-
 static broker_id untold_of(const struct controller *controller) {
   const struct raft_config *config = replica_config(controller->replica);
   for (size_t i = 0; i < config->count; i++)
@@ -33,6 +26,11 @@ static uint32_t count_untold(const struct controller *controller, broker_id but)
     untold += broker != but && cluster_map_broker(controller->map, broker) == NULL;
   }
   return untold;
+}
+
+/* Who belongs to group 0 is a broker of the cluster, also if the map does not have it yet. Not all that the map has belong to group 0. */
+static uint32_t brokers_of(const struct controller *controller) {
+  return (uint32_t)cluster_map_broker_count(controller->map) + count_untold(controller, 0);
 }
 
 static struct decision_facts facts_of(const struct controller *controller, const struct change *change) {

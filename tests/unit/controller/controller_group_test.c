@@ -223,6 +223,21 @@ static void replicas_wait_for_brokers_that_have_not_told_where_they_are(void **s
   assert_int_equal(cluster_map_topic(map, bytes_of_string("t"))->replicas, 3);
 }
 
+/* Nor because others are there that do not belong to group 0. */
+static void they_are_waited_for_whoever_else_is_there(void **state) {
+  struct crew *crew = *state;
+  struct change wanted = change_of_topic(COMMAND_CREATE_TOPIC, "t");
+  struct request request;
+  crew_register(crew, 1, "one:1");
+  crew_register(crew, 2, "two:1");
+  crew_register(crew, 4, "four:1"); /* which takes no peers */
+  for (wanted.replicas = 3; wanted.replicas <= 4; wanted.replicas++) {
+    crew_ask(crew, crew_leader(crew), &wanted, &request);
+    assert_int_equal(crew_answer(crew, &request), STATUS_LOADING);
+  }
+  assert_non_null(strstr(request.change.problem, "of the cluster's 4 brokers 3"));
+}
+
 /* Else all partitions of a cluster's first topic would be where somebody was first. */
 static void partitions_wait_a_moment_to_be_spread_over_all_founders(void **state) {
   struct crew *crew = *state;
@@ -362,6 +377,7 @@ int main(void) {
       TEST(what_the_request_alone_decides_needs_nobody),
       TEST(whose_disk_has_failed_sends_elsewhere),
       TEST(replicas_wait_for_brokers_that_have_not_told_where_they_are),
+      TEST(they_are_waited_for_whoever_else_is_there),
       TEST(partitions_wait_a_moment_to_be_spread_over_all_founders),
       TEST(a_move_outlives_the_leader_that_began_it),
       TEST(nobody_takes_the_number_of_a_broker_that_is_up),
