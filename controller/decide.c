@@ -170,7 +170,7 @@ static enum status check_leaving(const struct cluster_map *map, struct change *c
   for (size_t place = 0; (topic = cluster_map_topic_at(map, place)) != NULL; place++) {
     for (uint32_t i = 0; i < topic->partition_count; i++) {
       if (!is_stuck(map, &topic->partitions[i], change->broker.id, others, &count) || stuck++ >= 3) continue;
-      int size = snprintf(change->problem + at, sizeof change->problem - at, "%s%.40s/%u (%u replica%s)", at == 0 ? "" : ", ",
+      int size = snprintf(change->problem + at, sizeof change->problem - at, "%s%.32s/%u (%u replica%s)", at == 0 ? "" : ", ",
                           topic->name, i, count, count == 1 ? "" : "s");
       at += size > 0 ? (size_t)size : 0;
     }

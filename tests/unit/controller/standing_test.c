@@ -241,7 +241,7 @@ static void a_long_list_of_partitions_is_cut_short(void **state) {
   memset(name, 'x', TOPIC_NAME_MAX);
   assert_int_equal(create(name, 100, 3, &change), STATUS_OK);
   assert_int_equal(ask(1, STANDING_LEAVING, &change), STATUS_TOO_FEW_BROKERS);
-  assert_non_null(strstr(change.problem, ", ...: 2 brokers would be left for them"));
+  assert_non_null(strstr(change.problem, ", ...: 2 brokers would be left for them: start more brokers, or give them fewer replicas first"));
 }
 
 static void who_has_replicas_is_not_gone_yet(void **state) {
