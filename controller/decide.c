@@ -201,8 +201,11 @@ static enum status decide_standing(const struct decision_facts *facts, struct ch
   }
   if (change->broker.standing == STANDING_DRAINED && broker->standing == STANDING_LEAVING)
     return decide_refuse(change, STATUS_INVALID, "it is leaving, and leads nothing already: let it stay first");
-  bool has_some = change->broker.standing == STANDING_GONE && cluster_map_replicas_of(facts->map, broker->id) > 0;
-  if (has_some) return decide_refuse(change, STATUS_BUSY, "it has replicas: they have to go to others first");
+  bool goes = change->broker.standing == STANDING_GONE;
+  if (goes && broker->standing != STANDING_LEAVING)
+    return decide_refuse(change, STATUS_BUSY, "it is not about to leave: it has been asked to stay since");
+  if (goes && cluster_map_replicas_of(facts->map, broker->id) > 0)
+    return decide_refuse(change, STATUS_BUSY, "it has replicas: they have to go to others first");
   command->broker.id = change->broker.id;
   command->broker.standing = change->broker.standing;
   return STATUS_OK;
@@ -239,6 +242,16 @@ static bool is_present(const struct map_broker *broker) {
   return broker->standing != STANDING_GONE && broker->peer_address[0] != '\0';
 }
 
+/* All that ever were are remembered by their numbers, so that a directory that was replaced stays so. */
+static enum status check_numbers(const struct cluster_map *map, struct change *change) {
+  bool is_known = cluster_map_broker(map, change->broker.id) != NULL;
+  if (is_known || cluster_map_broker_count(map) < MAP_BROKERS_MAX) return STATUS_OK;
+  snprintf(change->problem, sizeof change->problem,
+           "the cluster has had brokers of %u numbers, and remembers no more: give this one the number of a broker that is gone",
+           MAP_BROKERS_MAX);
+  return STATUS_TOO_LARGE;
+}
+
 /* A broker more than group 0 has room for would be given replicas and never hear of them. */
 static enum status check_present(const struct decision_facts *facts, struct change *change) {
   const struct map_broker *broker = cluster_map_broker(facts->map, change->broker.id);
@@ -256,6 +269,7 @@ static enum status check_present(const struct decision_facts *facts, struct chan
 
 static enum status decide_register(const struct decision_facts *facts, struct change *change, struct command *command) {
   enum status status = decide_whose_number(facts->map, change, facts->broker_is_up);
+  if (status == STATUS_OK) status = check_numbers(facts->map, change);
   if (status == STATUS_OK) status = check_present(facts, change);
   if (status == STATUS_OK) status = decide_features(facts->map, change);
   if (status != STATUS_OK) return status;

@@ -172,6 +172,20 @@ static void a_cluster_has_so_many_brokers_and_no_more(void **state) {
   assert_refused(register_of(3, 2, "a:1"), STATUS_TOO_LARGE, full);
 }
 
+/* Those that are gone are remembered: what came to nothing when it is applied would be asked for, and written, again and again. */
+static void a_cluster_remembers_so_many_numbers_and_no_more(void **state) {
+  (void)state;
+  for (uint32_t id = 1; id <= MAP_BROKERS_MAX; id++) {
+    assert_done(register_of(id, 1, "a:1"));
+    if (id > 1) assert_done(stand_of(id, STANDING_LEAVING));
+    if (id > 1) assert_done(stand_of(id, STANDING_GONE));
+  }
+  assert_refused(register_of(MAP_BROKERS_MAX + 1, 1, "a:1"), STATUS_TOO_LARGE,
+                 "the cluster has had brokers of 1000 numbers, and remembers no more: give this one the number of a broker that "
+                 "is gone");
+  assert_done(register_of(MAP_BROKERS_MAX, 2, "a:1"));
+}
+
 /* ---- Topics ---- */
 
 static void an_alteration_changes_what_it_names_and_nothing_else(void **state) {
@@ -485,6 +499,7 @@ int main(void) {
       REPLACED(it_does_not_take_that_of_one_that_is_up),
       REPLACED(a_directory_that_was_replaced_stays_so),
       TEST(a_cluster_has_so_many_brokers_and_no_more),
+      TEST(a_cluster_remembers_so_many_numbers_and_no_more),
       TEST(an_alteration_changes_what_it_names_and_nothing_else),
       TEST(what_makes_no_sense_is_refused_with_words),
       TEST(names_that_are_kept_are_given_to_no_topic),

@@ -241,7 +241,8 @@ static void a_long_list_of_partitions_is_cut_short(void **state) {
   memset(name, 'x', TOPIC_NAME_MAX);
   assert_int_equal(create(name, 100, 3, &change), STATUS_OK);
   assert_int_equal(ask(1, STANDING_LEAVING, &change), STATUS_TOO_FEW_BROKERS);
-  assert_non_null(strstr(change.problem, ", ...: 2 brokers would be left for them: start more brokers, or give them fewer replicas first"));
+  assert_non_null(
+      strstr(change.problem, ", ...: 2 brokers would be left for them: start more brokers, or give them fewer replicas first"));
 }
 
 static void who_has_replicas_is_not_gone_yet(void **state) {
@@ -252,8 +253,22 @@ static void who_has_replicas_is_not_gone_yet(void **state) {
   uint32_t has = rig_find("a")->partitions[0].replicas[0].broker;
   assert_int_equal(ask(has, STANDING_LEAVING, &change), STATUS_OK);
   assert_int_equal(ask(has, STANDING_GONE, &change), STATUS_BUSY);
+  assert_string_equal(change.problem, "it has replicas: they have to go to others first");
   assert_int_equal(rig_stand(has, STANDING_GONE), STATUS_BUSY);
   assert_int_equal(ask(9, STANDING_DRAINED, &change), STATUS_NOT_FOUND);
+}
+
+/* Somebody let it stay while it was about to be written down as gone. */
+static void who_does_not_leave_is_not_gone(void **state) {
+  (void)state;
+  struct change change;
+  register_three();
+  assert_int_equal(ask(3, STANDING_LEAVING, &change), STATUS_OK);
+  assert_int_equal(ask(3, STANDING_IN, &change), STATUS_OK);
+  uint64_t version = cluster_map_version(map);
+  assert_int_equal(ask(3, STANDING_GONE, &change), STATUS_BUSY);
+  assert_string_equal(change.problem, "it is not about to leave: it has been asked to stay since");
+  assert_int_equal(cluster_map_version(map), version); /* nothing is written that would come to nothing */
 }
 
 static void nothing_new_comes_to_who_leaves(void **state) {
@@ -291,6 +306,7 @@ int main(void) {
       TEST(nobody_leaves_whom_a_partition_needs),
       TEST(a_long_list_of_partitions_is_cut_short),
       TEST(who_has_replicas_is_not_gone_yet),
+      TEST(who_does_not_leave_is_not_gone),
       TEST(nothing_new_comes_to_who_leaves),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
