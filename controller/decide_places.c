@@ -6,13 +6,15 @@
 #include "controller/decide_internal.h"
 #include "controller/placement.h"
 
-/* Puts each partition on brokers, with the directories that these have now. */
+/* Puts each partition on brokers, with the directories that these have now. What is on its way to one counts there: else a broker that is just being
+ * filled would get all that is new besides. */
 static void place(const struct cluster_map *map, uint32_t replicas, struct map_topic *topic) {
   size_t count = cluster_map_broker_count(map);
   if (count == 0) return;
   struct placement_load *loads = memory_new_array(count, sizeof *loads);
   uint32_t *brokers = memory_new_array((size_t)topic->partition_count * replicas, sizeof *brokers), *next = brokers;
   count = placement_candidates(map, loads, placement_loads(map, loads));
+  placement_count_moves(map, loads, count);
   placement_deal(loads, count, topic->partition_count, replicas, brokers);
   for (uint32_t i = 0; i < topic->partition_count; i++) {
     struct map_partition *partition = &topic->partitions[i];

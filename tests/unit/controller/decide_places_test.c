@@ -1,4 +1,4 @@
-/* A topic whose partitions are to be on certain brokers: what is refused, in which words, and where they are then. */
+/* Where the partitions of a new topic are to be: on certain brokers (what is refused, in which words, and where they are then), or wherever it is even. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -129,12 +129,33 @@ static void one_that_is_alone_needs_no_peers(void **state) {
   expect_on(1, "1");
 }
 
+/* One that is empty, and about to have half of what there is, is not empty to a new topic. */
+static void what_is_on_its_way_counts_where_it_goes(void **state) {
+  assert_int_equal(rig_tear_down(state), 0);
+  assert_int_equal(rig_set_up(state), 0);
+  brokers = 2;
+  rig_register_broker(1, "peer:1");
+  WANT("1", "1", "1", "1");
+  assert_int_equal(carry_out(), STATUS_OK);
+  rig_register_broker(2, "peer:1");
+  uint64_t id = rig_find("t")->id;
+  for (uint32_t i = 0; i < 2; i++) assert_int_equal(rig_begin_move(id, i, (const uint32_t[]){2}, 1), STATUS_OK);
+
+  change = (struct change){.kind = COMMAND_CREATE_TOPIC, .name = "u", .partition_count = 4, .replicas = 1};
+  change.settings = topic_settings_default;
+  assert_int_equal(carry_out(), STATUS_OK);
+  uint32_t on_second = 0;
+  for (uint32_t i = 0; i < 4; i++) on_second += rig_find("u")->partitions[i].replicas[0].broker == 2;
+  assert_int_equal(on_second, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(they_are_where_they_were_asked_to_be), TEST(numbers_that_say_the_same_are_fine),
       TEST(numbers_that_say_otherwise_are_not),   TEST(a_place_is_one_to_seven_brokers),
       TEST(nobody_is_named_who_cannot_have_it),   TEST(one_that_is_alone_needs_no_peers),
+      TEST(what_is_on_its_way_counts_where_it_goes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
