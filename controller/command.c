@@ -7,7 +7,7 @@
 #include "controller/map_message.h"
 #include "proto/pack.h"
 
-/* A command holds one topic of at most TOPIC_PARTITIONS_MAX partitions; unpacked, each costs about 100 bytes. */
+/* A command holds one topic of at most TOPIC_PARTITIONS_MAX partitions; unpacked, each costs about 500 bytes where it has MAP_REPLICAS_MAX replicas. */
 #define COMMAND_ARENA_BYTES_MAX (8u << 20)
 
 void command_deinit(struct command *command) {
