@@ -65,7 +65,7 @@ static enum status decide_create(const struct decision_facts *facts, struct chan
   if (cluster_map_topic(map, bytes_of_string(change->name)) != NULL)
     return decide_refuse(change, STATUS_TOPIC_EXISTS, "choose another name, or delete it first");
   uint32_t partitions = change->partition_count, replicas = change->replicas;
-  enum status enough = decide_read_places(change, &partitions, &replicas);
+  enum status enough = decide_read_places(change, 0, &partitions, &replicas);
   if (partitions == 0) partitions = 1;
   if (replicas == 0) replicas = placement_replicas_default(facts->brokers - count_leaving(map));
   if (enough == STATUS_OK) enough = check_replicas(facts, change, replicas);
@@ -98,13 +98,15 @@ static enum status decide_grow(const struct decision_facts *facts, struct change
   }
   command->topic_id = topic->id;
   change->unchanged = change->partition_count == topic->partition_count;
-  if (change->unchanged) return STATUS_OK;
+  if (change->unchanged) return decide_check_put(facts->map, change, topic);
   uint32_t more = change->partition_count - topic->partition_count;
   uint32_t replicas = topic->replicas == 0 ? 1 : topic->replicas;
-  enum status status = check_replicas(facts, change, replicas);
+  enum status status = decide_read_places(change, topic->partition_count, &more, &replicas);
+  if (status == STATUS_OK) status = check_replicas(facts, change, replicas);
   if (status == STATUS_OK) status = check_partitions(facts, change, topic->partition_count, more);
-  if (status == STATUS_OK) decide_make_partitions(facts->map, topic->partition_count, more, replicas, &command->topic);
-  return status;
+  if (status != STATUS_OK) return status;
+  decide_make_partitions(facts->map, topic->partition_count, more, replicas, &command->topic);
+  return decide_put(facts->map, change, &command->topic);
 }
 
 static enum status decide_alter(const struct decision_facts *facts, struct change *change, struct command *command) {

@@ -24,12 +24,14 @@ struct change {
   enum command_kind kind;
   bool validate_only;
   /* CREATE_TOPIC: name, partition_count (0: 1), replicas (0: min(3, brokers)), settings, places. ALTER_TOPIC: name, and `set_...` says which settings
-   * count. DELETE_TOPIC: name. GROW_TOPIC: name, partition_count (as many as it is to have). */
+   * count. DELETE_TOPIC: name. GROW_TOPIC: name, partition_count (as many as it is to have), places. */
   char name[TOPIC_NAME_MAX + 1];
   uint32_t partition_count;
   uint32_t replicas;
-  struct change_place *places; /* of all partitions, the asker's until `done`; partition_count and replicas are 0 or as here */
-  size_t place_count;          /* 0: they are spread evenly */
+  struct change_place *
+      places; /* the asker's until `done`. CREATE_TOPIC: of all partitions; partition_count and replicas are 0 or as here. GROW_TOPIC: of
+                                  * the new ones */
+  size_t place_count; /* 0: they are spread evenly */
   struct topic_settings settings;
   bool set_retention_bytes, set_retention_ms, set_segment_bytes, set_record_bytes_max;
   struct map_broker broker;            /* REGISTER_BROKER; SET_STANDING: id and standing */

@@ -23,13 +23,16 @@ struct decide_target {
  * nobody else is there. */
 enum status decide_add_replica(const struct cluster_map *map, struct change *change, const struct decide_target *target,
                                struct map_replica *replicas, uint32_t *count) MUST_CHECK;
-/* Says how many partitions and replicas are asked for by name, if any are. */
-enum status decide_read_places(struct change *change, uint32_t *out_partitions, uint32_t *out_replicas) MUST_CHECK;
+/* Says how many partitions and replicas are asked for by name, if any are. 0: it was not said; else it has to be as many. `first`: the number of the first of
+ * them, 0 of a topic that is new. */
+enum status decide_read_places(struct change *change, uint32_t first, uint32_t *partitions, uint32_t *replicas) MUST_CHECK;
 /* So many, with the next free groups, from this number on, where placement has them. */
 void decide_make_partitions(const struct cluster_map *map, uint32_t first, uint32_t count, uint32_t replicas,
                             struct map_topic *topic);
 /* They go where they are to be instead. */
 enum status decide_put(const struct cluster_map *map, struct change *change, struct map_topic *topic) MUST_CHECK;
+/* Of a topic that has as many partitions already: are its last ones where they are to be, or on their way there? INVALID. */
+enum status decide_check_put(const struct cluster_map *map, struct change *change, const struct map_topic *topic) MUST_CHECK;
 
 /* decide_move.c */
 enum status decide_move(const struct decision_facts *facts, struct change *change, struct command *command) MUST_CHECK;

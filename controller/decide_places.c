@@ -79,28 +79,33 @@ enum status decide_add_replica(const struct cluster_map *map, struct change *cha
   return STATUS_OK;
 }
 
-enum status decide_read_places(struct change *change, uint32_t *out_partitions, uint32_t *out_replicas) {
+static enum status check_place_count(struct change *change, uint32_t first, uint32_t partitions) {
+  if (partitions == 0 || partitions == change->place_count) return STATUS_OK;
+  snprintf(change->problem, sizeof change->problem,
+           "%u partitions%s are wanted, and there are places for %zu: name the brokers of each%s", partitions,
+           first == 0 ? "" : " more", change->place_count, first == 0 ? ", or leave their number out" : " new one");
+  return STATUS_INVALID;
+}
+
+enum status decide_read_places(struct change *change, uint32_t first, uint32_t *partitions, uint32_t *replicas) {
   if (change->place_count == 0) return STATUS_OK;
-  if (*out_partitions != 0 && *out_partitions != change->place_count) {
-    snprintf(change->problem, sizeof change->problem,
-             "%u partitions are wanted, and there are places for %zu: name the brokers of each, or leave their number out",
-             *out_partitions, change->place_count);
-    return STATUS_INVALID;
-  }
-  uint32_t first = change->places[0].count, wanted = *out_replicas == 0 ? first : *out_replicas;
+  enum status status = check_place_count(change, first, *partitions);
+  if (status != STATUS_OK) return status;
+  uint32_t wanted = *replicas == 0 ? change->places[0].count : *replicas;
   for (size_t i = 0; i < change->place_count; i++) {
     uint32_t count = change->places[i].count;
     if (count == wanted && count >= 1 && count <= MAP_REPLICAS_MAX) continue;
     if (count >= 1 && count <= MAP_REPLICAS_MAX)
       snprintf(change->problem, sizeof change->problem,
-               "partition %zu is to have %u replicas, and %u are wanted of each: name as many brokers for all", i, count, wanted);
+               "partition %zu is to have %u replicas, and %u are wanted of each: name as many brokers for all", first + i, count,
+               wanted);
     else
-      snprintf(change->problem, sizeof change->problem, "partition %zu is to have %u replicas: name 1 to %u brokers", i, count,
-               MAP_REPLICAS_MAX);
+      snprintf(change->problem, sizeof change->problem, "partition %zu is to have %u replicas: name 1 to %u brokers", first + i,
+               count, MAP_REPLICAS_MAX);
     return STATUS_INVALID;
   }
-  *out_partitions = change->place_count > TOPIC_PARTITIONS_MAX ? TOPIC_PARTITIONS_MAX + 1 : (uint32_t)change->place_count;
-  *out_replicas = wanted;
+  *partitions = change->place_count > TOPIC_PARTITIONS_MAX ? TOPIC_PARTITIONS_MAX + 1 : (uint32_t)change->place_count;
+  *replicas = wanted;
   return STATUS_OK;
 }
 
@@ -110,10 +115,29 @@ enum status decide_put(const struct cluster_map *map, struct change *change, str
     struct map_partition *partition = &topic->partitions[i];
     partition->replica_count = 0;
     for (uint32_t at = 0; at < place->count; at++) {
-      const struct decide_target target = {.broker = place->brokers[at], .partition = i, .is = "to be on"};
+      const struct decide_target target = {.broker = place->brokers[at], .partition = partition->number, .is = "to be on"};
       enum status status = decide_add_replica(map, change, &target, partition->replicas, &partition->replica_count);
       if (status != STATUS_OK) return status;
     }
   }
   return STATUS_OK;
+}
+
+static bool is_put(const struct cluster_map *map, const struct map_partition *partition, const struct change_place *place) {
+  const struct map_move *move = cluster_map_move(map, partition->group);
+  const struct map_replica *replicas = move == NULL ? partition->replicas : move->target;
+  uint32_t count = move == NULL ? partition->replica_count : move->target_count;
+  return map_replicas_are(replicas, count, place->brokers, place->count);
+}
+
+enum status decide_check_put(const struct cluster_map *map, struct change *change, const struct map_topic *topic) {
+  size_t has = topic->partition_count, count = change->place_count;
+  bool are_there = count <= has;
+  for (size_t i = 0; are_there && i < count; i++)
+    are_there = is_put(map, &topic->partitions[has - count + i], &change->places[i]);
+  if (are_there) return STATUS_OK;
+  snprintf(change->problem, sizeof change->problem,
+           "it has %zu partitions already, and its last ones are elsewhere: cairn partition move puts them on other brokers",
+           has);
+  return STATUS_INVALID;
 }

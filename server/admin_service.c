@@ -73,16 +73,16 @@ static void created(struct change *change) {
 }
 
 /* One that has more than there is room for is refused by whoever decides. */
-static void read_places(struct change *change, const Cairn__V1__CreateTopicRequest *request) {
-  if (request->n_places == 0) return;
-  struct change_place *places = memory_new_array(request->n_places, sizeof *places);
-  for (size_t i = 0; i < request->n_places; i++) {
-    const Cairn__V1__Place *place = request->places[i];
+static void read_places(struct change *change, Cairn__V1__Place *const *wanted, size_t count) {
+  if (count == 0) return;
+  struct change_place *places = memory_new_array(count, sizeof *places);
+  for (size_t i = 0; i < count; i++) {
+    const Cairn__V1__Place *place = wanted[i];
     places[i].count = place->n_replicas > UINT32_MAX ? UINT32_MAX : (uint32_t)place->n_replicas;
     for (size_t at = 0; at < place->n_replicas && at < MAP_REPLICAS_MAX; at++) places[i].brokers[at] = place->replicas[at];
   }
   change->places = places;
-  change->place_count = request->n_places;
+  change->place_count = count;
 }
 
 static void create_run(struct task *task) {
@@ -98,7 +98,7 @@ static void create_run(struct task *task) {
   change->settings.segment_bytes = (int64_t)this->services->options->segment_bytes;
   change->settings.record_bytes_max = (int64_t)this->services->options->record_bytes_max;
   read_config(change, request->config);
-  read_places(change, request);
+  read_places(change, request->places, request->n_places);
   change->done = created;
   controller_change(this->services->controller, change);
 }
@@ -128,6 +128,8 @@ static void alter_run(struct task *task) {
 
 static void grown(struct change *change) {
   struct admin_call *this = of_change(change);
+  if (change->status == STATUS_OK && change->place_count > 0) REACHED(growth_is_put);
+  memory_free(change->places);
   if (admin_call_refuse_change(this)) return;
   struct public_topic message;
   public_topic_fill(&message, change->topic);
@@ -144,6 +146,7 @@ static void grow_run(struct task *task) {
   this->change.kind = COMMAND_GROW_TOPIC;
   this->change.validate_only = request->validate_only != 0;
   this->change.partition_count = request->partitions;
+  read_places(&this->change, request->places, request->n_places);
   this->change.done = grown;
   controller_change(this->services->controller, &this->change);
 }

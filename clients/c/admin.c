@@ -42,8 +42,9 @@ struct place_message {
   uint32_t brokers[CAIRN_REPLICAS_MAX];
 };
 struct places_message {
+  size_t count;
   struct place_message *places;
-  Cairn__V1__Place **pointers;
+  Cairn__V1__Place **pointers; /* for a request, which only reads them */
 };
 
 static void place_pack(const struct cairn_place *place, struct place_message *out) {
@@ -53,18 +54,16 @@ static void place_pack(const struct cairn_place *place, struct place_message *ou
   out->place.replicas = out->brokers;
 }
 
-static void places_pack(const struct cairn_topic_options *options, struct places_message *out,
-                        Cairn__V1__CreateTopicRequest *request) {
-  *out = (struct places_message){0};
-  if (options->place_count == 0) return;
-  out->places = memory_new_array(options->place_count, sizeof *out->places);
-  out->pointers = memory_new_array(options->place_count, sizeof(Cairn__V1__Place *));
-  for (size_t i = 0; i < options->place_count; i++) {
-    place_pack(&options->places[i], &out->places[i]);
-    out->pointers[i] = &out->places[i].place;
+static struct places_message places_pack(const struct cairn_place *places, size_t count) {
+  struct places_message message = {.count = count};
+  if (count == 0) return message;
+  message.places = memory_new_array(count, sizeof *message.places);
+  message.pointers = memory_new_array(count, sizeof(Cairn__V1__Place *));
+  for (size_t i = 0; i < count; i++) {
+    place_pack(&places[i], &message.places[i]);
+    message.pointers[i] = &message.places[i].place;
   }
-  request->n_places = options->place_count;
-  request->places = out->pointers;
+  return message;
 }
 
 static void places_free(struct places_message *message) {
@@ -85,8 +84,9 @@ int cairn_topic_create(struct cairn_client *client, const char *name, const stru
   request.replicas = options->replicas;
   request.config = &config;
   request.validate_only = options->validate_only;
-  struct places_message places;
-  places_pack(options, &places, &request);
+  struct places_message places = places_pack(options->places, options->place_count);
+  request.n_places = places.count;
+  request.places = places.pointers;
   const struct exchange exchange = {.method = "/cairn.v1.Admin/CreateTopic",
                                     .request = &request.base,
                                     .idempotent = options->validate_only,
@@ -185,13 +185,18 @@ int cairn_topic_alter(struct cairn_client *client, const char *name, const struc
   return CAIRN_OK;
 }
 
-int cairn_topic_grow(struct cairn_client *client, const char *name, uint32_t partitions, bool validate_only,
-                     struct cairn_topic *out_topic, struct cairn_error *error) {
+int cairn_topic_grow(struct cairn_client *client, const char *name, uint32_t partitions,
+                     const struct cairn_growth_options *options, struct cairn_topic *out_topic, struct cairn_error *error) {
+  static const struct cairn_growth_options defaults;
+  if (options == NULL) options = &defaults;
   Cairn__V1__AddPartitionsRequest request;
   cairn__v1__add_partitions_request__init(&request);
   request.topic = pack_text(name);
   request.partitions = partitions;
-  request.validate_only = validate_only;
+  request.validate_only = options->validate_only;
+  struct places_message places = places_pack(options->places, options->place_count);
+  request.n_places = places.count;
+  request.places = places.pointers;
   const struct exchange exchange = {.method = "/cairn.v1.Admin/AddPartitions",
                                     .request = &request.base,
                                     .idempotent = true, /* as many a second time change nothing */
@@ -199,6 +204,7 @@ int cairn_topic_grow(struct cairn_client *client, const char *name, uint32_t par
   Cairn__V1__AddPartitionsResponse *answer = NULL;
   struct arena *arena = NULL;
   int code = call_for(client, &exchange, &answer, &arena, error);
+  places_free(&places);
   if (code != CAIRN_OK) return code;
   topic_unpack_to(answer->topic, out_topic);
   arena_free(arena);

@@ -65,6 +65,13 @@ struct cairn_topic_options {
   bool validate_only; /* check everything, change nothing */
 };
 
+struct cairn_growth_options {
+  const struct cairn_place *
+      places; /* where the new partitions are to be, in the order of their numbers, each with as many brokers as the topic has replicas, ... */
+  size_t place_count; /* ... 0: spread evenly. A broker that is older than this spreads them all the same */
+  bool validate_only; /* check everything, change nothing */
+};
+
 /* A synchronous call that changes something is sent again only when it surely had no effect. `out` pointers may be NULL, and so
  * may `options`, and the `visit` of describe. `visit` runs on the caller's thread, before the function returns.
  *
@@ -74,7 +81,8 @@ struct cairn_topic_options {
  *   alter     UNKNOWN_TOPIC, INVALID
  *   grow      up to so many partitions; those that it has keep their numbers and records. Open producers choose among the new ones too within a
  *             second, if a broker has room to tell them: records with a key may go to another partition than before. A consumer reads one partition, and
- *             cairn_watch tells that there are more. UNKNOWN_TOPIC, INVALID (fewer than it has), TOO_LARGE, DISK_FULL
+ *             cairn_watch tells that there are more. UNKNOWN_TOPIC, INVALID (fewer than it has; a place), NOT_FOUND (a place's broker), TOO_LARGE,
+ *             DISK_FULL
  *   delete    UNKNOWN_TOPIC; `*out_id` is the id that is never used again
  */
 int cairn_topic_create(struct cairn_client *client, const char *name, const struct cairn_topic_options *options,
@@ -86,8 +94,8 @@ int cairn_topic_describe(struct cairn_client *client, const char *name, struct c
                          struct cairn_error *error);
 int cairn_topic_alter(struct cairn_client *client, const char *name, const struct cairn_topic_config *config, bool validate_only,
                       struct cairn_topic *out_topic, struct cairn_error *error);
-int cairn_topic_grow(struct cairn_client *client, const char *name, uint32_t partitions, bool validate_only,
-                     struct cairn_topic *out_topic, struct cairn_error *error);
+int cairn_topic_grow(struct cairn_client *client, const char *name, uint32_t partitions,
+                     const struct cairn_growth_options *options, struct cairn_topic *out_topic, struct cairn_error *error);
 int cairn_topic_delete(struct cairn_client *client, const char *name, bool validate_only, uint64_t *out_id,
                        struct cairn_error *error);
 

@@ -242,6 +242,8 @@ struct alteration {
   struct cairn_topic_config config;
   bool sets;           /* any of these */
   uint32_t partitions; /* 0: as many as it has */
+  struct cairn_place *places;
+  size_t place_count;
   bool dry_run;
 };
 
@@ -250,9 +252,12 @@ static int read_alteration(const struct cli *cli, struct alteration *out) {
   *out = (struct alteration){.name = cli->operands[0], .dry_run = cli_flag(cli, "dry-run")};
   int code = read_config(cli, &out->config);
   if (code == CLI_OK) code = cli_option_number(cli, "partitions", 1, PARTITIONS_MAX, &partitions);
+  if (code == CLI_OK) code = topic_places_read(cli, &out->places, &out->place_count);
   if (code != CLI_OK) return code;
   const struct cairn_topic_config *config = &out->config;
   out->partitions = (uint32_t)partitions;
+  if (partitions == 0 && out->place_count > 0)
+    return report_usage(cli, "--places names the brokers of new partitions: say with --partitions how many it is to have then");
   out->sets =
       config->has_retention_bytes || config->has_retention_ms || config->segment_bytes != 0 || config->record_bytes_max != 0;
   return out->sets || partitions > 0 ? CLI_OK : report_usage(cli, "no setting is given");
@@ -260,7 +265,9 @@ static int read_alteration(const struct cli *cli, struct alteration *out) {
 
 static int grow(struct cli *cli, const struct alteration *this, bool validate_only, struct cairn_topic *out_topic,
                 struct cairn_error *error) {
-  return cairn_topic_grow(cli->client, this->name, this->partitions, validate_only, out_topic, error);
+  const struct cairn_growth_options options = {
+      .places = this->places, .place_count = this->place_count, .validate_only = validate_only};
+  return cairn_topic_grow(cli->client, this->name, this->partitions, &options, out_topic, error);
 }
 
 /* What is refused is refused before anything is changed: a topic that is to have both is asked first whether it could grow. `out_set`: its
@@ -288,25 +295,32 @@ static int report_half(const struct cli *cli, const struct alteration *this, str
   return CLI_PARTIAL;
 }
 
-static int alter_run(struct cli *cli) {
-  struct alteration alteration;
-  int code = read_alteration(cli, &alteration);
-  if (code == CLI_OK) code = cli_connect(cli);
+static int alter_and_tell(struct cli *cli, const struct alteration *this) {
+  int code = cli_connect(cli);
   if (code != CLI_OK) return code;
-  const char *name = alteration.name;
+  const char *name = this->name;
   struct cairn_topic topic = {0};
   struct cairn_error error;
   bool set = false;
-  if (alter(cli, &alteration, &topic, &set, &error) != CAIRN_OK)
-    return set ? report_half(cli, &alteration, &error)
+  if (alter(cli, this, &topic, &set, &error) != CAIRN_OK)
+    return set ? report_half(cli, this, &error)
                : report_error(cli, &error, (struct report_subject){.topic = name}, "cannot change topic \"%s\"", name);
-  if (alteration.dry_run && !cli->json) output_printf(cli->output, "would change topic %s; it would be\n\n", name);
+  if (this->dry_run && !cli->json) output_printf(cli->output, "would change topic %s; it would be\n\n", name);
   return print_topic(cli, &topic);
+}
+
+static int alter_run(struct cli *cli) {
+  struct alteration alteration;
+  int code = read_alteration(cli, &alteration);
+  if (code == CLI_OK) code = alter_and_tell(cli, &alteration);
+  memory_free(alteration.places);
+  return code;
 }
 
 static const struct option alter_options[] = {
     {"partitions", 0, "N",
      "as many as it is to have, no fewer than now; open producers and followers see the new ones within a second"},
+    {"places", 0, "PLACES", "the brokers of each new partition, the first is to lead: 1:2:3,2:3:1 (default: spread evenly)"},
     CONFIG_OPTIONS,
     {"dry-run", 0, NULL, "check everything, change nothing"},
     {NULL, 0, NULL, NULL},
@@ -317,6 +331,8 @@ static const char *const alter_examples[] = {
     "cairn topic alter clicks --retention-bytes 10GiB",
     "Twelve partitions, where it had fewer",
     "cairn topic alter clicks --partitions 12",
+    "One more than the two that it has, on brokers 3, 1 and 2, led by 3",
+    "cairn topic alter orders --partitions 3 --places 3:1:2",
     "Keep for ever again",
     "cairn topic alter clicks --retention -1 --retention-bytes -1",
     NULL,

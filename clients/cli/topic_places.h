@@ -1,4 +1,4 @@
-/* The option that names the brokers of each partition of a new topic: 1:2:3,2:3:1. */
+/* The option that names the brokers of each new partition of a topic: 1:2:3,2:3:1. */
 #ifndef CAIRN_CLIENTS_CLI_TOPIC_PLACES_H
 #define CAIRN_CLIENTS_CLI_TOPIC_PLACES_H
 

@@ -444,6 +444,15 @@ class CliTest(WithBroker):
             self.run_cairn("topic", "create", name + "-not", "--places", wrong, code=2)
         self.assert_refused(3, "NOT_FOUND", "topic", "create", name + "-not", "--places", "9", suggests="broker list")
 
+        self.run_cairn("topic", "grow", name, "--places", "1", code=2)
+        self.assert_refused(2, "INVALID", "topic", "grow", name, "--partitions", "4", "--places", "1")
+        self.assert_refused(3, "NOT_FOUND", "topic", "grow", name, "--partitions", "3", "--places", "9", suggests="broker list")
+        self.out("topic", "grow", name, "--partitions", "4", "--places", "1,1", "--dry-run")
+        self.assertEqual(len(json.loads(self.out("topic", "describe", name, "-o", "json"))["partitions"]), 2)
+        self.out("topic", "grow", name, "--partitions", "4", "--places", "1,1")
+        described = json.loads(self.out("topic", "describe", name, "-o", "json"))
+        self.assertEqual([partition["replicas"] for partition in described["partitions"]], [[1]] * 4)
+
     def test_more_replicas_than_brokers_are_refused_with_numbers(self):
         said = self.assert_refused(2, "INVALID", "topic", "create", "copies", "--replicas", "3")
         self.assertIn("3 replicas are wanted, each on a broker of its own, and the cluster has 1 broker", said)

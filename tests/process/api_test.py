@@ -386,6 +386,22 @@ class ApiTest(harness.Case):
         self.assertEqual(create(name=name, places=[place(1)] * 2).topic.partitions, 2)
         self.assertEqual([list(p.replicas) for p in self.client.describe_topic(name=name).partitions], [[1], [1]])
 
+    def test_places_of_new_partitions_are_bound_by_the_topic(self):
+        name, place = self.topic + "-more-places", lambda *replicas: admin_pb2.Place(replicas=replicas)
+        add, invalid = self.client.add_partitions, grpc.StatusCode.INVALID_ARGUMENT
+        self.client.create_topic(name=name)
+        self.refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", add, topic=name, partitions=2, places=[place(2)])
+        self.refused(invalid, "INVALID", add, topic=name, partitions=2, places=[place(1)] * 2)
+        self.refused(invalid, "INVALID", add, topic=name, partitions=2, places=[place(*[1] * 1000)])
+        self.refused(invalid, "INVALID", add, topic=name, partitions=10001, places=[place(1)] * 10000)
+        self.assertEqual(add(topic=name, partitions=3, places=[place(1)] * 2, validate_only=True).topic.partitions, 3)
+        self.assertEqual(self.client.describe_topic(name=name).topic.partitions, 1)
+        for _ in range(2):  # the second time it has them
+            self.assertEqual(add(topic=name, partitions=3, places=[place(1)] * 2).topic.partitions, 3)
+        self.assertEqual([list(p.replicas) for p in self.client.describe_topic(name=name).partitions], [[1]] * 3)
+        self.refused(invalid, "INVALID", add, topic=name, partitions=3, places=[place(2)])
+        self.assertEqual(self.client.append(topic=name, partition=2, batch=batch(b"new")).base_offset, 0)
+
 
 if __name__ == "__main__":
     harness.main()

@@ -49,6 +49,7 @@ static const struct {
     {"follower_whose_disk_fails", CLUSTER},
     {"follower_without_room", CLUSTER},
     {"full_leader_hands_over", CLUSTER},
+    {"growth_is_put", CLUSTER | CONTROLLER},
     {"install_without_room", CLUSTER},
     {"journal_file_recycled", BOTH},
     {"journal_waits_for_a_file", ALONE},

@@ -41,18 +41,15 @@ static int look_at_topic(struct worker *worker, const struct run_topic *topic, s
 
 /* Sometimes somebody knows better where it is to be, and looks at no racks (M3 does): each partition on brokers that follow one another. Where that is
  * refused, as some of them are about to leave, it is made as it comes. */
-static void choose_places(struct worker *worker, struct cairn_topic_options *options, struct cairn_place *places) {
+static size_t choose_places(struct worker *worker, uint32_t partitions, uint32_t replicas, struct cairn_place *out_places) {
   unsigned nodes = worker->run->plan->nodes;
-  if (worker->run->plan->racks > 0 || options->replicas == 0 || options->replicas > nodes ||
-      !sim_random_chance(&worker->chance, 25))
-    return;
-  for (uint32_t i = 0; i < options->partitions; i++) {
+  if (worker->run->plan->racks > 0 || replicas == 0 || replicas > nodes || !sim_random_chance(&worker->chance, 25)) return 0;
+  for (uint32_t i = 0; i < partitions; i++) {
     uint64_t first = sim_random_below(&worker->chance, nodes);
-    places[i].count = options->replicas;
-    for (uint32_t at = 0; at < options->replicas; at++) places[i].brokers[at] = (uint32_t)((first + at) % nodes) + 1;
+    out_places[i].count = replicas;
+    for (uint32_t at = 0; at < replicas; at++) out_places[i].brokers[at] = (uint32_t)((first + at) % nodes) + 1;
   }
-  options->places = places;
-  options->place_count = options->partitions;
+  return partitions;
 }
 
 /* Until it is known to be there: what became of an attempt may be unknown. */
@@ -62,7 +59,8 @@ void workload_create_topic(struct worker *worker) {
   struct cairn_topic_options options = {.partitions = topic->partition_count, .replicas = topic->replicas};
   if (topic->retains) options.config = (struct cairn_topic_config){.retention_bytes = 256 << 10, .segment_bytes = 1 << 20};
   struct cairn_place places[RUN_PARTITIONS_MAX];
-  choose_places(worker, &options, places);
+  options.places = places;
+  options.place_count = choose_places(worker, options.partitions, options.replicas, places);
   bool doubt = false;
   while (topic->stage == TOPIC_CREATING && !run->stopping) {
     struct cairn_topic made = {0};
@@ -97,6 +95,9 @@ void workload_grow_topic(struct worker *worker, struct run_topic *topic) {
   uint32_t has = topic->partition_count;
   if (has == RUN_PARTITIONS_MAX || topic->grows) return;
   uint32_t wanted = has + 1 + (uint32_t)sim_random_below(&worker->chance, RUN_PARTITIONS_MAX - has);
+  struct cairn_place places[RUN_PARTITIONS_MAX];
+  struct cairn_growth_options options = {.places = places,
+                                         .place_count = choose_places(worker, wanted - has, topic->replicas, places)};
   topic->grows = true;
   for (uint32_t i = has; i < wanted; i++)
     topic->partitions[i] = checker_partition_new(run->checker, topic->name, i, topic->retains);
@@ -105,7 +106,7 @@ void workload_grow_topic(struct worker *worker, struct run_topic *topic) {
     struct cairn_error error = {0};
     struct operation operation = operation_begin(run, OPERATION_grow);
     struct claim *claim = claim_begin(run->claims, "grow %s %u", topic->name, wanted);
-    int code = cairn_topic_grow(worker->client, topic->name, wanted, false, &grown, &error);
+    int code = cairn_topic_grow(worker->client, topic->name, wanted, &options, &grown, &error);
     claim_end(run->claims, claim, &error);
     operation_end(run, &operation, &error);
     run_trace(run, worker->name, "grow %s to %u -> %s", topic->name, wanted, code == CAIRN_OK ? "OK" : error.reason);
@@ -117,6 +118,7 @@ void workload_grow_topic(struct worker *worker, struct run_topic *topic) {
       break;
     }
     worker_error(worker, topic, "grow", &error);
+    options.place_count = 0;
     sim_app_sleep(worker->app, 20000000);
     if (run->plan->leaves) (void)workload_look_at_brokers(worker);
   }

@@ -26,7 +26,7 @@ static void try_grow(struct worker *worker) {
   struct claims *claims = worker->run->claims;
   struct operation operation = operation_begin(worker->run, OPERATION_grow);
   struct claim *claim = claim_begin(claims, "grow %s %u", TOPIC, wanted);
-  int code = cairn_topic_grow(worker->client, TOPIC, wanted, false, NULL, &error);
+  int code = cairn_topic_grow(worker->client, TOPIC, wanted, NULL, NULL, &error);
   claim_end(claims, claim, &error);
   operation_end(worker->run, &operation, &error);
   if (code != CAIRN_OK) worker_error(worker, NULL, "bystander", &error);

@@ -48,6 +48,16 @@ static uint32_t draw_brokers(uint64_t *seed, uint32_t *out_brokers) {
   return below(seed, 25) == 0 ? MAP_REPLICAS_MAX + below(seed, 3) : below(seed, 5);
 }
 
+static void draw_places(uint64_t *seed, struct change *change) {
+  uint32_t count = 1 + below(seed, 4);
+  change->places = places;
+  change->place_count = 1 + below(seed, PLACES_MAX);
+  for (size_t i = 0; i < change->place_count; i++) {
+    places[i].count = draw_brokers(seed, places[i].brokers);
+    if (below(seed, 20) > 0) places[i].count = count;
+  }
+}
+
 static void draw_create(uint64_t *seed, struct change *change) {
   change->kind = COMMAND_CREATE_TOPIC;
   change->settings = topic_settings_default;
@@ -55,13 +65,7 @@ static void draw_create(uint64_t *seed, struct change *change) {
   if (below(seed, 3) > 0) change->replicas = draw_count(seed, 4);
   if (below(seed, 2) == 0) return;
   if (below(seed, 4) > 0) change->partition_count = change->replicas = 0;
-  change->places = places;
-  change->place_count = 1 + below(seed, PLACES_MAX);
-  uint32_t count = 1 + below(seed, 4);
-  for (size_t i = 0; i < change->place_count; i++) {
-    places[i].count = draw_brokers(seed, places[i].brokers);
-    if (below(seed, 20) > 0) places[i].count = count;
-  }
+  draw_places(seed, change);
 }
 
 static void draw_move(uint64_t *seed, struct change *change) {
@@ -103,6 +107,7 @@ static struct change draw(uint64_t *seed) {
     case 2:
       change.kind = COMMAND_GROW_TOPIC;
       change.partition_count = draw_count(seed, 9);
+      if (below(seed, 3) == 0) draw_places(seed, &change);
       break;
     case 3: change.kind = COMMAND_DELETE_TOPIC; break;
     case 4:

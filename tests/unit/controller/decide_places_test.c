@@ -1,4 +1,4 @@
-/* Where the partitions of a new topic are to be: on certain brokers (what is refused, in which words, and where they are then), or wherever it is even. */
+/* Where new partitions are to be: on certain brokers (what is refused, in which words, and where they are then), or wherever it is even. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -129,6 +129,76 @@ static void one_that_is_alone_needs_no_peers(void **state) {
   expect_on(1, "1");
 }
 
+/* ---- Partitions that a topic gets later ---- */
+
+/* The new ones. */
+static void want_more(uint32_t partitions, const char *const *digits, size_t count) {
+  want(digits, count);
+  change.kind = COMMAND_GROW_TOPIC;
+  change.partition_count = partitions;
+}
+#define WANT_MORE(partitions, ...) \
+  want_more(partitions, (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
+
+static void expect_no_more(enum status status, const char *problem) {
+  uint64_t version = cluster_map_version(map);
+  assert_int_equal(carry_out(), status);
+  assert_string_equal(change.problem, problem);
+  assert_int_equal(cluster_map_version(map), version);
+}
+
+static void new_ones_are_where_they_were_asked_to_be(void **state) {
+  (void)state;
+  WANT("12");
+  assert_int_equal(carry_out(), STATUS_OK);
+  WANT_MORE(3, "41", "32");
+  assert_int_equal(carry_out(), STATUS_OK);
+  assert_int_equal(rig_find("t")->partition_count, 3);
+  expect_on(0, "12");
+  expect_on(1, "41");
+  expect_on(2, "32");
+}
+
+static void new_ones_have_what_the_topic_has(void **state) {
+  (void)state;
+  WANT("12");
+  assert_int_equal(carry_out(), STATUS_OK);
+  WANT_MORE(3, "12");
+  expect_no_more(STATUS_INVALID, "2 partitions more are wanted, and there are places for 1: name the brokers of each new one");
+  WANT_MORE(3, "12", "123");
+  expect_no_more(STATUS_INVALID, "partition 2 is to have 3 replicas, and 2 are wanted of each: name as many brokers for all");
+  WANT_MORE(3, "12", "");
+  expect_no_more(STATUS_INVALID, "partition 2 is to have 0 replicas: name 1 to 7 brokers");
+  WANT_MORE(3, "12", "19");
+  expect_no_more(STATUS_NOT_FOUND,
+                 "partition 2 is to be on broker 9, and the cluster has no such broker: start it, or name another");
+  WANT_MORE(3, "11", "12");
+  expect_no_more(STATUS_INVALID, "broker 1 is named twice for partition 1: name each broker once");
+}
+
+/* An answer that was lost: whoever asks again is told the same, and whoever asks for something else is not. */
+static void new_ones_that_are_there_are_not_made_again(void **state) {
+  (void)state;
+  static const char elsewhere[] =
+      "it has 3 partitions already, and its last ones are elsewhere: cairn partition move puts them on other brokers";
+  WANT("12");
+  assert_int_equal(carry_out(), STATUS_OK);
+  WANT_MORE(3, "41", "32");
+  assert_int_equal(carry_out(), STATUS_OK);
+
+  assert_int_equal(rig_begin_move(rig_find("t")->id, 2, (const uint32_t[]){4, 3}, 2), STATUS_OK);
+  WANT_MORE(3, "41", "43");
+  struct command command = {0};
+  const struct decision_facts facts = {.map = map, .brokers = brokers, .brokers_are_late = true, .logs_max = UINT64_MAX};
+  assert_int_equal(decide(&facts, &change, &command), STATUS_OK);
+  assert_true(change.unchanged);
+  command_deinit(&command);
+  WANT_MORE(3, "41", "32");
+  expect_no_more(STATUS_INVALID, elsewhere);
+  WANT_MORE(3, "12", "12", "41", "43");
+  expect_no_more(STATUS_INVALID, elsewhere);
+}
+
 /* One that is empty, and about to have half of what there is, is not empty to a new topic. */
 static void what_is_on_its_way_counts_where_it_goes(void **state) {
   assert_int_equal(rig_tear_down(state), 0);
@@ -152,10 +222,11 @@ static void what_is_on_its_way_counts_where_it_goes(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(they_are_where_they_were_asked_to_be), TEST(numbers_that_say_the_same_are_fine),
-      TEST(numbers_that_say_otherwise_are_not),   TEST(a_place_is_one_to_seven_brokers),
-      TEST(nobody_is_named_who_cannot_have_it),   TEST(one_that_is_alone_needs_no_peers),
-      TEST(what_is_on_its_way_counts_where_it_goes),
+      TEST(they_are_where_they_were_asked_to_be),       TEST(numbers_that_say_the_same_are_fine),
+      TEST(numbers_that_say_otherwise_are_not),         TEST(a_place_is_one_to_seven_brokers),
+      TEST(nobody_is_named_who_cannot_have_it),         TEST(one_that_is_alone_needs_no_peers),
+      TEST(new_ones_are_where_they_were_asked_to_be),   TEST(new_ones_have_what_the_topic_has),
+      TEST(new_ones_that_are_there_are_not_made_again), TEST(what_is_on_its_way_counts_where_it_goes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
