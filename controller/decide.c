@@ -85,6 +85,13 @@ static enum status decide_create(const struct decision_facts *facts, struct chan
   return decide_put(map, change, topic);
 }
 
+/* As many as partition 0: moves may have given them more or fewer since the topic was made. */
+static uint32_t replicas_of_new(const struct cluster_map *map, const struct map_topic *topic) {
+  const struct map_replica *replicas;
+  uint32_t count = decide_places_of(map, &topic->partitions[0], &replicas);
+  return count == 0 ? 1 : count;
+}
+
 /* Records stay where they are, and keys may belong to other partitions from then on: whoever needs an order per key makes a new topic. */
 static enum status decide_grow(const struct decision_facts *facts, struct change *change, struct command *command) {
   const struct map_topic *topic = cluster_map_topic(facts->map, bytes_of_string(change->name));
@@ -100,7 +107,7 @@ static enum status decide_grow(const struct decision_facts *facts, struct change
   change->unchanged = change->partition_count == topic->partition_count;
   if (change->unchanged) return decide_check_put(facts->map, change, topic);
   uint32_t more = change->partition_count - topic->partition_count;
-  uint32_t replicas = topic->replicas == 0 ? 1 : topic->replicas;
+  uint32_t replicas = replicas_of_new(facts->map, topic);
   enum status status = decide_read_places(change, topic->partition_count, &more, &replicas);
   if (status == STATUS_OK) status = check_replicas(facts, change, replicas);
   if (status == STATUS_OK) status = check_partitions(facts, change, topic->partition_count, more);
@@ -146,19 +153,11 @@ static bool leaves(const struct cluster_map *map, uint32_t broker, uint32_t too)
   return broker == too || (known != NULL && known->standing == STANDING_LEAVING);
 }
 
-/* Where it is to be. */
-static uint32_t places_of(const struct cluster_map *map, const struct map_partition *partition,
-                          const struct map_replica **out_replicas) {
-  const struct map_move *move = cluster_map_move(map, partition->group);
-  *out_replicas = move == NULL ? partition->replicas : move->target;
-  return move == NULL ? partition->replica_count : move->target_count;
-}
-
 static bool is_stuck(const struct cluster_map *map, const struct map_partition *partition, uint32_t leaving, uint32_t others,
                      uint32_t *out_count) {
   const struct map_replica *replicas;
   bool any = false;
-  *out_count = places_of(map, partition, &replicas);
+  *out_count = decide_places_of(map, partition, &replicas);
   for (uint32_t i = 0; i < *out_count; i++) any = any || leaves(map, replicas[i].broker, leaving);
   return any && *out_count > others;
 }

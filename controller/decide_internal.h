@@ -12,6 +12,10 @@ enum status decide_name(struct change *change) MUST_CHECK;
 
 /* decide_places.c */
 
+/* Where it is, or is to be once it has moved. Returns how many they are. */
+uint32_t decide_places_of(const struct cluster_map *map, const struct map_partition *partition,
+                          const struct map_replica **out_replicas);
+
 /* A broker that one partition is to have. */
 struct decide_target {
   uint32_t broker;

@@ -61,10 +61,11 @@ static enum status find_partition(const struct decision_facts *facts, struct cha
 }
 
 /* What was decided by what is no more had better not happen; what has happened already, or is about to, is as good as asked for again. */
-static enum status check_planned(const struct map_partition *partition, const struct map_move *under_way, struct change *change) {
+static enum status check_planned(const struct cluster_map *map, const struct map_partition *partition, struct change *change) {
   if (change->planned_from_count == 0) return STATUS_OK;
-  const struct map_replica *going = under_way == NULL ? partition->replicas : under_way->target;
-  uint32_t going_count = under_way == NULL ? partition->replica_count : under_way->target_count;
+  const struct map_move *under_way = cluster_map_move(map, partition->group);
+  const struct map_replica *going;
+  uint32_t going_count = decide_places_of(map, partition, &going);
   if (map_replicas_are(going, going_count, change->to, change->to_count)) return STATUS_OK;
   bool rests = map_replicas_are(partition->replicas, partition->replica_count, change->planned_from, change->planned_from_count);
   if (under_way == NULL && rests) return STATUS_OK;
@@ -115,7 +116,7 @@ enum status decide_move(const struct decision_facts *facts, struct change *chang
     if (status != STATUS_OK) return status;
   }
   status = check_leaves(facts->map, move, change);
-  if (status == STATUS_OK) status = check_planned(partition, under_way, change);
+  if (status == STATUS_OK) status = check_planned(facts->map, partition, change);
   if (status != STATUS_OK) return status;
   uint64_t number = under_way == NULL ? 0 : under_way->number;
   if (change->exactly && number != change->move) return decide_refuse(change, STATUS_BUSY, "it is on its way elsewhere by now");

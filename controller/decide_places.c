@@ -6,6 +6,13 @@
 #include "controller/decide_internal.h"
 #include "controller/placement.h"
 
+uint32_t decide_places_of(const struct cluster_map *map, const struct map_partition *partition,
+                          const struct map_replica **out_replicas) {
+  const struct map_move *move = cluster_map_move(map, partition->group);
+  *out_replicas = move == NULL ? partition->replicas : move->target;
+  return move == NULL ? partition->replica_count : move->target_count;
+}
+
 /* Puts each partition on brokers, with the directories that these have now. What is on its way to one counts there: else a broker that is just being
  * filled would get all that is new besides. */
 static void place(const struct cluster_map *map, uint32_t replicas, struct map_topic *topic) {
@@ -124,9 +131,8 @@ enum status decide_put(const struct cluster_map *map, struct change *change, str
 }
 
 static bool is_put(const struct cluster_map *map, const struct map_partition *partition, const struct change_place *place) {
-  const struct map_move *move = cluster_map_move(map, partition->group);
-  const struct map_replica *replicas = move == NULL ? partition->replicas : move->target;
-  uint32_t count = move == NULL ? partition->replica_count : move->target_count;
+  const struct map_replica *replicas;
+  uint32_t count = decide_places_of(map, partition, &replicas);
   return map_replicas_are(replicas, count, place->brokers, place->count);
 }
 

@@ -67,7 +67,7 @@ struct cairn_topic_options {
 
 struct cairn_growth_options {
   const struct cairn_place *
-      places; /* where the new partitions are to be, in the order of their numbers, each with as many brokers as the topic has replicas, ... */
+      places; /* where the new partitions are to be, in the order of their numbers, each with as many brokers as partition 0 has replicas, ... */
   size_t place_count; /* ... 0: spread evenly. A broker that is older than this spreads them all the same */
   bool validate_only; /* check everything, change nothing */
 };

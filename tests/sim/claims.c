@@ -222,6 +222,13 @@ static bool are_brokers(const struct cluster_map *map, const struct map_replica 
   return true;
 }
 
+/* Of a new one: as many as the topic is made with, and later as many as its first partition has, or is to have. */
+static uint32_t count_wanted(const struct cluster_map *map, const struct map_topic *topic, uint32_t number) {
+  const struct map_move *move = cluster_map_move(map, topic->partitions[0].group);
+  if (number == 0) return topic->replicas;
+  return move == NULL ? topic->partitions[0].replica_count : move->target_count;
+}
+
 static void see_partition(struct claims *claims, const struct cluster_map *map, const struct map_topic *topic, uint32_t number) {
   const struct map_partition *partition = &topic->partitions[number];
   const struct map_move *move = cluster_map_move(map, partition->group);
@@ -229,7 +236,7 @@ static void see_partition(struct claims *claims, const struct cluster_map *map, 
   bool sound = are_brokers(map, partition->replicas, partition->replica_count) && partition->number == number &&
                partition->group < cluster_map_next_group_id(map) &&
                (move == NULL || are_brokers(map, move->target, move->target_count));
-  if (!sound || (is_new && partition->replica_count != topic->replicas))
+  if (!sound || (is_new && partition->replica_count != count_wanted(map, topic, number)))
     checker_violation(claims->checker, "M5 whole", "at version %llu of the map partition %s/%u has not all that it is to have",
                       (unsigned long long)cluster_map_version(map), topic->name, number);
   see_place(claims, topic, number, move);

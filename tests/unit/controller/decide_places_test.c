@@ -176,6 +176,22 @@ static void new_ones_have_what_the_topic_has(void **state) {
   expect_no_more(STATUS_INVALID, "broker 1 is named twice for partition 1: name each broker once");
 }
 
+/* Moves have made them fewer, perhaps as there are fewer brokers by now: a topic that grows is not to need those that it was made with. */
+static void new_ones_have_what_partition_0_has_by_now(void **state) {
+  (void)state;
+  WANT("123", "234");
+  assert_int_equal(carry_out(), STATUS_OK);
+  assert_int_equal(rig_begin_move(rig_find("t")->id, 0, (const uint32_t[]){1, 2}, 2), STATUS_OK);
+  WANT_MORE(3, "41");
+  assert_int_equal(carry_out(), STATUS_OK); /* it is about to have two */
+  rig_end_move(cluster_map_move_after(map, 0));
+  change = (struct change){.kind = COMMAND_GROW_TOPIC, .name = "t", .partition_count = 4};
+  assert_int_equal(carry_out(), STATUS_OK);
+  for (uint32_t i = 2; i < 4; i++) assert_int_equal(rig_find("t")->partitions[i].replica_count, 2);
+  WANT_MORE(5, "123");
+  expect_no_more(STATUS_INVALID, "partition 4 is to have 3 replicas, and 2 are wanted of each: name as many brokers for all");
+}
+
 /* An answer that was lost: whoever asks again is told the same, and whoever asks for something else is not. */
 static void new_ones_that_are_there_are_not_made_again(void **state) {
   (void)state;
@@ -222,11 +238,12 @@ static void what_is_on_its_way_counts_where_it_goes(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(they_are_where_they_were_asked_to_be),       TEST(numbers_that_say_the_same_are_fine),
-      TEST(numbers_that_say_otherwise_are_not),         TEST(a_place_is_one_to_seven_brokers),
-      TEST(nobody_is_named_who_cannot_have_it),         TEST(one_that_is_alone_needs_no_peers),
-      TEST(new_ones_are_where_they_were_asked_to_be),   TEST(new_ones_have_what_the_topic_has),
-      TEST(new_ones_that_are_there_are_not_made_again), TEST(what_is_on_its_way_counts_where_it_goes),
+      TEST(they_are_where_they_were_asked_to_be),      TEST(numbers_that_say_the_same_are_fine),
+      TEST(numbers_that_say_otherwise_are_not),        TEST(a_place_is_one_to_seven_brokers),
+      TEST(nobody_is_named_who_cannot_have_it),        TEST(one_that_is_alone_needs_no_peers),
+      TEST(new_ones_are_where_they_were_asked_to_be),  TEST(new_ones_have_what_the_topic_has),
+      TEST(new_ones_have_what_partition_0_has_by_now), TEST(new_ones_that_are_there_are_not_made_again),
+      TEST(what_is_on_its_way_counts_where_it_goes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
