@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "controller/cluster_map.h"
 #include "controller/command.h"
+#include "controller/feature_level.h"
 
 #define MAP_BYTES_MAX (64u << 20)
 
@@ -77,6 +78,22 @@ static void check_command_again(const struct command *command, struct blob **out
   command_deinit(&copy);
 }
 
+/* Whoever cannot the level applies nothing of it: controller.c. */
+static bool is_applied(const struct command *command) {
+  return command->kind != COMMAND_SET_FEATURE_LEVEL || command->feature_level <= FEATURE_LEVEL_MOST;
+}
+
+static void check_applied(const struct command *command) {
+  struct cluster_map *map = map_with_topic();
+  uint64_t version = cluster_map_version(map);
+  for (uint64_t round = 1; round <= 2; round++) {
+    enum status status = cluster_map_apply(map, command);
+    CHECK(status != STATUS_BUG && cluster_map_version(map) == version + round); /* refused or not: the map is whole */
+    check_map_again(map);
+  }
+  cluster_map_free(map);
+}
+
 static void run_command(struct bytes bytes) {
   struct command command = {0};
   enum status status = command_decode(bytes, &command);
@@ -84,14 +101,7 @@ static void run_command(struct bytes bytes) {
   if (status != STATUS_OK) return;
   struct blob *encoded = NULL;
   check_command_again(&command, &encoded);
-  struct cluster_map *map = map_with_topic();
-  uint64_t version = cluster_map_version(map);
-  status = cluster_map_apply(map, &command); /* refused or not: the map is whole */
-  CHECK(cluster_map_version(map) == version + 1);
-  check_map_again(map);
-  status = cluster_map_apply(map, &command);
-  check_map_again(map);
-  cluster_map_free(map);
+  if (is_applied(&command)) check_applied(&command);
   command_deinit(&command);
   blob_release(encoded);
 }
