@@ -96,7 +96,6 @@ static void settle_damaged(struct adoption *adoption, const struct map_topic *to
 }
 
 static void settle_early(struct adoption *adoption, const struct map_topic *topic, uint32_t i, struct partition *partition) {
-  map_remove_number(adoption->logs, topic->partitions[i].group);
   map_put_number(adoption->follower->early, topic->partitions[i].group, partition);
   adoption->report.early++;
 }
@@ -158,12 +157,13 @@ static void adopt_early(struct adoption *adoption, const struct map_topic *topic
   const struct map_topic *known = cluster_map_topic_by_id(adoption->map, topic->id);
   for (uint32_t i = known == NULL ? 0 : known->partition_count; i < topic->partition_count; i++) {
     const struct map_partition *place = &topic->partitions[i];
-    struct log *log = map_get_number(adoption->logs, place->group);
+    struct log *log = map_remove_number(adoption->logs, place->group);
     struct partition *partition = NULL;
     if (log == NULL) continue;
     enum status status = adopt(adoption, log, topic, i, &partition);
     if (status == STATUS_OK) settle_early(adoption, topic, i, partition);
-    if (status == STATUS_IO) remember_unread(adoption, topic, i, log, true);
+    else if (status == STATUS_IO) remember_unread(adoption, topic, i, log, true);
+    else map_put_number(adoption->logs, place->group, log);
   }
 }
 
@@ -174,7 +174,8 @@ static enum status try_again(struct adoption *adoption, const struct unread *unr
   enum status status = adopt(adoption, unread->log, unread->topic, unread->number, &partition);
   if (status == STATUS_OK && unread->early) settle_early(adoption, unread->topic, unread->number, partition);
   else if (status == STATUS_OK) settle_opened(adoption, unread->topic, unread->number, partition);
-  else if (status != STATUS_IO && !unread->early) settle_damaged(adoption, unread->topic, unread->number, unread->log, status);
+  else if (status != STATUS_IO && unread->early) map_put_number(adoption->logs, log_view(unread->log).group, unread->log);
+  else if (status != STATUS_IO) settle_damaged(adoption, unread->topic, unread->number, unread->log, status);
   return status;
 }
 
@@ -187,8 +188,8 @@ static void give_up(struct adoption *adoption, const struct unread *unread) {
               " do=\"the disk would not read it: look at the disk and restart the broker, nothing of it is given up\"",
               topic->name, place->number, place->group);
   map_put_number(follower->unread, place->group, unread->log);
-  if (unread->early) map_remove_number(adoption->logs, place->group); /* the map speaks of it later */
-  else routing_set_absent(follower->options.routing, bytes_of_string(topic->name), place->number, STATUS_UNREADABLE);
+  if (!unread->early) /* else the map speaks of it later */
+    routing_set_absent(follower->options.routing, bytes_of_string(topic->name), place->number, STATUS_UNREADABLE);
   adoption->report.unread++;
 }
 

@@ -105,12 +105,13 @@ static void open_follower(void) {
       .world = lab.world, .logs = lab.logs, .routing = routing, .hosts = &lab.host, .lane_count = 1});
 }
 
-/* With a disk that reads well until its logs are open, and then fails. `early`: the topic is only ahead. */
+/* With a disk that reads well until its logs are open, and then fails. `early`: the topic is only ahead, and thus among what is known in passing. */
 static struct map_follower_report start(unsigned good_reads, unsigned failing_reads, bool early) {
   struct cluster_map *empty = cluster_map_new(1);
   open_follower();
   lab_fail_reads(good_reads, failing_reads);
-  struct map_follower_report report = start_with(early ? empty : map, map);
+  struct map_follower_report report =
+      start_knowing(&(struct known_map){.today = early ? empty : map, .ahead = map, .passing = map, .whole = true});
   cluster_map_free(empty);
   return report;
 }
