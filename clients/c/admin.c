@@ -50,8 +50,16 @@ struct places_message {
 static void place_pack(const struct cairn_place *place, struct place_message *out) {
   cairn__v1__place__init(&out->place);
   memcpy(out->brokers, place->brokers, sizeof out->brokers);
-  out->place.n_replicas = place->count <= CAIRN_REPLICAS_MAX ? place->count : CAIRN_REPLICAS_MAX;
+  out->place.n_replicas = place->count;
   out->place.replicas = out->brokers;
+}
+
+static int places_check(const struct cairn_place *places, size_t count, struct cairn_error *error) {
+  for (size_t i = 0; i < count; i++)
+    if (places[i].count > CAIRN_REPLICAS_MAX)
+      return error_set(error, STATUS_INVALID, "place %zu has %zu brokers; a partition has at most %u", i, places[i].count,
+                       CAIRN_REPLICAS_MAX);
+  return CAIRN_OK;
 }
 
 static struct places_message places_pack(const struct cairn_place *places, size_t count) {
@@ -75,6 +83,8 @@ int cairn_topic_create(struct cairn_client *client, const char *name, const stru
                        struct cairn_topic *out_topic, struct cairn_error *error) {
   static const struct cairn_topic_options defaults;
   if (options == NULL) options = &defaults;
+  int code = places_check(options->places, options->place_count, error);
+  if (code != CAIRN_OK) return code;
   Cairn__V1__TopicConfig config;
   config_pack(&options->config, &config);
   Cairn__V1__CreateTopicRequest request;
@@ -93,7 +103,7 @@ int cairn_topic_create(struct cairn_client *client, const char *name, const stru
                                     .answer = &cairn__v1__create_topic_response__descriptor};
   Cairn__V1__CreateTopicResponse *answer = NULL;
   struct arena *arena = NULL;
-  int code = call_for(client, &exchange, &answer, &arena, error);
+  code = call_for(client, &exchange, &answer, &arena, error);
   places_free(&places);
   if (code != CAIRN_OK) return code;
   topic_unpack_to(answer->topic, out_topic);
@@ -189,6 +199,8 @@ int cairn_topic_grow(struct cairn_client *client, const char *name, uint32_t par
                      const struct cairn_growth_options *options, struct cairn_topic *out_topic, struct cairn_error *error) {
   static const struct cairn_growth_options defaults;
   if (options == NULL) options = &defaults;
+  int code = places_check(options->places, options->place_count, error);
+  if (code != CAIRN_OK) return code;
   Cairn__V1__AddPartitionsRequest request;
   cairn__v1__add_partitions_request__init(&request);
   request.topic = pack_text(name);
@@ -203,7 +215,7 @@ int cairn_topic_grow(struct cairn_client *client, const char *name, uint32_t par
                                     .answer = &cairn__v1__add_partitions_response__descriptor};
   Cairn__V1__AddPartitionsResponse *answer = NULL;
   struct arena *arena = NULL;
-  int code = call_for(client, &exchange, &answer, &arena, error);
+  code = call_for(client, &exchange, &answer, &arena, error);
   places_free(&places);
   if (code != CAIRN_OK) return code;
   topic_unpack_to(answer->topic, out_topic);

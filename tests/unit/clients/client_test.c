@@ -108,6 +108,18 @@ static void create_sends_the_settings_that_are_given(void **state) {
   assert_int_equal(topic.config.retention_bytes, -1);
 }
 
+static void a_place_has_at_most_as_many_brokers_as_it_has_room_for(void **state) {
+  struct fixture *fixture = *state;
+  const struct cairn_place places[] = {{.brokers = {1}, .count = 1}, {.brokers = {1}, .count = CAIRN_REPLICAS_MAX + 1}};
+  const struct cairn_topic_options options = {.places = places, .place_count = 2};
+  const struct cairn_growth_options growth = {.places = places, .place_count = 2};
+  struct cairn_error error;
+
+  assert_int_equal(cairn_topic_create(fixture->client, "new", &options, NULL, &error), CAIRN_INVALID_ARGUMENT);
+  assert_string_equal(error.message, "place 1 has 8 brokers; a partition has at most 7");
+  assert_int_equal(cairn_topic_grow(fixture->client, "events", 3, &growth, NULL, NULL), CAIRN_INVALID_ARGUMENT);
+}
+
 /* ---- Consuming ---- */
 
 static void consumer_follows_and_gets_over_a_lost_stream(void **state) {
@@ -210,6 +222,7 @@ int main(void) {
       TEST(consumer_stops_seeks_and_counts),
       TEST(consumer_reports_rot_and_where_the_log_ends),
       TEST(create_sends_the_settings_that_are_given),
+      TEST(a_place_has_at_most_as_many_brokers_as_it_has_room_for),
       TEST(consumer_says_that_a_partition_is_empty),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
