@@ -64,7 +64,8 @@ struct checkpoint_item {
   bool has_state;
   bool state_owed; /* it is given for its own sake */
   /* The answer. */
-  bool stored; /* row, and entries if `flush`, are in the store's image */
+  bool stored;                /* row, and entries if `flush`, are in the store's image */
+  entry_index dumped_applied; /* what its state in the newest dump covers */
   enum status status;
   const struct flush_entry *lost; /* of `entries`: one that could not be read back; NULL: none */
   struct segment_info *segments;  /* a copy for the log */

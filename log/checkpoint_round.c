@@ -91,7 +91,7 @@ static void put_state(struct checkpoint_round *round, const struct checkpoint_it
 
 static void note_dump_owed(struct checkpoint_round *round, const struct image *image, const struct checkpoint_item *item) {
   bool set_changed = !image->stored || item->row.closed;
-  bool map_changed = item->group == 0 && item->has_state && item->state_applied != image->state_applied;
+  bool map_changed = item->group == 0 && item->has_state && item->state_applied != image->dumped_applied;
   bool passed = item->has_state && item->row.start_index > image->dumped_applied + 1;
   round->dump_owed = round->dump_owed || set_changed || map_changed || passed;
 }
@@ -308,6 +308,14 @@ static void write_dump(struct checkpoint_round *round) {
   }
 }
 
+static void tell_dumped(struct checkpoint_round *round) {
+  for (size_t i = 0; i < round->update_count; i++) {
+    struct checkpoint_item *item = round->updated[i];
+    const struct image *image = images_get(&round->set->images, item->group, item->instance);
+    if (image != NULL) item->dumped_applied = image->dumped_applied;
+  }
+}
+
 /* ---- The round ---- */
 
 static uint64_t bytes_of_item(const struct checkpoint_item *item) {
@@ -369,6 +377,7 @@ void checkpoint_round_write(struct checkpoint_round *round) {
   accept(round);
   uint64_t committed_ns = world_now_ns(set->world);
   write_dump(round);
+  tell_dumped(round);
   round->may_release = !round->release_held;
   trace_debug("checkpoint",
               "sequence=%" PRIu64 " logs=%zu entries=%" PRIu64 " read_back=%" PRIu64 " write_us=%" PRIu64 " commit_us=%" PRIu64

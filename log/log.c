@@ -400,7 +400,7 @@ static entry_index last_beyond(const struct log *log, uint64_t entries, uint64_t
 
 void log_keep_newest(struct log *log, uint64_t entries, uint64_t bytes) {
   entry_index last = last_beyond(log, entries, bytes), before = log->start_index;
-  if (last > log->stored_index) last = log->stored_index;
+  if (last > log->dumped_index) last = log->dumped_index;
   if (last > log->applied_index) last = log->applied_index;
   if (last >= before && !log->damaged) move_start(log, log->next_offset, last);
   if (log->start_index > before) REACHED(covered_entries_go);

@@ -130,7 +130,8 @@ void log_owe_state(struct log *log);
 void log_set_start(struct log *log, record_offset start);
 
 /* Of a log whose owner's state says all that its entries said: entries go that the stored state covers, but for the newest `entries`; of these, too,
- * whole segments that have `bytes` behind them. A log that is damaged keeps what it has. */
+ * whole segments that have `bytes` behind them. Stored means in a synced dump as well: the store must not be the only one that knows it. A log
+ * that is damaged keeps what it has. */
 void log_keep_newest(struct log *log, uint64_t entries, uint64_t bytes);
 
 /* The greatest start offset that retention asks for, or today's start. `now_ms`: the time that counts. */

@@ -122,8 +122,8 @@ static void collect_state(const struct log *log, struct checkpoint_item *item) {
 
 /* The cluster's map is a few commands that seldom fill a segment, and what all partitions are found by: rot in the one file of the journal that
  * has them must not take it. */
-static bool owes_map(const struct log *log) {
-  return log->group == 0 && log->owner.snapshot != NULL && log->applied_index > log->stored_index &&
+bool log_owes_map(const struct log *log) {
+  return log->group == 0 && log->owner.snapshot != NULL && log->applied_index > log->dumped_index &&
          log->applied_index <= log->durable_index;
 }
 
@@ -143,7 +143,7 @@ static struct checkpoint_item *collect_log(struct log *log, const struct checkpo
   if (log->start_index > first) first = log->start_index;
   bool ahead = log->applied_index > log->durable_index;
   bool owed = owes_state(log);
-  bool state = owes_map(log) || owed;
+  bool state = log_owes_map(log) || owed;
   struct checkpoint_facts facts = {
       .flushable_bytes = log_bytes_between(log, first, target),
       .pinned_file = log_pinned_file(log),

@@ -33,6 +33,7 @@ struct log {
   struct log *spare_of;      /* the log that it is the spare of */
   bool is_spare;             /* spare_of is NULL when that is lost */
   entry_index stored_index;
+  entry_index dumped_index; /* what the owner's state in the newest dump covers, as far as a round has told */
   struct log_owner owner;
   struct log_settings settings;
   struct hard_state hard_state;
@@ -191,6 +192,7 @@ void log_lane_turn_soon(struct log_lane *lane);              /* in this iteratio
 void log_lane_turn(struct log_lane *lane); /* what the tick does; also called by the checkpoint once lanes have stopped */
 /* log_collect.c: fills lane->items. */
 void log_lane_collect(struct log_lane *lane);
+bool log_owes_map(const struct log *log); /* its state is the map, and the newest dump has an older one */
 /* Of the entries between two indexes, the lost ones not counted. */
 uint64_t log_bytes_between(const struct log *log, entry_index first, entry_index last);
 /* A read of a closed log ended. */

@@ -202,7 +202,8 @@ static void carry(struct log_lane *lane, struct log *log, struct checkpoint_item
 }
 
 static void clean_up(struct log *log) {
-  bool clean = log->flushed_index == log->last_index && !log->row_dirty && !log->state_owed && log->pinned_file == 0;
+  bool clean =
+      log->flushed_index == log->last_index && !log->row_dirty && !log->state_owed && log->pinned_file == 0 && !log_owes_map(log);
   if (clean && !log->deleting && list_node_linked(&log->dirty_node)) list_remove(&log->dirty_node);
 }
 
@@ -219,6 +220,7 @@ static void apply_one(struct log_lane *lane, struct checkpoint_item *item) {
     log->pinned_file = 0;
     if (item->row.damaged) log->loss_owed = false;
     if (item->has_state && item->state.size > 0) log->stored_index = item->state_applied;
+    log->dumped_index = item->dumped_applied;
     apply_flushed(log, item);
     log_forget_terms(log);
   }

@@ -11,6 +11,7 @@
 #include "tests/unit/log/log_hand.h"
 
 #define GROUP 1u
+#define MAP 0u /* group 0: its state is in each dump as soon as it changed */
 
 static void drop_line(void *context, const char *line) {
   (void)context;
@@ -176,9 +177,9 @@ static enum status give_state(void *context, struct buffer *out) {
 }
 static void own(void *context) { log_set_owner(context, &(struct log_owner){.snapshot = give_state}); }
 
-static entry_index recovered_applied(struct fixture *fixture) {
+static entry_index recovered_applied(struct fixture *fixture, group_id group) {
   entry_index applied = 0;
-  struct bytes state = log_recovered_state(fixture->logs[GROUP], &applied);
+  struct bytes state = log_recovered_state(fixture->logs[group], &applied);
   assert_true(applied == 0 || state.size == strlen("state"));
   return applied;
 }
@@ -209,7 +210,7 @@ static void a_commit_ahead_of_the_disk_is_flushed_from_memory(void **state) {
   assert_int_equal(view.last_index, 4);
   assert_int_equal(view.commit_index, 4);
   assert_int_equal(view.next_offset, 9);
-  assert_int_equal(recovered_applied(fixture), 4);
+  assert_int_equal(recovered_applied(fixture, GROUP), 4);
   hand_deinit(&durable);
   hand_deinit(&late);
 }
@@ -238,7 +239,7 @@ static void a_row_waits_for_what_its_state_covers(void **state) {
   assert_int_equal(fixture_open(fixture), STATUS_OK);
   struct log_view view = fixture_view(fixture, GROUP);
   assert_int_equal(view.last_index, 2);
-  assert_true(recovered_applied(fixture) <= 2);
+  assert_true(recovered_applied(fixture, GROUP) <= 2);
   assert_int_equal(view.start_offset, 0);
   hand_deinit(&durable);
   hand_deinit(&late);
@@ -401,28 +402,29 @@ static void keep_newest(void *context) {
 
 /* The start that the disk knows after that. */
 static entry_index kept_from(struct fixture *fixture, uint64_t entries, uint64_t bytes) {
-  struct keeping keeping = {.log = fixture->logs[GROUP], .entries = entries, .bytes = bytes};
-  fixture_run(fixture, GROUP, keep_newest, &keeping);
+  struct keeping keeping = {.log = fixture->logs[MAP], .entries = entries, .bytes = bytes};
+  fixture_run(fixture, MAP, keep_newest, &keeping);
   fixture_checkpoint(fixture);
-  return fixture_view(fixture, GROUP).start_index;
+  return fixture_view(fixture, MAP).start_index;
 }
 
 static void append_commands(struct fixture *fixture, unsigned count) {
   struct hand hand;
-  hand_init(&hand, fixture, GROUP);
+  hand_init(&hand, fixture, MAP);
   for (unsigned i = 0; i < count; i++) hand_append(&hand, &(struct hand_entry){.kind = ENTRY_COMMAND, .size = 300000});
   hand_submit(&hand);
   hand_deinit(&hand);
-  hand_commit(fixture, GROUP, fixture_view(fixture, GROUP).last_index);
+  hand_commit(fixture, MAP, fixture_view(fixture, MAP).last_index);
 }
 
 /* Four of them fill a segment. */
 static void what_a_stored_state_stands_for_goes_but_for_the_newest(void **state) {
   struct fixture *fixture = *state;
+  fixture_create(fixture, MAP, 1u << 20);
   append_commands(fixture, 12);
   fixture_checkpoint(fixture);
   assert_int_equal(kept_from(fixture, 0, 0), 1); /* it has no state */
-  fixture_run(fixture, GROUP, own, fixture->logs[GROUP]);
+  fixture_run(fixture, MAP, own, fixture->logs[MAP]);
   append_commands(fixture, 4);
   assert_int_equal(kept_from(fixture, 0, 0), 1); /* none that was stored before it was asked for */
 
@@ -431,21 +433,22 @@ static void what_a_stored_state_stands_for_goes_but_for_the_newest(void **state)
   assert_int_equal(kept_from(fixture, 100, 1u << 20), 13);
 
   char files[8][64];
-  assert_int_equal(fixture_list(fixture, "p/1-1", files, 8), 1);
+  assert_int_equal(fixture_list(fixture, "p/0-1", files, 8), 1);
   fixture_reopen(fixture, false);
-  assert_int_equal(fixture_view(fixture, GROUP).start_index, 13);
-  assert_int_equal(recovered_applied(fixture), 16);
+  assert_int_equal(fixture_view(fixture, MAP).start_index, 13);
+  assert_int_equal(recovered_applied(fixture, MAP), 16);
 }
 
 static void what_went_is_below_the_start(void **state) {
   struct fixture *fixture = *state;
-  fixture_run(fixture, GROUP, own, fixture->logs[GROUP]);
+  fixture_create(fixture, MAP, 1u << 20);
+  fixture_run(fixture, MAP, own, fixture->logs[MAP]);
   append_commands(fixture, 4);
   fixture_checkpoint(fixture);
   append_commands(fixture, 1);
   assert_int_equal(kept_from(fixture, 0, UINT64_MAX), 5); /* the one that came since is not covered yet */
   struct log_fetch fetch = {.first = 4, .last = 5, .count_max = 10, .bytes_max = 4u << 20};
-  hand_fetch(fixture, GROUP, &fetch);
+  hand_fetch(fixture, MAP, &fetch);
   assert_int_equal(fetch.status, STATUS_BELOW_START);
   log_fetch_reset(&fetch);
 }

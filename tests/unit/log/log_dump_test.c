@@ -1,0 +1,135 @@
+/* What waits for a dump: the entries that the cluster's map stands for, so that the store is never the only one that knows the map. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/log/log_fixture.h"
+
+#define MAP 0u     /* group 0: its state is the map */
+#define RECORDS 1u /* whose appends make the ring go round */
+
+static enum status give_state(void *context, struct buffer *out) {
+  (void)context;
+  return buffer_append_string(out, "map");
+}
+static void own(void *context) { log_set_owner(context, &(struct log_owner){.snapshot = give_state}); }
+
+static void keep_none(void *context) { log_keep_newest(context, 0, UINT64_MAX); }
+
+/* The start that the disk knows after that. */
+static entry_index kept_from(struct fixture *fixture) {
+  fixture_run(fixture, MAP, keep_none, fixture->logs[MAP]);
+  fixture_checkpoint(fixture);
+  return fixture_view(fixture, MAP).start_index;
+}
+
+static entry_index recovered_applied(const struct fixture *fixture) {
+  entry_index applied = 0;
+  (void)log_recovered_state(fixture->logs[MAP], &applied);
+  return applied;
+}
+
+static void make_ring_small(struct fixture *fixture) {
+  fixture->options.journal.file_bytes = 256u << 10;
+  fixture->options.journal.ring_bytes = 6 * (256u << 10);
+}
+
+/* Whether it could. */
+static bool append_records(struct fixture *fixture) {
+  for (unsigned i = 0; log_set_admit(fixture->set, 20000) != STATUS_OK; i++) {
+    if (i == 300) return false;
+    fixture_checkpoint(fixture);
+    usleep(1000);
+  }
+  log_set_admit_undo(fixture->set, 20000);
+  fixture_append(fixture, RECORDS, 1, 20000, true);
+  return true;
+}
+
+static uint64_t oldest_file(const struct fixture *fixture) { return journal_usage(log_set_journal(fixture->set)).oldest_file; }
+
+/* A map of 3 commands is in store and dump. */
+static void open_with_a_map(struct fixture *fixture) {
+  make_ring_small(fixture);
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  fixture_create(fixture, MAP, 1u << 20);
+  fixture_create(fixture, RECORDS, 1u << 20);
+  fixture_run(fixture, MAP, own, fixture->logs[MAP]);
+  fixture_append(fixture, MAP, 3, 100, true);
+  fixture_checkpoint(fixture);
+}
+
+/* Of the map what the newest dump has, and every command behind that. */
+static void assert_nothing_lost_with_the_store(struct fixture *fixture) {
+  char path[512];
+  fixture_path(fixture, "store.mdb", path, sizeof path);
+  assert_int_equal(truncate(path, 0), 0);
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+  assert_true(fixture->report.store_rebuilt);
+  assert_false(fixture_view(fixture, MAP).damaged);
+  assert_int_equal(fixture_view(fixture, MAP).last_index, 10);
+  assert_in_range(recovered_applied(fixture), 3, 10);
+  fixture_commit_all(fixture, MAP);
+  assert_int_equal(fixture_read_all(fixture, MAP, 3, 65536, 100), 7);
+}
+
+static void the_maps_log_waits_for_a_dump_that_failed(void **state) {
+  struct fixture *fixture = *state;
+  open_with_a_map(fixture);
+  atomic_store(&fixture->fault.dumps_fail, true);
+  fixture_append(fixture, MAP, 7, 100, true);
+  fixture_checkpoint(fixture);
+  assert_int_equal(fixture_view(fixture, MAP).stored_index, 10);
+
+  assert_true(kept_from(fixture) <= 4);
+  fixture_reopen(fixture, false); /* a start takes the journal's files away that the store has no use for */
+  assert_int_equal(recovered_applied(fixture), 10);
+  fixture_close(fixture, false);
+  atomic_store(&fixture->fault.dumps_fail, false);
+
+  assert_nothing_lost_with_the_store(fixture);
+}
+
+/* There the journal does not wait, or there would never be space for one. */
+static void the_maps_log_waits_for_a_dump_on_a_full_disk(void **state) {
+  struct fixture *fixture = *state;
+  open_with_a_map(fixture);
+  atomic_store(&fixture->fault.no_room_for_dumps, true);
+  fixture_append(fixture, MAP, 7, 100, true);
+  fixture_checkpoint(fixture);
+  assert_true(kept_from(fixture) <= 4);
+  for (int i = 0; i < 100; i++) assert_true(append_records(fixture));
+  assert_true(oldest_file(fixture) > 3);
+  assert_true(kept_from(fixture) <= 4);
+  fixture_close(fixture, false);
+  atomic_store(&fixture->fault.no_room_for_dumps, false);
+
+  assert_nothing_lost_with_the_store(fixture);
+}
+
+static void the_maps_log_goes_when_a_dump_has_the_map(void **state) {
+  struct fixture *fixture = *state;
+  open_with_a_map(fixture);
+  atomic_store(&fixture->fault.dumps_fail, true);
+  fixture_append(fixture, MAP, 7, 100, true);
+  fixture_checkpoint(fixture);
+  assert_true(kept_from(fixture) <= 4);
+
+  atomic_store(&fixture->fault.dumps_fail, false);
+  fixture_checkpoint(fixture);
+
+  assert_int_equal(kept_from(fixture), 11);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(the_maps_log_waits_for_a_dump_that_failed),
+      TEST(the_maps_log_waits_for_a_dump_on_a_full_disk),
+      TEST(the_maps_log_goes_when_a_dump_has_the_map),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
