@@ -351,6 +351,14 @@ static void write_items(struct checkpoint_round *round) {
   }
 }
 
+/* There is nothing to store, and the journal waits for a dump that failed: once it is full nothing comes any more that there would be to store. */
+static void try_dump_again(struct checkpoint_round *round) {
+  if (!round->release_held) return;
+  write_dump(round);
+  round->may_release = !round->release_held;
+  round->failed = round->release_held;
+}
+
 void checkpoint_round_write(struct checkpoint_round *round) {
   struct log_set *set = round->set;
   uint64_t begin_ns = world_now_ns(set->world);
@@ -362,7 +370,10 @@ void checkpoint_round_write(struct checkpoint_round *round) {
   write_items(round);
   uint64_t written_ns = world_now_ns(set->world);
   bool changes = round->update_count > 0 || round->removal_count > 0 || set->gone.count > 0;
-  if (!changes && !round->last && !ends_doubt(round)) return;
+  if (!changes && !round->last && !ends_doubt(round)) {
+    try_dump_again(round);
+    return;
+  }
   enum status status = commit(round);
   if (status != STATUS_OK) {
     if (status == STATUS_NO_SPACE)

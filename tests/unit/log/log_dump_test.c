@@ -1,4 +1,5 @@
-/* What waits for a dump: the entries that the cluster's map stands for, so that the store is never the only one that knows the map. */
+/* What waits for a dump: the entries that the cluster's map stands for, so that the store is never the only one that knows the map, and the files of
+ * the journal. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -124,12 +125,31 @@ static void the_maps_log_goes_when_a_dump_has_the_map(void **state) {
   assert_int_equal(kept_from(fixture), 11);
 }
 
+/* Everything is flushed and stored, so that the rounds have nothing to do, and nothing comes: there is no room for it. */
+static void a_full_journal_comes_free_by_itself_when_a_dump_can_be_written(void **state) {
+  struct fixture *fixture = *state;
+  open_with_a_map(fixture);
+  atomic_store(&fixture->fault.dumps_fail, true);
+  fixture_create(fixture, 2, 1u << 20); /* the store alone would know of it */
+  while (append_records(fixture)) continue;
+
+  atomic_store(&fixture->fault.dumps_fail, false);
+
+  unsigned tries = 0;
+  while (log_set_admit(fixture->set, 20000) != STATUS_OK) {
+    assert_true(++tries < 1000);
+    usleep(10000);
+  }
+  log_set_admit_undo(fixture->set, 20000);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(the_maps_log_waits_for_a_dump_that_failed),
       TEST(the_maps_log_waits_for_a_dump_on_a_full_disk),
       TEST(the_maps_log_goes_when_a_dump_has_the_map),
+      TEST(a_full_journal_comes_free_by_itself_when_a_dump_can_be_written),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
