@@ -125,6 +125,7 @@ static enum status take_segment(struct recovery *recovery, struct bytes key, str
     segment_path(path, numbers[0], numbers[1], info.first_index);
     status = disk_remove(recovery->set->world->disk, path);
     if (status == STATUS_OK || status == STATUS_NOT_FOUND) table_changes_remove(&recovery->set->gone, TABLE_SEGMENT, key);
+    else log->files_left = true;
     return STATUS_OK;
   }
   struct image *image = log->image;
@@ -288,6 +289,7 @@ static void found(void *context, const struct journal_found *frame) {
     return;
   }
   struct recovered *log = recovery_get(recovery, frame->group, frame->instance, true);
+  log->mentioned = true;
   if (log->closed) return;
   log->told = true;
   if (frame->kind == FRAME_ENTRY) found_entry(log, frame);

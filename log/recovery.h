@@ -44,7 +44,9 @@ struct recovered {
   size_t count;
   size_t capacity;
   bool closed;
-  bool told; /* by a frame */
+  bool told;       /* by a frame */
+  bool mentioned;  /* by a frame, also where it was known to be closed */
+  bool files_left; /* of it that should have gone */
   bool damaged;
   entry_index damage_through; /* log_view.damage_through, but for what is there */
   bool state_read;
@@ -96,6 +98,8 @@ bool recovery_dump_is_foreign(const struct recovery *recovery);
 void recovery_judge(struct recovery *recovery);
 /* Is what the journal lost there all the same, or not needed? */
 bool recovery_is_harmless(struct recovery *recovery, const struct journal_loss *loss);
+/* recovery_forget.c: what is said of logs that are gone goes, where nothing needs it any more. Adds to `changes`. */
+void recovery_forget_gone(struct recovery *recovery);
 /* Flushes, commits, and starts the journal. */
 enum status recovery_finish(struct recovery *recovery) MUST_CHECK;
 /* recovery_logs.c: makes the logs. */

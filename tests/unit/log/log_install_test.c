@@ -179,6 +179,9 @@ static void a_filled_spare_takes_the_place(void **state) {
   fixture_checkpoint(fixture);
   fixture_reopen(fixture, true);
   assert_false(fixture_has(fixture, "p/1-1"));
+  for (int start = 0; start < 3; start++) fixture_reopen(fixture, true); /* that the one before is closed is known for good */
+  assert_int_equal(fixture_view(fixture, GROUP).instance, 2);
+  assert_false(fixture_view(fixture, GROUP).spare);
   assert_int_equal(fixture_view(fixture, GROUP).last_index, BASE_INDEX + 41);
   struct log_fetch fetch = {.first = BASE_INDEX + 1, .last = BASE_INDEX + 41, .count_max = 100, .bytes_max = 1u << 20};
   hand_fetch(fixture, GROUP, &fetch);
