@@ -231,6 +231,7 @@ static enum status commit(struct checkpoint_round *round) {
       .durable_group = journal_usage(set->journal).durable_group,
       .dump = set->checkpointed.dump,
       .doubt = set->checkpointed.doubt && !ends_doubt(round),
+      .dump_owed = round->dump_owed,
   };
   struct buffer value;
   buffer_init(&value, 256);
@@ -302,6 +303,7 @@ static void write_dump(struct checkpoint_round *round) {
   round->dump_owed = false;
   round->release_held = false;
   set->checkpointed.dump++;
+  set->checkpointed.dump_owed = false;
   struct map_cursor cursor = {0};
   for (struct image *image = NULL; (image = map_next(set->images.map, &cursor)) != NULL;) {
     image->dumped_applied = image->state_applied;

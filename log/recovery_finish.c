@@ -186,14 +186,25 @@ static void put_checkpoint(const struct checkpoint_row *row, struct table_change
   buffer_deinit(&value);
 }
 
+static uint64_t newest_dump(const struct log_set *set) {
+  uint64_t newest = 0;
+  return dump_list(set->world->disk, &newest, 1) == 1 ? newest : 0;
+}
+
+/* The checkpoint that was found had to do without one. */
+static bool is_dump_missing(const struct log_set *set) {
+  return set->checkpointed.dump_owed && newest_dump(set) <= set->checkpointed.dump;
+}
+
 static enum status commit(struct recovery *recovery) {
   struct log_set *set = recovery->set;
   struct checkpoint_row row = set->checkpointed;
   if (recovery->newest_frame.sequence > row.sequence) row.sequence = recovery->newest_frame.sequence;
   row.sequence++;
   row.durable_group = recovery->report->journal.last_group;
-  recovery->dump_owed = recovery->dump_owed || recovery->report->doubt != row.doubt;
+  recovery->dump_owed = recovery->dump_owed || recovery->report->doubt != row.doubt || is_dump_missing(set);
   row.doubt = recovery->report->doubt;
+  row.dump_owed = recovery->dump_owed;
   put_checkpoint(&row, &recovery->changes);
   uint8_t identity[IDENTITY_SIZE_MAX];
   size_t identity_size = identity_encode(&set->identity, identity);
@@ -274,16 +285,18 @@ static void remove_leftovers(struct recovery *recovery) {
   (void)status; /* whoever looks for strays lists it again */
 }
 
-/* The frames that told of logs which began or ended are in files that are about to go, and nothing of that is carried: without a dump
- * the store would be the only one to know. On a full disk it has to wait for a checkpoint; a start should need no space. */
+/* The frames that told of logs which began or ended are in files that are about to go, and nothing of that is carried; nor of what the last
+ * checkpoint could not write a dump of. Without a dump the store would be the only one to know. On a full disk it has to wait for a checkpoint; a
+ * start should need no space. */
 static void dump_if_owed(struct recovery *recovery) {
   struct log_set *set = recovery->set;
-  uint64_t newest = 0;
-  if (dump_list(set->world->disk, &newest, 1) == 1 && newest > set->checkpointed.dump) set->checkpointed.dump = newest;
+  uint64_t newest = newest_dump(set);
+  if (newest > set->checkpointed.dump) set->checkpointed.dump = newest;
   if (!recovery->dump_owed) return;
   enum status status = dump_write(set->world->disk, set->store, set->checkpointed.dump + 1);
   if (status == STATUS_OK) {
     set->checkpointed.dump++;
+    set->checkpointed.dump_owed = false;
     return;
   }
   trace_warn("dump_failed", "generation=%" PRIu64 " status=%s", set->checkpointed.dump + 1, status_name(status));

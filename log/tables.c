@@ -228,6 +228,7 @@ enum status checkpoint_row_encode(const struct checkpoint_row *row, struct buffe
   memset(at, 0, 8);
   at[0] = ROW_VERSION;
   at[1] = row->doubt;
+  at[2] = row->dump_owed;
   put_u64(at + 8, row->sequence);
   put_u64(at + 16, row->durable_group);
   put_u64(at + 24, row->dump);
@@ -241,7 +242,8 @@ enum status checkpoint_row_decode(struct bytes value, struct checkpoint_row *out
   *out_row = (struct checkpoint_row){.sequence = get_u64(value.data + 8),
                                      .durable_group = get_u64(value.data + 16),
                                      .dump = get_u64(value.data + 24),
-                                     .doubt = value.data[1] != 0};
+                                     .doubt = value.data[1] != 0,
+                                     .dump_owed = value.data[2] != 0};
   return STATUS_OK;
 }
 

@@ -75,6 +75,7 @@ struct checkpoint_row {
   uint64_t durable_group; /* of the journal, when it was taken */
   uint64_t dump;          /* newest generation known */
   bool doubt;             /* log_set_report.doubt, until log_set_settle() */
+  bool dump_owed;         /* the store knows what no dump up to that generation does, and the journal may not keep it any more */
 };
 
 /* Appends the value to `out`. */

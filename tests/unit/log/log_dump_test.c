@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "log/dump.h"
 #include "tests/unit/log/log_fixture.h"
 
 #define MAP 0u     /* group 0: its state is the map */
@@ -125,6 +126,30 @@ static void the_maps_log_goes_when_a_dump_has_the_map(void **state) {
   assert_int_equal(kept_from(fixture), 11);
 }
 
+static uint64_t newest_dump(struct fixture *fixture) {
+  uint64_t generations[DUMP_LIST_MAX];
+  return dump_list(fixture->world->disk, generations, DUMP_LIST_MAX) > 0 ? generations[0] : 0;
+}
+
+/* It takes the journal's files that would have told the same. */
+static void a_start_writes_the_dump_that_failed_before_it(void **state) {
+  struct fixture *fixture = *state;
+  open_with_a_map(fixture);
+  uint64_t before = newest_dump(fixture);
+  atomic_store(&fixture->fault.dumps_fail, true);
+  fixture_create(fixture, 2, 1u << 20);
+  fixture_checkpoint(fixture);
+  fixture_close(fixture, false);
+  assert_int_equal(newest_dump(fixture), before);
+  atomic_store(&fixture->fault.dumps_fail, false);
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  assert_int_equal(newest_dump(fixture), before + 1);
+  fixture_reopen(fixture, false);
+  assert_int_equal(newest_dump(fixture), before + 1); /* once */
+}
+
 /* Everything is flushed and stored, so that the rounds have nothing to do, and nothing comes: there is no room for it. */
 static void a_full_journal_comes_free_by_itself_when_a_dump_can_be_written(void **state) {
   struct fixture *fixture = *state;
@@ -149,6 +174,7 @@ int main(void) {
       TEST(the_maps_log_waits_for_a_dump_that_failed),
       TEST(the_maps_log_waits_for_a_dump_on_a_full_disk),
       TEST(the_maps_log_goes_when_a_dump_has_the_map),
+      TEST(a_start_writes_the_dump_that_failed_before_it),
       TEST(a_full_journal_comes_free_by_itself_when_a_dump_can_be_written),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
