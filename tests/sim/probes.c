@@ -96,6 +96,7 @@ static const struct {
     {"stalled_leader_reconnects", CLUSTER},
     {"superseded_process_is_dismissed", CLUSTER},
     {"superseded_start_is_refused", CLUSTER},
+    {"tombstone_goes", BOTH},
     {"topic_grows", BOTH | CONTROLLER},
     {"topic_is_put", CLUSTER | CONTROLLER},
     {"topic_spread_over_racks", CLUSTER},
