@@ -8,8 +8,8 @@
 #include "clients/cli/quantity.h"
 #include "clients/cli/report.h"
 #include "clients/cli/rounds.h"
+#include "clients/cli/stuck.h"
 #include "clients/cli/table.h"
-#include "clients/cli/work.h"
 
 static const struct column move_columns[] = {
     {"TOPIC", "topic", COLUMN_TEXT},    {"PARTITION", "partition", COLUMN_NUMBER}, {"FROM", "from", COLUMN_TEXT},
@@ -63,7 +63,7 @@ static int show(void *context, bool again, size_t *out_left) {
   if (again && isatty(STDOUT_FILENO) != 0) output_printf(cli->output, "\033[H\033[J");
   if (*out_left == 0 && !cli->json) output_printf(cli->output, "nothing is on its way\n");
   else table_print(cli, move_columns, listing.rows);
-  if (!cli->json) work_print_stuck(cli, listing.rows);
+  if (!cli->json) stuck_print(cli, listing.rows);
   output_flush(cli->output);
   json_decref(listing.rows);
   return CLI_OK;

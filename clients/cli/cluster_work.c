@@ -7,6 +7,7 @@
 #include "clients/cli/quantity.h"
 #include "clients/cli/report.h"
 #include "clients/cli/rounds.h"
+#include "clients/cli/stuck.h"
 #include "clients/cli/table.h"
 #include "clients/cli/work.h"
 
@@ -110,7 +111,7 @@ static int print_work(struct cli *cli, const struct work *work, bool again) {
   if (json_array_size(rows) == 0 && !cli->json) output_printf(cli->output, "nothing is under way\n");
   else table_print(cli, work_columns, rows);
   if (!cli->json) print_stuck(cli, work);
-  if (!cli->json) work_print_stuck(cli, work->moves);
+  if (!cli->json) stuck_print(cli, work->moves);
   output_flush(cli->output);
   json_decref(rows);
   return CLI_OK;

@@ -6,10 +6,10 @@
 #include "base/memory.h"
 #include "base/world.h"
 #include "clients/cli/report.h"
+#include "clients/cli/stuck.h"
 #include "clients/cli/terminal.h"
 
 #define TEXT_SIZE 768u
-#define STUCK_SIZE 512u
 
 enum state { PLANNED, BEGUN, ARRIVED, REFUSED };
 static const char *const state_words[] = {"planned", "moving", "arrived", "refused"};
@@ -101,9 +101,8 @@ static void note_busy(struct carrying *carrying, struct places from, struct plac
 
 static void move_visit(void *context, const struct cairn_move *move) {
   struct carrying *carrying = context;
-  char stuck[STUCK_SIZE] = "";
-  if (move->stuck[0] != '\0')
-    snprintf(stuck, sizeof stuck, "partition %u of %.*s waits: %s", move->partition, CAIRN_NAME_MAX, move->topic, move->stuck);
+  char stuck[STUCK_SIZE];
+  stuck_text(stuck, move);
   note_busy(carrying, (struct places){move->from, move->from_count}, (struct places){move->to, move->to_count}, stuck);
   for (size_t i = 0; i < row_count(carrying); i++) {
     uint32_t from[CAIRN_REPLICAS_MAX], to[CAIRN_REPLICAS_MAX];

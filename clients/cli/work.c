@@ -5,12 +5,10 @@
 
 #include "base/memory.h"
 #include "clients/cli/map_json.h"
-#include "clients/cli/output.h"
 #include "clients/cli/quantity.h"
 
 #define TEXT_SIZE 160u
 #define SIZE_SIZE 32u
-#define STUCK_TOLD_MAX 8u
 
 static void move_visit(void *context, const struct cairn_move *move) {
   struct work *work = context;
@@ -75,19 +73,6 @@ const struct departure *work_departure(const struct work *work, uint32_t broker)
   for (size_t i = 0; i < work->departure_count; i++)
     if (work->departures[i].broker_id == broker) return &work->departures[i];
   return NULL;
-}
-
-void work_print_stuck(const struct cli *cli, const json_t *moves) {
-  size_t i, stuck = 0;
-  json_t *move;
-  json_array_foreach(moves, i, move) {
-    const char *why = json_string_value(json_object_get(move, "stuck"));
-    if (why == NULL || why[0] == '\0' || stuck++ >= STUCK_TOLD_MAX) continue;
-    output_printf(cli->output, "partition %lld of %s waits: %s\n",
-                  (long long)json_integer_value(json_object_get(move, "partition")),
-                  json_string_value(json_object_get(move, "topic")), why);
-  }
-  if (stuck > STUCK_TOLD_MAX) output_printf(cli->output, "%zu more wait\n", stuck - STUCK_TOLD_MAX);
 }
 
 int64_t work_seconds_left(uint64_t bytes_to_go, uint64_t bytes_per_second) {

@@ -35,8 +35,6 @@ void work_deinit(struct work *work);
 const struct departure *work_departure(const struct work *work, uint32_t broker);
 /* "12 replicas left, 3 on their way; 1.2 GiB to go at 31.0 MiB/s, 40s left". Returns `into`. */
 const char *work_departure_text(char *into, size_t size, const struct departure *departure);
-/* For people, a line for each of the first moves that something is in the way of, and how many more there are. `moves`: move_json() of each. */
-void work_print_stuck(const struct cli *cli, const json_t *moves);
 /* Until so much is done at this pace; -1: not known. */
 int64_t work_seconds_left(uint64_t bytes_to_go, uint64_t bytes_per_second);
 
