@@ -10,6 +10,7 @@
 #include "clients/cli/quantity.h"
 #include "clients/cli/reassignment.h"
 #include "clients/cli/report.h"
+#include "clients/cli/stuck.h"
 #include "clients/cli/table.h"
 #include "clients/cli/terminal.h"
 
@@ -28,7 +29,8 @@ struct goal {
   size_t broker_count;
   int64_t at_once;
   int64_t bytes_per_second;
-  json_t *plan; /* an object; its "moves" are the rows */
+  json_t *plan;           /* an object; its "moves" are the rows */
+  char stuck[STUCK_SIZE]; /* of what was on its way already: the first that waits, and for what; "": none does */
 };
 
 /* ---- The command line ---- */
@@ -221,18 +223,21 @@ static int print_result(const struct goal *goal, const struct reassignment_resul
 /* ---- What both commands do ---- */
 
 static int report_interrupted(const struct goal *goal) {
-  char what[TEXT_SIZE];
+  char what[TEXT_SIZE], why[STUCK_SIZE + TEXT_SIZE];
   snprintf(what, sizeof what, "waiting for %lld partitions that were on their way already was interrupted",
            (long long)number_of(goal, "partitions_moving"));
-  return report_failure(goal->cli, CLI_INTERRUPTED, "INTERRUPTED", what,
-                        "they go on by themselves, whether somebody waits or not",
+  snprintf(why, sizeof why, "they go on by themselves, whether somebody waits or not%s%s", goal->stuck[0] == '\0' ? "" : ", but ",
+           goal->stuck);
+  return report_failure(goal->cli, CLI_INTERRUPTED, "INTERRUPTED", what, why,
                         "the same command again goes on with what is left; cairn cluster moves shows what is under way");
 }
 
 /* Until it is worth while to ask for another plan. */
-static void wait_a_while(const struct goal *goal, struct progress *progress) {
-  char text[TEXT_SIZE];
-  snprintf(text, sizeof text, "%lld partitions were on their way already", (long long)number_of(goal, "partitions_moving"));
+static void wait_a_while(struct goal *goal, struct progress *progress) {
+  char text[STUCK_SIZE + TEXT_SIZE];
+  stuck_find(goal->stuck, goal->cli, goal->topics, goal->topic_count);
+  snprintf(text, sizeof text, "%lld partitions were on their way already%s%s", (long long)number_of(goal, "partitions_moving"),
+           goal->stuck[0] == '\0' ? "" : ": ", goal->stuck);
   for (unsigned i = 0; i < 5 && !terminal_interrupted(); i++) progress_wait(progress, world_now_ns(goal->cli->world), text);
 }
 

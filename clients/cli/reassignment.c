@@ -10,6 +10,7 @@
 #include "clients/cli/terminal.h"
 
 #define TEXT_SIZE 768u
+#define WHY_SIZE (2 * STUCK_SIZE + 256u)
 
 enum state { PLANNED, BEGUN, ARRIVED, REFUSED };
 static const char *const state_words[] = {"planned", "moving", "arrived", "refused"};
@@ -30,6 +31,7 @@ struct carrying {
   uint32_t counts[4];
   uint64_t bytes_to_go, bytes_per_second;
   char in_the_way[STUCK_SIZE]; /* of what is to begin: a move that holds its place and waits itself, and for what; "": no such */
+  char stuck[STUCK_SIZE];      /* the first of ours that waits, and for what; "": none does */
 };
 
 size_t reassignment_brokers(const json_t *row, const char *field, uint32_t *out_brokers) {
@@ -112,6 +114,7 @@ static void move_visit(void *context, const struct cairn_move *move) {
     if (!carrying->listed[i]) continue;
     carrying->bytes_to_go += move->bytes_to_go;
     carrying->bytes_per_second += move->bytes_per_second;
+    if (carrying->stuck[0] == '\0') memcpy(carrying->stuck, stuck, STUCK_SIZE);
   }
 }
 
@@ -119,6 +122,7 @@ static int look(struct carrying *carrying) {
   struct cairn_error error;
   carrying->busy_count = 0;
   carrying->bytes_to_go = carrying->bytes_per_second = 0;
+  carrying->stuck[0] = '\0';
   memset(carrying->listed, 0, row_count(carrying) * sizeof *carrying->listed);
   if (cairn_move_list(carrying->order->cli->client, move_visit, carrying, &error) != CAIRN_OK)
     return report_error(
@@ -184,12 +188,15 @@ static int begin(struct carrying *carrying, size_t i) {
 
 /* ---- All of them ---- */
 
+/* What waits of ours is mostly what is in the way of the rest, too. */
 static int report_interrupted(const struct carrying *carrying) {
-  char what[TEXT_SIZE], why[TEXT_SIZE];
+  char what[TEXT_SIZE], why[WHY_SIZE];
+  const char *in_the_way = carrying->in_the_way;
+  const char *stuck = strcmp(carrying->stuck, in_the_way) == 0 ? "" : carrying->stuck;
   snprintf(what, sizeof what, "it was interrupted: %u of %zu moves have arrived", carrying->counts[ARRIVED], row_count(carrying));
-  snprintf(why, sizeof why, "%u have begun and go on by themselves, whether somebody waits or not; %u have not begun%s%s",
-           carrying->counts[BEGUN], carrying->counts[PLANNED],
-           carrying->in_the_way[0] == '\0' ? "" : ", as a move is in the way: ", carrying->in_the_way);
+  snprintf(why, sizeof why, "%u have begun and go on by themselves, whether somebody waits or not%s%s; %u have not begun%s%s",
+           carrying->counts[BEGUN], stuck[0] == '\0' ? "" : ", but ", stuck, carrying->counts[PLANNED],
+           in_the_way[0] == '\0' ? "" : ", as a move is in the way: ", in_the_way);
   return report_failure(carrying->order->cli, CLI_INTERRUPTED, "INTERRUPTED", what, why,
                         "the same command again goes on with the rest; cairn cluster moves shows what is under way");
 }
@@ -197,7 +204,7 @@ static int report_interrupted(const struct carrying *carrying) {
 /* What has begun and is not listed any more is over. */
 static int step(struct carrying *carrying) {
   int code = look(carrying);
-  if (terminal_interrupted()) return code; /* what was in the way is told */
+  if (terminal_interrupted()) return code; /* what was in the way when it was looked at is told */
   carrying->in_the_way[0] = '\0';
   for (size_t i = 0; code == CLI_OK && i < row_count(carrying) && !terminal_interrupted(); i++) {
     if (carrying->states[i] == BEGUN && !carrying->listed[i]) set_state(carrying, i, ARRIVED);
@@ -211,7 +218,10 @@ static void wait_a_while(const struct carrying *carrying, struct progress *progr
   snprintf(text, sizeof text, "%u of %zu have arrived, %u are on their way (%.1f MiB to go, %.1f MiB/s), %u to begin",
            carrying->counts[ARRIVED], row_count(carrying), carrying->counts[BEGUN], (double)carrying->bytes_to_go / 1048576.0,
            (double)carrying->bytes_per_second / 1048576.0, carrying->counts[PLANNED]);
-  if (carrying->counts[BEGUN] == 0 && carrying->in_the_way[0] != '\0')
+  if (carrying->stuck[0] != '\0')
+    snprintf(text, sizeof text, "%u of %zu have arrived, %u are on their way, %u to begin: %s", carrying->counts[ARRIVED],
+             row_count(carrying), carrying->counts[BEGUN], carrying->counts[PLANNED], carrying->stuck);
+  else if (carrying->counts[BEGUN] == 0 && carrying->in_the_way[0] != '\0')
     snprintf(text, sizeof text, "%u to begin: %s", carrying->counts[PLANNED], carrying->in_the_way);
   progress_wait(progress, world_now_ns(carrying->order->cli->world), text);
 }

@@ -1,6 +1,7 @@
 #include "clients/cli/stuck.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "clients/cli/output.h"
 
@@ -11,6 +12,29 @@ const char *stuck_text(char into[STUCK_SIZE], const struct cairn_move *move) {
   if (move->stuck[0] != '\0')
     snprintf(into, STUCK_SIZE, "partition %u of %.*s waits: %s", move->partition, CAIRN_NAME_MAX, move->topic, move->stuck);
   return into;
+}
+
+struct search {
+  char *into;
+  const char *const *topics;
+  size_t topic_count;
+};
+
+static bool is_wanted(const struct search *search, const char *topic) {
+  for (size_t i = 0; i < search->topic_count; i++)
+    if (strcmp(search->topics[i], topic) == 0) return true;
+  return search->topic_count == 0;
+}
+
+static void move_visit(void *context, const struct cairn_move *move) {
+  const struct search *search = context;
+  if (search->into[0] == '\0' && is_wanted(search, move->topic)) stuck_text(search->into, move);
+}
+
+void stuck_find(char into[STUCK_SIZE], struct cli *cli, const char *const *topics, size_t topic_count) {
+  struct search search = {into, topics, topic_count};
+  into[0] = '\0';
+  cairn_move_list(cli->client, move_visit, &search, NULL);
 }
 
 void stuck_print(const struct cli *cli, const json_t *moves) {

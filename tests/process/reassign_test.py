@@ -184,19 +184,51 @@ class ReassignTest(ReassignCase):
         plan = os.path.join(tempfile.mkdtemp(), "plan.json")
         with open(plan, "w", encoding="utf-8") as file:
             json.dump({"moves": [{"topic": "t", "topic_id": topic_id, "partition": 1, "from": second, "to": less}]}, file)
-        process = self.begin("cluster", "reassign", "--plan", plan, "--at-once", "1", "--wait")
-        with self.assertRaises(subprocess.TimeoutExpired):
-            process.wait(3)
-        process.send_signal(signal.SIGINT)
-        said, error = process.communicate(timeout=self.patience_s)
-        self.assertEqual((process.returncode, said), (130, b""), error)
-        self.assertIn(b"1 have not begun, as a move is in the way: partition 0 of t waits: broker 4 is down: start it", error)
+        error = self.interrupted("cluster", "reassign", "--plan", plan, "--at-once", "1", "--wait")
+        self.assertIn("1 have not begun, as a move is in the way: partition 0 of t waits: broker 4 is down: start it", error)
         self.assertEqual([move.partition for move in self.moving()], [0])
 
         self.cluster.brokers[3].start()
         self.wait_all_up()
         self.run_cairn("cluster", "reassign", "--plan", plan, "--at-once", "1", "--wait")
         self.assertEqual([list(place.replicas) for place in self.places("t")], [[*first[:2], 4], less])
+
+    def interrupted(self, *words):
+        """What a command says that waits, and is told to stop."""
+        process = self.begin(*words)
+        with self.assertRaises(subprocess.TimeoutExpired):
+            process.wait(3)
+        process.send_signal(signal.SIGINT)
+        said, error = process.communicate(timeout=self.patience_s)
+        self.assertEqual((process.returncode, said), (130, b""), error)
+        return error.decode()
+
+    def test_what_has_begun_and_waits_is_named(self):
+        self.create("t", 1)
+        self.fill("t", 1)
+        self.add_broker()
+        self.cluster.brokers[3].kill()
+        self.wait_all_up(3)
+        home = list(self.places("t")[0].replicas)
+        goal = [*home[:2], 4]
+        self.call("move_partition", topic="t", partition=0, replicas=goal)
+        waits = "partition 0 of t waits: broker 4 is down: start it, or take the move back"
+        self.wait_for("what it waits for is told", lambda: waits in self.run_cairn("cluster", "moves"))
+        topic_id = self.call("describe_topic", name="t").topic.id
+        plan = os.path.join(tempfile.mkdtemp(), "plan.json")
+        with open(plan, "w", encoding="utf-8") as file:
+            json.dump({"moves": [{"topic": "t", "topic_id": topic_id, "partition": 0, "from": home, "to": goal}]}, file)
+
+        error = self.interrupted("cluster", "reassign", "--plan", plan, "--wait")
+        self.assertIn("1 have begun and go on by themselves, whether somebody waits or not, but %s; 0 have not begun\n" % waits, error)
+        error = self.interrupted("cluster", "rebalance", "--wait")
+        self.assertIn("1 partitions that were on their way already was interrupted", error)
+        self.assertIn("they go on by themselves, whether somebody waits or not, but %s\n" % waits, error)
+
+        self.cluster.brokers[3].start()
+        self.wait_all_up()
+        self.run_cairn("cluster", "reassign", "--plan", plan, "--wait")
+        self.assertEqual(list(self.places("t")[0].replicas), goal)
 
     def test_a_move_that_is_taken_back_leaves_the_partition_as_it_was(self):
         self.create("t", 1)
