@@ -165,11 +165,13 @@ static int watch_all(struct watching *watching) {
   return terminal_interrupted() ? CLI_INTERRUPTED : CLI_OK;
 }
 
-/* Where it ended for a reason that trying again would not mend, there is nothing to go on with. */
+/* Where it ended for a reason that trying again would not mend, there is nothing to go on with; and of what could not be written nobody knows how much
+ * arrived. */
 static void say_where(const struct watching *watching, int code) {
   unsigned long long version = cairn_watch_version(watching->watch);
   bool goes_on = code == CLI_OK || code == CLI_INTERRUPTED || code == CLI_UNAVAILABLE;
-  if (goes_on && version > 0) fprintf(stderr, "watched to version %llu; it goes on with --from %llu\n", version, version);
+  if (goes_on && version > 0 && !output_broken(watching->cli->output))
+    fprintf(stderr, "watched to version %llu; it goes on with --from %llu\n", version, version);
 }
 
 static int read_topics(struct watching *watching) {

@@ -1,6 +1,7 @@
 #include "clients/cli/output.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,9 +46,16 @@ static void write_through(struct output *output, const char *data, size_t size) 
   }
 }
 
+/* Of a pipe that nobody reads any more this tells without a write: who waits for something to write would never know. */
+static void look_for_reader(struct output *output) {
+  struct pollfd pipe = {.fd = output->fd};
+  if (poll(&pipe, 1, 0) == 1 && (pipe.revents & POLLERR) != 0) output->broken = true;
+}
+
 void output_flush(struct output *output) {
   write_through(output, output->data, output->size);
   output->size = 0;
+  if (!output->broken) look_for_reader(output);
 }
 
 void output_write(struct output *output, const void *data, size_t size) {

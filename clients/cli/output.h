@@ -12,6 +12,7 @@ void output_free(struct output *output); /* flushes; NULL is fine */
 
 void output_write(struct output *output, const void *data, size_t size);
 void output_printf(struct output *output, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Also finds out whether somebody reads still: who waits for more to write calls it now and then, with nothing to write too. */
 void output_flush(struct output *output);
 
 /* Nobody reads any more, or the disk is full: what is written goes nowhere. A command that writes much looks now and then. */

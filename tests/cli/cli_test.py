@@ -560,6 +560,26 @@ class CliTest(WithBroker):
         self.assertIn(b"error[OUTPUT]", done.stderr)
         self.assertEqual(run("<&- 2>&-", "read", name).stdout, b"x\n")
 
+    def test_who_follows_ends_when_its_reader_goes_though_nothing_more_comes(self):
+        name = self.topic()
+        self.out("append", name, stdin=b"x\ny\n")
+        for words, first in ((("read", name, "--follow"), b"x\n"), (("cluster", "watch", "--from", "0"), b"the whole map")):
+            process = subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment())
+            self.addCleanup(process.kill)
+            self.assertIn(first, process.stdout.readline())
+            process.stdout.close()
+            self.assertEqual((process.wait(30), process.stderr.read()), (0, b""))
+            process.stderr.close()
+
+    def test_a_watch_that_cannot_be_written_does_not_say_where_to_go_on(self):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                self.command("cluster", "watch", "--from", "0"), stdout=full, stderr=subprocess.PIPE, env=self.environment(), timeout=30
+            )
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"error[OUTPUT]", done.stderr)
+        self.assertNotIn(b"--from", done.stderr)
+
     def test_errors_are_json_when_asked(self):
         done = self.run_cairn("-o", "json", "read", "nowhere", code=3)
         error = json.loads(done.stderr)["error"]
