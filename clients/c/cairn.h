@@ -148,6 +148,10 @@ struct cairn_client_options {
   uint32_t call_timeout_ms;  /* a synchronous call in all, retries included; 0: 30,000 */
   uint32_t reach_timeout_ms; /* but no longer than this while no broker can be reached at all; 0: 3,000 */
   uint32_t retry_backoff_ms; /* before the first retry; doubles, up to 2,000; 0: 50 */
+  /* A thread that waits for the answer to a synchronous call asks this ten times a second; NULL: it waits on. Once it is true the answer may
+   * take another second, then the call ends with CAIRN_CANCELLED (executed NO where it surely had no effect, else MAYBE). */
+  bool (*given_up)(void *context);
+  void *given_up_context;
 };
 
 /* Connects when something is asked, not before. INVALID: a server that is not HOST:PORT, or there are too many. */

@@ -105,25 +105,54 @@ void call_cancel(struct call *call) {
   }
   loop_timer_cancel(call->client->loop, &call->timer);
   failure_set(&call->failure, STATUS_CANCELLED, NULL);
+  call->failure.executed = EXECUTED_NO; /* of what is to be sent again; of what was sent before call_end() knows */
   call_end(call, NULL);
 }
 
 /* ---- Waiting for one ---- */
 
+#define LOOK_NS (100 * (uint64_t)NS_PER_MS)       /* how often a waiting thread asks whether it is to give up */
+#define LAST_WAIT_NS (1000 * (uint64_t)NS_PER_MS) /* for the answer, from then on */
+
 struct waiter {
   struct call call;
-  struct task start_task;
-  struct bell done; /* rung once */
+  struct task start_task, cancel_task;
+  struct bell done; /* rung once, and once more by the cancel task */
+  bool over;        /* the loop's */
   struct blob *answer;
 };
 
 static void waiter_done(struct call *call, struct blob *answer) {
   struct waiter *waiter = container_of(call, struct waiter, call);
   waiter->answer = answer;
-  bell_ring(call->client->world, &waiter->done); /* from here on the waiter may be gone */
+  waiter->over = true;
+  bell_ring(call->client->world, &waiter->done); /* from here on the waiter may be gone, unless it is to be cancelled */
 }
 
 static void waiter_start(struct task *task) { call_start(&container_of(task, struct waiter, start_task)->call); }
+
+static void waiter_cancel(struct task *task) {
+  struct waiter *waiter = container_of(task, struct waiter, cancel_task);
+  struct world *world = waiter->call.client->world;
+  if (!waiter->over) call_cancel(&waiter->call);
+  bell_ring(world, &waiter->done);
+}
+
+/* Both tasks are over when it returns, so the waiter may go. */
+static void waiter_wait(struct waiter *waiter) {
+  struct cairn_client *client = waiter->call.client;
+  uint64_t slice_ns = client->given_up == NULL ? UINT64_MAX : LOOK_NS, last_ns = UINT64_MAX;
+  unsigned rings = 0, awaited = 1;
+  while ((rings = bell_listen(&waiter->done)) < awaited) {
+    bell_wait(client->world, &waiter->done, rings, slice_ns);
+    if (awaited > 1 || client->given_up == NULL || !client->given_up(client->given_up_context)) continue;
+    uint64_t now_ns = world_now_ns(client->world);
+    if (last_ns == UINT64_MAX) last_ns = now_ns + LAST_WAIT_NS;
+    if (now_ns < last_ns) continue;
+    awaited = 2;
+    loop_post(client->loop, &waiter->cancel_task);
+  }
+}
 
 int call_and_wait(struct cairn_client *client, const char *method, const struct blob_part *parts, size_t count, bool idempotent,
                   uint32_t more_timeout_ms, struct blob **out_answer, struct cairn_error *error) {
@@ -138,8 +167,9 @@ int call_and_wait(struct cairn_client *client, const char *method, const struct 
   if (waiter->call.deadline_ns != UINT64_MAX) waiter->call.deadline_ns += (uint64_t)more_timeout_ms * NS_PER_MS;
   waiter->call.done = waiter_done;
   waiter->start_task.run = waiter_start;
+  waiter->cancel_task.run = waiter_cancel;
   loop_post(client->loop, &waiter->start_task);
-  while (bell_listen(&waiter->done) == 0) bell_wait(client->world, &waiter->done, 0, UINT64_MAX);
+  waiter_wait(waiter);
   int code = CAIRN_OK;
   if (waiter->answer == NULL) code = error_from_failure(error, &waiter->call.failure);
   else error_clear(error);

@@ -55,6 +55,8 @@ int client_new_in(struct world *world, const struct cairn_client_options *option
   struct cairn_client *client = NEW(struct cairn_client);
   list_init(&client->connections);
   client->world = world;
+  client->given_up = given.given_up;
+  client->given_up_context = given.given_up_context;
   client->call_timeout_ms = given.call_timeout_ms == 0 ? CALL_TIMEOUT_MS : given.call_timeout_ms;
   client->reach_timeout_ms = given.reach_timeout_ms == 0 ? REACH_TIMEOUT_MS : given.reach_timeout_ms;
   client->retry_backoff_ms = given.retry_backoff_ms == 0 ? RETRY_BACKOFF_MS : given.retry_backoff_ms;

@@ -55,6 +55,8 @@ struct cairn_client {
   uint32_t call_timeout_ms;
   uint32_t reach_timeout_ms;
   uint32_t retry_backoff_ms;
+  bool (*given_up)(void *context); /* NULL: nobody gives up */
+  void *given_up_context;
   struct interests *interests; /* the loop's */
   bool owns_world;
 };
@@ -107,7 +109,6 @@ struct call {
   struct blob *answer;
   struct failure failure;
   struct task task;
-  struct task cancel_task;
   struct timer timer;
 };
 

@@ -171,6 +171,23 @@ static void print(const struct cli *cli, const struct cairn_error *error, const 
   fprintf(stderr, "try: %s\n", try_this);
 }
 
+/* By Ctrl-C, in the middle of a call. A command may have made others before: only of this one is known that it did nothing. */
+static bool was_interrupted(const struct cairn_error *error) { return error->code == CAIRN_CANCELLED && terminal_interrupted(); }
+
+static int report_cut_short(const struct suggestion *this, const char *what) {
+  const struct cairn_error *error = this->error;
+  bool changes = changes_of(this->cli) != CHANGES_NOTHING;
+  bool unknown = changes && error->executed != CAIRN_EXECUTED_NO;
+  char try_this[TEXT_SIZE];
+  if (changes) suggest_look(this, try_this, sizeof try_this);
+  else snprintf(try_this, sizeof try_this, "%s cluster status", this->cairn);
+  print(this->cli, error, "INTERRUPTED", what,
+        unknown ? "it was interrupted before an answer came: whether it was done is not known"
+                : "it was interrupted before an answer came",
+        try_this);
+  return CLI_INTERRUPTED;
+}
+
 int report_error(const struct cli *cli, const struct cairn_error *error, struct report_subject subject, const char *format, ...) {
   char what[TEXT_SIZE];
   va_list arguments;
@@ -182,6 +199,7 @@ int report_error(const struct cli *cli, const struct cairn_error *error, struct 
   if (cli->server_given) snprintf(suggestion.cairn, sizeof suggestion.cairn, "cairn --server %s", cli->server);
   if (subject.has_partition) snprintf(suggestion.partition, sizeof suggestion.partition, " --partition %u", subject.partition);
   suggestion.topic = subject.topic == NULL ? "TOPIC" : subject.topic;
+  if (was_interrupted(error)) return report_cut_short(&suggestion, what);
   suggest(&suggestion, try_this, sizeof try_this);
   print(cli, error, error->reason, what, error->message, try_this);
   return report_exit_code(error);

@@ -9,8 +9,10 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -532,6 +534,40 @@ class CliTest(WithBroker):
                 self.assert_refused(6, "DEADLINE", "--timeout", "700ms", *words, suggests=suggests)
         finally:
             self.broker.thaw()
+
+    def interrupted_at(self, address, *words):
+        """What a command says that gets no answer, and is told to stop: it ends soon after."""
+        process = subprocess.Popen(
+            [CAIRN, "--server", address, "--timeout", "5m", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment()
+        )
+        self.addCleanup(process.kill)
+        with self.assertRaises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.send_signal(signal.SIGINT)
+        said, error = process.communicate(timeout=30)
+        self.assertEqual((process.returncode, said), (130, b""), error)
+        return error.decode()
+
+    def test_ctrl_c_ends_a_call_that_nobody_answers(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def speak_no_more():
+                for _ in range(3):
+                    connection, _ = listener.accept()
+                    self.addCleanup(connection.close)
+                    connection.sendall(b"\0\0\0\4\0\0\0\0\0")  # HTTP/2's settings, and nothing behind them
+
+            speaker = threading.Thread(target=speak_no_more, daemon=True)
+            speaker.start()
+            address = "127.0.0.1:%d" % listener.getsockname()[1]
+            error = self.interrupted_at(address, "topic", "list")
+            self.assertIn("error[INTERRUPTED]: cannot list topics\nwhy: it was interrupted before an answer came\n", error)
+            error = self.interrupted_at(address, "topic", "create", "late")
+            self.assertIn("why: it was interrupted before an answer came: whether it was done is not known\n", error)
+            self.assertIn("topic describe late, to see what was done", error)
+            error = self.interrupted_at(address, "broker", "drain", "1", "--wait", "-o", "json")
+            self.assertEqual(json.loads(error)["error"]["reason"], "INTERRUPTED")
+            speaker.join()
 
     def test_a_line_that_is_too_long_leaves_a_prefix_and_counts(self):
         name = self.topic(2)

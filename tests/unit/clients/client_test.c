@@ -90,6 +90,37 @@ static void a_client_that_reaches_nobody_says_so_soon(void **state) {
   assert_int_equal(cairn_client_new(&wrong, &client, &error), CAIRN_INVALID_ARGUMENT);
 }
 
+static bool count_and_give_up(void *context) {
+  ++*(unsigned *)context;
+  return true;
+}
+
+static void who_gives_up_does_not_wait_for_the_deadline(void **state) {
+  struct fixture *fixture = *state;
+  unsigned asked = 0;
+  struct cairn_client_options options = {.servers = "127.0.0.1:1",
+                                         .reach_timeout_ms = 600000,
+                                         .call_timeout_ms = 600000,
+                                         .given_up = count_and_give_up,
+                                         .given_up_context = &asked};
+  const struct cairn_topic_config config = {.record_bytes_max = 1000};
+  struct cairn_client *client = NULL;
+  struct cairn_error error;
+  assert_int_equal(cairn_client_new(&options, &client, NULL), CAIRN_OK);
+  assert_int_equal(cairn_topic_alter(client, "events", &config, false, NULL, &error), CAIRN_CANCELLED);
+  assert_int_equal(error.executed, CAIRN_EXECUTED_NO);
+  assert_true(asked > 1);
+  cairn_client_free(client);
+
+  options.servers = fake_broker_address(fixture->broker);
+  assert_int_equal(cairn_client_new(&options, &client, NULL), CAIRN_OK);
+  assert_int_equal(cairn_topic_describe(client, "events", NULL, NULL, NULL, &error), CAIRN_OK); /* the answer comes first */
+  fake_broker_lose_alteration(fixture->broker);
+  assert_int_equal(cairn_topic_alter(client, "events", &config, false, NULL, &error), CAIRN_CANCELLED);
+  assert_int_equal(error.executed, CAIRN_EXECUTED_MAYBE);
+  cairn_client_free(client);
+}
+
 /* ---- Topics ---- */
 
 static void create_sends_the_settings_that_are_given(void **state) {
@@ -218,6 +249,7 @@ int main(void) {
       TEST(append_is_sent_again_only_when_that_is_safe),
       TEST(what_was_in_doubt_once_stays_so),
       TEST(a_client_that_reaches_nobody_says_so_soon),
+      TEST(who_gives_up_does_not_wait_for_the_deadline),
       TEST(consumer_follows_and_gets_over_a_lost_stream),
       TEST(consumer_stops_seeks_and_counts),
       TEST(consumer_reports_rot_and_where_the_log_ends),
