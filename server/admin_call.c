@@ -21,7 +21,7 @@ void admin_call_refuse(struct admin_call *this, struct failure *failure) {
 
 bool admin_call_refuse_elsewhere(struct admin_call *this, const struct change *change) {
   if (change->status != STATUS_NOT_LEADER && change->status != STATUS_REPLACED) return false;
-  struct failure *failure = services_not_leader(this->services, controller_leader(this->services->controller));
+  struct failure *failure = services_not_leader_of_map(this->services);
   failure->reason = change->status;
   admin_call_refuse(this, failure);
   return true;
@@ -97,8 +97,7 @@ static void look_confirmed(struct replica_read *read, enum status status) {
   struct admin_call *this = container_of(read, struct admin_call, read);
   bool own_word = status == STATUS_FENCED && this->services->alone;
   if (status == STATUS_OK || own_word) looks_add(&this->services->looks[0], &this->look);
-  else if (status == STATUS_NOT_LEADER)
-    admin_call_refuse(this, services_not_leader(this->services, controller_leader(this->services->controller)));
+  else if (status == STATUS_NOT_LEADER) admin_call_refuse(this, services_not_leader_of_map(this->services));
   else admin_call_refuse(this, refusal_of_status(status));
 }
 

@@ -1,5 +1,7 @@
 #include "server/services.h"
 
+#include <stdio.h>
+
 #include "base/check.h"
 #include "base/memory.h"
 
@@ -66,9 +68,25 @@ static struct failure *route_failure(enum status status, struct bytes topic, uin
   return refusal_new(status, "partition %u of topic \"%.*s\" is still being opened; try again in a moment", number, size, name);
 }
 
+/* Says who leads it instead, where that is known. */
+static void point_to(struct services *services, uint32_t ask, const char *what, struct failure *failure) {
+  if (ask != services->identity.broker_id) routing_address(services->routing, ask, failure->leader);
+  if (failure->leader[0] == '\0') return;
+  snprintf(failure->text, sizeof failure->text, "this broker does not lead %s: broker %u at %s does, ask that one", what, ask,
+           failure->leader);
+}
+
 struct failure *services_not_leader(struct services *services, uint32_t ask) {
   struct failure *failure = refusal_of_status(STATUS_NOT_LEADER);
-  if (ask != services->identity.broker_id) routing_address(services->routing, ask, failure->leader);
+  point_to(services, ask, "the partition", failure);
+  return failure;
+}
+
+struct failure *services_not_leader_of_map(struct services *services) {
+  struct failure *failure =
+      refusal_new(STATUS_NOT_LEADER, "nobody is known to lead the map of the cluster just now: most of the brokers that vote on "
+                                     "it must be up. cairn cluster status and cairn broker list show who is down");
+  point_to(services, controller_leader(services->controller), "the map of the cluster", failure);
   return failure;
 }
 
@@ -95,8 +113,7 @@ static void doubt_settled(struct replica_read *read, enum status status) {
   struct services *services = doubt->services;
   if (status != STATUS_OK) {
     memory_free(doubt->failure);
-    broker_id leader = controller_leader(services->controller);
-    doubt->failure = status == STATUS_NOT_LEADER ? services_not_leader(services, leader) : refusal_of_status(status);
+    doubt->failure = status == STATUS_NOT_LEADER ? services_not_leader_of_map(services) : refusal_of_status(status);
   }
   services_fail(doubt->call, doubt->failure);
   rpc_call_release(doubt->call);

@@ -70,6 +70,8 @@ struct partition *services_find(struct services *services, struct bytes topic, u
 
 /* NOT_LEADER, naming the address of the broker to ask; 0: nobody in particular. @any-thread */
 struct failure *services_not_leader(struct services *services, uint32_t ask);
+/* The same of group 0, naming who leads it as far as this broker knows. On lane 0. */
+struct failure *services_not_leader_of_map(struct services *services);
 /* The map does not name the topic, and has lost something (controller_has_lost). */
 struct failure *services_cannot_tell(struct bytes topic);
 

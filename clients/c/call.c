@@ -46,11 +46,26 @@ static void call_end(struct call *call, struct blob *answer) {
   call->done(call, answer);
 }
 
+/* A broker that answers knows more of what is wrong than one that is not reached, unless all were asked since. */
+static void call_note_told(struct call *call) {
+  if (call->failure.reason == STATUS_TRANSPORT) return;
+  call->told_at = call->attempts;
+  call->told = call->failure;
+  if (call->failure.leader[0] != '\0') call->told.reason = STATUS_OK;
+}
+
+static void call_prefer_told(struct call *call) {
+  bool unreached = call->failure.reason == STATUS_TRANSPORT && call->failure.executed == EXECUTED_NO;
+  bool fresh = call->attempts - call->told_at <= call->client->server_count;
+  if (unreached && fresh && call->told.reason != STATUS_OK) call->failure = call->told;
+}
+
 static void call_retry(struct timer *timer) { call_attempt(container_of(timer, struct call, timer)); }
 
 static void call_fail(struct call *call) {
   struct cairn_client *client = call->client;
   if (call->failure.executed == EXECUTED_MAYBE) call->in_doubt = true;
+  call_note_told(call);
   const struct retry_case question = {
       .failure = &call->failure,
       .idempotent = call->idempotent,
@@ -66,6 +81,7 @@ static void call_fail(struct call *call) {
   if (call->failure.reason != STATUS_TRANSPORT && !call->patient)
     call->reach_deadline_ns = client_deadline_ns(client, client->reach_timeout_ms);
   if (!decision.again || call->cancelled) {
+    call_prefer_told(call);
     call_end(call, NULL);
     return;
   }

@@ -108,6 +108,8 @@ struct call {
   struct rpc_request *attempt;
   struct blob *answer;
   struct failure failure;
+  struct failure told; /* what a broker last answered that names nobody else to ask; reason OK: none did */
+  unsigned told_at;    /* of `attempts` */
   struct task task;
   struct timer timer;
 };

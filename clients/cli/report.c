@@ -49,6 +49,13 @@ static bool noun_is(const struct cli *cli, const char *noun) {
   return cli->command != NULL && strcmp(cli->command->noun, noun) == 0;
 }
 
+/* That a broker which says so would be asked once more for the same helps nobody. */
+static bool shows_the_cluster(const struct cli *cli) {
+  bool shows =
+      noun_is(cli, "cluster") && (strcmp(cli->command->verb, "status") == 0 || strcmp(cli->command->verb, "health") == 0);
+  return shows || (noun_is(cli, "broker") && strcmp(cli->command->verb, "list") == 0);
+}
+
 /* Can there be a topic of that name, and can it be typed as it is? */
 static bool is_name(const char *topic) {
   static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
@@ -123,6 +130,8 @@ static void suggest(const struct suggestion *this, char *into, size_t size) {
     suggest_look(this, into, size);
   } else if (strcmp(reason, "TRANSPORT") == 0) {
     snprintf(into, size, "start a broker with `cairnd`, or name one with --server HOST:PORT (asked: %s)", cli->server);
+  } else if (strcmp(reason, "NOT_LEADER") == 0 && !shows_the_cluster(cli)) {
+    snprintf(into, size, "%s cluster status", this->cairn);
   } else if (error->has_next_offset && noun_is(cli, "read")) {
     snprintf(into, size, "%s read %s%s --from %lld", this->cairn, this->topic, this->partition, (long long)error->next_offset);
   } else if (strcmp(reason, "BEYOND_END") == 0 && error->has_next_offset && this->subject.has_partition) {
