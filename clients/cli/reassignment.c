@@ -65,6 +65,11 @@ static void set_state(struct carrying *carrying, size_t i, enum state state) {
   json_object_set_new(json_array_get(carrying->order->rows, i), "state", json_string(state_words[state]));
 }
 
+static void refuse(struct carrying *carrying, size_t i, const char *why) {
+  set_state(carrying, i, REFUSED);
+  json_object_set_new(json_array_get(carrying->order->rows, i), "why", json_string(why));
+}
+
 /* ---- What is under way ---- */
 
 /* Borrowed. */
@@ -181,8 +186,7 @@ static int begin(struct carrying *carrying, size_t i) {
         carrying->order->cli, &error, (struct report_subject){.topic = move.topic},
         "cannot move partition %u of \"%s\"; %u moves go on by themselves, and the same command goes on with the rest",
         move.partition, move.topic, carrying->counts[BEGUN]);
-  set_state(carrying, i, REFUSED);
-  json_object_set_new(row, "why", json_string(error.message));
+  refuse(carrying, i, error.message);
   return CLI_OK;
 }
 
@@ -258,9 +262,17 @@ static void place_visit(void *context, const struct cairn_partition *partition) 
       continue;
     bool there = partition->moving_to_count == 0 && partition->replica_count == ours.to_count &&
                  memcmp(partition->replicas, to, ours.to_count * sizeof *to) == 0;
-    if (there) continue;
-    set_state(carrying, i, REFUSED);
-    json_object_set_new(row, "why", json_string("another move took its place, or it was taken back"));
+    if (!there) refuse(carrying, i, "another move took its place, or it was taken back");
+  }
+}
+
+/* What was deleted did not arrive; another topic may have its name by now. `topic_id` 0: none has. */
+static void refuse_deleted(struct carrying *carrying, const char *topic, uint64_t topic_id) {
+  for (size_t i = 0; i < row_count(carrying); i++) {
+    uint32_t from[CAIRN_REPLICAS_MAX], to[CAIRN_REPLICAS_MAX];
+    struct cairn_planned_move ours = move_of(json_array_get(carrying->order->rows, i), from, to);
+    bool arrived = carrying->states[i] == ARRIVED && strcmp(ours.topic, topic) == 0;
+    if (arrived && ours.topic_id != topic_id) refuse(carrying, i, "its topic was deleted");
   }
 }
 
@@ -271,10 +283,12 @@ static int check_arrived(struct carrying *carrying) {
     struct cairn_error error;
     if (carrying->states[i] != ARRIVED || strcmp(check.topic, last) == 0) continue;
     last = check.topic;
-    int code = cairn_topic_describe(carrying->order->cli->client, check.topic, NULL, place_visit, &check, &error);
+    struct cairn_topic topic = {0};
+    int code = cairn_topic_describe(carrying->order->cli->client, check.topic, &topic, place_visit, &check, &error);
     if (code != CAIRN_OK && code != CAIRN_NOT_FOUND)
       return report_error(carrying->order->cli, &error, (struct report_subject){.topic = check.topic},
                           "cannot see where the partitions of \"%s\" are", check.topic);
+    refuse_deleted(carrying, check.topic, code == CAIRN_OK ? topic.id : 0);
   }
   return CLI_OK;
 }

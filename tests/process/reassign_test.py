@@ -230,6 +230,28 @@ class ReassignTest(ReassignCase):
         self.run_cairn("cluster", "reassign", "--plan", plan, "--wait")
         self.assertEqual(list(self.places("t")[0].replicas), goal)
 
+    def test_what_is_deleted_meanwhile_has_not_arrived(self):
+        self.create("t", 1)
+        self.fill("t", 1)
+        self.add_broker()
+        for again in (False, True):
+            plan = os.path.join(tempfile.mkdtemp(), "plan.json")
+            self.run_cairn("cluster", "reassign", "--topics", "t", "--to-brokers", "2,3,4", "--save", plan)
+            self.cluster.brokers[3].pause()
+            process = self.begin("cluster", "reassign", "--plan", plan, "--wait")
+            self.wait_for("it is on its way", lambda: len(self.moving()) == 1)
+            self.call("delete_topic", name="t")
+            if again:
+                self.create("t", 1)
+            said, error = process.communicate(timeout=self.patience_s)
+            self.assertEqual((process.returncode, said), (7, b""), error)
+            self.assertRegex(error, b"(?s)error\\[PLAN_STALE\\].*(its topic was deleted|another move took its place)")
+            self.cluster.brokers[3].resume()
+            self.wait_all_up()
+            if not again:
+                self.create("t", 1)
+                self.fill("t", 1)
+
     def test_a_move_that_is_taken_back_leaves_the_partition_as_it_was(self):
         self.create("t", 1)
         self.fill("t", 1)
