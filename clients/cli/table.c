@@ -77,8 +77,16 @@ int table_print_json(const struct cli *cli, const json_t *value) {
 
 /* ---- Tables and cards ---- */
 
+/* Of a table without rows smartcols prints nothing. */
+static int print_head(const struct cli *cli, const struct column *columns) {
+  for (size_t i = 0; columns[i].title != NULL; i++) output_printf(cli->output, "%s%s", i == 0 ? "" : " ", columns[i].title);
+  output_printf(cli->output, "\n");
+  return CLI_OK;
+}
+
 int table_print(const struct cli *cli, const struct column *columns, json_t *rows) {
   if (cli->json) return table_print_json(cli, rows);
+  if (json_array_size(rows) == 0) return print_head(cli, columns);
   setlocale(LC_CTYPE, "");
   struct libscols_table *table = scols_new_table();
   size_t count = 0;

@@ -535,6 +535,12 @@ class CliTest(WithBroker):
         finally:
             self.broker.thaw()
 
+    def test_a_table_with_nothing_in_it_has_its_head(self):
+        name = self.topic()
+        said = self.out("partition", "producers", name, "0").decode()
+        self.assertRegex(said, r"\Aproducer +epoch[^\n]*\n\Z")
+        self.assertEqual(json.loads(self.out("partition", "producers", name, "0", "-o", "json")), [])
+
     def interrupted_at(self, address, *words):
         """What a command says that gets no answer, and is told to stop: it ends soon after."""
         process = subprocess.Popen(
