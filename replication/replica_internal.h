@@ -24,7 +24,7 @@ struct follower {
   struct raft_message ask; /* a RAFT_APPEND, of which the entries are still to be gathered */
   uint64_t retry_ns;       /* the log could not be read; RAFT_NEVER: it could */
   uint64_t paced_ns;       /* old entries are not read for it before; 0: it may have them */
-  uint64_t paced_bytes;    /* what this leadership had appended when it was last paced */
+  uint64_t paced_bytes;    /* of what is appended here: from there on it was not given as much yet, and gets it without a pause */
   uint64_t given_bytes;    /* of entries, ever */
   uint64_t ship_ns;        /* entries of a snapshot are not read for it before; 0: it may have them */
   uint64_t unread_ns;      /* since when it could not be read for this one; 0: it could */
@@ -155,8 +155,12 @@ void replica_links_free(struct replica *replica);
 
 /* ---- replica_learning.c ---- */
 
-/* So much went to one that does not count yet. When more may: by the broker's account and by the group's own. */
-uint64_t replica_gave(struct replica *replica, uint64_t bytes);
+/* These go to it: where it does not count yet, no more do for a while. */
+void replica_pace(struct replica *replica, struct follower *follower, const struct log_fetch *fetch);
+/* It counts by now, and is missed: what it was given before is paid for by nobody. */
+void replica_end_pause(struct replica *replica, struct follower *follower);
+/* What came while it was away is old to it: it is given at the pace of all that is. */
+void replica_is_back(struct replica *replica, broker_id broker);
 
 /* ---- replica_ship.c: a leader's side of a snapshot ---- */
 

@@ -1,3 +1,5 @@
+/* What goes to replicas that do not count yet: how fast, and how far they are. */
+#include "base/probe.h"
 #include "replication/replica_internal.h"
 
 /* What went at another pace is not paid for at this one: of a pace that was far too low the pause behind one message lasts for days. */
@@ -14,10 +16,39 @@ void replica_set_pace(struct replica *replica, uint64_t bytes_per_second) {
   replica_arm(replica);
 }
 
-uint64_t replica_gave(struct replica *replica, uint64_t bytes) {
-  uint64_t now_ns = loop_now_ns(lane_loop(replica->lane));
+void replica_end_pause(struct replica *replica, struct follower *follower) {
+  if (follower->paced_ns == 0) return;
+  follower->paced_ns = 0;
+  lane_will_send(replica->lane, &replica->links->sender);
+}
+
+/* When more may go: by the broker's account and by the group's own. */
+static uint64_t gave(struct replica *replica, uint64_t now_ns, uint64_t bytes) {
   uint64_t broker_ns = lane_took(replica->lane, bytes), own_ns = pace_took(&replica->links->pace, now_ns, bytes);
   return own_ns > broker_ns ? own_ns : broker_ns;
+}
+
+/* Whoever does not count yet gets old entries only as fast as it may, wherever they are read, and as many more as came meanwhile: else it would never
+ * have them all where a group grows faster than that. These wait for nobody's pause, so whoever has all that is old keeps up. One that counts is
+ * missed: it gets them as fast as it can. */
+void replica_pace(struct replica *replica, struct follower *follower, const struct log_fetch *fetch) {
+  uint64_t bytes = 0, grown = replica->links->appended_bytes - follower->paced_bytes;
+  if (raft_config_votes(&replica->raft.config, &follower->id)) return;
+  for (size_t i = 0; i < fetch->count; i++) bytes += entry_size(&fetch->entries[i].head);
+  follower->paced_bytes += bytes < grown ? bytes : grown;
+  if (bytes <= grown) return;
+  uint64_t now_ns = loop_now_ns(lane_loop(replica->lane)), free_ns = gave(replica, now_ns, bytes - grown);
+  if (free_ns <= now_ns) return;
+  REACHED(learner_is_paced);
+  follower->paced_ns = free_ns;
+  replica_arm(replica);
+}
+
+void replica_is_back(struct replica *replica, broker_id broker) {
+  for (size_t i = 0; i < replica->links->follower_count; i++) {
+    struct follower *follower = &replica->links->followers[i];
+    if (follower->id.broker == broker) follower->paced_bytes = replica->links->appended_bytes;
+  }
 }
 
 /* What a snapshot has brought it does not acknowledge before all of it is there: then what it was given says more. */

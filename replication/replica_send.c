@@ -80,13 +80,6 @@ static void forget_followers(struct replica_links *links) {
   links->follower_count = 0;
 }
 
-/* It counts by now, and is missed: what it was given before is paid for by nobody. */
-static void end_pause(struct replica *replica, struct follower *follower) {
-  if (follower->paced_ns == 0) return;
-  follower->paced_ns = 0;
-  lane_will_send(replica->lane, &replica->links->sender);
-}
-
 void replica_set_followers(struct replica *replica) {
   struct replica_links *links = replica->links;
   const struct raft *raft = &replica->raft;
@@ -101,7 +94,7 @@ void replica_set_followers(struct replica *replica) {
     if (replica_id_equal(id, &raft->self)) continue;
     struct follower *known = replica_follower(replica, id);
     if (known != NULL) {
-      if (raft_config_votes(&raft->config, id)) end_pause(replica, known);
+      if (raft_config_votes(&raft->config, id)) replica_end_pause(replica, known);
       followers[count++] = *known;
       known->gathering = NULL; /* they have moved */
       known->shipment = NULL;
@@ -283,20 +276,6 @@ static void could_not_read(struct replica *replica, struct follower *follower, e
   replica_cannot_read(replica, follower);
 }
 
-/* Whoever does not count yet gets old entries only as fast as it may, and as many more as came meanwhile: else it would never have them all
- * where a group grows faster than that. One that counts is missed: it gets them as fast as it can. */
-static void pace(struct replica *replica, struct follower *follower, const struct log_fetch *fetch) {
-  uint64_t bytes = 0, grown = replica->links->appended_bytes - follower->paced_bytes;
-  if (raft_config_votes(&replica->raft.config, &follower->id)) return;
-  for (size_t i = 0; i < fetch->count; i++) bytes += entry_size(&fetch->entries[i].head);
-  follower->paced_bytes = replica->links->appended_bytes;
-  uint64_t free_ns = replica_gave(replica, bytes > grown ? bytes - grown : 0);
-  if (free_ns <= now_of(replica)) return;
-  REACHED(learner_is_paced);
-  follower->paced_ns = free_ns;
-  replica_arm(replica);
-}
-
 static size_t fewer(size_t a, size_t b) { return a < b ? a : b; }
 
 static void gathered(struct replica *replica, struct follower *follower) {
@@ -306,6 +285,7 @@ static void gathered(struct replica *replica, struct follower *follower) {
   gathering->fetch.count = 0;
   bool wanted = follower->asked && follower->ask.append.prev_index + 1 == fetch.first &&
                 follower->ask.term == raft_term(&replica->raft) && replica->raft.role == RAFT_LEADER;
+  replica_pace(replica, follower, &fetch);
   if (!wanted) lane_will_send(replica->lane, &replica->links->sender); /* something else is asked for by now, or nothing */
   else if (fetch.status == STATUS_OK)
     send_append(replica, follower, fetch.entries, fewer(fetch.count, follower->ask.append.count));
@@ -325,7 +305,6 @@ static void fetched(struct task *task) {
   }
   struct follower *follower = replica_follower(replica, &gathering->to);
   CHECK(follower != NULL && follower->gathering == gathering);
-  pace(replica, follower, &gathering->fetch);
   gathered(replica, follower);
 }
 

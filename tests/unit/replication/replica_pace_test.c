@@ -24,10 +24,10 @@ static void set_pace(void *context) {
   lane_set_pace(player->stage.lane, &paces[player->id.broker]);
 }
 
-/* Nothing stays in memory that is in a segment. */
-static void begin_anew(struct troupe *troupe, broker_id broker) {
+/* `forgets`: nothing stays in memory that is on the disk. */
+static void begin_anew(struct troupe *troupe, broker_id broker, bool forgets) {
   troupe_stop(troupe, broker, true);
-  player_of(troupe, broker)->stage.forgets = true;
+  player_of(troupe, broker)->stage.forgets = forgets;
   troupe_start(troupe, broker);
   pace_init(&paces[broker], RATE);
   stage_on_lane(&player_of(troupe, broker)->stage, set_pace, player_of(troupe, broker));
@@ -35,7 +35,7 @@ static void begin_anew(struct troupe *troupe, broker_id broker) {
 
 static int set_up(void **state) {
   struct troupe *troupe = troupe_new(23, 3);
-  for (broker_id broker = 1; broker <= 3; broker++) begin_anew(troupe, broker);
+  for (broker_id broker = 1; broker <= 3; broker++) begin_anew(troupe, broker, true);
   *state = troupe;
   return 0;
 }
@@ -95,6 +95,7 @@ static broker_id leave_out(struct troupe *troupe, unsigned lacks) {
   append(troupe, lacks, RECORD);
   troupe_settle(troupe);
   stage_checkpoint(&player_of(troupe, leader)->stage);
+  troupe_run(troupe, 1000); /* what was just appended is not old */
   return out;
 }
 
@@ -123,6 +124,43 @@ static void a_newcomer_gets_old_entries_at_the_pace(void **state) {
   unsigned ms = wait_for_members(troupe, 3, 0);
 
   assert_in_range(ms, 4000, 9000); /* six seconds, but for what one message has */
+}
+
+static void what_is_in_memory_has_the_same_pace(void **state) {
+  struct troupe *troupe = *state;
+  for (broker_id broker = 1; broker <= 3; broker++) begin_anew(troupe, broker, false);
+  (void)leave_out(troupe, FAR);
+
+  change_to(troupe, 0);
+  unsigned ms = wait_for_members(troupe, 3, 0);
+
+  assert_in_range(ms, 4000, 9000);
+}
+
+/* The longest that one of the records waited which were appended meanwhile, virtual milliseconds. */
+static unsigned append_until_settled(struct troupe *troupe, uint8_t voters) {
+  uint64_t longest_ns = 0;
+  for (unsigned i = 0; !is_settled(troupe, voters); i++) {
+    assert_true(i < 600);
+    uint64_t began_ns = sim_now_ns(troupe->sim);
+    append(troupe, 1, RECORD);
+    uint64_t took_ns = sim_now_ns(troupe->sim) - began_ns;
+    if (took_ns > longest_ns) longest_ns = took_ns;
+    troupe_run(troupe, 100);
+  }
+  return (unsigned)(longest_ns / 1000000u);
+}
+
+/* What it was given last is paid for with a pause of seconds, and whoever counts has none. */
+static void a_majority_that_needs_the_newcomer_waits_for_no_pause(void **state) {
+  struct troupe *troupe = *state;
+  broker_id out = leave_out(troupe, FAR), leader = troupe_wait_leader(troupe, 0);
+  pace_group(troupe, RATE / 4);
+
+  change_to(troupe, (broker_id)(6 - out - leader));
+  unsigned longest_ms = append_until_settled(troupe, 2);
+
+  assert_true(longest_ms < 1000);
 }
 
 static void a_group_may_have_a_slower_pace_of_its_own(void **state) {
@@ -270,6 +308,8 @@ static void nothing_comes_twice_with_the_state(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_newcomer_gets_old_entries_at_the_pace),
+      TEST(what_is_in_memory_has_the_same_pace),
+      TEST(a_majority_that_needs_the_newcomer_waits_for_no_pause),
       TEST(a_group_may_have_a_slower_pace_of_its_own),
       TEST(another_pace_holds_from_then_on),
       TEST(a_group_that_grows_faster_takes_newcomers_too),
