@@ -87,8 +87,7 @@
 #include "replication/trail.h"
 
 #define RAFT_NEVER UINT64_MAX
-#define RAFT_ENTRIES_MAX 1024u     /* in one RAFT_APPEND */
-#define RAFT_PROMOTE_LAG_MAX 1024u /* a learner within so many entries of the leader's log has caught up */
+#define RAFT_ENTRIES_MAX 1024u /* in one RAFT_APPEND */
 #define RAFT_SENDS_MAX (3u * RAFT_MEMBERS_MAX)
 #define RAFT_GATHER_NS 2000000u
 #define RAFT_HELD_MAX (RAFT_MEMBERS_MAX + 1u)

@@ -37,6 +37,7 @@ void raft_become_leader(struct raft *raft) {
   raft->leadership = leadership;
   raft_append_own(raft, RAFT_APPEND_NOOP, 1);
   raft_note_rest(raft);
+  raft_note_round_rest(raft);
 }
 
 /* ---- Committing ---- */
@@ -284,6 +285,7 @@ void raft_leader_timer(struct raft *raft) {
   raft_check_quorum(raft);
   if (raft->role != RAFT_LEADER || give_up_when_stalled(raft)) return;
   raft_note_end(raft);
+  raft_note_round(raft);
   raft_transfer_timer(raft);
   raft_retry_reads(raft);
   for (size_t i = 0; i < leadership->count; i++) {
@@ -322,6 +324,7 @@ void raft_lead(struct raft *raft) {
   if (raft_quiet(raft)) {
     leadership->tick_ns = RAFT_NEVER;
     raft_note_rest(raft);
+    raft_note_round_rest(raft);
   } else if (leadership->tick_ns == RAFT_NEVER) {
     leadership->tick_ns = raft->now_ns + raft->timing.heartbeat_ns;
   }

@@ -26,6 +26,8 @@ struct raft_leadership {
   bool transfer_wished; /* somebody asked for that very one */
   bool timeout_now_sent;
   entry_index ended[2];   /* where the log ended at the last tick, and at the one before */
+  entry_index rounds[2];  /* where it ended when this round began, and the one before (raft_member.c) */
+  uint64_t round_ns;      /* when this one began */
   uint64_t keep_until_ns; /* a hand-over has failed: the next one of a reluctant leader's own not before */
   uint64_t read_attempt;  /* under way; 0: none */
   bool read_aged;         /* it was under way at the last tick already */
@@ -104,6 +106,8 @@ void raft_change_members(struct raft *raft, const struct raft_config *target);
  * need hours for the log, and who leads meanwhile is not its business. */
 bool raft_busy(const struct raft *raft);
 void raft_advance_members(struct raft *raft);
+void raft_note_round(struct raft *raft);      /* at each tick of a leader */
+void raft_note_round_rest(struct raft *raft); /* when it begins, and while nothing ticks */
 
 /* ---- raft_read.c ---- */
 

@@ -55,14 +55,31 @@ static void propose(struct raft *raft, const struct raft_config *config) {
 
 /* ---- The steps of a change ---- */
 
-/* Whoever is to vote has to have the log, on its disk, but for what is just under way (R11, KAFKA-17332). */
+/* Rounds, as in section 4.2.1, but all learners have the same: each lasts a quarter of an election timeout, or a heartbeat where that is longer. */
+void raft_note_round(struct raft *raft) {
+  struct raft_leadership *leadership = raft->leadership;
+  if (raft->now_ns - leadership->round_ns < raft->timing.election_ns / 4) return;
+  leadership->rounds[1] = leadership->rounds[0];
+  leadership->rounds[0] = raft->trail.last_index;
+  leadership->round_ns = raft->now_ns;
+}
+
+void raft_note_round_rest(struct raft *raft) {
+  struct raft_leadership *leadership = raft->leadership;
+  leadership->rounds[0] = leadership->rounds[1] = raft->trail.last_index;
+  leadership->round_ns = raft->now_ns;
+}
+
+/* Whoever is to vote has to have the log, on its disk, but for what is just under way (R11, KAFKA-17332): it lacks nothing that was there half an
+ * election timeout ago, or less. So a group that appends all the while takes it in, and yet it has the rest in about that time, however large
+ * entries are: a majority that needs it keeps nobody waiting for longer. */
 static bool caught_up(const struct raft *raft, const struct raft_member *member) {
   if (member->now == RAFT_VOTER || member->then != RAFT_VOTER) return true;
   size_t position = raft_config_find(&raft->config, &member->id);
   if (position == RAFT_NO_POSITION) return false;
   const struct progress *progress = &raft->leadership->followers[position];
   return progress->state == PROGRESS_PIPELINE && !progress->unproven && raft_reachable(raft, position) &&
-         progress->match + RAFT_PROMOTE_LAG_MAX >= raft->trail.last_index && progress->match >= raft->leadership->term_start;
+         progress->match >= raft->leadership->rounds[1] && progress->match >= raft->leadership->term_start;
 }
 
 static bool all_caught_up(const struct raft *raft, const struct raft_config *config) {

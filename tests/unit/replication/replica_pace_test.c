@@ -14,8 +14,7 @@
 
 #define RECORD 5000u
 #define RATE 1000000u /* bytes a second: 200 records */
-#define NEAR 1024u    /* who lacks no more than so many is made a voter, and is one that counts (RAFT_PROMOTE_LAG_MAX) */
-#define FAR (NEAR + 1200u)
+#define FAR 1200u
 
 static struct pace paces[TROUPE_MAX + 1];
 
@@ -135,6 +134,33 @@ static void what_is_in_memory_has_the_same_pace(void **state) {
   unsigned ms = wait_for_members(troupe, 3, 0);
 
   assert_in_range(ms, 4000, 9000);
+}
+
+static void a_few_large_entries_have_the_same_pace(void **state) {
+  struct troupe *troupe = *state;
+  (void)leave_out(troupe, 0);
+  append(troupe, 12, 500000);
+  troupe_run(troupe, 1000);
+
+  change_to(troupe, 0);
+  unsigned ms = wait_for_members(troupe, 3, 0);
+
+  assert_in_range(ms, 4000, 9000);
+}
+
+static void what_comes_while_it_is_away_has_the_same_pace(void **state) {
+  struct troupe *troupe = *state;
+  broker_id out = leave_out(troupe, FAR / 2);
+  change_to(troupe, 0);
+  troupe_stop(troupe, out, false);
+  troupe_run(troupe, 3000);
+  append(troupe, FAR, RECORD);
+  troupe_run(troupe, 1000);
+
+  troupe_start(troupe, out);
+  unsigned ms = wait_for_members(troupe, 3, 0);
+
+  assert_in_range(ms, 5000, 12000);
 }
 
 /* The longest that one of the records waited which were appended meanwhile, virtual milliseconds. */
@@ -309,6 +335,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_newcomer_gets_old_entries_at_the_pace),
       TEST(what_is_in_memory_has_the_same_pace),
+      TEST(a_few_large_entries_have_the_same_pace),
+      TEST(what_comes_while_it_is_away_has_the_same_pace),
       TEST(a_majority_that_needs_the_newcomer_waits_for_no_pause),
       TEST(a_group_may_have_a_slower_pace_of_its_own),
       TEST(another_pace_holds_from_then_on),
