@@ -159,8 +159,6 @@ void replica_links_free(struct replica *replica);
 void replica_pace(struct replica *replica, struct follower *follower, const struct log_fetch *fetch);
 /* It counts by now, and is missed: what it was given before is paid for by nobody. */
 void replica_end_pause(struct replica *replica, struct follower *follower);
-/* What came while it was away is old to it: it is given at the pace of all that is. */
-void replica_is_back(struct replica *replica, broker_id broker);
 
 /* ---- replica_ship.c: a leader's side of a snapshot ---- */
 

@@ -44,13 +44,6 @@ void replica_pace(struct replica *replica, struct follower *follower, const stru
   replica_arm(replica);
 }
 
-void replica_is_back(struct replica *replica, broker_id broker) {
-  for (size_t i = 0; i < replica->links->follower_count; i++) {
-    struct follower *follower = &replica->links->followers[i];
-    if (follower->id.broker == broker) follower->paced_bytes = replica->links->appended_bytes;
-  }
-}
-
 /* What a snapshot has brought it does not acknowledge before all of it is there: then what it was given says more. */
 static uint64_t done_of(const struct log_view *view, entry_index match, uint64_t given_bytes) {
   uint64_t entries = view->last_index + 1 - view->start_index;

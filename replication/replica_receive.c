@@ -186,7 +186,6 @@ void replica_peer_edge(struct replica *replica, broker_id broker, enum peer_edge
                                                [PEER_RELUCTANT] = RAFT_RELUCTANT,
                                                [PEER_WILLING] = RAFT_WILLING};
   struct raft_event event = {.kind = kinds[edge], .peer = id};
-  if (edge == PEER_UP) replica_is_back(replica, broker);
   if (edge == PEER_UP) (void)replica_room(replica, broker);
   if (edge == PEER_DOWN || edge == PEER_RESET) replica_unask(replica, broker);
   (void)replica_step(replica, &event, NULL);

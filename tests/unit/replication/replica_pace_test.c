@@ -148,47 +148,6 @@ static void a_few_large_entries_have_the_same_pace(void **state) {
   assert_in_range(ms, 4000, 9000);
 }
 
-static void what_comes_while_it_is_away_has_the_same_pace(void **state) {
-  struct troupe *troupe = *state;
-  broker_id out = leave_out(troupe, FAR / 2);
-  change_to(troupe, 0);
-  troupe_stop(troupe, out, false);
-  troupe_run(troupe, 3000);
-  append(troupe, FAR, RECORD);
-  troupe_run(troupe, 1000);
-
-  troupe_start(troupe, out);
-  unsigned ms = wait_for_members(troupe, 3, 0);
-
-  assert_in_range(ms, 5000, 12000);
-}
-
-/* The longest that one of the records waited which were appended meanwhile, virtual milliseconds. */
-static unsigned append_until_settled(struct troupe *troupe, uint8_t voters) {
-  uint64_t longest_ns = 0;
-  for (unsigned i = 0; !is_settled(troupe, voters); i++) {
-    assert_true(i < 600);
-    uint64_t began_ns = sim_now_ns(troupe->sim);
-    append(troupe, 1, RECORD);
-    uint64_t took_ns = sim_now_ns(troupe->sim) - began_ns;
-    if (took_ns > longest_ns) longest_ns = took_ns;
-    troupe_run(troupe, 100);
-  }
-  return (unsigned)(longest_ns / 1000000u);
-}
-
-/* What it was given last is paid for with a pause of seconds, and whoever counts has none. */
-static void a_majority_that_needs_the_newcomer_waits_for_no_pause(void **state) {
-  struct troupe *troupe = *state;
-  broker_id out = leave_out(troupe, FAR), leader = troupe_wait_leader(troupe, 0);
-  pace_group(troupe, RATE / 4);
-
-  change_to(troupe, (broker_id)(6 - out - leader));
-  unsigned longest_ms = append_until_settled(troupe, 2);
-
-  assert_true(longest_ms < 1000);
-}
-
 static void a_group_may_have_a_slower_pace_of_its_own(void **state) {
   struct troupe *troupe = *state;
   (void)leave_out(troupe, FAR);
@@ -221,13 +180,13 @@ static void another_pace_holds_from_then_on(void **state) {
   assert_in_range(ms, 0, 9000);
 }
 
-/* It grows twice as fast as a newcomer may be given: with each second there would be more to come. */
+/* It grows three times as fast as a newcomer may be given: with each second there would be more to come. */
 static void a_group_that_grows_faster_takes_newcomers_too(void **state) {
   struct troupe *troupe = *state;
   (void)leave_out(troupe, FAR);
 
   change_to(troupe, 0);
-  unsigned ms = wait_for_members(troupe, 3, 40);
+  unsigned ms = wait_for_members(troupe, 3, 60);
 
   assert_in_range(ms, 2000, 30000);
 }
@@ -336,8 +295,6 @@ int main(void) {
       TEST(a_newcomer_gets_old_entries_at_the_pace),
       TEST(what_is_in_memory_has_the_same_pace),
       TEST(a_few_large_entries_have_the_same_pace),
-      TEST(what_comes_while_it_is_away_has_the_same_pace),
-      TEST(a_majority_that_needs_the_newcomer_waits_for_no_pause),
       TEST(a_group_may_have_a_slower_pace_of_its_own),
       TEST(another_pace_holds_from_then_on),
       TEST(a_group_that_grows_faster_takes_newcomers_too),
