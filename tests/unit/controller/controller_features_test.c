@@ -179,11 +179,11 @@ static void a_map_of_a_level_that_this_version_does_not_know_is_not_read(void **
 /* Rot in a command of its log: the others give it the map as a whole. */
 static void lose_a_command(struct member *member) {
   struct log_view view = log_view(member->stage.log[0]);
-  const struct tail_slot *slot = tail_at(&member->stage.log[0]->tail, view.last_index);
+  struct journal_place place = tail_at(&member->stage.log[0]->tail, view.last_index)->place;
   char path[DISK_PATH_MAX];
-  journal_file_path(path, slot->place.file);
+  journal_file_path(path, place.file);
   crew_crash(member);
-  assert_int_equal(sim_disk_flip(member->stage.device, path, slot->place.offset + 200, 0xff), 1);
+  assert_int_equal(sim_disk_flip(member->stage.device, path, place.offset + 200, 0xff), 1);
 }
 
 static void count_later_instances(void *context, struct log *log) {
