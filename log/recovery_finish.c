@@ -192,17 +192,19 @@ static uint64_t newest_dump(const struct log_set *set) {
 }
 
 /* The checkpoint that was found had to do without one. */
-static bool is_dump_missing(const struct log_set *set) {
-  return set->checkpointed.dump_owed && newest_dump(set) <= set->checkpointed.dump;
+static bool is_dump_missing(const struct checkpoint_row *found, uint64_t newest) {
+  return found->dump_owed && newest <= found->dump;
 }
 
 static enum status commit(struct recovery *recovery) {
   struct log_set *set = recovery->set;
   struct checkpoint_row row = set->checkpointed;
+  uint64_t newest = newest_dump(set);
+  recovery->dump_owed = recovery->dump_owed || recovery->report->doubt != row.doubt || is_dump_missing(&row, newest);
+  if (newest > row.dump) row.dump = newest;
   if (recovery->newest_frame.sequence > row.sequence) row.sequence = recovery->newest_frame.sequence;
   row.sequence++;
   row.durable_group = recovery->report->journal.last_group;
-  recovery->dump_owed = recovery->dump_owed || recovery->report->doubt != row.doubt || is_dump_missing(set);
   row.doubt = recovery->report->doubt;
   row.dump_owed = recovery->dump_owed;
   put_checkpoint(&row, &recovery->changes);
@@ -290,8 +292,6 @@ static void remove_leftovers(struct recovery *recovery) {
  * start should need no space. */
 static void dump_if_owed(struct recovery *recovery) {
   struct log_set *set = recovery->set;
-  uint64_t newest = newest_dump(set);
-  if (newest > set->checkpointed.dump) set->checkpointed.dump = newest;
   if (!recovery->dump_owed) return;
   enum status status = dump_write(set->world->disk, set->store, set->checkpointed.dump + 1);
   if (status == STATUS_OK) {

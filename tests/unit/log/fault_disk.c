@@ -43,6 +43,7 @@ static enum status fault_write(struct disk_file *file, uint64_t offset, const st
   if (file_of(file)->is_segment && atomic_load(&fault_of(file->disk)->full)) return STATUS_NO_SPACE;
   if (file_of(file)->is_dump && atomic_load(&fault_of(file->disk)->dumps_fail)) return STATUS_IO;
   if (file_of(file)->is_dump && atomic_load(&fault_of(file->disk)->no_room_for_dumps)) return STATUS_NO_SPACE;
+  if (file_of(file)->is_journal && atomic_load(&fault_of(file->disk)->journal_fails)) return STATUS_IO;
   int wait_ms = file_of(file)->is_journal ? atomic_load(&fault_of(file->disk)->journal_write_ms) : 0;
   if (wait_ms > 0) usleep((unsigned)wait_ms * 1000);
   return disk_write_parts(file_of(file)->inner, offset, parts, count);

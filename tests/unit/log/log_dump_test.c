@@ -150,6 +150,25 @@ static void a_start_writes_the_dump_that_failed_before_it(void **state) {
   assert_int_equal(newest_dump(fixture), before + 1); /* once */
 }
 
+/* The checkpoint before was taken before its dump was written, so its row names the one before that: that this one is there says nothing. */
+static void a_start_that_ends_before_its_dump_leaves_it_to_the_next(void **state) {
+  struct fixture *fixture = *state;
+  open_with_a_map(fixture);
+  uint64_t before = newest_dump(fixture);
+  fixture_create(fixture, 2, 1u << 20);
+  fixture_close(fixture, false);
+  assert_int_equal(newest_dump(fixture), before);
+  atomic_store(&fixture->fault.dumps_fail, true);
+  atomic_store(&fixture->fault.journal_fails, true);
+  assert_int_equal(fixture_open(fixture), STATUS_IO);
+  atomic_store(&fixture->fault.dumps_fail, false);
+  atomic_store(&fixture->fault.journal_fails, false);
+
+  assert_int_equal(fixture_open(fixture), STATUS_OK);
+
+  assert_int_equal(newest_dump(fixture), before + 1);
+}
+
 /* Everything is flushed and stored, so that the rounds have nothing to do, and nothing comes: there is no room for it. */
 static void a_full_journal_comes_free_by_itself_when_a_dump_can_be_written(void **state) {
   struct fixture *fixture = *state;
@@ -175,6 +194,7 @@ int main(void) {
       TEST(the_maps_log_waits_for_a_dump_on_a_full_disk),
       TEST(the_maps_log_goes_when_a_dump_has_the_map),
       TEST(a_start_writes_the_dump_that_failed_before_it),
+      TEST(a_start_that_ends_before_its_dump_leaves_it_to_the_next),
       TEST(a_full_journal_comes_free_by_itself_when_a_dump_can_be_written),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
