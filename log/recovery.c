@@ -56,6 +56,7 @@ void recovery_init(struct recovery *recovery, struct log_set *set, struct log_se
   *recovery =
       (struct recovery){.set = set, .report = report, .logs = map_new(entropy_next(set->world->entropy)), .owner_known = true};
   table_changes_init(&recovery->changes);
+  table_changes_init(&recovery->forgotten);
   journal_write_init(&recovery->carried, NULL, NULL);
 }
 
@@ -78,6 +79,7 @@ void recovery_deinit(struct recovery *recovery) {
   memory_free(recovery->damage.at);
   memory_free(recovery->dropped.at);
   table_changes_deinit(&recovery->changes);
+  table_changes_deinit(&recovery->forgotten);
   journal_write_deinit(&recovery->carried);
 }
 

@@ -71,6 +71,7 @@ struct recovery {
   const char *foreign;            /* what of the journal a newer Cairn wrote; NULL: nothing. Of this group: */
   group_id foreign_group;
   struct table_changes changes;
+  struct table_changes forgotten;
   struct checkpoint_row newest_frame; /* CHECKPOINT */
   bool dump_owed;                     /* a log began or ended, and no dump knows */
   struct journal_write carried;
@@ -98,8 +99,10 @@ bool recovery_dump_is_foreign(const struct recovery *recovery);
 void recovery_judge(struct recovery *recovery);
 /* Is what the journal lost there all the same, or not needed? */
 bool recovery_is_harmless(struct recovery *recovery, const struct journal_loss *loss);
-/* recovery_forget.c: what is said of logs that are gone goes, where nothing needs it any more. Adds to `changes`. */
-void recovery_forget_gone(struct recovery *recovery);
+/* recovery_forget.c: which rows of logs that are gone nothing needs any more, into `forgotten`; before anything is recorded, or removed. */
+void recovery_find_gone(struct recovery *recovery);
+/* Takes them away, when all else is recorded. */
+enum status recovery_forget_gone(struct recovery *recovery) MUST_CHECK;
 /* Flushes, commits, and starts the journal. */
 enum status recovery_finish(struct recovery *recovery) MUST_CHECK;
 /* recovery_logs.c: makes the logs. */

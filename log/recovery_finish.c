@@ -424,8 +424,9 @@ enum status recovery_finish(struct recovery *recovery) {
                 " do=\"entries of it were lost to rot: it takes no appends until it is repaired\"",
                 log->image->row.group, log->image->row.instance);
   }
-  recovery_forget_gone(recovery);
+  recovery_find_gone(recovery);
   enum status status = record_all(recovery);
+  if (status == STATUS_OK) status = recovery_forget_gone(recovery);
   if (status != STATUS_OK) return status;
   dump_if_owed(recovery);
   remove_leftovers(recovery);
