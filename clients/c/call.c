@@ -60,6 +60,12 @@ static void call_prefer_told(struct call *call) {
   if (unreached && fresh && call->told.reason != STATUS_OK) call->failure = call->told;
 }
 
+/* What was to be sent again is not; what was sent before call_end() knows. */
+static void call_set_cancelled(struct call *call) {
+  failure_set(&call->failure, STATUS_CANCELLED, NULL);
+  call->failure.executed = EXECUTED_NO;
+}
+
 static void call_retry(struct timer *timer) { call_attempt(container_of(timer, struct call, timer)); }
 
 static void call_fail(struct call *call) {
@@ -81,7 +87,8 @@ static void call_fail(struct call *call) {
   if (call->failure.reason != STATUS_TRANSPORT && !call->patient)
     call->reach_deadline_ns = client_deadline_ns(client, client->reach_timeout_ms);
   if (!decision.again || call->cancelled) {
-    call_prefer_told(call);
+    if (decision.again) call_set_cancelled(call);
+    else call_prefer_told(call);
     call_end(call, NULL);
     return;
   }
@@ -120,8 +127,7 @@ void call_cancel(struct call *call) {
     return;
   }
   loop_timer_cancel(call->client->loop, &call->timer);
-  failure_set(&call->failure, STATUS_CANCELLED, NULL);
-  call->failure.executed = EXECUTED_NO; /* of what is to be sent again; of what was sent before call_end() knows */
+  call_set_cancelled(call);
   call_end(call, NULL);
 }
 

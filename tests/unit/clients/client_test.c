@@ -1,4 +1,8 @@
 /* The blocking calls, and how a consumer gets over what goes wrong. */
+#include <unistd.h>
+
+#include "clients/c/bell.h"
+#include "clients/c/client_internal.h"
 #include "tests/unit/clients/client_fixture.h"
 
 /* ---- The blocking layer ---- */
@@ -118,6 +122,45 @@ static void who_gives_up_does_not_wait_for_the_deadline(void **state) {
   fake_broker_lose_alteration(fixture->broker);
   assert_int_equal(cairn_topic_alter(client, "events", &config, false, NULL, &error), CAIRN_CANCELLED);
   assert_int_equal(error.executed, CAIRN_EXECUTED_MAYBE);
+  cairn_client_free(client);
+}
+
+struct refused_call {
+  struct call call;
+  struct task task;
+  struct bell done;
+};
+
+static void refused_call_done(struct call *call, struct blob *answer) {
+  assert_null(answer);
+  bell_ring(call->client->world, &container_of(call, struct refused_call, call)->done);
+}
+
+static void cancel_late(struct task *task) {
+  struct refused_call *this = container_of(task, struct refused_call, task);
+  call_start(&this->call);
+  usleep(500000); /* by now the transport has posted that it failed */
+  call_cancel(&this->call);
+}
+
+/* That it failed is on its way to the loop when it is cancelled: it would have been sent again. */
+static void a_call_that_is_cancelled_between_two_attempts_is_not_called_out_of_reach(void **state) {
+  (void)state;
+  const struct cairn_client_options options = {.servers = "127.0.0.1:1", .reach_timeout_ms = 600000};
+  struct cairn_client *client = NULL;
+  struct cairn_error error;
+  assert_int_equal(cairn_client_new(&options, &client, NULL), CAIRN_OK);
+  struct refused_call this = {.task.run = cancel_late,
+                              .call = {.client = client,
+                                       .method = "/cairn.v1.Admin/ListTopics",
+                                       .idempotent = true,
+                                       .deadline_ns = client_deadline_ns(client, 600000),
+                                       .done = refused_call_done}};
+  loop_post(client->loop, &this.task);
+  while (bell_listen(&this.done) == 0) bell_wait(client->world, &this.done, 0, UINT64_MAX);
+
+  assert_int_equal(error_from_failure(&error, &this.call.failure), CAIRN_CANCELLED);
+  assert_int_equal(error.executed, CAIRN_EXECUTED_NO);
   cairn_client_free(client);
 }
 
@@ -250,6 +293,7 @@ int main(void) {
       TEST(what_was_in_doubt_once_stays_so),
       TEST(a_client_that_reaches_nobody_says_so_soon),
       TEST(who_gives_up_does_not_wait_for_the_deadline),
+      TEST(a_call_that_is_cancelled_between_two_attempts_is_not_called_out_of_reach),
       TEST(consumer_follows_and_gets_over_a_lost_stream),
       TEST(consumer_stops_seeks_and_counts),
       TEST(consumer_reports_rot_and_where_the_log_ends),
