@@ -353,12 +353,14 @@ static void write_items(struct checkpoint_round *round) {
   }
 }
 
-/* There is nothing to store, and the journal waits for a dump that failed: once it is full nothing comes any more that there would be to store. */
+/* There is nothing to store, and a dump failed, or there was no room for it. The journal may wait for it: once that is full nothing comes any more that there
+ * would be to store. Else the store is alone with what it knows. */
 static void try_dump_again(struct checkpoint_round *round) {
-  if (!round->release_held) return;
+  bool owed = round->dump_owed && !round->failed; /* else perhaps for what has failed */
+  if (!owed && !round->release_held) return;
   write_dump(round);
   round->may_release = !round->release_held;
-  round->failed = round->release_held;
+  round->failed = round->failed || round->release_held;
 }
 
 void checkpoint_round_write(struct checkpoint_round *round) {

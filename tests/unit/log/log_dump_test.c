@@ -150,6 +150,27 @@ static void a_start_writes_the_dump_that_failed_before_it(void **state) {
   assert_int_equal(newest_dump(fixture), before + 1); /* once */
 }
 
+/* Nothing else changes: the store is alone with it until the disk has room, and no longer. */
+static void a_dump_that_found_no_room_is_written_when_there_is_some(void **state) {
+  struct fixture *fixture = *state;
+  open_with_a_map(fixture);
+  fixture_reopen(fixture, true);
+  fixture_checkpoint(fixture);
+  uint64_t before = newest_dump(fixture);
+  atomic_store(&fixture->fault.no_room_for_dumps, true);
+  fixture_create(fixture, 2, 1u << 20);
+  fixture_checkpoint(fixture);
+  fixture_checkpoint(fixture);
+  assert_int_equal(newest_dump(fixture), before);
+
+  atomic_store(&fixture->fault.no_room_for_dumps, false);
+  fixture_checkpoint(fixture);
+
+  assert_int_equal(newest_dump(fixture), before + 1);
+  fixture_checkpoint(fixture);
+  assert_int_equal(newest_dump(fixture), before + 1); /* once */
+}
+
 /* The checkpoint before was taken before its dump was written, so its row names the one before that: that this one is there says nothing. */
 static void a_start_that_ends_before_its_dump_leaves_it_to_the_next(void **state) {
   struct fixture *fixture = *state;
@@ -194,6 +215,7 @@ int main(void) {
       TEST(the_maps_log_waits_for_a_dump_on_a_full_disk),
       TEST(the_maps_log_goes_when_a_dump_has_the_map),
       TEST(a_start_writes_the_dump_that_failed_before_it),
+      TEST(a_dump_that_found_no_room_is_written_when_there_is_some),
       TEST(a_start_that_ends_before_its_dump_leaves_it_to_the_next),
       TEST(a_full_journal_comes_free_by_itself_when_a_dump_can_be_written),
   };
