@@ -9,7 +9,7 @@
 #include "base/mutant.h"
 #include "base/probe.h"
 #include "base/trace.h"
-#include "log/dump.h"
+#include "log/checkpoint_dump.h"
 #include "log/log_internal.h"
 #include "log/reader.h"
 
@@ -89,13 +89,6 @@ static void put_state(struct checkpoint_round *round, const struct checkpoint_it
   buffer_deinit(&value);
 }
 
-static void note_dump_owed(struct checkpoint_round *round, const struct image *image, const struct checkpoint_item *item) {
-  bool set_changed = !image->stored || item->row.closed;
-  bool map_changed = item->group == 0 && item->has_state && item->state_applied != image->dumped_applied;
-  bool passed = item->has_state && item->row.start_index > image->dumped_applied + 1;
-  round->dump_owed = round->dump_owed || set_changed || map_changed || passed;
-}
-
 /* A group failed: its part of the transaction is taken back; the others go on. */
 static void fail_group(struct checkpoint_round *round, struct image_update *update, struct checkpoint_item *item,
                        enum status status) {
@@ -142,7 +135,7 @@ static enum status flush_group(struct checkpoint_round *round, struct image_upda
 static void write_group(struct checkpoint_round *round, struct checkpoint_item *item) {
   struct log_set *set = round->set;
   struct image *image = image_of(round, item);
-  note_dump_owed(round, image, item);
+  checkpoint_dump_note(round, image, item);
   struct image_update *update = &round->updates[round->update_count];
   /* Without space for entries rows are recorded all the same: what was trimmed or deleted gives some back. */
   bool no_space = round->full && item->flush && item->entry_count > 0;
@@ -289,35 +282,6 @@ static void abandon(struct checkpoint_round *round, enum status status) {
   round->failed = true;
 }
 
-static void write_dump(struct checkpoint_round *round) {
-  struct log_set *set = round->set;
-  bool due = round->dump_owed || round->last || round->rounds % CHECKPOINT_DUMP_EVERY == 0;
-  if (!due) return;
-  enum status status = dump_write(set->world->disk, set->store, set->checkpointed.dump + 1);
-  if (status != STATUS_OK) {
-    trace_warn("dump_failed", "generation=%" PRIu64 " status=%s", set->checkpointed.dump + 1, status_name(status));
-    /* On a full disk what was trimmed goes without a dump, or there would never be space for one. */
-    round->release_held = round->dump_owed && status != STATUS_NO_SPACE;
-    return;
-  }
-  round->dump_owed = false;
-  round->release_held = false;
-  set->checkpointed.dump++;
-  set->checkpointed.dump_owed = false;
-  struct map_cursor cursor = {0};
-  for (struct image *image = NULL; (image = map_next(set->images.map, &cursor)) != NULL;) {
-    image->dumped_applied = image->state_applied;
-  }
-}
-
-static void tell_dumped(struct checkpoint_round *round) {
-  for (size_t i = 0; i < round->update_count; i++) {
-    struct checkpoint_item *item = round->updated[i];
-    const struct image *image = images_get(&round->set->images, item->group, item->instance);
-    if (image != NULL) item->dumped_applied = image->dumped_applied;
-  }
-}
-
 /* ---- The round ---- */
 
 static uint64_t bytes_of_item(const struct checkpoint_item *item) {
@@ -353,16 +317,6 @@ static void write_items(struct checkpoint_round *round) {
   }
 }
 
-/* There is nothing to store, and a dump failed, or there was no room for it. The journal may wait for it: once that is full nothing comes any more that there
- * would be to store. Else the store is alone with what it knows. */
-static void try_dump_again(struct checkpoint_round *round) {
-  bool owed = round->dump_owed && !round->failed; /* else perhaps for what has failed */
-  if (!owed && !round->release_held) return;
-  write_dump(round);
-  round->may_release = !round->release_held;
-  round->failed = round->failed || round->release_held;
-}
-
 void checkpoint_round_write(struct checkpoint_round *round) {
   struct log_set *set = round->set;
   uint64_t begin_ns = world_now_ns(set->world);
@@ -375,7 +329,7 @@ void checkpoint_round_write(struct checkpoint_round *round) {
   uint64_t written_ns = world_now_ns(set->world);
   bool changes = round->update_count > 0 || round->removal_count > 0 || set->gone.count > 0;
   if (!changes && !round->last && !ends_doubt(round)) {
-    try_dump_again(round);
+    checkpoint_dump_again(round);
     return;
   }
   enum status status = commit(round);
@@ -391,9 +345,7 @@ void checkpoint_round_write(struct checkpoint_round *round) {
   round->committed = true;
   accept(round);
   uint64_t committed_ns = world_now_ns(set->world);
-  write_dump(round);
-  tell_dumped(round);
-  round->may_release = !round->release_held;
+  checkpoint_dump_write(round);
   trace_debug("checkpoint",
               "sequence=%" PRIu64 " logs=%zu entries=%" PRIu64 " read_back=%" PRIu64 " write_us=%" PRIu64 " commit_us=%" PRIu64
               " dump_us=%" PRIu64,
